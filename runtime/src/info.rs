@@ -1,0 +1,236 @@
+//! The description of a network inside its executable: typed here, JSON between compiler and launcher.
+//!
+//! The compiler writes it and the launcher reads it with the same types. Every size is in the unit that its name ends
+//! in. A field is never removed or given another meaning without a new [`SCHEMA`].
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON.
+pub const SCHEMA: u32 = 2;
+
+/// All that is known of a compiled network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// The name that prefixes the symbols: `classify`.
+    pub name: String,
+    /// The network: `mobilenet-v1`.
+    pub network: String,
+    /// The version of the compiler.
+    pub compiler: String,
+    /// The width multiplier.
+    pub alpha: f64,
+    /// The input's shape.
+    pub input: Input,
+    /// The output's shape and meaning.
+    pub output: Output,
+    /// How a picture becomes an input.
+    pub preprocess: Preprocess,
+    /// The name of each output, or nothing.
+    pub labels: Vec<String>,
+    /// The triple compiled for.
+    pub target: String,
+    /// The instruction set compiled for: `x86-64-v3`.
+    pub isa: String,
+    /// The CPU features that the code needs.
+    pub cpu_features: Vec<String>,
+    /// Bytes of the caller's workspace.
+    pub workspace_bytes: u64,
+    /// Bytes of weights inside the executable.
+    pub weight_bytes: u64,
+    /// Multiply-adds of one inference.
+    pub multiply_adds: u64,
+    /// What the network does, in order.
+    pub steps: Vec<StepInfo>,
+}
+
+/// One step of a network: a layer, or several that are computed together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepInfo {
+    /// The layer: `conv_pw_7`; `conv_1..conv_pw_1` for layers that are computed together.
+    pub name: String,
+    /// The kernel that computes it: `f32_pointwise_6x16_relu6_fma3`; those of several layers are joined by `+`.
+    pub kernel: String,
+    /// Multiply-adds of the step.
+    pub multiply_adds: u64,
+    /// Bytes of weights and biases that the step reads.
+    pub weight_bytes: u64,
+    /// Bytes that the step reads of other steps' results or of the network's input.
+    pub input_bytes: u64,
+    /// Bytes that the step writes.
+    pub output_bytes: u64,
+}
+
+/// The input of one inference: NHWC with N = 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 3, or 1 for a network of grey pictures.
+    pub channels: usize,
+}
+
+impl Input {
+    /// f32 elements of the input.
+    pub fn len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Whether there is nothing to put in.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The output of one inference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Rows, columns and channels.
+    pub shape: Vec<usize>,
+    /// What the numbers are.
+    pub kind: OutputKind,
+}
+
+/// What the numbers of an output are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputKind {
+    /// Scores before softmax, one a class.
+    Logits,
+    /// Scores after softmax, one a class.
+    Probabilities,
+    /// A feature map; its channels aren't classes.
+    Features,
+}
+
+/// How a picture of 8-bit pixels becomes an input: resize, crop, then `fma(pixel, multiplier[c], offset[c])`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocess {
+    /// The size before the crop.
+    pub resize: Resize,
+    /// One factor an input channel.
+    pub multiplier: Vec<f32>,
+    /// One summand an input channel.
+    pub offset: Vec<f32>,
+    /// The order of the input's channels.
+    pub channel_order: ChannelOrder,
+}
+
+/// The size to which a picture is resized; a triangle filter, widened when shrinking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "lowercase")]
+pub enum Resize {
+    /// Keep the aspect and cover `height` x `width`; then cut the input's size out of the centre.
+    Cover {
+        /// Rows to cover.
+        height: usize,
+        /// Columns to cover.
+        width: usize,
+    },
+    /// Take the input's size, whatever becomes of the aspect.
+    Stretch,
+}
+
+/// The order of an input's channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+impl Info {
+    /// The JSON on one line. The same description gives the same bytes.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a description is numbers and strings: all of it has a JSON form")
+    }
+
+    /// Reads what [`Info::to_json`] wrote; the error says where it goes wrong and what was expected.
+    pub fn from_json(json: &[u8]) -> Result<Info, String> {
+        let info: Info = serde_json::from_slice(json).map_err(|e| format!("network description: {e}"))?;
+        if info.schema != SCHEMA {
+            return Err(format!("network description: found schema {}, expected {SCHEMA}", info.schema));
+        }
+        Ok(info)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn example() -> Info {
+        Info {
+            schema: SCHEMA,
+            name: "classify".to_string(),
+            network: "mobilenet-v1".to_string(),
+            compiler: "0.1.0".to_string(),
+            alpha: 0.25,
+            input: Input { height: 128, width: 128, channels: 3 },
+            output: Output { shape: vec![1, 1, 3], kind: OutputKind::Logits },
+            preprocess: Preprocess {
+                resize: Resize::Cover { height: 146, width: 146 },
+                multiplier: vec![1.0 / 127.5; 3],
+                offset: vec![-1.0; 3],
+                channel_order: ChannelOrder::Rgb,
+            },
+            labels: vec![
+                "background".to_string(),
+                "tench, Tinca tinca".to_string(),
+                "\"quoted\" é".to_string(),
+            ],
+            target: "x86_64-unknown-linux-gnu".to_string(),
+            isa: "x86-64-v3".to_string(),
+            cpu_features: vec!["avx".to_string(), "fma".to_string()],
+            workspace_bytes: 1 << 20,
+            weight_bytes: 1_900_000,
+            multiply_adds: 14_000_000,
+            steps: vec![StepInfo {
+                name: "conv_pw_1".to_string(),
+                kernel: "f32_pointwise_6x16_relu6_fma3".to_string(),
+                multiply_adds: 14_000_000,
+                weight_bytes: 1_900_000,
+                input_bytes: 196_608,
+                output_bytes: 12,
+            }],
+        }
+    }
+
+    #[test]
+    fn json_gives_the_same_back() {
+        let info = example();
+        assert_eq!(Info::from_json(info.to_json().as_bytes()), Ok(info.clone()));
+        let stretch = Preprocess { resize: Resize::Stretch, ..info.preprocess.clone() };
+        let info = Info { preprocess: stretch, ..info };
+        assert_eq!(Info::from_json(info.to_json().as_bytes()), Ok(info));
+    }
+
+    #[test]
+    fn json_has_the_documented_names() {
+        let json = example().to_json();
+        for part in [
+            r#"{"schema":2,"name":"classify","network":"mobilenet-v1","compiler":"0.1.0","alpha":0.25,"#,
+            r#""input":{"height":128,"width":128,"channels":3},"output":{"shape":[1,1,3],"kind":"logits"},"#,
+            r#""preprocess":{"resize":{"rule":"cover","height":146,"width":146},"multiplier":[0.007843138,"#,
+            r#""channel_order":"rgb"},"labels":["background","#,
+            r#""cpu_features":["avx","fma"],"workspace_bytes":1048576,"weight_bytes":1900000,"#,
+            r#""steps":[{"name":"conv_pw_1","kernel":"f32_pointwise_6x16_relu6_fma3","multiply_adds":14000000,"#,
+            r#""weight_bytes":1900000,"input_bytes":196608,"output_bytes":12}]"#,
+        ] {
+            assert!(json.contains(part), "{part} in {json}");
+        }
+    }
+
+    #[test]
+    fn another_schema_is_refused() {
+        let json = Info { schema: 1, ..example() }.to_json();
+        let error = "network description: found schema 1, expected 2";
+        assert_eq!(Info::from_json(json.as_bytes()), Err(error.to_string()));
+        assert!(Info::from_json(b"{").is_err());
+    }
+}

@@ -1,0 +1,297 @@
+//! The program around a network: arguments -> files -> inputs -> network -> answers.
+//!
+//! Before the first inference nothing is done but reading the description. A file that fails costs a line on standard
+//! error and the exit code, not the other files.
+
+mod args;
+mod bench;
+mod inputs;
+mod limits;
+mod model;
+mod picture;
+mod prepare;
+mod profile;
+mod rank;
+mod report;
+mod resize;
+mod roofline;
+#[cfg(test)]
+mod tests;
+
+use crate::abi::{ModelAbi, Status};
+use crate::info::Info;
+use args::{Action, Options, Threads};
+use indicatif::{ProgressBar, ProgressStyle};
+use model::Model;
+use prepare::Prepare;
+use report::{Report, Style};
+use std::ffi::{OsString, c_char, c_int};
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Runs the program and returns its exit code: 0; 1 if something failed; 2 if the arguments are wrong.
+///
+/// # Safety
+///
+/// `argv` points to `argc` C strings, and `fill` writes a whole [`ModelAbi`] that is true of its network.
+pub unsafe fn start(
+    argc: c_int,
+    argv: *const *const c_char,
+    fill: unsafe extern "C" fn(*mut ModelAbi),
+) -> c_int {
+    let started = Instant::now();
+    let mut abi = MaybeUninit::uninit();
+    // SAFETY: the caller vouches for `fill`.
+    let abi = unsafe {
+        fill(abi.as_mut_ptr());
+        abi.assume_init()
+    };
+    // SAFETY: the caller vouches for `argc` and `argv`.
+    let mut args = unsafe { arguments(argc, argv) }.into_iter();
+    let path = args.next().unwrap_or_default();
+    let program = Path::new(&path).file_name().unwrap_or(&path).to_string_lossy();
+    // SAFETY: the caller vouches for what `fill` wrote.
+    let model = unsafe { Model::new(&abi) };
+    let result = model.map_err(Stop::Failed).and_then(|model| run(&program, args, model, started));
+    match result {
+        Ok(code) => code,
+        Err(Stop::Usage(message)) => {
+            eprintln!("{program}: {message}");
+            2
+        }
+        Err(Stop::Failed(message)) => {
+            eprintln!("{program}: {message}");
+            1
+        }
+        // Whoever read us has enough.
+        Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(Stop::Output(error)) => {
+            eprintln!("{program}: standard output: {error}");
+            1
+        }
+    }
+}
+
+/// # Safety
+///
+/// `argv` points to `argc` C strings.
+#[cfg(unix)]
+unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+    use std::ffi::{CStr, OsStr};
+    use std::os::unix::ffi::OsStrExt;
+    let argument = |i| {
+        // SAFETY: `i` is below `argc`.
+        let bytes = unsafe { CStr::from_ptr(*argv.add(i)) }.to_bytes();
+        OsStr::from_bytes(bytes).to_os_string()
+    };
+    (0..argc as usize).map(argument).collect()
+}
+
+/// # Safety
+///
+/// None here: the standard library asks the system, in whose encoding `argv` isn't.
+#[cfg(not(unix))]
+unsafe fn arguments(_: c_int, _: *const *const c_char) -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+/// Why the program ends early.
+enum Stop {
+    Usage(String),
+    Failed(String),
+    Output(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Output(error)
+    }
+}
+
+fn run(
+    program: &str,
+    args: impl Iterator<Item = OsString>,
+    mut model: Model,
+    started: Instant,
+) -> Result<c_int, Stop> {
+    let options = args::parse(args).map_err(Stop::Usage)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if let Some(path) = &options.labels {
+        let n_classes = model.output().len();
+        model.info.labels =
+            labels(path, n_classes).map_err(|e| Stop::Failed(format!("{}: {e}", path.display())))?;
+    }
+    model.set_threads(match options.threads {
+        Threads::Count(threads) => threads,
+        Threads::Auto => thread::available_parallelism().map_or(1, usize::from),
+    });
+    let info = &model.info;
+    match options.action {
+        Action::Help => {
+            out.write_all(args::help(program, &format!("{} {}", info.network, info.alpha)).as_bytes())?;
+        }
+        Action::Version => writeln!(out, "{} {} (mnc {})", info.network, info.alpha, info.compiler)?,
+        Action::Info if options.json => writeln!(out, "{}", info.to_json())?,
+        Action::Info => report::describe(info, &mut out)?,
+        Action::Bench(n) => {
+            load_first(&options.inputs, &mut model)?;
+            bench(&options, model, n, started, &mut out)?;
+        }
+        Action::Profile(n_runs) => {
+            load_first(&options.inputs, &mut model)?;
+            profile(&options, model, n_runs, &mut out)?;
+        }
+        Action::Classify => return classify(program, &options, model, out),
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// Fills the input from the first picture there is; without paths it stays zero.
+fn load_first(paths: &[PathBuf], model: &mut Model) -> Result<(), Stop> {
+    let Some(path) = paths.first() else { return Ok(()) };
+    let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
+    let files = inputs::list(std::slice::from_ref(path));
+    let file = files.into_iter().next().unwrap_or_else(|| Err(format!("{}: no pictures", path.display())));
+    let file = file.map_err(Stop::Failed)?;
+    inputs::load(&file, &prepare, &mut model.input)
+        .map_err(|e| Stop::Failed(format!("{}: {e}", file.display())))
+}
+
+fn bench(
+    options: &Options,
+    mut model: Model,
+    n: usize,
+    started: Instant,
+    out: &mut impl Write,
+) -> Result<(), Stop> {
+    let info = model.info.clone();
+    let refused = |status| refused(status, &info);
+    let mut n_warm_up = options.warmup.unwrap_or(bench::warm_up(n));
+    if options.harness {
+        let load = started.elapsed();
+        let first = bench::timed(&mut model).map_err(refused)?;
+        bench::write_first(load, first, model.output(), &mut *out)?;
+        n_warm_up = n_warm_up.saturating_sub(1);
+    }
+    (0..n_warm_up).try_for_each(|_| model.run()).map_err(refused)?;
+    if n != 0 {
+        bench::bench(&mut model, n).map_err(refused)?.write(options.json, out)?;
+    }
+    Ok(())
+}
+
+fn profile(
+    options: &Options,
+    mut model: Model,
+    n_runs: Option<usize>,
+    out: &mut impl Write,
+) -> Result<(), Stop> {
+    let profile = profile::measure(&mut model, n_runs).map_err(|status| refused(status, &model.info))?;
+    if let Some(path) = &options.svg {
+        let svg = roofline::svg(&profile).map_err(|e| Stop::Failed(format!("--svg: {e}")))?;
+        fs::write(path, svg)
+            .map_err(|e| Stop::Failed(format!("{}: {e}, expected to write there", path.display())))?;
+    }
+    profile.write(options.json, out)?;
+    Ok(())
+}
+
+fn classify(program: &str, options: &Options, mut model: Model, out: impl Write) -> Result<c_int, Stop> {
+    let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
+    let info = model.info.clone();
+    let style = Style { json: options.json, raw: options.raw, top: options.top };
+    let mut report = Report::new(out, style, &info);
+    let files = inputs::list(&options.inputs);
+    let mut progress = Progress::new(files.len());
+    let mut code = 0;
+    for file in files {
+        let loaded = file.and_then(|file| match inputs::load(&file, &prepare, &mut model.input) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(format!("{}: {error}", file.display())),
+        });
+        match loaded {
+            Ok(file) => {
+                let latency = bench::timed(&mut model).map_err(|status| refused(status, &info))?;
+                let milliseconds = bench::to_ms(latency);
+                progress.hide(|| report.answer(&file.to_string_lossy(), model.output(), milliseconds))?;
+            }
+            Err(error) => {
+                progress.hide(|| eprintln!("{program}: {error}"));
+                code = 1;
+            }
+        }
+        progress.advance();
+    }
+    report.finish()?;
+    Ok(code)
+}
+
+/// One label a line; as many as the network has classes.
+fn labels(path: &Path, n_classes: usize) -> Result<Vec<String>, String> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{e}, expected a text file"))?;
+    let labels: Vec<String> = text.lines().map(str::to_string).collect();
+    if labels.len() != n_classes {
+        return Err(format!("found {} labels, expected {n_classes}, one a line", labels.len()));
+    }
+    Ok(labels)
+}
+
+fn refused(status: Status, info: &Info) -> Stop {
+    let detail = match status {
+        Status::MissingCpuFeature => format!(
+            "this CPU can't run code for {}, expected a CPU with {}; compile the network again for this machine",
+            info.isa,
+            info.cpu_features.join(", ")
+        ),
+        status => format!("the network refused to run: {status}"),
+    };
+    Stop::Failed(detail)
+}
+
+/// A bar on standard error, for a person who would otherwise wait without a sign.
+struct Progress {
+    started: Instant,
+    n_files: usize,
+    n_done: usize,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    fn new(n_files: usize) -> Progress {
+        Progress { started: Instant::now(), n_files, n_done: 0, bar: None }
+    }
+
+    fn advance(&mut self) {
+        self.n_done += 1;
+        let is_long = Duration::from_millis(500) < self.started.elapsed() && self.n_done < self.n_files;
+        if self.bar.is_none() && is_long && io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left");
+            let bar = ProgressBar::new(self.n_files as u64);
+            self.bar = Some(bar.with_style(style.expect("the template is ours and well formed")));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.n_done as u64);
+        }
+    }
+
+    /// Takes the bar out of the way of what `write` writes.
+    fn hide<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Arguments -> [`Options`]: what was asked for, checked as far as that goes without the network.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) action: Action,
+    /// Files and folders as typed; `-` is standard input.
+    pub(crate) inputs: Vec<PathBuf>,
+    /// How many classes to show; at least 1.
+    pub(crate) top: usize,
+    pub(crate) json: bool,
+    /// Whether to print every output.
+    pub(crate) raw: bool,
+    /// A file whose lines replace the labels.
+    pub(crate) labels: Option<PathBuf>,
+    pub(crate) threads: Threads,
+    /// Runs before the first that counts; as many as [`warm_up`](crate::launcher::bench::warm_up) says if not given.
+    pub(crate) warmup: Option<usize>,
+    /// Whether a benchmark prints what harnesses read beside the latencies.
+    pub(crate) harness: bool,
+    /// Where a profile draws its roofline.
+    pub(crate) svg: Option<PathBuf>,
+}
+
+/// How many threads work on one inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// So many; at least 1.
+    Count(usize),
+    /// As many as there are cores.
+    Auto,
+}
+
+/// What the program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Classify,
+    /// So many timed runs; none only for a harness.
+    Bench(usize),
+    /// So many runs, or as many as fit into the usual time.
+    Profile(Option<usize>),
+    Info,
+    Help,
+    Version,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            action: Action::Classify,
+            inputs: Vec::new(),
+            top: 5,
+            json: false,
+            raw: false,
+            labels: None,
+            threads: Threads::Count(1),
+            warmup: None,
+            harness: false,
+            svg: None,
+        }
+    }
+}
+
+/// Reads the arguments after the program's name. The error is the line to show.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, String> {
+    use lexopt::Arg::{Long, Short, Value};
+    let mut options = Options::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Short('h') | Long("help") => options.action = Action::Help,
+            Short('V') | Long("version") => options.action = Action::Version,
+            Long("info") => options.action = Action::Info,
+            Long("bench") => options.action = Action::Bench(number("--bench", 0, &mut parser)?),
+            Long("warmup") => options.warmup = Some(number("--warmup", 0, &mut parser)?),
+            Long("harness") => options.harness = true,
+            Long("profile") => {
+                let runs = parser.optional_value().map(|value| parse_number("--profile", 1, &value));
+                options.action = Action::Profile(runs.transpose()?);
+            }
+            Long("svg") => options.svg = Some(file("--svg", &mut parser)?),
+            Short('t') | Long("threads") => options.threads = threads(&mut parser)?,
+            Short('k') | Long("top") => options.top = number("--top", 1, &mut parser)?,
+            Long("json") => options.json = true,
+            Long("raw") => options.raw = true,
+            Long("labels") => options.labels = Some(file("--labels", &mut parser)?),
+            Value(path) => options.inputs.push(path.into()),
+            Short(c) => return Err(format!("-{c}: no such option; --help lists them")),
+            Long(name) => return Err(format!("--{name}: no such option; --help lists them")),
+        }
+        // Nothing after these can matter, not even a mistake.
+        if matches!(options.action, Action::Help | Action::Version) {
+            return Ok(options);
+        }
+    }
+    check(&options)?;
+    Ok(options)
+}
+
+/// What each option says may still make no sense together.
+fn check(options: &Options) -> Result<(), String> {
+    let Options { action, harness, .. } = *options;
+    let is_bench = matches!(action, Action::Bench(_));
+    let is_profile = matches!(action, Action::Profile(_));
+    if action == Action::Classify && options.inputs.is_empty() {
+        return Err("found no file, expected photographs or folders; --help shows examples".to_string());
+    }
+    if action == Action::Bench(0) && !harness {
+        return Err("--bench: found \"0\", expected a number above 0, or --harness".to_string());
+    }
+    if !is_bench && (harness || options.warmup.is_some()) {
+        return Err("--harness and --warmup: found no --bench to go with".to_string());
+    }
+    if harness && options.json {
+        return Err("--harness: found --json, expected one of the two".to_string());
+    }
+    if !is_profile && options.svg.is_some() {
+        return Err("--svg: found no --profile to go with".to_string());
+    }
+    if is_profile && options.threads != Threads::Count(1) {
+        return Err("--profile: found --threads, expected none: it measures one core".to_string());
+    }
+    Ok(())
+}
+
+fn file(option: &str, parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
+    let value = parser.value().map_err(|_| format!("{option}: found nothing, expected a file"))?;
+    Ok(value.into())
+}
+
+/// More threads than any machine has cores; each of them costs a stack.
+const MAX_THREADS: usize = 1024;
+
+fn threads(parser: &mut lexopt::Parser) -> Result<Threads, String> {
+    let expected = format!("expected a number from 1 to {MAX_THREADS}, or auto");
+    let value = parser.value().map_err(|_| format!("--threads: found nothing, {expected}"))?;
+    match (value.to_str(), value.to_str().map(str::parse)) {
+        (Some("auto"), _) => Ok(Threads::Auto),
+        (_, Some(Ok(count @ 1..=MAX_THREADS))) => Ok(Threads::Count(count)),
+        _ => Err(format!("--threads: found {value:?}, {expected}")),
+    }
+}
+
+fn number(option: &str, min: usize, parser: &mut lexopt::Parser) -> Result<usize, String> {
+    let value = parser.value().map_err(|_| format!("{option}: found nothing, expected {}", from(min)))?;
+    parse_number(option, min, &value)
+}
+
+fn parse_number(option: &str, min: usize, value: &OsStr) -> Result<usize, String> {
+    match value.to_str().map(str::parse) {
+        Some(Ok(number)) if min <= number => Ok(number),
+        _ => Err(format!("{option}: found {value:?}, expected {}", from(min))),
+    }
+}
+
+fn from(min: usize) -> &'static str {
+    if min == 0 { "a number" } else { "a number above 0" }
+}
+
+/// The text of `--help`.
+pub(crate) fn help(program: &str, network: &str) -> String {
+    format!(
+        "{program}: classifies photographs with {network}
+
+Usage: {program} [OPTIONS] FILE-OR-FOLDER...
+
+  JPEG, PNG, BMP and PNM pictures are known by their content. A file that ends in .f32, .raw or .bin
+  holds one input: little-endian f32, rows, columns, channels, already normalised. - is standard input.
+
+Options:
+  -k, --top K        show the K most probable classes [5]
+      --json         print one JSON document
+      --raw          print every output, one a line
+      --labels FILE  take the names of the classes from FILE, one a line
+  -t, --threads T    work on each inference with T threads, or with as many as there are cores: auto [1];
+                     the answers are the same to the last bit
+      --info         say what is inside: network, sizes, target
+  -h, --help         print this
+  -V, --version      print the versions
+
+Measuring, on the first input, or on zeros:
+      --bench N      time N runs: milliseconds, one a line, then their summary beside this core's peak
+      --warmup W     with --bench: run W times before the first run that counts [10, at most N]
+      --harness      with --bench: first print #load_ms (from start to the first run), #first_ms (that run) and
+                     #out (its outputs); N may be 0
+      --profile[=N]  time each layer, the best of N runs [2 seconds of them], and say what bounds it
+      --svg FILE     with --profile: draw the layers under this core's roofline
+
+Examples:
+  {program} photo.jpg
+  {program} --top 3 --json holiday/ > classes.json
+  {program} --threads auto --bench 200 photo.jpg
+  {program} --profile --svg roofline.svg
+  curl -s https://example.org/cat.png | {program} -
+
+Exit code: 0; 1 if a file failed; 2 if the arguments are wrong.
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: Result<Options, &str>) {
+        let found = parse(line.split_whitespace().map(OsString::from));
+        assert_eq!(found, expected.map_err(str::to_string), "{line}");
+    }
+
+    fn options() -> Options {
+        Options::default()
+    }
+
+    #[test]
+    fn options_and_inputs_mix() {
+        let inputs = vec![PathBuf::from("a.jpg"), PathBuf::from("-"), PathBuf::from("--top")];
+        check("a.jpg --top=3 - --json -- --top", Ok(Options { top: 3, json: true, inputs, ..options() }));
+        let inputs = vec![PathBuf::from("a.jpg")];
+        let labels = Some(PathBuf::from("names.txt"));
+        check(
+            "-k7 --raw --labels names.txt a.jpg",
+            Ok(Options { top: 7, raw: true, labels, inputs, ..options() }),
+        );
+        check("--bench 10", Ok(Options { action: Action::Bench(10), ..options() }));
+        check("--info", Ok(Options { action: Action::Info, ..options() }));
+        let bench = Options { action: Action::Bench(0), warmup: Some(0), harness: true, ..options() };
+        check("--bench 0 --warmup 0 --harness", Ok(bench));
+        check("--profile", Ok(Options { action: Action::Profile(None), ..options() }));
+        let svg = Some(PathBuf::from("a.svg"));
+        check("--profile=9 --svg a.svg", Ok(Options { action: Action::Profile(Some(9)), svg, ..options() }));
+        let inputs = vec![PathBuf::from("a")];
+        check("-t auto a", Ok(Options { threads: Threads::Auto, inputs, ..options() }));
+        check(
+            "--threads 3 --info",
+            Ok(Options { threads: Threads::Count(3), action: Action::Info, ..options() }),
+        );
+    }
+
+    #[test]
+    fn help_and_version_win() {
+        check("--help --nonsense", Ok(Options { action: Action::Help, ..options() }));
+        check("-V", Ok(Options { action: Action::Version, ..options() }));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        check("", Err("found no file, expected photographs or folders; --help shows examples"));
+        check("--top 0 a", Err("--top: found \"0\", expected a number above 0"));
+        check("--top", Err("--top: found nothing, expected a number above 0"));
+        check("--bench -3", Err("--bench: found \"-3\", expected a number"));
+        check("--bench 0", Err("--bench: found \"0\", expected a number above 0, or --harness"));
+        check("--bench 1 --harness --json", Err("--harness: found --json, expected one of the two"));
+        check("--harness a", Err("--harness and --warmup: found no --bench to go with"));
+        check("--profile=0", Err("--profile: found \"0\", expected a number above 0"));
+        check("--profile -t2", Err("--profile: found --threads, expected none: it measures one core"));
+        check("--svg a.svg b", Err("--svg: found no --profile to go with"));
+        check("-t0 a", Err("--threads: found \"0\", expected a number from 1 to 1024, or auto"));
+        check("--threads", Err("--threads: found nothing, expected a number from 1 to 1024, or auto"));
+        check("--labels", Err("--labels: found nothing, expected a file"));
+        check("--nonsense", Err("--nonsense: no such option; --help lists them"));
+        check("-x", Err("-x: no such option; --help lists them"));
+        check("--json=3 a", Err("unexpected argument for option '--json': \"3\""));
+    }
+}

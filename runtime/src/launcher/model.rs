@@ -1,0 +1,235 @@
+//! The linked network behind a safe interface: its table checked once, its memory owned here.
+
+use crate::abi::{ABI_VERSION, ModelAbi, Status, WORKSPACE_ALIGN};
+use crate::info::Info;
+use crate::pool::Pool;
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// A network that can be run.
+pub(crate) struct Model {
+    pub(crate) info: Info,
+    pub(crate) input: Floats,
+    output: Floats,
+    workspace: Floats,
+    /// The threads that work on a run; `None` for the caller alone.
+    pool: Option<Pool>,
+    /// Whether a run has succeeded, so that this CPU can run the network.
+    has_run: bool,
+    abi: ModelAbi,
+}
+
+impl Model {
+    /// Checks the table against the description that it points to, and allocates input, output and workspace.
+    ///
+    /// # Safety
+    ///
+    /// `info` points to `info_len` bytes that stay as they are, and the functions keep to the lengths in the table.
+    pub(crate) unsafe fn new(abi: &ModelAbi) -> Result<Model, String> {
+        if abi.abi_version != ABI_VERSION {
+            return Err(format!("network: found ABI version {}, expected {ABI_VERSION}", abi.abi_version));
+        }
+        // SAFETY: the caller vouches for pointer and length.
+        let json = unsafe { std::slice::from_raw_parts(abi.info, abi.info_len as usize) };
+        let info = Info::from_json(json)?;
+        let (input_len, output_len) = (abi.input_len as usize, abi.output_len as usize);
+        let shape: usize = info.output.shape.iter().product();
+        if input_len != info.input.len() || input_len == 0 {
+            return Err(format!("network: found {input_len} inputs, expected {}", info.input.len()));
+        }
+        if output_len != shape || output_len == 0 {
+            return Err(format!("network: found {output_len} outputs, expected {shape}"));
+        }
+        if abi.n_steps != info.steps.len() as u64 {
+            return Err(format!("network: found {} steps, expected {}", abi.n_steps, info.steps.len()));
+        }
+        let workspace = Floats::zeroed((abi.workspace_bytes as usize).div_ceil(size_of::<f32>()));
+        let (input, output) = (Floats::zeroed(input_len), Floats::zeroed(output_len));
+        Ok(Model { info, input, output, workspace, pool: None, has_run: false, abi: *abi })
+    }
+
+    /// From now on `run` shares its work among so many threads, the caller's included.
+    pub(crate) fn set_threads(&mut self, threads: usize) {
+        self.pool = (1 < threads).then(|| Pool::new(threads));
+    }
+
+    /// Threads that work on a run.
+    pub(crate) fn threads(&self) -> usize {
+        self.pool.as_ref().map_or(1, Pool::threads)
+    }
+
+    /// Runs the network on `input`.
+    pub(crate) fn run(&mut self) -> Result<(), Status> {
+        let workspace = self.workspace.as_mut_ptr().cast();
+        let (input, output) = (self.input.as_ptr(), self.output.as_mut_ptr());
+        let code = match self.pool.as_ref().map(Pool::parallel) {
+            // SAFETY: the lengths are those of the table that `new` was given, and all three are aligned to 64 bytes.
+            None => unsafe { (self.abi.run)(input, output, workspace) },
+            // SAFETY: as above, and the pool outlives the call.
+            Some(parallel) => unsafe {
+                (self.abi.run_parallel)(input, output, workspace, &raw const parallel)
+            },
+        };
+        match Status::from_code(code) {
+            Status::Ok => {
+                self.has_run = true;
+                Ok(())
+            }
+            status => Err(status),
+        }
+    }
+
+    /// Runs one step of the network, of those that the description lists; a whole run in their order gives its output.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such step, or when nobody knows yet that this CPU can run it: `run` asks, a step doesn't.
+    pub(crate) fn step(&mut self, step_idx: usize) {
+        assert!(step_idx < self.info.steps.len(), "the description lists the step");
+        assert!(self.has_run, "the network has been run before its steps are");
+        let workspace = self.workspace.as_mut_ptr().cast();
+        let (input, output) = (self.input.as_ptr(), self.output.as_mut_ptr());
+        // SAFETY: as in `run`, which has found that this CPU has what the step needs.
+        unsafe { (self.abi.step)(input, output, workspace, step_idx as u64) }
+    }
+
+    /// What the last run wrote.
+    pub(crate) fn output(&self) -> &[f32] {
+        &self.output
+    }
+}
+
+/// Zeroed f32 memory aligned as a workspace must be. The system's zero pages cost nothing until they are touched.
+pub(crate) struct Floats {
+    start: NonNull<f32>,
+    len: usize,
+}
+
+impl Floats {
+    fn zeroed(len: usize) -> Floats {
+        let layout = Floats::layout(len);
+        // SAFETY: the layout's size is never zero.
+        let start = unsafe { alloc_zeroed(layout) }.cast();
+        Floats { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), len }
+    }
+
+    fn layout(len: usize) -> Layout {
+        let bytes = len.max(1) * size_of::<f32>();
+        Layout::from_size_align(bytes, WORKSPACE_ALIGN)
+            .expect("a network's memory is far below the address space")
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `zeroed` allocated `len` elements, and any bits are an f32.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as for `deref`, and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Floats {
+    fn drop(&mut self) {
+        // SAFETY: `zeroed` allocated it with this layout.
+        unsafe { dealloc(self.start.as_ptr().cast(), Floats::layout(self.len)) }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::abi::Parallel;
+    use crate::info::tests::example;
+    use std::ffi::c_void;
+
+    unsafe extern "C" fn first_three(input: *const f32, output: *mut f32, workspace: *mut u8) -> i32 {
+        if !workspace.addr().is_multiple_of(WORKSPACE_ALIGN) {
+            return -2;
+        }
+        // SAFETY: the test's table promises at least three of each.
+        unsafe { output.copy_from_nonoverlapping(input, 3) };
+        0
+    }
+
+    /// Copies each of the three as a piece of its own.
+    unsafe extern "C" fn on_a_pool(
+        input: *const f32,
+        output: *mut f32,
+        _: *mut u8,
+        pool: *const Parallel,
+    ) -> i32 {
+        unsafe extern "C" fn piece(arg: *mut c_void, index: usize) {
+            // SAFETY: `arg` is the pair below, and `index` below 3.
+            unsafe {
+                let (input, output) = *arg.cast::<(*const f32, *mut f32)>();
+                output.add(index).write(*input.add(index));
+            }
+        }
+        let mut pair = (input, output);
+        // SAFETY: the model passes a pool that lives, and `pair` outlives the pieces.
+        unsafe { ((*pool).run)((*pool).ctx, piece, (&raw mut pair).cast(), 3) };
+        0
+    }
+
+    unsafe extern "C" fn one_step(input: *const f32, output: *mut f32, workspace: *mut u8, step_idx: u64) {
+        assert_eq!(step_idx, 0);
+        // SAFETY: as the model passes them.
+        unsafe { first_three(input, output, workspace) };
+    }
+
+    pub(crate) fn example_model() -> Model {
+        with_table(|_| ()).expect("the example's table agrees with its description")
+    }
+
+    fn with_table(change: fn(&mut ModelAbi)) -> Result<Model, String> {
+        let json = example().to_json();
+        let mut abi = ModelAbi {
+            abi_version: ABI_VERSION,
+            run: first_three,
+            run_parallel: on_a_pool,
+            info: json.as_ptr(),
+            info_len: json.len() as u64,
+            workspace_bytes: 100,
+            input_len: 128 * 128 * 3,
+            output_len: 3,
+            step: one_step,
+            n_steps: 1,
+        };
+        change(&mut abi);
+        // SAFETY: `json` outlives the call, and `first_three` touches three elements.
+        unsafe { Model::new(&abi) }
+    }
+
+    #[test]
+    fn a_table_runs() {
+        let mut model = example_model();
+        for threads in 1..4 {
+            model.set_threads(threads);
+            assert_eq!(model.threads(), threads);
+            model.input[..3].copy_from_slice(&[1.0, 2.0, threads as f32]);
+            model.run().unwrap();
+            assert_eq!(model.output(), [1.0, 2.0, threads as f32]);
+        }
+        model.input[0] = 9.0;
+        model.step(0);
+        assert_eq!(model.output(), [9.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_table_that_contradicts_its_description_is_refused() {
+        let check = |change, expected: &str| assert_eq!(with_table(change).err().as_deref(), Some(expected));
+        check(|abi| abi.abi_version = 9, "network: found ABI version 9, expected 2");
+        check(|abi| abi.input_len = 7, "network: found 7 inputs, expected 49152");
+        check(|abi| abi.output_len = 4, "network: found 4 outputs, expected 3");
+        check(|abi| abi.n_steps = 2, "network: found 2 steps, expected 1");
+    }
+}

@@ -1,0 +1,205 @@
+//! Answers -> text for people, or one JSON document that grows by one element a file.
+
+use super::rank::{softmax, top_k};
+use crate::info::{Info, OutputKind};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// One class of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Class<'a> {
+    index: usize,
+    label: Option<&'a str>,
+    probability: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logit: Option<f32>,
+}
+
+/// The answer for one file, as it is in JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer<'a> {
+    file: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    top: Vec<Class<'a>>,
+    /// Every output, when they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a [f32]>,
+    milliseconds: f64,
+}
+
+/// What of an answer is shown, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Style {
+    pub(crate) json: bool,
+    pub(crate) raw: bool,
+    pub(crate) top: usize,
+}
+
+/// Writes answers in order.
+pub(crate) struct Report<'a, W: Write> {
+    out: W,
+    style: Style,
+    info: &'a Info,
+    n_answers: usize,
+}
+
+impl<'a, W: Write> Report<'a, W> {
+    pub(crate) fn new(out: W, style: Style, info: &'a Info) -> Report<'a, W> {
+        // The channels of a feature map have no names to rank.
+        let raw = style.raw || info.output.kind == OutputKind::Features;
+        Report { out, style: Style { raw, ..style }, info, n_answers: 0 }
+    }
+
+    /// Writes one answer, all of it before the next file is read.
+    pub(crate) fn answer(&mut self, file: &str, output: &[f32], milliseconds: f64) -> io::Result<()> {
+        let (info, out) = (self.info, &mut self.out);
+        let is_first = self.n_answers == 0;
+        self.n_answers += 1;
+        if self.style.json {
+            let top = classes(info, output, self.style.top);
+            let answer = Answer { file, top, output: self.style.raw.then_some(output), milliseconds };
+            out.write_all(if is_first { b"[\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut *out, &answer)?;
+        } else if self.style.raw {
+            for value in output {
+                writeln!(out, "{value:?}")?;
+            }
+        } else {
+            writeln!(out, "{}{file}", if is_first { "" } else { "\n" })?;
+            for class in classes(info, output, self.style.top) {
+                let Class { index, probability, .. } = class;
+                match class.label {
+                    Some(label) => writeln!(out, "  {probability:.4}  {label}  ({index})")?,
+                    None => writeln!(out, "  {probability:.4}  class {index}")?,
+                }
+            }
+        }
+        out.flush()
+    }
+
+    /// Ends the document.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        if self.style.json {
+            self.out.write_all(if self.n_answers == 0 { b"[]\n" } else { b"\n]\n" })?;
+        }
+        self.out.flush()
+    }
+}
+
+fn classes<'a>(info: &'a Info, output: &[f32], k: usize) -> Vec<Class<'a>> {
+    let is_logits = match info.output.kind {
+        OutputKind::Logits => true,
+        OutputKind::Probabilities => false,
+        OutputKind::Features => return Vec::new(),
+    };
+    let probabilities =
+        if is_logits { softmax(output) } else { output.iter().copied().map(f64::from).collect() };
+    let class = |index: usize| Class {
+        index,
+        label: info.labels.get(index).map(String::as_str),
+        probability: probabilities[index],
+        logit: is_logits.then_some(output[index]),
+    };
+    top_k(output, k).into_iter().map(class).collect()
+}
+
+/// Writes what `--info` shows.
+pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
+    let Info { input, output, preprocess, .. } = info;
+    let shape: Vec<String> = output.shape.iter().map(usize::to_string).collect();
+    let features =
+        if info.cpu_features.is_empty() { "none".to_string() } else { info.cpu_features.join(", ") };
+    let resize = match preprocess.resize {
+        crate::info::Resize::Stretch => "stretch".to_string(),
+        crate::info::Resize::Cover { height, width } => format!("cover {height} x {width}, centre crop"),
+    };
+    let rows = [
+        ("name", info.name.clone()),
+        ("network", format!("{}, alpha {}", info.network, info.alpha)),
+        ("input", format!("{} x {} x {} f32", input.height, input.width, input.channels)),
+        ("preprocess", format!("{resize}, {:?}", preprocess.channel_order).to_lowercase()),
+        ("output", format!("{} f32, {:?}", shape.join(" x "), output.kind).to_lowercase()),
+        ("labels", info.labels.len().to_string()),
+        ("weights", format!("{} bytes", info.weight_bytes)),
+        ("workspace", format!("{} bytes", info.workspace_bytes)),
+        ("multiply-adds", info.multiply_adds.to_string()),
+        ("target", format!("{}, {}", info.target, info.isa)),
+        ("CPU features", features),
+        ("compiler", format!("mnc {}", info.compiler)),
+    ];
+    rows.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}  {value}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::info::tests::example;
+
+    fn check(style: Style, outputs: &[[f32; 3]], expected: &str) {
+        let (info, mut out) = (example(), Vec::new());
+        let mut report = Report::new(&mut out, style, &info);
+        for (output, file) in outputs.iter().zip(["a.jpg", "b.jpg"]) {
+            report.answer(file, output, 1.25).unwrap();
+        }
+        report.finish().unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    const HUMAN: Style = Style { json: false, raw: false, top: 2 };
+
+    #[test]
+    fn people_get_blocks() {
+        let expected = "a.jpg\n  0.6652  tench, Tinca tinca  (1)\n  0.2447  background  (0)\n\n\
+                        b.jpg\n  NaN  background  (0)\n  NaN  \"quoted\" é  (2)\n";
+        check(HUMAN, &[[1.0, 2.0, 0.0], [0.0, f32::NAN, -1.0]], expected);
+        check(HUMAN, &[], "");
+    }
+
+    #[test]
+    fn raw_output_comes_back_to_the_last_bit() {
+        let style = Style { raw: true, ..HUMAN };
+        check(style, &[[0.1, -0.0, 1e-40]], "0.1\n-0.0\n1e-40\n");
+    }
+
+    #[test]
+    fn json_is_one_document() {
+        let style = Style { json: true, raw: true, top: 1 };
+        check(style, &[], "[]\n");
+        let first = r#"{"file":"a.jpg","top":[{"index":1,"label":"tench, Tinca tinca","probability":1.0,"logit":99.5}],"output":[0.1,99.5,-0.0],"milliseconds":1.25}"#;
+        let second = r#"{"file":"b.jpg","top":[{"index":0,"label":"background","probability":null,"logit":null}],"output":[null,null,null],"milliseconds":1.25}"#;
+        check(style, &[[0.1, 99.5, -0.0], [f32::NAN; 3]], &format!("[\n{first},\n{second}\n]\n"));
+    }
+
+    #[test]
+    fn probabilities_are_shown_as_they_are_and_features_in_full() {
+        let mut info = example();
+        info.output.kind = OutputKind::Probabilities;
+        info.labels.clear();
+        let shown = |info: &Info, style| {
+            let mut out = Vec::new();
+            Report::new(&mut out, style, info).answer("a", &[0.25, 0.5, 0.125], 1.0).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown(&info, HUMAN), "a\n  0.5000  class 1\n  0.2500  class 0\n");
+        info.output.kind = OutputKind::Features;
+        assert_eq!(shown(&info, HUMAN), "0.25\n0.5\n0.125\n");
+        let json = shown(&info, Style { json: true, ..HUMAN });
+        assert_eq!(json, "[\n{\"file\":\"a\",\"output\":[0.25,0.5,0.125],\"milliseconds\":1.0}");
+    }
+
+    #[test]
+    fn the_description_names_what_is_inside() {
+        let mut out = Vec::new();
+        describe(&example(), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for line in [
+            "network        mobilenet-v1, alpha 0.25\n",
+            "input          128 x 128 x 3 f32\n",
+            "preprocess     cover 146 x 146, centre crop, rgb\n",
+            "output         1 x 1 x 3 f32, logits\n",
+            "CPU features   avx, fma\n",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Pixels -> fewer or more pixels: a triangle filter, widened when shrinking, of which only a window is computed.
+//!
+//! The arithmetic is Pillow's `Image.resize(…, BILINEAR)` to the last bit (`libImaging/Resample.c`): weights in f64,
+//! rounded to 22-bit fixed point; first along rows, rounded to 8 bits, then along columns. Networks are trained and
+//! judged on its pixels.
+
+use super::picture::Picture;
+
+/// A resize to `full` pixels along one axis, of which `len` from `start` on are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) full: usize,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+}
+
+/// Resizes to `rows.full` x `columns.full` and returns the window; pixels outside of it cost nothing.
+pub(crate) fn resize(picture: &Picture, columns: Window, rows: Window) -> Picture {
+    let (across, down) = (taps(picture.width, columns), taps(picture.height, rows));
+    // The rows of the picture that the window reads.
+    let first = down.iter().map(|tap| tap.start).min().unwrap_or(0);
+    let end = down.iter().map(|tap| tap.start + tap.weights.len()).max().unwrap_or(0);
+    let stride = picture.width * picture.channels;
+    let source = &picture.pixels[first * stride..end * stride];
+    let narrow_stride = columns.len * picture.channels;
+    let mut narrow = vec![0; (end - first) * narrow_stride];
+    for (from, to) in source.chunks_exact(stride).zip(narrow.chunks_exact_mut(narrow_stride)) {
+        match picture.channels {
+            1 => along_grey_row(from, &across, to),
+            _ => along_rgb_row(from.as_chunks().0, &across, to.as_chunks_mut().0),
+        }
+    }
+    let mut pixels = vec![0; rows.len * narrow_stride];
+    let mut sums = vec![0; narrow_stride];
+    for (tap, to) in down.iter().zip(pixels.chunks_exact_mut(narrow_stride)) {
+        sums.fill(HALF);
+        for (from, &weight) in
+            narrow[(tap.start - first) * narrow_stride..].chunks(narrow_stride).zip(&tap.weights)
+        {
+            sums.iter_mut().zip(from).for_each(|(sum, &pixel)| *sum += i32::from(pixel) * weight);
+        }
+        to.iter_mut().zip(&sums).for_each(|(pixel, &sum)| *pixel = to_pixel(sum));
+    }
+    Picture { width: columns.len, height: rows.len, channels: picture.channels, pixels }
+}
+
+// One function a number of channels, with its sums in registers: a loop over channels isn't unrolled by a build for
+// size, and takes three times as long.
+
+fn along_grey_row(from: &[u8], taps: &[Tap], to: &mut [u8]) {
+    for (tap, to) in taps.iter().zip(to) {
+        let mut sum = HALF;
+        for (&pixel, &weight) in from[tap.start..].iter().zip(&tap.weights) {
+            sum += i32::from(pixel) * weight;
+        }
+        *to = to_pixel(sum);
+    }
+}
+
+fn along_rgb_row(from: &[[u8; 3]], taps: &[Tap], to: &mut [[u8; 3]]) {
+    for (tap, to) in taps.iter().zip(to) {
+        let (mut red, mut green, mut blue) = (HALF, HALF, HALF);
+        for (&[r, g, b], &weight) in from[tap.start..].iter().zip(&tap.weights) {
+            red += i32::from(r) * weight;
+            green += i32::from(g) * weight;
+            blue += i32::from(b) * weight;
+        }
+        *to = [to_pixel(red), to_pixel(green), to_pixel(blue)];
+    }
+}
+
+/// The source pixels of one output pixel and their weights.
+struct Tap {
+    start: usize,
+    weights: Vec<i32>,
+}
+
+/// The fixed point of the weights: 8 bits of pixel and 2 of headroom leave 22 of 32.
+const FRACTION_BITS: u32 = 22;
+const HALF: i32 = 1 << (FRACTION_BITS - 1);
+
+fn to_pixel(sum: i32) -> u8 {
+    (sum >> FRACTION_BITS).clamp(0, 255) as u8
+}
+
+fn taps(source: usize, window: Window) -> Vec<Tap> {
+    let scale = source as f64 / window.full as f64;
+    // Half the base of the triangle, in source pixels.
+    let support = scale.max(1.0);
+    let tap = |position: usize| {
+        let centre = (position as f64 + 0.5) * scale;
+        // The casts cut a negative start off at 0, and the rounding is Pillow's.
+        let start = (centre - support + 0.5) as usize;
+        let end = ((centre + support + 0.5) as usize).min(source);
+        let weight = |x: usize| (1.0 - ((x as f64 - centre + 0.5) / support).abs()).max(0.0);
+        let sum: f64 = (start..end).map(weight).sum();
+        let fixed = |x| (weight(x) / sum * f64::from(1 << FRACTION_BITS) + 0.5) as i32;
+        Tap { start, weights: (start..end).map(fixed).collect() }
+    };
+    (window.start..window.start + window.len).map(tap).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(full: usize) -> Window {
+        Window { full, start: 0, len: full }
+    }
+
+    fn gradient(width: usize, height: usize, channels: usize) -> Picture {
+        let pixels = (0..width * height * channels).map(|i| (i * 37 % 251) as u8).collect();
+        Picture { width, height, channels, pixels }
+    }
+
+    #[test]
+    fn the_same_size_gives_the_same_pixels() {
+        let picture = gradient(7, 5, 3);
+        assert_eq!(resize(&picture, whole(7), whole(5)), picture);
+    }
+
+    #[test]
+    fn shrinking_averages_and_growing_interpolates() {
+        let check = |pixels: &[u8], full, expected: &[u8]| {
+            let row = Picture { width: pixels.len(), height: 1, channels: 1, pixels: pixels.to_vec() };
+            assert_eq!(resize(&row, whole(full), whole(1)).pixels, expected);
+            let column = Picture { width: 1, height: pixels.len(), channels: 1, pixels: pixels.to_vec() };
+            assert_eq!(resize(&column, whole(1), whole(full)).pixels, expected);
+        };
+        // Weights 1, 3, 3, 1 and at an edge 3, 3, 1: the filter is two output pixels wide.
+        check(&[0, 0, 80, 80], 2, &[11, 69]);
+        check(&[0, 100], 4, &[0, 25, 75, 100]);
+        check(&[10, 20, 30], 1, &[20]);
+    }
+
+    #[test]
+    fn a_window_is_a_part_of_the_whole() {
+        let picture = gradient(40, 30, 3);
+        let all = resize(&picture, whole(16), whole(12));
+        let part =
+            resize(&picture, Window { full: 16, start: 5, len: 8 }, Window { full: 12, start: 2, len: 9 });
+        for y in 0..9 {
+            let from = ((y + 2) * 16 + 5) * 3;
+            assert_eq!(part.pixels[y * 24..][..24], all.pixels[from..][..24]);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Photographs against the inputs that Pillow makes of them, where the test data is at hand.
+
+use super::inputs::load;
+use super::prepare::Prepare;
+use crate::info::{Info, Input, Resize, tests::example};
+use std::fs;
+use std::path::Path;
+
+/// Pillow's inputs (NCHW) of the first photographs of a network's recorded answers.
+struct Expected {
+    files: Vec<String>,
+    input: Vec<f32>,
+    side: usize,
+}
+
+fn read(folder: &Path, network: &str) -> Expected {
+    let json = fs::read(folder.join(format!("{network}.json"))).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let names = json["io"]["inputs_are"].as_array().unwrap().iter();
+    // After the photographs come noise and zeros.
+    let files =
+        names.map(|name| name.as_str().unwrap().to_string()).take_while(|name| name.ends_with(".jpg"));
+    // safetensors: eight bytes of length, so many of JSON, then the data.
+    let bytes = fs::read(folder.join(format!("{network}.io.safetensors"))).unwrap();
+    let header_len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header_len]).unwrap();
+    let at = |i: usize| 8 + header_len + header["input"]["data_offsets"][i].as_u64().unwrap() as usize;
+    let input = bytes[at(0)..at(1)].as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    Expected { files: files.collect(), input, side: header["input"]["shape"][2].as_u64().unwrap() as usize }
+}
+
+/// The resize is Pillow's to the last bit; what is left is that two JPEG decoders may differ.
+#[test]
+fn photographs_become_pillows_inputs() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if !data.is_dir() {
+        assert!(std::env::var_os("MNC_REQUIRE_ALL").is_none(), "no test data, and MNC_REQUIRE_ALL is set");
+        println!("skipped: no test data at {}", data.display());
+        return;
+    }
+    for (network, cover) in
+        [("mobilenet_v1_1.0_224", 256), ("mobilenet_v1_0.5_160", 183), ("mobilenet_v1_0.25_128", 146)]
+    {
+        let Expected { files, input: expected, side } = read(&data.join("expected"), network);
+        let mut info = Info { input: Input { height: side, width: side, channels: 3 }, ..example() };
+        info.preprocess.resize = Resize::Cover { height: cover, width: cover };
+        let prepare = Prepare::new(&info).unwrap();
+        let mut input = vec![0.0; info.input.len()];
+        assert_eq!(files.len(), 6);
+        for (file, expected) in files.iter().zip(expected.chunks_exact(input.len())) {
+            load(&data.join("images").join(file), &prepare, &mut input).unwrap();
+            let steps = |i: usize| {
+                let (pixel, c) = (i / 3, i % 3);
+                ((input[i] - expected[c * side * side + pixel]) * 127.5).abs()
+            };
+            let max = (0..input.len()).map(steps).fold(0.0, f32::max);
+            let mean = (0..input.len()).map(steps).sum::<f32>() / input.len() as f32;
+            assert!(
+                max < 4.5 && mean < 0.05,
+                "{network}, {file}: {max} steps of 255 apart, {mean} on average"
+            );
+        }
+    }
+}
