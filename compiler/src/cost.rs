@@ -1,0 +1,355 @@
+//! What a network costs: multiply-adds, parameters and memory, by the paper's formulas (sections 3.1 and 3.2).
+//!
+//! [`Graph`] -> [`Report`]; nothing is measured here. The conventions are those with which the tables of the paper come out:
+//!
+//! - One multiplication and one addition are one multiply-add.
+//! - Padding is counted as if every tap were inside the image.
+//! - Batch norms, activations, additions, pooling and softmax cost nothing.
+//! - Parameters are the weights of convolutions and dense layers, and the biases that the layers have themselves: batch norm
+//!   is left out. Two further counts put it back, as gamma and beta, or as the bias that is left after folding.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::{Serialize, Serializer};
+
+use crate::graph::layer::Layer;
+use crate::graph::shape::{Shape, Window};
+use crate::graph::{Graph, Node};
+
+/// What a layer, a kind of layers or a network costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// Multiply-adds of one inference.
+    pub mult_adds: u64,
+    /// Weights of filters, without any bias.
+    pub weights: u64,
+    /// Weights and the layers' own biases, without batch norm: the paper's parameters.
+    pub parameters: u64,
+    /// The same with batch norms folded: every layer that has a batch norm has one bias per output channel.
+    pub parameters_folded: u64,
+    /// Parameters and each batch norm's gamma and beta: TF-slim's count.
+    pub parameters_batch_norm: u64,
+    /// Bytes of the folded parameters as f32; packing for a target may add to it.
+    pub weight_bytes: u64,
+}
+
+impl AddAssign for Cost {
+    fn add_assign(&mut self, other: Cost) {
+        self.mult_adds += other.mult_adds;
+        self.weights += other.weights;
+        self.parameters += other.parameters;
+        self.parameters_folded += other.parameters_folded;
+        self.parameters_batch_norm += other.parameters_batch_norm;
+        self.weight_bytes += other.weight_bytes;
+    }
+}
+
+/// The kinds of Table 2. `Display` gives the name for tables and files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Standard convolution, by D_K: `conv 3x3`.
+    Conv(usize),
+    /// Depthwise convolution, by D_K: `depthwise 3x3`.
+    Depthwise(usize),
+    /// 1x1 convolution of stride 1: `pointwise`.
+    Pointwise,
+    /// Fully connected: `dense`.
+    Dense,
+    /// Batch norm with no layer before it to be folded into: `batch norm`.
+    BatchNorm,
+    /// `add`
+    Add,
+    /// `pool`
+    Pool,
+    /// `softmax`
+    Softmax,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Conv(d_k) => write!(f, "conv {d_k}x{d_k}"),
+            Kind::Depthwise(d_k) => write!(f, "depthwise {d_k}x{d_k}"),
+            Kind::Pointwise => f.write_str("pointwise"),
+            Kind::Dense => f.write_str("dense"),
+            Kind::BatchNorm => f.write_str("batch norm"),
+            Kind::Add => f.write_str("add"),
+            Kind::Pool => f.write_str("pool"),
+            Kind::Softmax => f.write_str("softmax"),
+        }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One layer: its batch norm and activation belong to it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerCost {
+    /// The node's name.
+    pub name: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// The shape of its output.
+    #[serde(serialize_with = "serialize_shape")]
+    pub output: Shape,
+    /// What it costs.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// At a pointwise layer that follows a depthwise one: multiply-adds of both over those of one standard convolution with the
+    /// same window, 1/N + 1/D_K^2 (section 3.1).
+    pub reduction: Option<f64>,
+}
+
+/// All layers of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindCost {
+    /// The kind.
+    pub kind: Kind,
+    /// How many layers there are of it.
+    pub n_layers: usize,
+    /// What they cost together.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// Their part of the network's multiply-adds, in percent.
+    pub mult_adds_percent: f64,
+    /// Their part of the network's parameters, in percent.
+    pub parameters_percent: f64,
+}
+
+/// What a network costs, layer by layer, kind by kind and in all.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// The network's name.
+    pub network: String,
+    /// The width multiplier.
+    pub alpha: f64,
+    /// The input's shape: the resolution.
+    #[serde(serialize_with = "serialize_shape")]
+    pub input: Shape,
+    /// Each layer in order.
+    pub layers: Vec<LayerCost>,
+    /// Each kind, in order of first appearance.
+    pub kinds: Vec<KindCost>,
+    /// The whole network.
+    pub total: Cost,
+    /// Workspace of one inference, for the caller to fill: it depends on the target's schedule, not on the graph alone.
+    pub workspace_bytes: Option<usize>,
+}
+
+impl Report {
+    /// Counts a graph.
+    ///
+    /// ```
+    /// use mnc::{cost::Report, describe, graph::{Graph, Knobs}};
+    /// let description = describe::builtin("mobilenet-v1").unwrap().description();
+    /// let report = Report::of(&Graph::build(&description, &Knobs::default())?);
+    /// assert_eq!(report.total.mult_adds, 568_741_376); // the paper's 569 million
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn of(graph: &Graph) -> Report {
+        let mut layers: Vec<LayerCost> = Vec::new();
+        // By node: the layer in `layers` that its output belongs to.
+        let mut owners: Vec<Option<usize>> = Vec::with_capacity(graph.nodes.len());
+        for node in &graph.nodes {
+            let owner = node.inputs.first().and_then(|input| owners[input.0]);
+            owners.push(count_node(graph, node, owner, &mut layers));
+        }
+        let mut total = Cost::default();
+        layers.iter().for_each(|layer| total += layer.cost);
+        Report {
+            network: graph.name.clone(),
+            alpha: graph.alpha,
+            input: graph.input_shape(),
+            kinds: by_kind(&layers, total),
+            layers,
+            total,
+            workspace_bytes: None,
+        }
+    }
+
+    /// Everything, as one indented JSON object.
+    ///
+    /// ```
+    /// # use mnc::{cost::Report, describe, graph::{Graph, Knobs}};
+    /// # let description = describe::builtin("mobilenet-v1").unwrap().description();
+    /// let report = Report::of(&Graph::build(&description, &Knobs::default())?);
+    /// assert!(report.to_json().contains(r#""kind": "depthwise 3x3""#));
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and strings always have a JSON form")
+    }
+
+    /// The layers as comma-separated values under a line of headings, with a last line for the network.
+    ///
+    /// ```
+    /// # use mnc::{cost::Report, describe, graph::{Graph, Knobs}};
+    /// # let description = describe::builtin("mobilenet-v1").unwrap().description();
+    /// let report = Report::of(&Graph::build(&description, &Knobs::default())?);
+    /// assert_eq!(report.to_csv().lines().nth(1).unwrap(), "conv_1,conv 3x3,112,112,32,10838016,864,896,928,3584,");
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn to_csv(&self) -> String {
+        let mut csv =
+            "name,kind,height,width,channels,mult_adds,parameters,parameters_folded,parameters_batch_norm,\
+                       weight_bytes,reduction\n"
+                .to_string();
+        for layer in &self.layers {
+            let Shape { height, width, channels } = layer.output;
+            let reduction = layer.reduction.map_or(String::new(), |reduction| format!("{reduction:.6}"));
+            let (name, kind, cost) = (quoted(&layer.name), layer.kind, numbers(&layer.cost));
+            csv += &format!("{name},{kind},{height},{width},{channels},{cost},{reduction}\n");
+        }
+        csv += &format!("total,,,,,{},\n", numbers(&self.total));
+        csv
+    }
+}
+
+/// Adds what a node costs, and hands back the layer that its output belongs to. `owner` is that of its first input.
+fn count_node(
+    graph: &Graph,
+    node: &Node,
+    owner: Option<usize>,
+    layers: &mut Vec<LayerCost>,
+) -> Option<usize> {
+    let (kind, cost, reduction) = match &node.layer {
+        Layer::Input => return None,
+        Layer::Activation(_) => return owner,
+        Layer::BatchNorm { .. } => {
+            let n = node.shape.channels as u64;
+            let is_filter =
+                |kind| matches!(kind, Kind::Conv(_) | Kind::Depthwise(_) | Kind::Pointwise | Kind::Dense);
+            if let Some(idx) = owner.filter(|idx| is_filter(layers[*idx].kind)) {
+                count_batch_norm(&mut layers[idx].cost, n);
+                return owner;
+            }
+            let mut cost = Cost::default();
+            count_batch_norm(&mut cost, n);
+            (Kind::BatchNorm, cost, None)
+        }
+        Layer::Conv { window, bias, .. } => {
+            let weights = area(window.d_k) * graph.node(node.inputs[0]).shape.channels as u64;
+            let cost = filter_cost(weights * node.shape.channels as u64, node.shape, *bias);
+            if *window == Window::POINTWISE {
+                (Kind::Pointwise, cost, reduction(graph, node, &cost))
+            } else {
+                (Kind::Conv(window.d_k), cost, None)
+            }
+        }
+        Layer::Depthwise { window, bias } => {
+            let weights = area(window.d_k) * node.shape.channels as u64;
+            (Kind::Depthwise(window.d_k), filter_cost(weights, node.shape, *bias), None)
+        }
+        Layer::Dense { n, bias } => {
+            let weights = graph.node(node.inputs[0]).shape.len() as u64 * *n as u64;
+            (Kind::Dense, filter_cost(weights, node.shape, *bias), None)
+        }
+        Layer::Add => (Kind::Add, Cost::default(), None),
+        Layer::GlobalAveragePool => (Kind::Pool, Cost::default(), None),
+        Layer::Softmax => (Kind::Softmax, Cost::default(), None),
+    };
+    layers.push(LayerCost { name: node.name.clone(), kind, output: node.shape, cost, reduction });
+    Some(layers.len() - 1)
+}
+
+/// What a pointwise layer and the depthwise one before it, if there is one, save over a standard convolution.
+fn reduction(graph: &Graph, pointwise: &Node, cost: &Cost) -> Option<f64> {
+    let (depthwise, window) = depthwise_before(graph, pointwise)?;
+    let (m, n) = (depthwise.shape.channels as u64, pointwise.shape.channels as u64);
+    let taps = area(window.d_k) * pointwise.shape.pixels() as u64;
+    Some((taps * m + cost.mult_adds) as f64 / (taps * m * n) as f64)
+}
+
+/// A layer of `weights` weights, each used once per output pixel.
+fn filter_cost(weights: u64, output: Shape, bias: bool) -> Cost {
+    let parameters = weights + if bias { output.channels as u64 } else { 0 };
+    Cost {
+        mult_adds: weights * output.pixels() as u64,
+        weights,
+        parameters,
+        parameters_folded: parameters,
+        parameters_batch_norm: parameters,
+        weight_bytes: 4 * parameters,
+    }
+}
+
+/// A batch norm over `n` channels: gamma and beta, or the bias that folding leaves where the layer has none.
+fn count_batch_norm(cost: &mut Cost, n: u64) {
+    cost.parameters_batch_norm += 2 * n;
+    cost.parameters_folded = cost.parameters_folded.max(cost.weights + n);
+    cost.weight_bytes = 4 * cost.parameters_folded;
+}
+
+/// The depthwise layer whose output, normalised and activated, this node reads.
+fn depthwise_before<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g Node, Window)> {
+    let mut before = graph.node(*node.inputs.first()?);
+    loop {
+        match &before.layer {
+            Layer::BatchNorm { .. } | Layer::Activation(_) => before = graph.node(before.inputs[0]),
+            Layer::Depthwise { window, .. } => return Some((before, *window)),
+            Layer::Input
+            | Layer::Conv { .. }
+            | Layer::Add
+            | Layer::GlobalAveragePool
+            | Layer::Dense { .. }
+            | Layer::Softmax => return None,
+        }
+    }
+}
+
+fn area(d_k: usize) -> u64 {
+    (d_k * d_k) as u64
+}
+
+fn by_kind(layers: &[LayerCost], total: Cost) -> Vec<KindCost> {
+    let mut kinds: Vec<KindCost> = Vec::new();
+    for layer in layers {
+        let idx = kinds.iter().position(|entry| entry.kind == layer.kind).unwrap_or_else(|| {
+            let cost = Cost::default();
+            let entry = KindCost {
+                kind: layer.kind,
+                n_layers: 0,
+                cost,
+                mult_adds_percent: 0.0,
+                parameters_percent: 0.0,
+            };
+            kinds.push(entry);
+            kinds.len() - 1
+        });
+        kinds[idx].n_layers += 1;
+        kinds[idx].cost += layer.cost;
+    }
+    let percent = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
+    for entry in &mut kinds {
+        entry.mult_adds_percent = percent(entry.cost.mult_adds, total.mult_adds);
+        entry.parameters_percent = percent(entry.cost.parameters, total.parameters);
+    }
+    kinds
+}
+
+fn serialize_shape<S: Serializer>(shape: &Shape, serializer: S) -> Result<S::Ok, S::Error> {
+    [shape.height, shape.width, shape.channels].serialize(serializer)
+}
+
+fn numbers(cost: &Cost) -> String {
+    let Cost { mult_adds, parameters, parameters_folded, parameters_batch_norm, weight_bytes, weights: _ } =
+        cost;
+    format!("{mult_adds},{parameters},{parameters_folded},{parameters_batch_norm},{weight_bytes}")
+}
+
+/// A field as RFC 4180 wants it. Names from files need no quotes; graphs made by hand may hold anything.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! Stage 1: TOML -> [`Description`], the network as written.
+//!
+//! Neither alpha nor the resolution is applied here, repeats are not expanded, and nothing is known of weights or targets.
+
+mod builtin;
+mod parse;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use self::builtin::{BUILTIN, Builtin, builtin};
+use crate::error::Result;
+use crate::graph::layer::Activation;
+
+/// The name of the network's input, as the `from` of an `add` and as the first node of a graph.
+pub const INPUT_NAME: &str = "input";
+
+// Bounds of what a file may ask for. They leave room above any MobileNet, and keep the work and memory of every later
+// stage bounded whatever the file says.
+
+/// Most rows or columns of an input.
+pub const MAX_SIDE: usize = 1024;
+/// Most channels, filters, units or classes, before alpha.
+pub const MAX_CHANNELS: usize = 65_536;
+/// Largest D_K.
+pub const MAX_KERNEL: usize = 7;
+/// Largest stride.
+pub const MAX_STRIDE: usize = 2;
+/// Most layers, repeats counted; a separable layer counts as two.
+pub const MAX_LAYERS: usize = 4096;
+
+/// A network as its author wrote it. Every key is documented in `docs/description.md`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// Name of the network, also the default prefix of exported symbols.
+    pub name: String,
+    /// Input of the network at rho = 1.
+    pub input: InputSpec,
+    /// Outputs of a dense layer that doesn't say `units` itself.
+    pub classes: usize,
+    /// How alpha times a channel count becomes a whole number.
+    pub rounding: Rounding,
+    /// Epsilon of batch normalisation.
+    pub batch_norm_epsilon: f64,
+    /// Padding of layers that don't say `padding` themselves.
+    pub padding: Padding,
+    /// How an image becomes the input.
+    pub preprocess: Preprocess,
+    /// The layers, in order.
+    pub layers: Vec<LayerSpec>,
+}
+
+impl Description {
+    /// Reads a description from TOML. `place` is what errors call the file; every fault is reported with its line and column.
+    ///
+    /// ```
+    /// use mnc::describe::Description;
+    /// let text = r#"
+    ///     name = "tiny"
+    ///     classes = 10
+    ///     input = { height = 32, width = 32, channels = 3 }
+    ///     layer = [{ kind = "conv", filters = 8 }, { kind = "global_average_pool" }, { kind = "dense" }]
+    /// "#;
+    /// let description = Description::parse(text, "tiny.toml")?;
+    /// assert_eq!(description.layers.len(), 3);
+    ///
+    /// let error = Description::parse(&text.replace("classes", "clases"), "tiny.toml").unwrap_err();
+    /// assert_eq!(error.faults()[1].to_string(), "tiny.toml:3:5: unknown key \"clases\" in the file, did you mean `classes`?");
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn parse(text: &str, place: &str) -> Result<Description> {
+        parse::parse(text, place)
+    }
+}
+
+/// Input extent before rho.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputSpec {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Channels, 3 for RGB.
+    pub channels: usize,
+}
+
+/// How alpha scales a channel count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// `max(floor(alpha * channels), minimum)`: TF-slim and Hugging Face.
+    Floor {
+        /// Never fewer channels than this.
+        minimum: usize,
+    },
+    /// Nearest multiple of `multiple`, never below it nor more than 10 % below the exact value: Keras, timm.
+    Nearest {
+        /// The divisor of every channel count.
+        multiple: usize,
+    },
+}
+
+/// Rule that gives the rows and columns of padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// TensorFlow's SAME: out = ceil(in / stride), the smaller half of the padding first.
+    Same,
+    /// PyTorch's `D_K / 2` on all sides.
+    Symmetric,
+    /// None.
+    Valid,
+}
+
+/// From an 8-bit image to the network's input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preprocess {
+    /// How the image is brought to size, by an antialiased triangle (bilinear) filter.
+    pub resize: Resize,
+    /// Multiplies the 8-bit value first; 1/255 as a rule.
+    pub scale: f64,
+    /// Subtracted from the scaled value, per channel.
+    pub mean: Vec<f64>,
+    /// Divides the difference, per channel.
+    pub std: Vec<f64>,
+    /// Order of the channels in the network's input.
+    pub channel_order: ChannelOrder,
+}
+
+/// How an image is brought to the network's input size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Resize {
+    /// Scale, keeping the aspect, until it just covers `ratio` times the input's extent, then cut out the centre.
+    Cover {
+        /// 8/7 as a rule: 256 for an input of 224.
+        ratio: f64,
+    },
+    /// Scale both sides to the input's extent; the aspect is not kept.
+    Stretch,
+}
+
+/// Order of colour channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// One `[[layer]]` of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerSpec {
+    /// The author's name for it, unique; layers without one are named by kind and ordinal.
+    pub name: Option<String>,
+    /// How many times it stands in a row, at least 1.
+    pub repeat: usize,
+    /// What it is.
+    pub kind: LayerKind,
+}
+
+impl LayerSpec {
+    /// How many layers it stands for: its repeats, two each for a separable one.
+    pub fn n_layers(&self) -> usize {
+        match &self.kind {
+            LayerKind::Separable { .. } => self.repeat.saturating_mul(2),
+            LayerKind::Conv { .. }
+            | LayerKind::Depthwise { .. }
+            | LayerKind::Add { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Dense { .. }
+            | LayerKind::Softmax => self.repeat,
+        }
+    }
+}
+
+/// Keys that all convolutions share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConvSpec {
+    /// D_K, 1 to 7.
+    pub kernel: usize,
+    /// 1 or 2.
+    pub stride: usize,
+    /// Padding, already defaulted from the network's.
+    pub padding: Padding,
+    /// After the batch norm.
+    pub activation: Activation,
+    /// Whether a batch norm follows.
+    pub batch_norm: bool,
+    /// Whether the convolution has a bias of its own.
+    pub bias: bool,
+}
+
+/// What a described layer is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LayerKind {
+    /// Standard convolution; `pointwise` is read as one with kernel 1 and stride 1.
+    Conv {
+        /// Window, normalisation, activation.
+        spec: ConvSpec,
+        /// N before alpha.
+        filters: usize,
+        /// Whether alpha applies to N.
+        scaled: bool,
+    },
+    /// Depthwise convolution.
+    Depthwise {
+        /// Window, normalisation, activation.
+        spec: ConvSpec,
+    },
+    /// Depthwise, then pointwise (section 3.1 of the paper); the keys hold for both, kernel and stride for the depthwise.
+    Separable {
+        /// Window, normalisation, activation.
+        spec: ConvSpec,
+        /// N before alpha.
+        filters: usize,
+        /// Whether alpha applies to N.
+        scaled: bool,
+    },
+    /// Adds the output of an earlier named layer.
+    Add {
+        /// That layer's name.
+        from: String,
+        /// After the sum.
+        activation: Activation,
+    },
+    /// Mean over all pixels.
+    GlobalAveragePool,
+    /// Fully connected layer.
+    Dense {
+        /// Outputs; the network's `classes` when not written.
+        units: Option<usize>,
+        /// After the sum.
+        activation: Activation,
+        /// Whether it has a bias.
+        bias: bool,
+    },
+    /// Softmax over the channels.
+    Softmax,
+}

@@ -1,0 +1,357 @@
+//! Typed reading of TOML tables, with every fault kept until the end.
+//!
+//! A reader that meets a fault notes it with its line and column and hands back a stand-in, so that the rest of the file is
+//! read too. [`Source::finish`] fails when there was any fault: a stand-in never leaves this module's users. Knows TOML and
+//! nothing of networks.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{ErrorKind, Faults, Result};
+
+/// Longest piece of the user's text that an error repeats, in characters.
+const MAX_QUOTED: usize = 40;
+
+/// The text of one file and the faults that were found in it so far.
+pub(super) struct Source<'t> {
+    place: &'t str,
+    text: &'t str,
+    /// Byte offset and detail of each fault.
+    faults: RefCell<Vec<(usize, String)>>,
+}
+
+impl<'t> Source<'t> {
+    pub(super) fn new(text: &'t str, place: &'t str) -> Source<'t> {
+        Source { place, text, faults: RefCell::new(Vec::new()) }
+    }
+
+    /// The root table. A file that isn't TOML is not read further: what a broken line meant is guesswork.
+    pub(super) fn parse(&self) -> Option<Spanned<DeTable<'t>>> {
+        let (root, errors) = DeTable::parse_recoverable(self.text);
+        for error in &errors {
+            let detail = error.message().trim_end_matches('.').replace('\n', ", ");
+            self.fault(error.span().map_or(0, |span| span.start), format!("not TOML: {detail}"));
+        }
+        errors.is_empty().then_some(root)
+    }
+
+    /// Notes a fault at a byte offset.
+    pub(super) fn fault(&self, at: usize, detail: impl Into<String>) {
+        self.faults.borrow_mut().push((at, detail.into()));
+    }
+
+    /// All faults from the top of the file to its end, if there are any.
+    pub(super) fn finish(self) -> Result<()> {
+        let mut found = self.faults.into_inner();
+        found.sort_by_key(|(at, _)| *at);
+        let mut faults = Faults::new(ErrorKind::Description);
+        // One walk over the text, not one per fault: a hostile file may have a fault a line.
+        let (mut offset, mut line, mut column) = (0, 1, 1);
+        for (at, detail) in found {
+            for c in self.text.get(offset..at).unwrap_or("").chars() {
+                (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+            }
+            offset = offset.max(at);
+            faults.push(format!("{}:{line}:{column}", self.place), detail);
+        }
+        faults.propagate()
+    }
+}
+
+/// One table of the file.
+pub(super) struct Section<'s> {
+    source: &'s Source<'s>,
+    table: &'s DeTable<'s>,
+    /// How errors call it: `the file`, `[input]`, `a layer of kind "conv"`.
+    noun: String,
+    /// Byte offset of its header.
+    pub(super) at: usize,
+}
+
+impl<'s> Section<'s> {
+    pub(super) fn new(
+        source: &'s Source<'s>,
+        table: &'s DeTable<'s>,
+        noun: String,
+        at: usize,
+    ) -> Section<'s> {
+        Section { source, table, noun, at }
+    }
+
+    /// The same table under another name.
+    pub(super) fn called(self, noun: String) -> Section<'s> {
+        Section { noun, ..self }
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Notes a fault at the value of `key`, or at the header when the key is absent.
+    pub(super) fn fault(&self, key: &str, detail: String) {
+        let at = self.table.get(key).map_or(self.at, |value| value.span().start);
+        self.source.fault(at, detail);
+    }
+
+    /// Notes a fault for each key outside `keys`.
+    pub(super) fn only(&self, keys: &[&str]) {
+        for key in self.table.keys() {
+            let name = key.get_ref().as_ref();
+            if keys.contains(&name) {
+                continue;
+            }
+            let hint = match nearest(name, keys) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("expected {}", list(keys)),
+            };
+            let found = quote(name);
+            self.source.fault(key.span().start, format!("unknown key {found} in {}, {hint}", self.noun));
+        }
+    }
+
+    /// A whole number in `range`; without `default` the key is required.
+    pub(super) fn integer(&self, key: &str, range: RangeInclusive<usize>, default: Option<usize>) -> usize {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let value = self.read(key, &expected, default, |value| match value {
+            DeValue::Integer(digits) => {
+                let number = usize::from_str_radix(digits.as_str(), digits.radix()).ok();
+                number.filter(|number| range.contains(number)).ok_or_else(|| quote_plain(&digits.to_string()))
+            }
+            other => Err(describe(other)),
+        });
+        value.unwrap_or(*range.start())
+    }
+
+    /// A number in `range`, written as a float or an integer; without `default` the key is required.
+    pub(super) fn number(&self, key: &str, range: RangeInclusive<f64>, default: Option<f64>) -> f64 {
+        let expected = expected_number(&range);
+        self.read(key, &expected, default, |value| number_in(value, &range)).unwrap_or(*range.start())
+    }
+
+    /// An array of `len` numbers in `range`; `default` for each of them when the key is absent.
+    pub(super) fn numbers(
+        &self,
+        key: &str,
+        len: usize,
+        range: RangeInclusive<f64>,
+        default: f64,
+    ) -> Vec<f64> {
+        let Some(value) = self.table.get(key) else { return vec![default; len] };
+        let expected = format!("an array of {len} numbers, one per input channel");
+        let DeValue::Array(array) = value.get_ref() else {
+            let found = describe(value.get_ref());
+            self.fault(key, format!("`{key}`: found {found}, expected {expected}"));
+            return vec![default; len];
+        };
+        if array.len() != len {
+            self.fault(key, format!("`{key}`: found {} numbers, expected {expected}", array.len()));
+        }
+        let one = |item: &Spanned<DeValue<'_>>| {
+            number_in(item.get_ref(), &range).unwrap_or_else(|found| {
+                let expected = expected_number(&range);
+                self.source.fault(item.span().start, format!("`{key}`: found {found}, expected {expected}"));
+                default
+            })
+        };
+        array.iter().map(one).collect()
+    }
+
+    pub(super) fn boolean(&self, key: &str, default: bool) -> bool {
+        let value = self.read(key, "true or false", Some(default), |value| match value {
+            DeValue::Boolean(value) => Ok(*value),
+            other => Err(describe(other)),
+        });
+        value.unwrap_or(default)
+    }
+
+    /// One of a closed set of words.
+    pub(super) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)], default: T) -> T {
+        if self.has(key) { self.required_choice(key, choices).unwrap_or(default) } else { default }
+    }
+
+    /// One of a closed set of words; `None` after a fault, for a reader that can't go on with a stand-in.
+    pub(super) fn required_choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        self.read(key, &list_of(&words), None, |value| match value {
+            DeValue::String(text) => {
+                let chosen = choices.iter().find(|(word, _)| text.as_ref() == *word);
+                chosen.map(|(_, value)| *value).ok_or_else(|| quote(text))
+            }
+            other => Err(describe(other)),
+        })
+    }
+
+    /// A name: letters, digits, `_` and `-` (and `.` where `dots` says so), a letter first, at most 64.
+    pub(super) fn name(&self, key: &str, dots: bool, required: bool) -> Option<String> {
+        if !required && !self.has(key) {
+            return None;
+        }
+        let dot = if dots { "`.`, " } else { "" };
+        let expected = format!("a name of at most 64 letters, digits, {dot}`_` and `-`, a letter first");
+        let legal = |text: &str| {
+            text.len() <= 64
+                && text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-' || dots && c == '.')
+        };
+        self.read(key, &expected, None, |value| match value {
+            DeValue::String(text) if legal(text) => Ok(text.to_string()),
+            DeValue::String(text) => Err(quote(text)),
+            other => Err(describe(other)),
+        })
+    }
+
+    /// The table under `key`, if there is one.
+    pub(super) fn section(&self, key: &str) -> Option<Section<'s>> {
+        let value = self.table.get(key)?;
+        let DeValue::Table(table) = value.get_ref() else {
+            let found = describe(value.get_ref());
+            self.fault(key, format!("`{key}`: found {found}, expected a table, [{key}]"));
+            return None;
+        };
+        Some(Section::new(self.source, table, format!("[{key}]"), value.span().start))
+    }
+
+    /// The tables of the array under `key`, as `[[key]]` writes it, of which there must be one.
+    pub(super) fn sections(&self, key: &str) -> Vec<Section<'s>> {
+        let Some(value) = self.table.get(key) else {
+            self.source.fault(self.at, format!("{} has no [[{key}]], expected at least one", self.noun));
+            return Vec::new();
+        };
+        let fault = |at: usize, value: &DeValue<'_>| {
+            let found = describe(value);
+            self.source.fault(at, format!("`{key}`: found {found}, expected tables, [[{key}]]"));
+        };
+        let DeValue::Array(array) = value.get_ref() else {
+            fault(value.span().start, value.get_ref());
+            return Vec::new();
+        };
+        if array.is_empty() {
+            self.fault(key, format!("`{key}`: found an empty array, expected at least one [[{key}]]"));
+        }
+        let mut sections = Vec::new();
+        for item in array {
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    sections.push(Section::new(self.source, table, format!("[[{key}]]"), item.span().start));
+                }
+                other => fault(item.span().start, other),
+            }
+        }
+        sections
+    }
+
+    /// The value of `key`, its default, or `None` after a fault. `convert` says what it found when that wouldn't do.
+    fn read<T>(
+        &self,
+        key: &str,
+        expected: &str,
+        default: Option<T>,
+        convert: impl Fn(&DeValue<'_>) -> Result<T, String>,
+    ) -> Option<T> {
+        let Some(value) = self.table.get(key) else {
+            if default.is_none() {
+                self.source.fault(self.at, format!("{} has no `{key}`, expected {expected}", self.noun));
+            }
+            return default;
+        };
+        match convert(value.get_ref()) {
+            Ok(value) => Some(value),
+            Err(found) => {
+                self.fault(key, format!("`{key}`: found {found}, expected {expected}"));
+                None
+            }
+        }
+    }
+}
+
+fn number_in(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, String> {
+    let (number, written) = match value {
+        DeValue::Float(digits) => (digits.as_str().parse().ok(), digits.to_string()),
+        DeValue::Integer(digits) if digits.radix() == 10 => {
+            (digits.as_str().parse().ok(), digits.to_string())
+        }
+        other => return Err(describe(other)),
+    };
+    // NaN is in no range.
+    number.filter(|number: &f64| range.contains(number)).ok_or_else(|| quote_plain(&written))
+}
+
+fn expected_number(range: &RangeInclusive<f64>) -> String {
+    format!("a number from {:?} to {:?}", range.start(), range.end())
+}
+
+/// What a value of a wrong type is called.
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => quote(text),
+        DeValue::Integer(digits) => quote_plain(&digits.to_string()),
+        DeValue::Float(digits) => quote_plain(&digits.to_string()),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(_) => "a date".to_string(),
+        DeValue::Array(_) => "an array".to_string(),
+        DeValue::Table(_) => "a table".to_string(),
+    }
+}
+
+/// The user's text in quotes, escaped and shortened so that the message stays one readable line.
+pub(super) fn quote(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_QUOTED).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// Digits, shortened alike.
+fn quote_plain(text: &str) -> String {
+    let shown: String = text.chars().take(MAX_QUOTED).collect();
+    if shown.len() < text.len() { format!("{shown}…") } else { shown }
+}
+
+/// `a`, `b` or `c`, in backticks.
+fn list(words: &[&str]) -> String {
+    list_of(&words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>())
+}
+
+fn list_of(words: &[impl Display]) -> String {
+    let mut text = String::new();
+    for (idx, word) in words.iter().enumerate() {
+        let joint = if idx == 0 {
+            ""
+        } else if idx + 1 == words.len() {
+            " or "
+        } else {
+            ", "
+        };
+        text += &format!("{joint}{word}");
+    }
+    text
+}
+
+/// The one of `words` that `text` may have been meant to be: at most a third of its letters differ.
+pub(super) fn nearest<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
+    let distances = words.iter().map(|word| (distance(text, word), *word));
+    let (distance, word) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= word.chars().count().div_ceil(3)).then_some(word)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    // Keys are short; what a hostile file writes need not be.
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,97 @@
+//! Stage 3: [`Description`] x alpha x resolution -> [`Graph`].
+//!
+//! Repeats and the separable sugar are expanded, alpha is applied to the channels, the resolution to the input, padding is
+//! resolved, and every shape is known. Knows no weights and no target.
+
+mod build;
+mod knobs;
+pub mod layer;
+pub mod shape;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use self::knobs::{Knobs, MAX_ALPHA, Resolution, SIDES};
+use self::layer::Layer;
+use self::shape::Shape;
+use crate::describe::{Description, Preprocess};
+use crate::error::Result;
+
+/// A node's position in [`Graph::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// One node: a layer applied to the outputs of earlier nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Unique name, as in dumps, errors and symbols: `conv_dw_3`, `conv_dw_3.norm`, `conv_dw_3.relu6`.
+    pub name: String,
+    /// What it computes.
+    pub layer: Layer,
+    /// Its inputs; each id is smaller than the node's own.
+    pub inputs: Vec<NodeId>,
+    /// The shape of its output.
+    pub shape: Shape,
+}
+
+/// A network with every shape known, in topological order. Node 0 is the only [`Layer::Input`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// The description's name: `mobilenet-v1`.
+    pub name: String,
+    /// The width multiplier that was applied.
+    pub alpha: f64,
+    /// The nodes, each after its inputs.
+    pub nodes: Vec<Node>,
+    /// The nodes whose values the network returns; one today.
+    pub outputs: Vec<NodeId>,
+    /// How an image becomes the input.
+    pub preprocess: Preprocess,
+}
+
+impl Graph {
+    /// Applies alpha and the resolution to a description. Every layer whose shape can't be is reported, by its name.
+    ///
+    /// ```
+    /// use mnc::graph::{Graph, Knobs};
+    /// let description = mnc::describe::builtin("mobilenet-v1").unwrap().description();
+    /// let graph = Graph::build(&description, &Knobs { alpha: 0.5, resolution: Some("160".parse()?) })?;
+    /// assert_eq!(graph.input_shape().to_string(), "160x160x3");
+    /// assert_eq!(graph.by_name("conv_pw_13").unwrap().shape.to_string(), "5x5x512");
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn build(description: &Description, knobs: &Knobs) -> Result<Graph> {
+        build::build(description, knobs)
+    }
+
+    /// The node of an id of this graph.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The id of the node of that name.
+    pub fn id(&self, name: &str) -> Option<NodeId> {
+        self.nodes.iter().position(|node| node.name == name).map(NodeId)
+    }
+
+    /// The node of that name.
+    pub fn by_name(&self, name: &str) -> Option<&Node> {
+        self.id(name).map(|id| self.node(id))
+    }
+
+    /// The shape of the network's input.
+    pub fn input_shape(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    /// The shapes of the inputs of a node of this graph.
+    pub fn input_shapes(&self, node: &Node) -> Vec<Shape> {
+        node.inputs.iter().map(|id| self.node(*id).shape).collect()
+    }
+
+    /// Checks what every stage relies on: node 0 is the only input, inputs come before their users, names are unique, and
+    /// each shape is the one that the node's layer gives.
+    pub fn verify(&self) -> Result<()> {
+        verify::verify(self)
+    }
+}

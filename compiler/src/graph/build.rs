@@ -1,0 +1,325 @@
+//! [`Description`] x [`Knobs`] -> [`Graph`]: sugar expanded, names given, shapes computed.
+
+use std::collections::{HashMap, HashSet};
+
+use super::layer::{Activation, Layer};
+use super::shape::{Shape, Window};
+use super::{Graph, Knobs, Node, NodeId};
+use crate::describe::{
+    ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE,
+    MAX_STRIDE, Padding, Rounding,
+};
+use crate::error::{ErrorKind, Faults, Result};
+
+/// Most elements of one feature map: 1 GiB of f32.
+const MAX_MAP_LEN: u64 = 1 << 28;
+/// Most weights of all layers: 4 GiB of f32.
+const MAX_WEIGHTS: u64 = 1 << 30;
+
+pub(super) fn build(description: &Description, knobs: &Knobs) -> Result<Graph> {
+    let mut options = Faults::new(ErrorKind::Options);
+    knobs.check(description.input, &mut options);
+    options.propagate()?;
+
+    let mut faults = Faults::new(ErrorKind::Graph);
+    check_ranges(description, &mut faults);
+    // Shapes of illegal windows aren't worth computing.
+    faults.propagate()?;
+
+    let mut builder = Builder::new(description, knobs);
+    for layer in &description.layers {
+        builder.add_layer(layer);
+    }
+    builder.finish()
+}
+
+/// A description need not come from a file: what the parser promises is checked again where arithmetic relies on it.
+fn check_ranges(description: &Description, faults: &mut Faults) {
+    let mut check = |place: &str, what: &str, found: usize, last: usize| {
+        if found < 1 || last < found {
+            faults.push(place, format!("found {what} {found}, expected 1 to {last}"));
+        }
+    };
+    check(INPUT_NAME, "height", description.input.height, MAX_SIDE);
+    check(INPUT_NAME, "width", description.input.width, MAX_SIDE);
+    check(INPUT_NAME, "channels", description.input.channels, MAX_CHANNELS);
+    check("network", "classes", description.classes, MAX_CHANNELS);
+    match description.rounding {
+        Rounding::Floor { minimum } => check("alpha", "minimum", minimum, MAX_CHANNELS),
+        Rounding::Nearest { multiple } => check("alpha", "multiple", multiple, MAX_CHANNELS),
+    }
+    let total = description.layers.iter().fold(0, |sum: usize, layer| sum.saturating_add(layer.n_layers()));
+    check("network", "number of layers", total, MAX_LAYERS);
+    for (idx, layer) in description.layers.iter().enumerate() {
+        let place = layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1));
+        check(&place, "repeat", layer.repeat, MAX_LAYERS);
+        let (spec, n) = match &layer.kind {
+            LayerKind::Conv { spec, filters, .. } | LayerKind::Separable { spec, filters, .. } => {
+                (Some(spec), *filters)
+            }
+            LayerKind::Depthwise { spec } => (Some(spec), 1),
+            LayerKind::Dense { units, .. } => (None, units.unwrap_or(1)),
+            LayerKind::Add { .. } | LayerKind::GlobalAveragePool | LayerKind::Softmax => (None, 1),
+        };
+        check(&place, "channels", n, MAX_CHANNELS);
+        if let Some(spec) = spec {
+            check(&place, "kernel", spec.kernel, MAX_KERNEL);
+            check(&place, "stride", spec.stride, MAX_STRIDE);
+        }
+    }
+}
+
+/// Kinds that are counted apart when layers are named.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Conv,
+    Depthwise,
+    Pointwise,
+    Add,
+    Pool,
+    Dense,
+    Softmax,
+}
+
+impl Kind {
+    fn stem(self) -> &'static str {
+        match self {
+            Kind::Conv => "conv",
+            Kind::Depthwise => "conv_dw",
+            Kind::Pointwise => "conv_pw",
+            Kind::Add => "add",
+            Kind::Pool => "pool",
+            Kind::Dense => "dense",
+            Kind::Softmax => "softmax",
+        }
+    }
+}
+
+struct Builder<'d> {
+    description: &'d Description,
+    knobs: &'d Knobs,
+    faults: Faults,
+    nodes: Vec<Node>,
+    /// Layers of each kind so far, named ones too: `conv_dw_3` is the third depthwise layer whatever the others are called.
+    n_kinds: HashMap<Kind, usize>,
+    /// Output of each named layer, after its activation, and after its last repeat.
+    named: HashMap<&'d str, NodeId>,
+    n_weights: u64,
+    /// The node that the next layer reads.
+    last: NodeId,
+}
+
+impl<'d> Builder<'d> {
+    fn new(description: &'d Description, knobs: &'d Knobs) -> Builder<'d> {
+        let input = description.input;
+        let (height, width) = knobs.resolution.map_or((input.height, input.width), |r| (r.height, r.width));
+        let shape = Shape { height, width, channels: input.channels };
+        let mut builder = Builder {
+            description,
+            knobs,
+            faults: Faults::new(ErrorKind::Graph),
+            nodes: Vec::new(),
+            n_kinds: HashMap::new(),
+            named: HashMap::from([(INPUT_NAME, NodeId(0))]),
+            n_weights: 0,
+            last: NodeId(0),
+        };
+        builder.check_map(INPUT_NAME, shape);
+        builder.nodes.push(Node {
+            name: INPUT_NAME.to_string(),
+            layer: Layer::Input,
+            inputs: Vec::new(),
+            shape,
+        });
+        builder
+    }
+
+    fn finish(mut self) -> Result<Graph> {
+        if self.description.layers.is_empty() {
+            self.faults.push("network", "found no layer, expected at least one");
+        }
+        if self.n_weights > MAX_WEIGHTS {
+            let found = self.n_weights;
+            self.faults.push("network", format!("found {found} weights, expected at most {MAX_WEIGHTS}"));
+        }
+        let mut names = HashSet::new();
+        for node in &self.nodes {
+            if !names.insert(node.name.as_str()) {
+                self.faults
+                    .push(&node.name, "found two layers of this name, expected a name of its own for each");
+            }
+        }
+        self.faults.propagate()?;
+        let graph = Graph {
+            name: self.description.name.clone(),
+            alpha: self.knobs.alpha,
+            nodes: self.nodes,
+            outputs: vec![self.last],
+            preprocess: self.description.preprocess.clone(),
+        };
+        debug_assert_eq!(graph.verify().map_err(|error| error.to_string()), Ok(()), "a built graph verifies");
+        Ok(graph)
+    }
+
+    fn add_layer(&mut self, layer: &'d LayerSpec) {
+        for idx in 1..=layer.repeat {
+            let name = layer
+                .name
+                .as_ref()
+                .map(|name| if layer.repeat == 1 { name.clone() } else { format!("{name}_{idx}") });
+            self.add_once(&layer.kind, name);
+        }
+        if let Some(name) = &layer.name {
+            self.named.insert(name, self.last);
+        }
+    }
+
+    fn add_once(&mut self, kind: &'d LayerKind, name: Option<String>) {
+        match kind {
+            LayerKind::Conv { spec, filters, scaled } => {
+                let kind = if spec.kernel == 1 && spec.stride == 1 { Kind::Pointwise } else { Kind::Conv };
+                let name = self.name(kind, name);
+                self.add_conv(name, spec, *filters, *scaled);
+            }
+            LayerKind::Depthwise { spec } => {
+                let name = self.name(Kind::Depthwise, name);
+                self.add_depthwise(name, spec);
+            }
+            LayerKind::Separable { spec, filters, scaled } => {
+                let depthwise = self.name(Kind::Depthwise, name.as_ref().map(|name| format!("{name}_dw")));
+                self.add_depthwise(depthwise, spec);
+                let pointwise = self.name(Kind::Pointwise, name.map(|name| format!("{name}_pw")));
+                let spec = ConvSpec { kernel: 1, stride: 1, padding: Padding::Valid, ..*spec };
+                self.add_conv(pointwise, &spec, *filters, *scaled);
+            }
+            LayerKind::Add { from, activation } => {
+                let name = self.name(Kind::Add, name);
+                // A stand-in when there is no such layer: the sum of the map with itself.
+                let other = self.named.get(from.as_str()).copied().unwrap_or_else(|| {
+                    self.faults
+                        .push(&name, format!("found `from` {from:?}, expected the name of an earlier layer"));
+                    self.last
+                });
+                let inputs = vec![self.last, other];
+                self.push(name.clone(), Layer::Add, inputs);
+                self.activate(&name, *activation);
+            }
+            LayerKind::GlobalAveragePool => {
+                let name = self.name(Kind::Pool, name);
+                self.push(name, Layer::GlobalAveragePool, vec![self.last]);
+            }
+            LayerKind::Dense { units, activation, bias } => {
+                let name = self.name(Kind::Dense, name);
+                let n = units.unwrap_or(self.description.classes);
+                self.push(name.clone(), Layer::Dense { n, bias: *bias }, vec![self.last]);
+                self.activate(&name, *activation);
+            }
+            LayerKind::Softmax => {
+                let name = self.name(Kind::Softmax, name);
+                self.push(name, Layer::Softmax, vec![self.last]);
+            }
+        }
+    }
+
+    fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: usize, scaled: bool) {
+        let window = self.window(spec);
+        let n = if scaled { self.description.rounding.apply(self.knobs.alpha, filters) } else { filters };
+        self.push(name.clone(), Layer::Conv { window, n, bias: spec.bias }, vec![self.last]);
+        self.normalise_and_activate(&name, spec);
+    }
+
+    fn add_depthwise(&mut self, name: String, spec: &ConvSpec) {
+        let window = self.window(spec);
+        self.push(name.clone(), Layer::Depthwise { window, bias: spec.bias }, vec![self.last]);
+        self.normalise_and_activate(&name, spec);
+    }
+
+    fn window(&self, spec: &ConvSpec) -> Window {
+        let input = self.nodes[self.last.0].shape;
+        Window::resolve(spec.kernel, spec.stride, spec.padding, (input.height, input.width))
+    }
+
+    fn normalise_and_activate(&mut self, name: &str, spec: &ConvSpec) {
+        if spec.batch_norm {
+            let epsilon = self.description.batch_norm_epsilon;
+            self.push(format!("{name}.norm"), Layer::BatchNorm { epsilon }, vec![self.last]);
+        }
+        self.activate(name, spec.activation);
+    }
+
+    fn activate(&mut self, name: &str, activation: Activation) {
+        match activation {
+            Activation::None => {}
+            Activation::Relu | Activation::Relu6 => {
+                let name = format!("{name}.{}", activation.word());
+                self.push(name, Layer::Activation(activation), vec![self.last]);
+            }
+        }
+    }
+
+    /// The given name, or one by kind and ordinal.
+    fn name(&mut self, kind: Kind, name: Option<String>) -> String {
+        let n = self.n_kinds.entry(kind).or_insert(0);
+        *n += 1;
+        name.unwrap_or_else(|| format!("{}_{n}", kind.stem()))
+    }
+
+    /// Adds a node and makes it the one that the next layer reads.
+    fn push(&mut self, name: String, layer: Layer, inputs: Vec<NodeId>) {
+        let shapes: Vec<Shape> = inputs.iter().map(|id| self.nodes[id.0].shape).collect();
+        let shape = layer.output_shape(&shapes).unwrap_or_else(|detail| {
+            self.faults.push(&name, detail);
+            stand_in(&layer, shapes[0])
+        });
+        self.check_map(&name, shape);
+        self.n_weights = self.n_weights.saturating_add(n_weights(&layer, shapes[0]));
+        self.last = NodeId(self.nodes.len());
+        self.nodes.push(Node { name, layer, inputs, shape });
+    }
+
+    fn check_map(&mut self, name: &str, shape: Shape) {
+        let len = shape.height as u64 * shape.width as u64 * shape.channels as u64;
+        if len > MAX_MAP_LEN {
+            self.faults
+                .push(name, format!("found a map of {shape}, expected at most {MAX_MAP_LEN} elements"));
+        }
+    }
+}
+
+/// The shape to go on with after a fault: the largest that any padding gives, so that what fails later fails by itself.
+fn stand_in(layer: &Layer, input: Shape) -> Shape {
+    match layer {
+        Layer::Conv { window, n, .. } => Shape {
+            height: input.height.div_ceil(window.stride),
+            width: input.width.div_ceil(window.stride),
+            channels: *n,
+        },
+        Layer::Depthwise { window, .. } => Shape {
+            height: input.height.div_ceil(window.stride),
+            width: input.width.div_ceil(window.stride),
+            channels: input.channels,
+        },
+        Layer::Input
+        | Layer::BatchNorm { .. }
+        | Layer::Activation(_)
+        | Layer::Add
+        | Layer::GlobalAveragePool
+        | Layer::Dense { .. }
+        | Layer::Softmax => input,
+    }
+}
+
+fn n_weights(layer: &Layer, input: Shape) -> u64 {
+    let m = input.channels as u64;
+    match layer {
+        Layer::Conv { window, n, .. } => (window.d_k * window.d_k) as u64 * m * *n as u64,
+        Layer::Depthwise { window, .. } => (window.d_k * window.d_k) as u64 * m,
+        Layer::Dense { n, .. } => input.height as u64 * input.width as u64 * m * *n as u64,
+        Layer::Input
+        | Layer::BatchNorm { .. }
+        | Layer::Activation(_)
+        | Layer::Add
+        | Layer::GlobalAveragePool
+        | Layer::Softmax => 0,
+    }
+}

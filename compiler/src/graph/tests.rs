@@ -1,0 +1,314 @@
+//! Tests of building graphs.
+
+use super::*;
+use crate::describe::{self, Padding};
+
+/// A description with an 8 x 8 x 3 input and these layers, one TOML inline table each.
+fn network(layers: &[&str]) -> Description {
+    let head = "name = \"net\"\nclasses = 5\ninput = { height = 8, width = 8, channels = 3 }\n";
+    let text = format!("{head}alpha = {{ minimum = 1 }}\nlayer = [{{ {} }}]", layers.join(" }, { "));
+    Description::parse(&text, "net.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn build(layers: &[&str]) -> Result<Graph> {
+    Graph::build(&network(layers), &Knobs::default())
+}
+
+/// The graph of these layers as `name shape <- inputs`, or its faults.
+fn check(layers: &[&str], expected: &[&str]) {
+    let line = |graph: &Graph, node: &Node| {
+        let inputs: Vec<&str> = node.inputs.iter().map(|id| graph.node(*id).name.as_str()).collect();
+        format!("{} {} <- {}", node.name, node.shape, inputs.join(" "))
+    };
+    let found: Vec<String> = match build(layers) {
+        Ok(graph) => graph.nodes[1..].iter().map(|node| line(&graph, node)).collect(),
+        Err(error) => error.faults().iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_kind_is_named_and_shaped() {
+    check(
+        &[
+            "kind = 'conv', filters = 4, stride = 2",
+            "kind = 'separable', filters = 6, activation = 'relu'",
+            "kind = 'depthwise', batch_norm = false, activation = 'none', padding = 'valid'",
+            "kind = 'pointwise', filters = 6, activation = 'none'",
+            "kind = 'conv', kernel = 1, stride = 2, filters = 6, batch_norm = false",
+            "kind = 'global_average_pool'",
+            "kind = 'dense'",
+            "kind = 'softmax'",
+        ],
+        &[
+            "conv_1 4x4x4 <- input",
+            "conv_1.norm 4x4x4 <- conv_1",
+            "conv_1.relu6 4x4x4 <- conv_1.norm",
+            "conv_dw_1 4x4x4 <- conv_1.relu6",
+            "conv_dw_1.norm 4x4x4 <- conv_dw_1",
+            "conv_dw_1.relu 4x4x4 <- conv_dw_1.norm",
+            "conv_pw_1 4x4x6 <- conv_dw_1.relu",
+            "conv_pw_1.norm 4x4x6 <- conv_pw_1",
+            "conv_pw_1.relu 4x4x6 <- conv_pw_1.norm",
+            "conv_dw_2 2x2x6 <- conv_pw_1.relu",
+            "conv_pw_2 2x2x6 <- conv_dw_2",
+            "conv_pw_2.norm 2x2x6 <- conv_pw_2",
+            "conv_2 1x1x6 <- conv_pw_2.norm",
+            "conv_2.relu6 1x1x6 <- conv_2",
+            "pool_1 1x1x6 <- conv_2.relu6",
+            "dense_1 1x1x5 <- pool_1",
+            "softmax_1 1x1x5 <- dense_1",
+        ],
+    );
+}
+
+#[test]
+fn given_names_repeats_and_adds() {
+    check(
+        &[
+            "kind = 'separable', filters = 3, name = 'x', repeat = 2, batch_norm = false, activation = 'none'",
+            "kind = 'depthwise', name = 'y', batch_norm = false",
+            "kind = 'add', from = 'x', activation = 'relu'",
+            "kind = 'add', from = 'y', name = 'sum'",
+            "kind = 'add', from = 'input'",
+            "kind = 'depthwise', batch_norm = false, activation = 'none'",
+            "kind = 'dense', units = 2, activation = 'relu6'",
+        ],
+        &[
+            "x_1_dw 8x8x3 <- input",
+            "x_1_pw 8x8x3 <- x_1_dw",
+            "x_2_dw 8x8x3 <- x_1_pw",
+            "x_2_pw 8x8x3 <- x_2_dw",
+            "y 8x8x3 <- x_2_pw",
+            "y.relu6 8x8x3 <- y",
+            "add_1 8x8x3 <- y.relu6 x_2_pw",
+            "add_1.relu 8x8x3 <- add_1",
+            "sum 8x8x3 <- add_1.relu y.relu6",
+            "add_3 8x8x3 <- sum input",
+            "conv_dw_4 8x8x3 <- add_3",
+            "dense_1 1x1x2 <- conv_dw_4",
+            "dense_1.relu6 1x1x2 <- dense_1",
+        ],
+    );
+}
+
+#[test]
+fn faults_are_collected() {
+    check(
+        &[
+            "kind = 'conv', filters = 4, stride = 2, kernel = 7, name = 'stem', batch_norm = false",
+            "kind = 'depthwise', kernel = 5, padding = 'valid', batch_norm = false, activation = 'none'",
+            "kind = 'add', from = 'input'",
+            "kind = 'conv', filters = 4, name = 'conv_dw_2'",
+            "kind = 'depthwise', kernel = 7, padding = 'valid', batch_norm = false, activation = 'none'",
+        ],
+        &[
+            "conv_dw_1: found an input of 4x4x4 for a window of 5x5, expected 5x5 at least",
+            "add_1: found 8x8x3 to add to 4x4x4, expected 4x4x4",
+            "conv_dw_2: found an input of 4x4x4 for a window of 7x7, expected 7x7 at least",
+            "conv_dw_2: found two layers of this name, expected a name of its own for each",
+        ],
+    );
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let mut description = network(&["kind = 'pointwise', filters = 65536", "kind = 'dense', units = 65536"]);
+    description.input.height = 1024;
+    description.input.width = 1024;
+    let error = Graph::build(&description, &Knobs { alpha: 4.0, resolution: None }).unwrap_err();
+    let maps = ["conv_pw_1", "conv_pw_1.norm", "conv_pw_1.relu6"].map(|name| {
+        format!("\n  {name}: found a map of 1024x1024x262144, expected at most 268435456 elements")
+    });
+    let weights = "\n  network: found 18014398510268416 weights, expected at most 1073741824";
+    assert_eq!(error.to_string(), format!("4 faults in the network:{}{weights}", maps.concat()));
+}
+
+/// A description built by hand may hold anything.
+#[test]
+fn illegal_descriptions_are_refused() {
+    let check = |change: fn(&mut Description), expected: &str| {
+        let mut description = network(&["kind = 'conv', filters = 4", "kind = 'dense'"]);
+        change(&mut description);
+        assert_eq!(Graph::build(&description, &Knobs::default()).unwrap_err().to_string(), expected);
+    };
+    fn conv(description: &mut Description) -> (&mut describe::ConvSpec, &mut usize) {
+        match &mut description.layers[0].kind {
+            describe::LayerKind::Conv { spec, filters, .. } => (spec, filters),
+            other => panic!("{other:?} isn't the convolution"),
+        }
+    }
+    check(|d| d.input.height = 0, "input: found height 0, expected 1 to 1024");
+    check(|d| d.classes = 0, "network: found classes 0, expected 1 to 65536");
+    check(|d| conv(d).0.stride = 0, "layer 1: found stride 0, expected 1 to 2");
+    check(|d| conv(d).0.kernel = 8, "layer 1: found kernel 8, expected 1 to 7");
+    check(|d| *conv(d).1 = usize::MAX, "layer 1: found channels 18446744073709551615, expected 1 to 65536");
+    check(
+        |d| d.rounding = describe::Rounding::Nearest { multiple: 0 },
+        "alpha: found multiple 0, expected 1 to 65536",
+    );
+    check(|d| d.layers.clear(), "network: found number of layers 0, expected 1 to 4096");
+    check(|d| d.layers[1].repeat = 4096, "network: found number of layers 4097, expected 1 to 4096");
+    check(
+        |d| {
+            d.layers[1].kind =
+                describe::LayerKind::Add { from: "x".to_string(), activation: layer::Activation::None }
+        },
+        "add_1: found `from` \"x\", expected the name of an earlier layer",
+    );
+}
+
+#[test]
+fn knobs_are_checked() {
+    let check = |alpha: f64, side: usize, expected: &str| {
+        let resolution = Some(Resolution { height: side, width: side });
+        let error = Graph::build(&network(&["kind = 'dense'"]), &Knobs { alpha, resolution }).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (crate::ErrorKind::Options, expected));
+    };
+    for alpha in [0.0, -1.0, 4.1, f64::NAN, f64::INFINITY] {
+        check(alpha, 8, &format!("alpha: found {alpha:?}, expected a number above 0, at most 4"));
+    }
+    let expected = "a side such as 160, or HEIGHTxWIDTH such as 192x160, each from 32 to 1024";
+    check(1.0, 31, &format!("resolution: found 31x31, expected {expected}"));
+    check(
+        0.0,
+        1025,
+        &format!(
+            "2 faults in the options:\n  alpha: found 0.0, expected a number above 0, at most 4\n  \
+             resolution: found 1025x1025, expected {expected}"
+        ),
+    );
+}
+
+#[test]
+fn alpha_scales_what_is_scaled() {
+    let description = network(&[
+        "kind = 'conv', filters = 10",
+        "kind = 'pointwise', filters = 10, scaled = false",
+        "kind = 'separable', filters = 10",
+        "kind = 'dense', units = 10",
+    ]);
+    let resolution = Some(Resolution { height: 40, width: 33 });
+    let graph = Graph::build(&description, &Knobs { alpha: 0.75, resolution }).unwrap();
+    let shape = |name: &str| graph.by_name(name).unwrap().shape.to_string();
+    assert_eq!(graph.input_shape().to_string(), "40x33x3");
+    assert_eq!(shape("conv_1"), "40x33x7");
+    assert_eq!(shape("conv_pw_1"), "40x33x10");
+    assert_eq!(shape("conv_pw_2"), "40x33x7");
+    assert_eq!(shape("dense_1"), "1x1x10");
+}
+
+#[test]
+fn padding_is_resolved() {
+    let pads = |padding: &str| {
+        let graph =
+            build(&[&format!("kind = 'conv', filters = 4, stride = 2, padding = '{padding}'")]).unwrap();
+        match graph.nodes[1].layer {
+            Layer::Conv { window, .. } => {
+                (window.pads.top, window.pads.left, window.pads.bottom, window.pads.right)
+            }
+            ref other => panic!("{other:?} isn't the convolution"),
+        }
+    };
+    assert_eq!(pads("same"), (0, 0, 1, 1));
+    assert_eq!(pads("symmetric"), (1, 1, 1, 1));
+    assert_eq!(pads("valid"), (0, 0, 0, 0));
+    assert_eq!(network(&["kind = 'dense'"]).padding, Padding::Same);
+}
+
+#[test]
+fn mobilenet() {
+    let description = describe::builtin("mobilenet-v1").unwrap().description();
+    let graph = Graph::build(&description, &Knobs::default()).unwrap();
+    // The input, 27 convolutions with norm and activation, the mean and the classifier.
+    assert_eq!(graph.nodes.len(), 1 + 27 * 3 + 2);
+    assert_eq!(graph.node(graph.outputs[0]).name, "dense_1");
+    let shape = |name: &str| graph.by_name(name).unwrap().shape.to_string();
+    assert_eq!(shape("conv_1"), "112x112x32");
+    assert_eq!(shape("conv_pw_6"), "14x14x512");
+    assert_eq!(shape("conv_pw_11"), "14x14x512");
+    assert_eq!(shape("conv_dw_13"), "7x7x1024");
+    assert_eq!(shape("dense_1"), "1x1x1001");
+    assert!(graph.by_name("conv_dw_14").is_none());
+}
+
+#[test]
+fn verify_finds_what_is_broken() {
+    let check = |change: fn(&mut Graph), expected: &str| {
+        let conv = "kind = 'conv', filters = 3, batch_norm = false";
+        let mut graph = build(&[conv, "kind = 'add', from = 'input'"]).unwrap();
+        change(&mut graph);
+        assert_eq!(graph.verify().unwrap_err().to_string(), expected);
+    };
+    check(
+        |g| g.nodes[2].inputs[0] = NodeId(2),
+        "conv_1.relu6: found input 2 of node 2, expected an earlier node",
+    );
+    check(
+        |g| g.nodes[1].shape.height = 7,
+        "2 faults in the network:\n  conv_1: found a map of 7x8x3, expected 8x8x3\n  \
+         conv_1.relu6: found a map of 8x8x3, expected 7x8x3",
+    );
+    check(
+        |g| g.nodes[3].name = "conv_1".to_string(),
+        "conv_1: found this name again at node 3, expected unique names",
+    );
+    check(|g| g.nodes[3].inputs.truncate(1), "add_1: found 1 inputs, expected 2");
+    check(|g| g.nodes[3].layer = Layer::Input, "add_1: found a second input of the network, expected one");
+    check(|g| g.nodes[0].layer = Layer::Softmax, "input: found it first, expected the network's input there");
+    check(
+        |g| g.nodes[3].shape.width = 0,
+        "add_1: found an empty map of 8x0x3, expected at least one element",
+    );
+    check(|g| g.outputs[0] = NodeId(9), "network: found output 9, expected one of 4 nodes");
+    check(|g| g.outputs.clear(), "network: found no output, expected at least one");
+}
+
+/// Whatever legal layers stand in whatever order, a graph is built and verifies, or faults name its layers.
+#[test]
+fn arbitrary_layers_never_panic() {
+    // Xorshift: small, and the same numbers on every machine.
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut below = |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % n as u64) as usize
+    };
+    let (mut n_built, mut n_refused) = (0, 0);
+    for _ in 0..500 {
+        let mut layers: Vec<String> = Vec::new();
+        for idx in 0..=below(6) {
+            let window = format!(
+                "kernel = {}, stride = {}, padding = '{}', batch_norm = {}, repeat = {}",
+                1 + below(7),
+                1 + below(2),
+                ["same", "symmetric", "valid"][below(3)],
+                below(2) == 0,
+                1 + below(2),
+            );
+            let filters = 1 + below(6);
+            layers.push(match below(7) {
+                0 => format!("kind = 'conv', name = 'a{idx}', filters = {filters}, {window}"),
+                1 => format!("kind = 'separable', filters = {filters}, {window}"),
+                2 => format!("kind = 'depthwise', {window}"),
+                3 => "kind = 'add', from = 'input'".to_string(),
+                4 => "kind = 'global_average_pool'".to_string(),
+                5 => "kind = 'dense'".to_string(),
+                _ => "kind = 'softmax'".to_string(),
+            });
+        }
+        let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
+        match build(&layers) {
+            Ok(graph) => {
+                graph.verify().unwrap_or_else(|error| panic!("{error}\n{layers:#?}"));
+                n_built += 1;
+            }
+            Err(error) => {
+                assert!(error.faults().iter().all(|fault| fault.detail.contains("expected")), "{error}");
+                n_refused += 1;
+            }
+        }
+    }
+    assert!(n_built > 50 && n_refused > 50, "{n_built} built, {n_refused} refused: both should be met");
+}

@@ -1,0 +1,198 @@
+//! Graph x parameters -> [`Folded`]: each batch norm becomes part of the filter and bias before it.
+//!
+//! gamma (w x + b - mean) / sqrt(variance + epsilon) + beta is a filter w scale and a bias beta - (mean - b) scale with
+//! scale = gamma / sqrt(variance + epsilon). All of it in f64, rounded to f32 once: where variance is the f32 nearest to
+//! 1 - epsilon, gamma 1 and mean 0, scale is within 1.5e-8 of 1, less than half an f32 step, and the filter comes back to
+//! the bit. Knows nothing of activations but that they are nodes.
+
+use super::{FusedId, FusedOp, count_readers};
+use crate::error::{ErrorKind, Faults, Result};
+use crate::graph::layer::{Activation, Layer};
+use crate::graph::shape::Shape;
+use crate::graph::{Graph, Node};
+use crate::weights::{NodeParameters, Parameters};
+
+/// The network without batch norms; activations are nodes still.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Folded {
+    /// The nodes, each after its inputs.
+    pub(super) nodes: Vec<FoldedNode>,
+    /// Positions of the nodes whose values the network returns.
+    pub(super) outputs: Vec<FusedId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct FoldedNode {
+    pub(super) name: String,
+    pub(super) op: FoldedOp,
+    pub(super) inputs: Vec<FusedId>,
+    pub(super) shape: Shape,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum FoldedOp {
+    /// A layer, without activation so far.
+    Layer(FusedOp),
+    /// An activation by itself, never [`Activation::None`].
+    Activation(Activation),
+}
+
+/// Folds every batch norm into the layer before it.
+///
+/// A batch norm that can't be folded is a fault: one after a layer without weights, or whose input is used elsewhere too.
+pub(super) fn run(graph: &Graph, parameters: &Parameters) -> Result<Folded> {
+    parameters.verify(graph);
+    check_places(graph)?;
+    let mut faults = Faults::new(ErrorKind::Weights);
+    let mut nodes: Vec<FoldedNode> = Vec::with_capacity(graph.nodes.len());
+    // By the graph's id: where the value is to be found now.
+    let mut moved: Vec<FusedId> = Vec::with_capacity(graph.nodes.len());
+    for (node, parameters) in graph.nodes.iter().zip(&parameters.0) {
+        if let (Layer::BatchNorm { epsilon }, NodeParameters::BatchNorm { gamma, beta, mean, variance }) =
+            (&node.layer, parameters)
+        {
+            let id = moved[node.inputs[0].0];
+            let norm = Norm { name: &node.name, epsilon: *epsilon, gamma, beta, mean, variance };
+            fold(&norm, &mut nodes[id.0].op, &mut faults);
+            moved.push(id);
+            continue;
+        }
+        if node.layer == Layer::Activation(Activation::None) {
+            moved.push(moved[node.inputs[0].0]);
+            continue;
+        }
+        moved.push(FusedId(nodes.len()));
+        nodes.push(FoldedNode {
+            name: node.name.clone(),
+            op: convert(node, parameters),
+            inputs: node.inputs.iter().map(|id| moved[id.0]).collect(),
+            shape: node.shape,
+        });
+    }
+    faults.propagate()?;
+    let outputs = graph.outputs.iter().map(|id| moved[id.0]).collect();
+    Ok(Folded { nodes, outputs })
+}
+
+/// Each batch norm must be the only reader of a layer with weights.
+fn check_places(graph: &Graph) -> Result<()> {
+    let reads = graph.nodes.iter().flat_map(|node| &node.inputs).chain(&graph.outputs);
+    let n_readers = count_readers(graph.nodes.len(), reads.map(|id| id.0));
+    let mut faults = Faults::new(ErrorKind::Graph);
+    for node in &graph.nodes {
+        if !matches!(node.layer, Layer::BatchNorm { .. }) {
+            continue;
+        }
+        let id = node.inputs[0].0;
+        let Node { name, layer, .. } = &graph.nodes[id];
+        match layer {
+            Layer::Conv { .. } | Layer::Depthwise { .. } | Layer::Dense { .. } => {
+                if 1 < n_readers[id] {
+                    faults.push(
+                        &node.name,
+                        format!(
+                            "can't be folded: {name} has {} readers, expected this batch norm alone",
+                            n_readers[id]
+                        ),
+                    );
+                }
+            }
+            Layer::Input
+            | Layer::BatchNorm { .. }
+            | Layer::Activation(_)
+            | Layer::Add
+            | Layer::GlobalAveragePool
+            | Layer::Softmax => faults.push(
+                &node.name,
+                format!("can't be folded: found it after {name}, expected a layer with weights before it"),
+            ),
+        }
+    }
+    faults.propagate()
+}
+
+/// The layer with f32 weights, a bias in any case, and no activation.
+fn convert(node: &Node, parameters: &NodeParameters) -> FoldedOp {
+    let filter = || match parameters {
+        NodeParameters::Filter { weights, bias } => {
+            (weights.clone(), bias.clone().unwrap_or_else(|| vec![0.0; node.shape.channels]))
+        }
+        NodeParameters::None | NodeParameters::BatchNorm { .. } => unreachable!("verified: it has a filter"),
+    };
+    let activation = Activation::None;
+    FoldedOp::Layer(match node.layer {
+        Layer::Input => FusedOp::Input,
+        Layer::Conv { window, .. } => {
+            let (weights, bias) = filter();
+            FusedOp::Conv { window, weights, bias, activation }
+        }
+        Layer::Depthwise { window, .. } => {
+            let (weights, bias) = filter();
+            FusedOp::Depthwise { window, weights, bias, activation }
+        }
+        Layer::Dense { .. } => {
+            let (weights, bias) = filter();
+            FusedOp::Dense { weights, bias, activation }
+        }
+        Layer::Add => FusedOp::Add { activation },
+        Layer::GlobalAveragePool => FusedOp::GlobalAveragePool,
+        Layer::Softmax => FusedOp::Softmax,
+        Layer::Activation(activation) => return FoldedOp::Activation(activation),
+        Layer::BatchNorm { .. } => unreachable!("a batch norm is folded, not converted"),
+    })
+}
+
+/// One batch norm's numbers.
+struct Norm<'a> {
+    name: &'a str,
+    epsilon: f64,
+    gamma: &'a [f32],
+    beta: &'a [f32],
+    mean: &'a [f32],
+    variance: &'a [f32],
+}
+
+/// Folds a norm into a layer's filter; both have the output channel N innermost.
+fn fold(norm: &Norm<'_>, op: &mut FoldedOp, faults: &mut Faults) {
+    let (FoldedOp::Layer(FusedOp::Conv { weights, bias, .. })
+    | FoldedOp::Layer(FusedOp::Depthwise { weights, bias, .. })
+    | FoldedOp::Layer(FusedOp::Dense { weights, bias, .. })) = op
+    else {
+        unreachable!("checked: a batch norm follows a layer with weights");
+    };
+    let mut scales = Vec::with_capacity(bias.len());
+    for channel in 0..bias.len() {
+        let [gamma, beta, mean, variance] =
+            [norm.gamma, norm.beta, norm.mean, norm.variance].map(|part| f64::from(part[channel]));
+        let scale = gamma / f64::sqrt(variance + norm.epsilon);
+        // Written so that a beta of -0 survives a mean of 0.
+        bias[channel] = (beta - (mean - f64::from(bias[channel])) * scale) as f32;
+        scales.push(scale);
+    }
+    for row in weights.chunks_exact_mut(scales.len()) {
+        for (weight, scale) in row.iter_mut().zip(&scales) {
+            *weight = (f64::from(*weight) * scale) as f32;
+        }
+    }
+    let n = scales.len();
+    let wrong = |numbers: &[f32]| numbers.iter().position(|x| !x.is_finite());
+    for (what, numbers) in [("bias", &*bias), ("weight", &*weights)] {
+        if let Some(index) = wrong(numbers) {
+            let channel = index % n;
+            faults.push(
+                norm.name,
+                format!(
+                    "folded {what} of channel {channel} is {}, expected a finite f32 (gamma {}, beta {}, mean {}, variance {}, \
+                     epsilon {})",
+                    numbers[index],
+                    norm.gamma[channel],
+                    norm.beta[channel],
+                    norm.mean[channel],
+                    norm.variance[channel],
+                    norm.epsilon
+                ),
+            );
+            return;
+        }
+    }
+}

@@ -1,0 +1,248 @@
+use super::*;
+use crate::describe::{Description, builtin};
+use crate::graph::layer::Layer;
+use crate::graph::{Knobs, Node, NodeId};
+use crate::weights::NodeParameters;
+
+/// A graph of one-pixel maps of two channels from (name, layer, inputs); the last node is the output.
+fn graph(layers: &[(&str, Layer, &[usize])]) -> Graph {
+    let description = builtin("mobilenet-v1").unwrap().description();
+    let shape = Shape { height: 1, width: 1, channels: 2 };
+    let node = |(name, layer, inputs): &(&str, Layer, &[usize])| Node {
+        name: (*name).to_owned(),
+        layer: layer.clone(),
+        inputs: inputs.iter().map(|&index| NodeId(index)).collect(),
+        shape,
+    };
+    Graph {
+        name: "net".to_owned(),
+        alpha: 1.0,
+        nodes: layers.iter().map(node).collect(),
+        outputs: vec![NodeId(layers.len() - 1)],
+        preprocess: description.preprocess,
+    }
+}
+
+const RELU6: Layer = Layer::Activation(Activation::Relu6);
+const NORM: Layer = Layer::BatchNorm { epsilon: 0.25 };
+
+fn conv(bias: bool) -> Layer {
+    Layer::Conv { window: Window::POINTWISE, n: 2, bias }
+}
+
+/// One word per fused node, or the faults.
+fn check(layers: &[(&str, Layer, &[usize])], expected: &str) {
+    let graph = graph(layers);
+    let found = match run(&graph, &Parameters::random(&graph, 5)) {
+        Ok(fused) => {
+            let words: Vec<String> = fused.nodes.iter().map(describe).collect();
+            format!(
+                "{}; returns {:?}",
+                words.join(", "),
+                fused.outputs.iter().map(|id| id.0).collect::<Vec<_>>()
+            )
+        }
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(found, expected);
+}
+
+fn describe(node: &FusedNode) -> String {
+    let inputs: Vec<usize> = node.inputs.iter().map(|id| id.0).collect();
+    let activation = match &node.op {
+        FusedOp::Conv { activation, .. }
+        | FusedOp::Depthwise { activation, .. }
+        | FusedOp::Add { activation }
+        | FusedOp::Dense { activation, .. } => format!(" {activation:?}"),
+        FusedOp::Input | FusedOp::GlobalAveragePool | FusedOp::Softmax => String::new(),
+    };
+    format!("{}{inputs:?}{activation}", node.name)
+}
+
+#[test]
+fn chains_and_branches() {
+    let depthwise = Layer::Depthwise { window: Window::POINTWISE, bias: true };
+    check(
+        &[
+            ("input", Layer::Input, &[]),
+            ("a", conv(false), &[0]),
+            ("a.norm", NORM, &[1]),
+            ("a.relu6", RELU6, &[2]),
+            ("b", depthwise, &[3]),
+            ("b.norm", NORM, &[4]),
+            ("add", Layer::Add, &[5, 3]),
+            ("add.relu", Layer::Activation(Activation::Relu), &[6]),
+            ("pool", Layer::GlobalAveragePool, &[7]),
+            ("dense", Layer::Dense { n: 2, bias: false }, &[8]),
+            ("dense.relu6", RELU6, &[9]),
+            ("softmax", Layer::Softmax, &[10]),
+        ],
+        "input[], a[0] Relu6, b[1] None, add[2, 1] Relu, pool[3], dense[4] Relu6, softmax[5]; returns [6]",
+    );
+    check(&[("input", Layer::Input, &[])], "input[]; returns [0]");
+    // The identity needs no layer before it, and hides no reader.
+    let none = Layer::Activation(Activation::None);
+    check(&[("input", Layer::Input, &[]), ("none", none.clone(), &[0])], "input[]; returns [0]");
+    check(
+        &[
+            ("input", Layer::Input, &[]),
+            ("a", conv(true), &[0]),
+            ("a.none", none, &[1]),
+            ("a.relu6", RELU6, &[2]),
+            ("add", Layer::Add, &[1, 3]),
+        ],
+        "a.relu6: can't be fused: a has 2 readers, expected this activation alone",
+    );
+}
+
+#[test]
+fn what_stays_alone_is_a_fault() {
+    check(
+        &[
+            ("input", Layer::Input, &[]),
+            ("a", conv(true), &[0]),
+            ("a.norm", NORM, &[1]),
+            ("add", Layer::Add, &[1, 2]),
+        ],
+        "a.norm: can't be folded: a has 2 readers, expected this batch norm alone",
+    );
+    check(
+        &[("input", Layer::Input, &[]), ("norm", NORM, &[0]), ("norm_2", NORM, &[1])],
+        "2 faults in the network:\n  \
+         norm: can't be folded: found it after input, expected a layer with weights before it\n  \
+         norm_2: can't be folded: found it after norm, expected a layer with weights before it",
+    );
+    check(
+        &[
+            ("input", Layer::Input, &[]),
+            ("a", conv(true), &[0]),
+            ("relu6", RELU6, &[1]),
+            ("add", Layer::Add, &[1, 2]),
+        ],
+        "relu6: can't be fused: a has 2 readers, expected this activation alone",
+    );
+    check(
+        &[
+            ("input", Layer::Input, &[]),
+            ("relu6", RELU6, &[0]),
+            ("pool", Layer::GlobalAveragePool, &[1]),
+            ("relu6_2", RELU6, &[2]),
+            ("a", conv(true), &[3]),
+            ("relu6_3", RELU6, &[4]),
+            ("relu6_4", RELU6, &[5]),
+        ],
+        "3 faults in the network:\n  \
+         relu6: can't be fused: found it after input, expected a convolution, an add or a dense layer\n  \
+         relu6_2: can't be fused: found it after pool, expected a convolution, an add or a dense layer\n  \
+         relu6_4: can't be fused: found an activation on a already, expected none",
+    );
+    // A layer whose own output is returned as well.
+    let mut returned =
+        graph(&[("input", Layer::Input, &[]), ("a", conv(true), &[0]), ("a.norm", NORM, &[1])]);
+    returned.outputs.push(NodeId(1));
+    let error = run(&returned, &Parameters::random(&returned, 5)).unwrap_err();
+    assert_eq!(error.to_string(), "a.norm: can't be folded: a has 2 readers, expected this batch norm alone");
+}
+
+/// The folded weights and bias of a 2 -> 2 pointwise layer, or the faults.
+fn fold(
+    weights: [f32; 4],
+    bias: Option<[f32; 2]>,
+    norm: [[f32; 2]; 4],
+    epsilon: f64,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let graph = graph(&[
+        ("input", Layer::Input, &[]),
+        ("a", conv(bias.is_some()), &[0]),
+        ("a.norm", Layer::BatchNorm { epsilon }, &[1]),
+    ]);
+    let [gamma, beta, mean, variance] = norm.map(|part| part.to_vec());
+    let parameters = Parameters(vec![
+        NodeParameters::None,
+        NodeParameters::Filter { weights: weights.to_vec(), bias: bias.map(|bias| bias.to_vec()) },
+        NodeParameters::BatchNorm { gamma, beta, mean, variance },
+    ]);
+    let fused = run(&graph, &parameters)?;
+    match &fused.nodes[1].op {
+        FusedOp::Conv { weights, bias, .. } => Ok((weights.clone(), bias.clone())),
+        other => panic!("a convolution is folded, not {other:?}"),
+    }
+}
+
+#[test]
+fn folded_numbers() {
+    // Scales are 2 / sqrt(3.75 + 0.25) = 1 and -3 / sqrt(2 + 0.25) = -2; the output channel is innermost.
+    let norm = [[2.0, -3.0], [10.0, 20.0], [1.0, 2.0], [3.75, 2.0]];
+    assert_eq!(
+        fold([1.0, 2.0, 3.0, 4.0], Some([5.0, 6.0]), norm, 0.25).unwrap(),
+        (vec![1.0, -4.0, 3.0, -8.0], vec![14.0, 12.0])
+    );
+    assert_eq!(
+        fold([1.0, 2.0, 3.0, 4.0], None, norm, 0.25).unwrap(),
+        (vec![1.0, -4.0, 3.0, -8.0], vec![9.0, 24.0])
+    );
+}
+
+/// In f32, 0.3 / sqrt(0.1 + 0.001) rounds at each step and the product is a unit off; in f64 it is the nearest f32.
+#[test]
+fn rounded_once() {
+    let mut n_differs_from_f32 = 0;
+    for step in 1..200u8 {
+        let (gamma, variance, weight) =
+            (0.3 + f32::from(step) / 7.0, 0.1 * f32::from(step), 1.1 / f32::from(step));
+        let norm = [[gamma; 2], [0.0; 2], [0.0; 2], [variance; 2]];
+        let (weights, _) = fold([weight; 4], None, norm, 1e-3).unwrap();
+        let exact = f64::from(weight) * (f64::from(gamma) / (f64::from(variance) + 1e-3).sqrt());
+        assert_eq!(weights, [exact as f32; 4]);
+        n_differs_from_f32 += usize::from(weights[0] != weight * (gamma / (variance + 1e-3).sqrt()));
+    }
+    assert!(20 < n_differs_from_f32, "{n_differs_from_f32} of 199 differ");
+}
+
+/// Where the source was folded before it was written, its weights come back to the bit.
+#[test]
+fn identity_norms_change_nothing() {
+    for epsilon in [1e-3, 1e-5] {
+        let variance = (1.0 - epsilon) as f32;
+        for step in 0..2_000u32 {
+            // All of the significand's range, near its ends as well: the relative step of an f32 varies by two.
+            let weight = f32::from_bits(0x3f80_0000 + step * 4194) * if step % 2 == 0 { 1.0 } else { -1e-3 };
+            let norm = [[1.0; 2], [weight, -0.0], [0.0; 2], [variance; 2]];
+            let (weights, bias) = fold([weight; 4], None, norm, epsilon).unwrap();
+            assert!(weights.iter().chain(&bias[..1]).all(|x| x.to_bits() == weight.to_bits()), "{weight}");
+            assert_eq!(bias[1].to_bits(), (-0.0f32).to_bits());
+        }
+    }
+}
+
+#[test]
+fn folded_numbers_must_be_finite() {
+    let check = |norm: [[f32; 2]; 4], epsilon: f64, expected: &str| {
+        let error = fold([1.0, 2.0, 3.0, 2e38], None, norm, epsilon).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    };
+    check(
+        [[1.0, 2.0], [0.0; 2], [0.0; 2], [1.0; 2]],
+        0.0,
+        "a.norm: folded weight of channel 1 is inf, expected a finite f32 (gamma 2, beta 0, mean 0, variance 1, epsilon 0)",
+    );
+    check(
+        [[1.0, 1.0], [0.0; 2], [0.0; 2], [0.0, 1.0]],
+        0.0,
+        "a.norm: folded bias of channel 0 is NaN, expected a finite f32 (gamma 1, beta 0, mean 0, variance 0, epsilon 0)",
+    );
+}
+
+#[test]
+fn whole_networks() {
+    for builtin in crate::describe::BUILTIN {
+        let description: Description = builtin.description();
+        for alpha in [0.25, 1.0] {
+            let graph = Graph::build(&description, &Knobs { alpha, resolution: None }).unwrap();
+            let fused = run(&graph, &Parameters::random(&graph, 1)).unwrap();
+            let n_layers: usize = description.layers.iter().map(|layer| layer.n_layers()).sum();
+            assert_eq!(fused.nodes.len(), 1 + n_layers, "{}", graph.name);
+            assert!(fused.nodes.iter().all(|node| !node.name.contains('.')));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Stage 2: safetensors -> [`Weights`] -> [`Parameters`] of a graph.
+//!
+//! Bytes come from the caller (the command maps the file into memory). Nothing here reads a file or knows a target.
+//! In order: `header` checks the file's own claims, [`naming`] says which tensor belongs to which layer, `assign` checks
+//! each against the graph and turns it into the order of the arithmetic. [`config`] reads the JSON that lies beside it.
+
+mod alpha;
+mod assign;
+pub mod config;
+mod header;
+pub mod naming;
+mod random;
+mod write;
+
+use std::collections::BTreeMap;
+
+use safetensors::{Dtype, SafeTensors};
+
+use crate::error::{Error, ErrorKind, Fault, Faults, Result};
+use crate::graph::Graph;
+use crate::graph::layer::Layer;
+
+/// The tensors of one safetensors file, borrowed from its bytes.
+#[derive(Clone, Debug)]
+pub struct Weights<'a> {
+    place: String,
+    tensors: BTreeMap<String, Tensor<'a>>,
+}
+
+/// One tensor as the file holds it.
+#[derive(Clone, Debug)]
+struct Tensor<'a> {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// Little-endian, as long as dtype and shape say.
+    data: &'a [u8],
+}
+
+impl<'a> Weights<'a> {
+    /// Reads the header of a safetensors file. `place` names the file in errors.
+    ///
+    /// Every claim of the header is checked against the bytes that are there before anything is believed; no number is
+    /// read yet.
+    ///
+    /// ```
+    /// let header = r#"{"a.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}"#;
+    /// let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    /// file.extend(header.as_bytes());
+    /// file.extend([0; 8]);
+    /// let weights = mnc::weights::Weights::parse(&file, "net.safetensors")?;
+    /// assert_eq!(weights.shape("a.weight"), Some(&[2][..]));
+    ///
+    /// let error = mnc::weights::Weights::parse(&file[..80], "net.safetensors").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "net.safetensors: tensor \"a.weight\": ends at byte 8 of the data, found 4 bytes of data: the file is truncated"
+    /// );
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn parse(bytes: &'a [u8], place: &str) -> Result<Weights<'a>> {
+        header::check(bytes, place)?;
+        // The crate has the last word on what a safetensors file is; `header` only made sure that asking it is safe and
+        // that its answers aren't all we can say to a user.
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|error| Error::new(ErrorKind::Weights, format!("{place}: header"), error.to_string()))?;
+        let tensors = file
+            .iter()
+            .map(|(name, view)| {
+                let tensor = Tensor { dtype: view.dtype(), shape: view.shape().to_vec(), data: view.data() };
+                (name.to_owned(), tensor)
+            })
+            .collect();
+        Ok(Weights { place: place.to_owned(), tensors })
+    }
+
+    /// The names of all tensors, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The shape of a tensor as the file holds it: `[N, M, D_K, D_K]` for a convolution.
+    pub fn shape(&self, tensor: &str) -> Option<&[usize]> {
+        self.tensors.get(tensor).map(|tensor| &tensor.shape[..])
+    }
+}
+
+/// The numbers of one node, in the order in which the arithmetic uses them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeParameters {
+    /// The layer has none.
+    None,
+    /// `Layer::Conv`: weights `[D_K][D_K][M][N]`; `Layer::Depthwise`: `[D_K][D_K][M]`; `Layer::Dense`: `[M][N]`.
+    Filter {
+        /// Output channel innermost.
+        weights: Vec<f32>,
+        /// `[N]`, when the layer has a bias.
+        bias: Option<Vec<f32>>,
+    },
+    /// `Layer::BatchNorm`, each `[N]`.
+    BatchNorm {
+        /// Scale.
+        gamma: Vec<f32>,
+        /// Shift.
+        beta: Vec<f32>,
+        /// Running mean.
+        mean: Vec<f32>,
+        /// Running variance.
+        variance: Vec<f32>,
+    },
+}
+
+/// The numbers of every node of one graph, by [`NodeId`](crate::graph::NodeId).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters(pub Vec<NodeParameters>);
+
+impl Parameters {
+    /// Asserts that these are parameters of this graph: each layer has what it needs, each vector its length.
+    ///
+    /// # Panics
+    ///
+    /// If they are not. Parameters from [`Weights::parameters`] and [`Parameters::random`] always are, for the graph they
+    /// were made for.
+    pub fn verify(&self, graph: &Graph) {
+        assert_eq!(self.0.len(), graph.nodes.len(), "one entry per node");
+        for (node, parameters) in graph.nodes.iter().zip(&self.0) {
+            let name = &node.name;
+            let n = node.shape.channels;
+            let m = || graph.nodes[node.inputs[0].0].shape;
+            let (n_weights, has_bias) = match &node.layer {
+                Layer::Conv { window, bias, .. } => (window.d_k * window.d_k * m().channels * n, *bias),
+                Layer::Depthwise { window, bias } => (window.d_k * window.d_k * n, *bias),
+                Layer::Dense { bias, .. } => (m().len() * n, *bias),
+                Layer::BatchNorm { .. } => {
+                    let NodeParameters::BatchNorm { gamma, beta, mean, variance } = parameters else {
+                        panic!("{name}: a batch norm has batch-norm parameters");
+                    };
+                    for part in [gamma, beta, mean, variance] {
+                        assert_eq!(part.len(), n, "{name}: each part of a batch norm has N elements");
+                    }
+                    continue;
+                }
+                Layer::Input
+                | Layer::Activation(_)
+                | Layer::Add
+                | Layer::GlobalAveragePool
+                | Layer::Softmax => {
+                    assert_eq!(parameters, &NodeParameters::None, "{name}: the layer has no parameters");
+                    continue;
+                }
+            };
+            let NodeParameters::Filter { weights, bias } = parameters else {
+                panic!("{name}: a layer with weights has a filter");
+            };
+            assert_eq!(weights.len(), n_weights, "{name}: the filter has the layer's extent");
+            assert_eq!(bias.as_ref().map(Vec::len), has_bias.then_some(n), "{name}: a bias has N elements");
+        }
+    }
+}
+
+/// Faults of one sort are listed up to this many, the rest counted: a file of another network has thousands.
+const MAX_LISTED: usize = 20;
+
+/// Adds the first [`MAX_LISTED`] faults and, at `place`, how many more there are.
+fn push_listed(faults: &mut Faults, place: &str, found: Vec<Fault>) {
+    let n_more = found.len().saturating_sub(MAX_LISTED);
+    for fault in found.into_iter().take(MAX_LISTED) {
+        faults.push(fault.place, fault.detail);
+    }
+    if 0 < n_more {
+        faults.push(place, format!("{n_more} more faults of the same sort"));
+    }
+}
+
+/// A name from a file, fit for one line of a message: quoted, escaped, cut when absurdly long.
+fn quoted(name: &str) -> String {
+    const MAX_CHARS: usize = 120;
+    match name.char_indices().nth(MAX_CHARS) {
+        None => format!("{name:?}"),
+        Some((end, _)) => format!("{:?}... ({} bytes)", &name[..end], name.len()),
+    }
+}

@@ -1,0 +1,258 @@
+//! [`Weights`] x graph x naming -> [`Parameters`]: each tensor found, checked and brought into the arithmetic's order.
+//!
+//! Files hold filters as `[N, M, D_K, D_K]`, the order of PyTorch; the chain of multiply-adds runs over kernel row, kernel
+//! column and input channel with the output channel innermost. Knows the graph's shapes; folds nothing.
+
+use std::collections::BTreeSet;
+
+use half::{bf16, f16};
+use safetensors::Dtype;
+
+use super::header::tensor_place;
+use super::naming::{Naming, Role, TensorSpec};
+use super::{NodeParameters, Parameters, Tensor, Weights, push_listed, quoted};
+use crate::error::{ErrorKind, Fault, Faults, Result};
+use crate::graph::layer::Layer;
+use crate::graph::{Graph, NodeId};
+
+impl Weights<'_> {
+    /// The naming that knows the most tensors of this file, for a network of this graph's layers.
+    ///
+    /// At least half of a naming's tensors must be there: `classifier.weight` alone says nothing.
+    pub fn detect(&self, graph: &Graph) -> Result<&'static Naming> {
+        let mut faults = Faults::new(ErrorKind::Weights);
+        let mut best: Option<(usize, &'static Naming)> = None;
+        for &naming in Naming::ALL {
+            let specs = match naming.tensors(graph) {
+                Ok(specs) => specs,
+                Err(error) => {
+                    faults.push(
+                        &self.place,
+                        format!("naming {naming} doesn't fit the network: {}", error.faults()[0]),
+                    );
+                    continue;
+                }
+            };
+            let missing: Vec<&TensorSpec> =
+                specs.iter().filter(|spec| !self.tensors.contains_key(&spec.tensor)).collect();
+            let n_found = specs.len() - missing.len();
+            if specs.len() <= 2 * n_found && best.is_none_or(|(most, _)| most < n_found) {
+                best = Some((n_found, naming));
+            }
+            if let Some(first) = missing.first() {
+                faults.push(
+                    &self.place,
+                    format!(
+                        "naming {naming} misses {} of {} tensors, the first is {:?}",
+                        missing.len(),
+                        specs.len(),
+                        first.tensor
+                    ),
+                );
+            }
+        }
+        if let Some((_, naming)) = best {
+            return Ok(naming);
+        }
+        let examples: Vec<String> = self.names().take(3).map(quoted).collect();
+        let found = if examples.is_empty() { "no tensors".to_owned() } else { examples.join(", ") };
+        faults.push(
+            &self.place,
+            format!("found {found} ({} in all), expected the tensors of one naming", self.tensors.len()),
+        );
+        faults.propagate()?;
+        unreachable!("a fault was pushed just now");
+    }
+
+    /// The numbers of every node of the graph, under a naming or the one that [`Weights::detect`] finds.
+    ///
+    /// A tensor that is missing, of another shape or dtype, that holds NaN, an infinity or a negative variance is a fault;
+    /// so is one that the network has no use for. All are reported together.
+    ///
+    /// ```
+    /// use mnc::graph::{Graph, Knobs};
+    /// use mnc::weights::{Parameters, Weights, naming::Naming};
+    /// let description = mnc::describe::builtin("mobilenet-v1").unwrap().description();
+    /// let graph = Graph::build(&description, &Knobs { alpha: 0.25, resolution: None })?;
+    /// let parameters = Parameters::random(&graph, 1);
+    /// let file = parameters.to_safetensors(&graph, &Naming::HUGGING_FACE)?;
+    /// let weights = Weights::parse(&file, "net.safetensors")?;
+    /// assert_eq!(weights.parameters(&graph, None)?, parameters);
+    ///
+    /// let graph = Graph::build(&description, &Knobs { alpha: 0.5, resolution: None })?;
+    /// let error = weights.parameters(&graph, None).unwrap_err();
+    /// assert_eq!(
+    ///     error.faults()[0].to_string(),
+    ///     "conv_1: tensor \"mobilenet_v1.conv_stem.convolution.weight\" is [8, 3, 3, 3], expected [16, 3, 3, 3] \
+    ///      (N=16, M=3, D_K=3)"
+    /// );
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn parameters(&self, graph: &Graph, naming: Option<&'static Naming>) -> Result<Parameters> {
+        let naming = match naming {
+            Some(naming) => naming,
+            None => self.detect(graph)?,
+        };
+        let specs = naming.tensors(graph)?;
+        let mut found = Vec::new();
+        let mut parts: Vec<Parts> = vec![Parts::default(); graph.nodes.len()];
+        for spec in &specs {
+            match self.numbers(graph, spec) {
+                Ok(numbers) => parts[spec.node.0][spec.role as usize] = numbers,
+                Err(detail) => found.push(Fault { place: spec.layer.clone(), detail }),
+            }
+        }
+        let mut faults = Faults::new(ErrorKind::Weights);
+        push_listed(&mut faults, &self.place, found);
+        push_listed(&mut faults, &self.place, self.unknown(graph, naming, &specs));
+        faults.propagate()?;
+
+        let nodes = parts.into_iter().enumerate().map(|(index, parts)| arrange(graph, NodeId(index), parts));
+        let parameters = Parameters(nodes.collect());
+        if cfg!(debug_assertions) {
+            parameters.verify(graph);
+        }
+        Ok(parameters)
+    }
+
+    /// The tensors that no layer asks for.
+    fn unknown(&self, graph: &Graph, naming: &Naming, specs: &[TensorSpec]) -> Vec<Fault> {
+        let mut known: BTreeSet<String> = naming.bookkeeping(graph).into_iter().collect();
+        known.extend(specs.iter().map(|spec| spec.tensor.clone()));
+        self.names()
+            .filter(|&name| !known.contains(name))
+            .map(|name| Fault {
+                place: tensor_place(&self.place, name),
+                detail: format!(
+                    "found, expected no tensor of this name for the network in the naming {naming}"
+                ),
+            })
+            .collect()
+    }
+
+    /// One tensor's numbers in the file's order, or what is wrong with it.
+    fn numbers(&self, graph: &Graph, spec: &TensorSpec) -> Result<Vec<f32>, String> {
+        let TensorSpec { tensor: name, shape: expected, .. } = spec;
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(format!("tensor {name:?} is missing, expected {expected:?}{}", symbols(graph, spec)));
+        };
+        if tensor.shape != *expected {
+            return Err(format!(
+                "tensor {name:?} is {:?}, expected {expected:?}{}",
+                tensor.shape,
+                symbols(graph, spec)
+            ));
+        }
+        let numbers = tensor
+            .widen()
+            .ok_or_else(|| format!("tensor {name:?} is {}, expected F32, F16 or BF16", tensor.dtype))?;
+        let (is_wrong, rule): (fn(f32) -> bool, _) = match spec.role {
+            Role::Variance => (|x| !(0.0..f32::INFINITY).contains(&x), "finite numbers from 0 up"),
+            Role::Weight | Role::Bias | Role::Gamma | Role::Beta | Role::Mean => {
+                (|x| !x.is_finite(), "finite numbers")
+            }
+        };
+        let mut wrong = numbers.iter().enumerate().filter(|&(_, &x)| is_wrong(x));
+        if let Some((index, x)) = wrong.next() {
+            let more = match wrong.count() {
+                0 => String::new(),
+                n_more => format!(" and {n_more} more such"),
+            };
+            return Err(format!(
+                "tensor {name:?} holds {x} at {:?}{more}, expected {rule}",
+                position(index, &tensor.shape)
+            ));
+        }
+        Ok(numbers)
+    }
+}
+
+impl Tensor<'_> {
+    /// The numbers as f32, in the file's order; `None` for a dtype that isn't read. Nothing is rounded: F16 and BF16 are
+    /// subsets of F32.
+    fn widen(&self) -> Option<Vec<f32>> {
+        let read_2 =
+            |widen: fn([u8; 2]) -> f32| self.data.as_chunks().0.iter().map(|&bytes| widen(bytes)).collect();
+        match self.dtype {
+            Dtype::F32 => {
+                Some(self.data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+            }
+            Dtype::F16 => Some(read_2(|bytes| f16::from_le_bytes(bytes).to_f32())),
+            Dtype::BF16 => Some(read_2(|bytes| bf16::from_le_bytes(bytes).to_f32())),
+            // Another crate's open list.
+            _ => None,
+        }
+    }
+}
+
+/// The tensors of one node by [`Role`], each in the file's order; empty where the node has none.
+type Parts = [Vec<f32>; Role::ALL.len()];
+
+/// From the file's order to the arithmetic's.
+fn arrange(graph: &Graph, id: NodeId, parts: Parts) -> NodeParameters {
+    let node = &graph.nodes[id.0];
+    let n = node.shape.channels;
+    let [weight, own_bias, gamma, beta, mean, variance] = parts;
+    let (has_bias, rows) = match &node.layer {
+        // Whatever lies between N and its taps or inputs is one axis here: [N, M, D_K, D_K] is [N][M][D_K^2].
+        Layer::Conv { window, bias, .. } => {
+            let taps = window.d_k * window.d_k;
+            (*bias, transpose_filter(&weight, n, weight.len() / (n * taps), taps))
+        }
+        Layer::Depthwise { bias, .. } => (*bias, transpose_filter(&weight, n, 1, weight.len() / n)),
+        Layer::Dense { bias, .. } => (*bias, transpose_filter(&weight, n, weight.len() / n, 1)),
+        Layer::BatchNorm { .. } => return NodeParameters::BatchNorm { gamma, beta, mean, variance },
+        Layer::Input | Layer::Activation(_) | Layer::Add | Layer::GlobalAveragePool | Layer::Softmax => {
+            return NodeParameters::None;
+        }
+    };
+    NodeParameters::Filter { weights: rows, bias: has_bias.then_some(own_bias) }
+}
+
+/// `[n][m][taps]` -> `[taps][m][n]`.
+fn transpose_filter(file: &[f32], n: usize, m: usize, taps: usize) -> Vec<f32> {
+    let mut weights = vec![0.0; file.len()];
+    for (n_idx, filter) in file.chunks_exact(m * taps).enumerate() {
+        for (m_idx, kernel) in filter.chunks_exact(taps).enumerate() {
+            for (tap, &weight) in kernel.iter().enumerate() {
+                weights[(tap * m + m_idx) * n + n_idx] = weight;
+            }
+        }
+    }
+    weights
+}
+
+/// The extents of a shape in the paper's symbols: ` (N=512, M=256)`.
+fn symbols(graph: &Graph, spec: &TensorSpec) -> String {
+    let node = graph.node(spec.node);
+    let n = node.shape.channels;
+    if spec.role != Role::Weight {
+        return format!(" (N={n})");
+    }
+    let input = || graph.node(node.inputs[0]).shape;
+    match &node.layer {
+        Layer::Conv { window, .. } if window.d_k == 1 => format!(" (N={n}, M={})", input().channels),
+        Layer::Conv { window, .. } => format!(" (N={n}, M={}, D_K={})", input().channels, window.d_k),
+        Layer::Depthwise { window, .. } => format!(" (M={n}, D_K={})", window.d_k),
+        Layer::Dense { .. } => format!(" (N={n}, M={})", input().len()),
+        Layer::Input
+        | Layer::BatchNorm { .. }
+        | Layer::Activation(_)
+        | Layer::Add
+        | Layer::GlobalAveragePool
+        | Layer::Softmax => String::new(),
+    }
+}
+
+/// The indices of the `index`-th element of a tensor of this shape.
+fn position(mut index: usize, shape: &[usize]) -> Vec<usize> {
+    let mut position = vec![0; shape.len()];
+    for (at, &extent) in position.iter_mut().zip(shape).rev() {
+        *at = index % extent;
+        index /= extent;
+    }
+    position
+}
+
+#[cfg(test)]
+mod tests;

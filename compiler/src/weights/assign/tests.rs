@@ -1,0 +1,320 @@
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+
+use super::super::config::ModelConfig;
+use super::super::random::Random;
+use super::*;
+use crate::describe::{Description, builtin};
+use crate::graph::Knobs;
+
+/// 3 -> 2 pointwise channels with bias, a depthwise layer of 2 x 2 taps with batch norm, a dense layer without bias.
+fn small() -> Graph {
+    let text = r#"
+        name = "net"
+        classes = 3
+        padding = "valid"
+        [input]
+        height = 3
+        width = 2
+        channels = 3
+        [alpha]
+        minimum = 1
+        [[layer]]
+        kind = "pointwise"
+        name = "point"
+        filters = 2
+        batch_norm = false
+        bias = true
+        [[layer]]
+        kind = "depthwise"
+        name = "depth"
+        kernel = 2
+        [[layer]]
+        kind = "dense"
+        name = "dense"
+        bias = false
+    "#;
+    let description = Description::parse(text, "net.toml").unwrap();
+    Graph::build(&description, &Knobs::default()).unwrap()
+}
+
+/// Tensors that a test can spoil before they are written.
+struct Draft(Vec<(String, Dtype, Vec<usize>, Vec<u8>)>);
+
+impl Draft {
+    /// The small network's tensors, numbered through from 1 in the order of the listing.
+    fn small() -> Draft {
+        let mut next = 0.0;
+        let specs = Naming::PLAIN.tensors(&small()).unwrap();
+        let tensors = specs.into_iter().map(|spec| {
+            let numbers: Vec<f32> = (0..spec.shape.iter().product())
+                .map(|_| {
+                    next += 1.0;
+                    next
+                })
+                .collect();
+            (spec.tensor, Dtype::F32, spec.shape, numbers.iter().flat_map(|x| x.to_le_bytes()).collect())
+        });
+        Draft(tensors.collect())
+    }
+
+    fn get(&mut self, name: &str) -> &mut (String, Dtype, Vec<usize>, Vec<u8>) {
+        self.0.iter_mut().find(|tensor| tensor.0 == name).unwrap()
+    }
+
+    fn set(&mut self, name: &str, index: usize, x: f32) {
+        self.get(name).3[4 * index..4 * index + 4].copy_from_slice(&x.to_le_bytes());
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let views = self
+            .0
+            .iter()
+            .map(|(name, dtype, shape, data)| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
+        safetensors::serialize(views, None).unwrap()
+    }
+}
+
+/// Spoils the small network's file and compares the faults.
+fn check(spoil: impl FnOnce(&mut Draft), expected: &str) {
+    let mut draft = Draft::small();
+    spoil(&mut draft);
+    let bytes = draft.bytes();
+    let error = Weights::parse(&bytes, "w").unwrap().parameters(&small(), None).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn order_of_the_arithmetic() {
+    let bytes = Draft::small().bytes();
+    let parameters = Weights::parse(&bytes, "w").unwrap().parameters(&small(), None).unwrap();
+    let of = |name: &str| &parameters.0[small().id(name).unwrap().0];
+    let [input, point, depth, norm, dense] = ["input", "point", "depth", "depth.norm", "dense"].map(of);
+    assert_eq!(input, &NodeParameters::None);
+    let filter = |weights: &[f32], bias: Option<&[f32]>| NodeParameters::Filter {
+        weights: weights.to_vec(),
+        bias: bias.map(<[f32]>::to_vec),
+    };
+    // [N, M] = [[1, 2, 3], [4, 5, 6]] -> [M][N]
+    assert_eq!(point, &filter(&[1., 4., 2., 5., 3., 6.], Some(&[7., 8.])));
+    // [M, 1, D_K, D_K] = [[9, 10, 11, 12], [13, 14, 15, 16]] -> [D_K][D_K][M]
+    assert_eq!(depth, &filter(&[9., 13., 10., 14., 11., 15., 12., 16.], None));
+    assert_eq!(
+        norm,
+        &NodeParameters::BatchNorm {
+            gamma: vec![17., 18.],
+            beta: vec![19., 20.],
+            mean: vec![21., 22.],
+            variance: vec![23., 24.]
+        }
+    );
+    // 2 x 1 x 2 inputs, 3 outputs: [N, M] = [[25, ...], [29, ...], [33, ...]] -> [M][N]
+    assert_eq!(dense, &filter(&[25., 29., 33., 26., 30., 34., 27., 31., 35., 28., 32., 36.], None));
+}
+
+#[test]
+fn standard_convolution() {
+    // [N, M, D_K, D_K] with N = 2, M = 2, D_K = 2 -> [D_K][D_K][M][N]; what stands at n, m, tap is 100 n + 10 m + tap.
+    let file: Vec<f32> =
+        [0, 1, 2, 3, 10, 11, 12, 13, 100, 101, 102, 103, 110, 111, 112, 113].map(|x| x as f32).to_vec();
+    let expected =
+        [0, 100, 10, 110, 1, 101, 11, 111, 2, 102, 12, 112, 3, 103, 13, 113].map(|x| x as f32).to_vec();
+    assert_eq!(transpose_filter(&file, 2, 2, 4), expected);
+}
+
+#[test]
+fn spoiled_tensors() {
+    check(
+        |draft| draft.get("point.weight").2 = vec![3, 2, 1, 1],
+        r#"point: tensor "point.weight" is [3, 2, 1, 1], expected [2, 3, 1, 1] (N=2, M=3)"#,
+    );
+    check(
+        |draft| draft.get("depth.weight").2 = vec![2, 2, 2],
+        r#"depth: tensor "depth.weight" is [2, 2, 2], expected [2, 1, 2, 2] (M=2, D_K=2)"#,
+    );
+    check(
+        |draft| draft.get("dense.weight").2 = vec![4, 3],
+        r#"dense: tensor "dense.weight" is [4, 3], expected [3, 4] (N=3, M=4)"#,
+    );
+    check(
+        |draft| draft.get("point.bias").1 = Dtype::I32,
+        r#"point: tensor "point.bias" is I32, expected F32, F16 or BF16"#,
+    );
+    check(
+        |draft| draft.get("depth.norm.mean").0 = "depth.norm.man".to_owned(),
+        "2 faults in the weights:\n  \
+         depth.norm: tensor \"depth.norm.mean\" is missing, expected [2] (N=2)\n  \
+         w: tensor \"depth.norm.man\": found, expected no tensor of this name for the network in the naming \
+         plain (mnc, by the layers' names)",
+    );
+}
+
+#[test]
+fn spoiled_numbers() {
+    check(
+        |draft| draft.set("depth.weight", 6, f32::NAN),
+        r#"depth: tensor "depth.weight" holds NaN at [1, 0, 1, 0], expected finite numbers"#,
+    );
+    check(
+        |draft| {
+            draft.set("dense.weight", 11, f32::INFINITY);
+            draft.set("dense.weight", 4, f32::NEG_INFINITY);
+        },
+        r#"dense: tensor "dense.weight" holds -inf at [1, 0] and 1 more such, expected finite numbers"#,
+    );
+    check(
+        |draft| draft.set("depth.norm.variance", 1, -0.5),
+        r#"depth.norm: tensor "depth.norm.variance" holds -0.5 at [1], expected finite numbers from 0 up"#,
+    );
+    let mut draft = Draft::small();
+    draft.set("depth.norm.variance", 0, 0.0);
+    draft.set("depth.norm.variance", 1, -0.0);
+    let bytes = draft.bytes();
+    Weights::parse(&bytes, "w").unwrap().parameters(&small(), None).unwrap();
+}
+
+/// Halves are widened exactly, signs, subnormals and all.
+#[test]
+fn halves() {
+    let numbers = [1.5f32, -0.0, -2.0f32.powi(-24), 65504.0, 0.33325195, -6.0];
+    let write = |dtype: Dtype, bytes: Vec<u8>| {
+        let mut draft = Draft::small();
+        let tensor = draft.get("point.weight");
+        (tensor.1, tensor.3) = (dtype, bytes);
+        let bytes = draft.bytes();
+        let parameters = Weights::parse(&bytes, "w").unwrap().parameters(&small(), None).unwrap();
+        let NodeParameters::Filter { weights, .. } = parameters.0[1].clone() else { panic!("a filter") };
+        weights.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+    };
+    let expected = |numbers: [f32; 6]| [0, 3, 1, 4, 2, 5].map(|index| numbers[index].to_bits()).to_vec();
+    let f16_bytes = numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+    assert_eq!(write(Dtype::F16, f16_bytes), expected(numbers));
+    let bf16_numbers =
+        [1.5f32, -0.0, f32::MIN_POSITIVE, 3.0e38, -1.0, 0.1].map(|x| bf16::from_f32(x).to_f32());
+    let bf16_bytes = bf16_numbers.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();
+    assert_eq!(write(Dtype::BF16, bf16_bytes), expected(bf16_numbers));
+}
+
+#[test]
+fn detection() {
+    let description = builtin("mobilenet-v1").unwrap().description();
+    let graph = Graph::build(&description, &Knobs { alpha: 0.25, resolution: None }).unwrap();
+    let parameters = Parameters::random(&graph, 3);
+    for &naming in Naming::ALL {
+        let bytes = parameters.to_safetensors(&graph, naming).unwrap();
+        let weights = Weights::parse(&bytes, "w").unwrap();
+        assert_eq!(weights.detect(&graph).unwrap(), naming);
+        assert_eq!(weights.parameters(&graph, None).unwrap(), parameters);
+        // Another network's graph: faults, as many as are readable.
+        let wide = Graph::build(&description, &Knobs { alpha: 0.5, resolution: None }).unwrap();
+        let error = weights.parameters(&wide, Some(naming)).unwrap_err();
+        assert_eq!(error.faults().len(), 21, "{error}");
+        assert_eq!(error.faults()[20].to_string(), "w: 116 more faults of the same sort");
+    }
+    let bytes = Draft::small().bytes();
+    let error = Weights::parse(&bytes, "w").unwrap().detect(&graph).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "4 faults in the weights:\n  \
+         w: naming huggingface (Hugging Face MobileNetV1ForImageClassification) misses 137 of 137 tensors, the first is \
+         \"mobilenet_v1.conv_stem.convolution.weight\"\n  \
+         w: naming timm (timm mobilenetv1_*) misses 137 of 137 tensors, the first is \"conv_stem.weight\"\n  \
+         w: naming plain (mnc, by the layers' names) misses 137 of 137 tensors, the first is \"conv_1.weight\"\n  \
+         w: found \"dense.weight\", \"depth.norm.beta\", \"depth.norm.gamma\" (8 in all), expected the tensors of one naming"
+    );
+}
+
+/// Whatever a valid container holds: a result, no panic.
+#[test]
+fn arbitrary_tensors() {
+    let graph = small();
+    let mut random = Random::new(11);
+    let mut n_valid = 0;
+    for _ in 0..2_000 {
+        let mut draft = Draft::small();
+        for _ in 0..random.next() % 3 {
+            let index = random.next() as usize % draft.0.len();
+            let tensor = &mut draft.0[index];
+            let byte = random.next() as usize % tensor.3.len();
+            match random.next() % 5 {
+                0 => tensor.2.rotate_left(1),
+                1 => tensor.3[byte] = random.next() as u8,
+                2 => tensor.1 = Dtype::I32,
+                3 => tensor.0.push('x'),
+                _ => {
+                    draft.0.remove(index);
+                }
+            }
+        }
+        let bytes = draft.bytes();
+        n_valid += usize::from(Weights::parse(&bytes, "w").unwrap().parameters(&graph, None).is_ok());
+    }
+    assert!((200..1_800).contains(&n_valid), "{n_valid} files were valid");
+}
+
+/// Trained weights, where a checkout has them beside it.
+fn trained() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let mut files: Vec<PathBuf> = ["weights", "default"]
+        .iter()
+        .filter_map(|folder| root.join(folder).read_dir().ok())
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with(".safetensors") && !name.contains(".io.")
+        })
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        println!("skipped: no trained weights in {}", root.display());
+    }
+    files
+}
+
+#[test]
+fn trained_weights() {
+    for path in trained() {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let config = path.with_file_name(format!("{}.config.json", name.trim_end_matches(".f16")));
+        let config = ModelConfig::parse(&std::fs::read_to_string(config).unwrap(), "config.json").unwrap();
+        let mut description = builtin("mobilenet-v1").unwrap().description();
+        config.apply(&mut description);
+        let bytes = std::fs::read(&path).unwrap();
+        let weights = Weights::parse(&bytes, &name).unwrap();
+        let alpha = weights.infer_alpha(&description, None).unwrap();
+        assert_eq!(Some(alpha), config.alpha(), "{name}");
+        let graph = Graph::build(&description, &Knobs { alpha, resolution: None }).unwrap();
+        let parameters = weights.parameters(&graph, None).unwrap();
+
+        let fused = crate::passes::run(&graph, &parameters).unwrap();
+        assert_eq!(fused.nodes.len(), 30, "{name}");
+        // See the data's README: these were folded before they were written, as batch norms that change nothing.
+        let is_identity = !["synthbn", "vww", "person"].iter().any(|word| name.contains(word));
+        if is_identity {
+            check_unchanged(&graph, &parameters, &fused);
+        }
+    }
+}
+
+/// Weights are those of the file, biases the betas, to the bit.
+fn check_unchanged(graph: &Graph, parameters: &Parameters, fused: &crate::passes::Fused) {
+    use crate::passes::FusedOp;
+    let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let mut n_checked = 0;
+    for node in &fused.nodes {
+        let (FusedOp::Conv { weights, bias, .. } | FusedOp::Depthwise { weights, bias, .. }) = &node.op
+        else {
+            continue;
+        };
+        let of = |name: &str| &parameters.0[graph.id(name).unwrap().0];
+        let NodeParameters::Filter { weights: own, .. } = of(&node.name) else { panic!("a filter") };
+        let NodeParameters::BatchNorm { beta, .. } = of(&format!("{}.norm", node.name)) else {
+            panic!("a norm")
+        };
+        assert!(bits(weights) == bits(own) && bits(bias) == bits(beta), "{}", node.name);
+        n_checked += 1;
+    }
+    assert_eq!(n_checked, 27);
+}

@@ -1,0 +1,122 @@
+//! Reading one key of a JSON object at a time, each with what is expected there.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Faults, Result};
+
+/// An object and how errors name it.
+pub(super) struct Object<'j> {
+    place: String,
+    map: &'j Map<String, Value>,
+}
+
+/// What [`count`] expects.
+pub(super) const COUNT: &str = "a whole number from 1 to 16777216";
+/// What [`positive`] expects.
+pub(super) const POSITIVE: &str = "a number above 0";
+/// What [`not_negative`] expects.
+pub(super) const NOT_NEGATIVE: &str = "a number from 0 up";
+
+/// The text as JSON of any shape.
+pub(super) fn parse(text: &str, place: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(
+            ErrorKind::Weights,
+            format!("{place}:{}:{}", error.line(), error.column()),
+            message(&error),
+        )
+    })
+}
+
+/// The object that the file must be.
+pub(super) fn root<'j>(value: &'j Value, place: &str) -> Result<Object<'j>> {
+    let map = value.as_object().ok_or_else(|| {
+        Error::new(ErrorKind::Weights, place, format!("found {}, expected a JSON object", shown(value)))
+    })?;
+    Ok(Object { place: place.to_owned(), map })
+}
+
+impl<'j> Object<'j> {
+    /// Whether the key is there; `null` is how these files write that it isn't.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// The key's value, `None` when it isn't there or isn't what is expected; the latter is a fault.
+    pub(super) fn read<T>(
+        &self,
+        key: &str,
+        expected: &str,
+        faults: &mut Faults,
+        convert: impl FnOnce(&'j Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.map.get(key).filter(|value| !value.is_null())?;
+        let converted = convert(value);
+        if converted.is_none() {
+            faults.push(
+                format!("{}: {key}", self.place),
+                format!("found {}, expected {expected}", shown(value)),
+            );
+        }
+        converted
+    }
+
+    /// An object within.
+    pub(super) fn object(&self, key: &str, faults: &mut Faults) -> Option<Object<'j>> {
+        let map = self.read(key, "an object", faults, Value::as_object)?;
+        Some(Object { place: format!("{}: {key}", self.place), map })
+    }
+}
+
+pub(super) fn string(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+pub(super) fn number(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|x| x.is_finite())
+}
+
+pub(super) fn positive(value: &Value) -> Option<f64> {
+    number(value).filter(|&x| 0.0 < x)
+}
+
+pub(super) fn not_negative(value: &Value) -> Option<f64> {
+    number(value).filter(|&x| 0.0 <= x)
+}
+
+/// An extent or a count, bounded so that products of a few stay far from overflow.
+pub(super) fn count(value: &Value) -> Option<usize> {
+    let count = value.as_u64().filter(|count| (1..=1 << 24).contains(count))?;
+    usize::try_from(count).ok()
+}
+
+/// An array of which every element is what is expected; not empty.
+pub(super) fn list<T>(value: &Value, convert: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    let items = value.as_array().filter(|items| !items.is_empty())?;
+    items.iter().map(convert).collect()
+}
+
+/// The strings of an object whose keys are 0, 1, 2 and so on, in that order whatever the order in the file.
+pub(super) fn by_index(value: &Value) -> Option<Vec<String>> {
+    let map = value.as_object().filter(|map| !map.is_empty())?;
+    (0..map.len()).map(|index| map.get(&index.to_string()).and_then(string)).collect()
+}
+
+/// A value, fit for one line of a message.
+fn shown(value: &Value) -> String {
+    const MAX_CHARS: usize = 60;
+    let text = value.to_string();
+    match text.char_indices().nth(MAX_CHARS) {
+        None => text,
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
+/// serde_json's message without the position, which is part of the place.
+fn message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.find(" at line ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

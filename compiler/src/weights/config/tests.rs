@@ -1,0 +1,293 @@
+use super::*;
+use crate::describe::builtin;
+
+fn description() -> Description {
+    builtin("mobilenet-v1").unwrap().description()
+}
+
+/// Every field of the built-in description that a configuration changes, with its new value; or the faults.
+fn check(text: &str, expected: &[&str]) {
+    let config = ModelConfig::parse(text, "c");
+    check_changes(
+        config.map(|config| move |description: &mut Description| config.apply(description)),
+        expected,
+    );
+}
+
+/// The same for a preprocessor's configuration.
+fn check_preprocessor(text: &str, expected: &[&str]) {
+    let config = PreprocessorConfig::parse(text, "p");
+    check_changes(
+        config.map(|config| move |description: &mut Description| config.apply(description)),
+        expected,
+    );
+}
+
+fn check_changes(apply: Result<impl FnOnce(&mut Description)>, expected: &[&str]) {
+    let found: Vec<String> = match apply {
+        Ok(apply) => {
+            let mut changed = description();
+            apply(&mut changed);
+            fields(&changed)
+                .into_iter()
+                .zip(fields(&description()))
+                .filter(|(a, b)| a != b)
+                .map(|(a, _)| a)
+                .collect()
+        }
+        Err(error) => error.faults().iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(found, expected);
+}
+
+fn fields(description: &Description) -> Vec<String> {
+    let mut description = description.clone();
+    let mut specs: Vec<String> = description
+        .layers
+        .iter_mut()
+        .filter_map(|layer| conv_spec(&mut layer.kind))
+        .map(|spec| format!("{:?} {:?}", spec.padding, spec.activation))
+        .collect();
+    specs.dedup();
+    let input = description.input;
+    let preprocess = &description.preprocess;
+    vec![
+        format!("input {}x{}x{}", input.height, input.width, input.channels),
+        format!("classes {}", description.classes),
+        format!("{:?}", description.rounding),
+        format!("epsilon {}", description.batch_norm_epsilon),
+        format!("padding {:?}", description.padding),
+        format!("{:?}", preprocess.resize),
+        format!("scale {}", preprocess.scale),
+        format!("mean {:?}", preprocess.mean),
+        format!("std {:?}", preprocess.std),
+        format!("layers {}", specs.join(", ")),
+    ]
+}
+
+#[test]
+fn hugging_face() {
+    check("{}", &[]);
+    // What transformers writes for google/mobilenet_v1_0.75_192, and keys of no interest.
+    check(
+        r#"{"architectures": ["MobileNetV1ForImageClassification"], "model_type": "mobilenet_v1",
+            "classifier_dropout_prob": 0.999, "depth_multiplier": 0.75, "hidden_act": "relu6", "image_size": 192,
+            "initializer_range": 0.02, "layer_norm_eps": 0.001, "min_depth": 8, "num_channels": 3, "tf_padding": true,
+            "torch_dtype": "float32", "transformers_version": "4.27.0.dev0"}"#,
+        &["input 192x192x3"],
+    );
+    check(
+        r#"{"image_size": 96, "num_channels": 1, "min_depth": 4, "hidden_act": "relu", "tf_padding": false,
+            "layer_norm_eps": 1e-5, "num_labels": 2, "id2label": {"1": "no", "0": "yes"}}"#,
+        &[
+            "input 96x96x1",
+            "classes 2",
+            "Floor { minimum: 4 }",
+            "epsilon 0.00001",
+            "padding Symmetric",
+            "layers Symmetric Relu",
+        ],
+    );
+    check(r#"{"id2label": {"0": "a", "1": "b", "2": "c"}, "hidden_act": null}"#, &["classes 3"]);
+}
+
+#[test]
+fn timm() {
+    // As timm writes it: what isn't said is timm's default, and that is neither TensorFlow's padding nor its epsilon.
+    check(
+        r#"{"architecture": "mobilenetv1_125", "num_classes": 1000, "num_features": 1280,
+            "pretrained_cfg": {"input_size": [3, 256, 256], "crop_pct": 0.9, "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225], "num_classes": 1000, "pool_size": [8, 8], "interpolation": "bicubic"}}"#,
+        &[
+            "input 256x256x3",
+            "classes 1000",
+            "Nearest { multiple: 8 }",
+            "epsilon 0.00001",
+            "padding Symmetric",
+            "Cover { ratio: 1.1111111111111112 }",
+            "mean [0.485, 0.456, 0.406]",
+            "std [0.229, 0.224, 0.225]",
+            "layers Symmetric Relu6",
+        ],
+    );
+    check(
+        r#"{"architecture": "net", "num_classes": 7, "model_args": {"num_classes": 1001, "pad_type": "same"}}"#,
+        &[],
+    );
+}
+
+#[test]
+fn alphas_and_labels() {
+    let parse = |text: &str| ModelConfig::parse(text, "c").unwrap();
+    for (text, alpha) in [
+        (r#"{"architecture": "mobilenetv1_100"}"#, Some(1.0)),
+        (r#"{"architecture": "mobilenetv1_125"}"#, Some(1.25)),
+        (r#"{"architecture": "mobilenetv1_100h"}"#, Some(1.0)),
+        (r#"{"architecture": "mobilenetv1_0"}"#, None),
+        (r#"{"architecture": "resnet50"}"#, None),
+        (r#"{"depth_multiplier": 1}"#, Some(1.0)),
+        (r#"{"model_type": "mobilenet_v1"}"#, Some(1.0)),
+        ("{}", None),
+    ] {
+        assert_eq!(parse(text).alpha(), alpha, "{text}");
+    }
+    let labels: Vec<String> = (0..12).map(|index| format!("label {index}")).collect();
+    let by_index: serde_json::Map<String, serde_json::Value> =
+        labels.iter().enumerate().map(|(index, label)| (index.to_string(), label.as_str().into())).collect();
+    assert_eq!(parse(&serde_json::json!({"id2label": by_index}).to_string()).labels(), Some(labels.clone()));
+    let timm = serde_json::json!({"architecture": "a", "pretrained_cfg": {"label_names": labels}});
+    assert_eq!(parse(&timm.to_string()).labels(), Some(labels));
+}
+
+#[test]
+fn faults() {
+    check("{", &["c:1:1: EOF while parsing an object"]);
+    check("[1]", &["c: found [1], expected a JSON object"]);
+    check(
+        r#"{"model_type": "mobilenet_v2", "depth_multiplier": -1, "image_size": 0, "num_channels": 2.5, "min_depth": "8",
+            "hidden_act": "swish", "tf_padding": 1, "layer_norm_eps": -0.1, "num_labels": 99999999999}"#,
+        &[
+            r#"c: model_type: found "mobilenet_v2", expected "mobilenet_v1""#,
+            "c: depth_multiplier: found -1, expected a number above 0",
+            "c: image_size: found 0, expected a whole number from 1 to 16777216",
+            "c: num_channels: found 2.5, expected a whole number from 1 to 16777216",
+            r#"c: min_depth: found "8", expected a whole number from 1 to 16777216"#,
+            r#"c: hidden_act: found "swish", expected "relu" or "relu6""#,
+            "c: tf_padding: found 1, expected true or false",
+            "c: layer_norm_eps: found -0.1, expected a number from 0 up",
+            "c: num_labels: found 99999999999, expected a whole number from 1 to 16777216",
+        ],
+    );
+    let expected = "expected an object of names with the keys 0, 1, 2 and so on";
+    check(
+        r#"{"id2label": {"0": "a", "2": "b"}}"#,
+        &[&format!(r#"c: id2label: found {{"0":"a","2":"b"}}, {expected}"#)],
+    );
+    check(
+        r#"{"num_labels": 3, "id2label": {"0": "a"}}"#,
+        &["c: found 1 labels, expected one for each of 3 classes"],
+    );
+    check(
+        r#"{"architecture": "mobilenetv1_100", "model_args": {"pad_type": "reflect"},
+            "pretrained_cfg": {"input_size": [3, 224], "crop_pct": 1.5, "std": [0]}}"#,
+        &[
+            "c: pretrained_cfg: input_size: found [3,224], expected [channels, height, width]",
+            "c: pretrained_cfg: crop_pct: found 1.5, expected a number above 0, at most 1",
+            r#"c: model_args: pad_type: found "reflect", expected "same", "valid" or """#,
+            "c: pretrained_cfg: std: found [0], expected an array of numbers above 0",
+        ],
+    );
+    check(
+        &format!(r#"{{"hidden_act": "{}"}}"#, "x".repeat(1_000_000)),
+        &[&format!(r#"c: hidden_act: found "{}..., expected "relu" or "relu6""#, "x".repeat(59))],
+    );
+}
+
+#[test]
+fn preprocessors() {
+    // google/mobilenet_v1_1.0_224: what the description has already.
+    check_preprocessor(
+        r#"{"crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "do_normalize": true,
+            "do_rescale": true, "do_resize": true, "feature_extractor_type": "MobileNetV1FeatureExtractor",
+            "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2,
+            "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 256}}"#,
+        &[],
+    );
+    check_preprocessor("{}", &[]);
+    check_preprocessor(
+        r#"{"size": {"height": 96, "width": 128}, "do_normalize": false, "do_rescale": false}"#,
+        &["input 96x128x3", "Stretch", "scale 1", "mean [0.0, 0.0, 0.0]", "std [1.0, 1.0, 1.0]"],
+    );
+    check_preprocessor(
+        r#"{"size": 182, "crop_size": 160, "image_mean": 0, "image_std": 0.25}"#,
+        &["input 160x160x3", "Cover { ratio: 1.1375 }", "mean [0.0, 0.0, 0.0]", "std [0.25, 0.25, 0.25]"],
+    );
+    check_preprocessor(r#"{"crop_size": {"height": 160, "width": 160}}"#, &["input 160x160x3"]);
+    check_preprocessor(
+        r#"{"size": {"height": 96, "width": 96}, "crop_size": 96}"#,
+        &["input 96x96x3", "Stretch"],
+    );
+}
+
+#[test]
+fn preprocessors_that_cannot_be_followed() {
+    check_preprocessor(
+        r#"{"resample": 3, "do_resize": false, "do_rescale": 1, "rescale_factor": 0, "image_std": [0.5, 0]}"#,
+        &[
+            "p: resample: found 3, expected 2, the bilinear filter",
+            "p: do_resize: found false, expected true",
+            "p: do_rescale: found 1, expected true or false",
+            "p: rescale_factor: found 0, expected a number above 0",
+            "p: image_std: found [0.5,0], expected a number above 0 or an array of such",
+        ],
+    );
+    check_preprocessor(
+        r#"{"size": {"height": 256, "width": 256}, "crop_size": {"height": 224, "width": 224}}"#,
+        &["p: crop_size: found 224x224, expected 256x256 as in size, or size by its shortest_edge"],
+    );
+    check_preprocessor(
+        r#"{"size": {"shortest_edge": 128}, "crop_size": 224}"#,
+        &["p: size: shortest_edge: found 128, expected at least 224, the side that is cut out"],
+    );
+    check_preprocessor(
+        r#"{"size": {"shortest_edge": 128}, "do_center_crop": false}"#,
+        &[
+            "p: do_center_crop: found false with a size by its shortest_edge, expected true: a network's input has one size",
+        ],
+    );
+    check_preprocessor(
+        r#"{"crop_size": {"shortest_edge": 128}}"#,
+        &["p: crop_size: found a shortest_edge, expected height and width"],
+    );
+    check_preprocessor(
+        r#"{"size": {"longest_edge": 128}}"#,
+        &[
+            r#"p: size: found {"longest_edge":128}, expected shortest_edge, or height and width, from 1 to 16777216"#,
+        ],
+    );
+    check_preprocessor(
+        r#"{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5]}"#,
+        &["p: image_std: found 1 numbers, expected 3 as in image_mean"],
+    );
+}
+
+/// A layer that says its padding itself keeps it, and a linear one stays linear.
+#[test]
+fn layers_that_differ() {
+    let mut changed = description();
+    let set = |description: &mut Description, index: usize, padding, activation| {
+        let spec = conv_spec(&mut description.layers[index].kind).unwrap();
+        (spec.padding, spec.activation) = (padding, activation);
+    };
+    set(&mut changed, 0, Padding::Valid, Activation::None);
+    let mut expected = changed.clone();
+    ModelConfig::parse(r#"{"tf_padding": false, "hidden_act": "relu"}"#, "c").unwrap().apply(&mut changed);
+    expected.padding = Padding::Symmetric;
+    for index in 1..expected.layers.len() - 2 {
+        set(&mut expected, index, Padding::Symmetric, Activation::Relu);
+    }
+    assert_eq!(changed, expected);
+}
+
+/// Whatever the text: a result, no panic.
+#[test]
+fn arbitrary_text() {
+    use super::super::random::Random;
+    let valid = r#"{"architecture": "mobilenetv1_100", "pretrained_cfg": {"input_size": [3, 8, 8], "mean": [0.5]},
+        "size": {"shortest_edge": 9}, "crop_size": 8, "image_mean": [0.5], "id2label": {"0": "a"}, "image_size": 8}"#;
+    let mut random = Random::new(13);
+    for _ in 0..5_000 {
+        let mut bytes = valid.as_bytes().to_vec();
+        for _ in 0..=random.next() % 3 {
+            let at = random.next() as usize % bytes.len();
+            bytes[at] = br#"0123456789[]{},:"-.e"#[random.next() as usize % 20];
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        if let Ok(config) = ModelConfig::parse(&text, "c") {
+            config.apply(&mut description());
+        }
+        if let Ok(config) = PreprocessorConfig::parse(&text, "p") {
+            config.apply(&mut description());
+        }
+    }
+}
