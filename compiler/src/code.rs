@@ -1,0 +1,211 @@
+//! The register-level kernel language.
+//!
+//! A kernel is one [`Code`]: a structured program over numbered vector registers, numbered pointers and counted loops. All
+//! shapes are fixed when it is generated, so every address is a pointer plus a constant and no index arithmetic is left for
+//! run time. Registers are mutable; a generator takes them from [`Builder`], which fails loudly past the count of the
+//! [`Isa`](crate::target::Isa), so that a reader to machine code is a table and not a register allocator.
+//!
+//! Kernels are generated once ([`crate::kernels`]) and read by several readers: [`interpret`] runs them over checked memory,
+//! [`crate::emit`] writes machine code. A reader handles every [`Op`]; there is no `_` arm over it.
+//!
+//! # Arithmetic
+//! Each lane of each operation is IEEE 754 binary32, rounded once, to nearest even. NaN is a value like any other, but which
+//! NaN comes out (sign, payload) is the processor's choice.
+
+pub mod builder;
+pub mod interpret;
+mod text;
+
+pub use builder::Builder;
+
+/// A vector register of [`Code::lanes`] f32 elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reg(pub u8);
+
+/// A pointer register. The first ones are the kernel's parameters, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ptr(pub u8);
+
+/// Pointer plus a constant number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The pointer.
+    pub ptr: Ptr,
+    /// Bytes after it; a multiple of 4.
+    pub offset: i32,
+}
+
+impl Ptr {
+    /// The address `elements` f32 after this pointer.
+    pub fn at(self, elements: usize) -> Address {
+        let offset = i32::try_from(elements * 4).expect("an offset inside a kernel fits 31 bits");
+        Address { ptr: self, offset }
+    }
+}
+
+/// An operation on two registers, lane by lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    /// a + b
+    Add,
+    /// a - b
+    Sub,
+    /// a * b
+    Mul,
+    /// a / b
+    Div,
+    /// a > b ? a : b, so b when either is NaN and when both are zero (x86 `maxps`).
+    Max,
+    /// a < b ? a : b, so b when either is NaN and when both are zero (x86 `minps`).
+    Min,
+}
+
+/// One step of a kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// All lanes become `value`.
+    Const {
+        /// Written.
+        dst: Reg,
+        /// The constant.
+        value: f32,
+    },
+    /// dst = src
+    Copy {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        src: Reg,
+    },
+    /// The first `lanes` lanes from consecutive elements of memory, zero in the others. No alignment is asked for.
+    Load {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        from: Address,
+        /// 1 to [`Code::lanes`].
+        lanes: u8,
+    },
+    /// One element of memory into all lanes.
+    Splat {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        from: Address,
+    },
+    /// acc = a * b + acc, rounded once.
+    Fma {
+        /// Read and written.
+        acc: Reg,
+        /// Factor.
+        a: Reg,
+        /// Factor.
+        b: Reg,
+    },
+    /// acc = a * b\[lane\] + acc, rounded once.
+    FmaLane {
+        /// Read and written.
+        acc: Reg,
+        /// Factor.
+        a: Reg,
+        /// One lane of it is the factor of all.
+        b: Reg,
+        /// Which.
+        lane: u8,
+    },
+    /// dst = a op b
+    Binary {
+        /// The operation.
+        op: Binary,
+        /// Written.
+        dst: Reg,
+        /// First operand.
+        a: Reg,
+        /// Second operand.
+        b: Reg,
+    },
+    /// The bits of each lane shifted left, zeros coming in: how softmax builds a power of two.
+    ShiftLeft {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        src: Reg,
+        /// 1 to 31.
+        bits: u8,
+    },
+    /// The first `lanes` lanes to consecutive elements of memory.
+    Store {
+        /// Read.
+        src: Reg,
+        /// Written.
+        to: Address,
+        /// 1 to [`Code::lanes`].
+        lanes: u8,
+    },
+    /// A hint that the cache line at the address will be read soon; never faults, has no effect on values.
+    Prefetch {
+        /// Any byte of the line; may lie outside of every buffer.
+        at: Address,
+    },
+    /// dst = from + bytes. The result may point anywhere; only accesses are checked.
+    SetPointer {
+        /// Written.
+        dst: Ptr,
+        /// Read; may be `dst`.
+        from: Ptr,
+        /// Added.
+        bytes: i64,
+    },
+    /// The body, `count` times.
+    Loop {
+        /// At least 2.
+        count: u32,
+        /// What is repeated.
+        body: Vec<Op>,
+    },
+    /// A heading for dumps and disassemblies: what the next lines do.
+    Heading(String),
+}
+
+/// What a kernel does with the memory behind a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reads only.
+    Read,
+    /// Writes, and may read what it wrote.
+    Write,
+}
+
+/// A pointer parameter of a kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// As in dumps: `input`, `weights`, `output`.
+    pub name: &'static str,
+    /// What the kernel may do with it.
+    pub access: Access,
+}
+
+/// A kernel in the kernel language.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Code {
+    /// Elements of a vector register.
+    pub lanes: usize,
+    /// Pointers 0.. at entry.
+    pub parameters: Vec<Parameter>,
+    /// Pointers in all, parameters included.
+    pub n_pointers: usize,
+    /// Vector registers in all.
+    pub n_registers: usize,
+    /// The program.
+    pub body: Vec<Op>,
+}
+
+impl Code {
+    /// Operations in the text of the kernel, loop bodies counted once: what a reader's time and size go with.
+    pub fn n_ops(&self) -> usize {
+        fn count(ops: &[Op]) -> usize {
+            ops.iter().map(|op| if let Op::Loop { body, .. } = op { 1 + count(body) } else { 1 }).sum()
+        }
+        count(&self.body)
+    }
+}

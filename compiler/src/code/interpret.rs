@@ -1,0 +1,382 @@
+//! Runs a [`Code`] over checked memory: the oracle for every other reader.
+//!
+//! Each access is held against the buffer that its pointer was derived from: in bounds, aligned to an element, writable where
+//! it writes, written before it is read. A register is checked to be set before its use. What passes here touches nothing
+//! that it was not given, on any processor.
+
+use std::fmt;
+
+use super::{Access, Address, Binary, Code, Op, Ptr, Reg};
+
+/// One buffer.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// As in messages: `input`, `workspace`.
+    pub name: &'static str,
+    data: Vec<f32>,
+    written: Vec<bool>,
+    writable: bool,
+}
+
+impl Region {
+    /// A buffer that kernels may only read.
+    pub fn constant(name: &'static str, data: Vec<f32>) -> Region {
+        Region { name, written: vec![true; data.len()], data, writable: false }
+    }
+
+    /// A buffer of so many elements, none of them written yet.
+    pub fn uninitialised(name: &'static str, len: usize) -> Region {
+        // The filler is a value that spoils every result it gets into, should a check be missing.
+        Region { name, data: vec![f32::NAN; len], written: vec![false; len], writable: true }
+    }
+
+    /// The elements, or the position of the first one that nobody wrote.
+    pub fn values(&self) -> Result<&[f32], usize> {
+        match self.written.iter().position(|written| !written) {
+            None => Ok(&self.data),
+            Some(idx) => Err(idx),
+        }
+    }
+}
+
+/// Where an argument points: a region and an element of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// Position in the list of regions.
+    pub region: usize,
+    /// Elements after the region's first.
+    pub element: usize,
+}
+
+/// A promise that a kernel broke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation(String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Runs the kernel on those arguments, one per parameter.
+///
+/// # Errors
+/// The first access outside of its buffer, read of something unwritten, or write to something constant.
+pub fn run(code: &Code, regions: &mut [Region], arguments: &[Argument]) -> Result<(), Violation> {
+    assert_eq!(code.parameters.len(), arguments.len(), "one argument for each parameter");
+    let mut pointers = vec![None; code.n_pointers];
+    for ((slot, argument), parameter) in pointers.iter_mut().zip(arguments).zip(&code.parameters) {
+        let offset = argument.element as i64 * 4;
+        *slot = Some(Pointer { region: argument.region, offset, access: parameter.access });
+    }
+    let mut machine = Machine {
+        lanes: code.lanes,
+        regions,
+        pointers,
+        registers: vec![0.0; code.n_registers * code.lanes],
+        set: vec![false; code.n_registers],
+    };
+    machine.run(&code.body)
+}
+
+#[derive(Clone, Copy)]
+struct Pointer {
+    region: usize,
+    /// Bytes from the region's start.
+    offset: i64,
+    access: Access,
+}
+
+struct Machine<'a> {
+    lanes: usize,
+    regions: &'a mut [Region],
+    pointers: Vec<Option<Pointer>>,
+    registers: Vec<f32>,
+    set: Vec<bool>,
+}
+
+impl Machine<'_> {
+    fn run(&mut self, ops: &[Op]) -> Result<(), Violation> {
+        for op in ops {
+            self.step(op).map_err(|violation| match op {
+                Op::Loop { .. } => violation,
+                _ => Violation(format!("{op:?}: {}", violation.0)),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, op: &Op) -> Result<(), Violation> {
+        match *op {
+            Op::Const { dst, value } => self.write(dst).fill(value),
+            Op::Copy { dst, src } => {
+                let from = self.read(src)?;
+                let to = self.span(dst).start;
+                self.registers.copy_within(from, to);
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::Load { dst, from, lanes } => {
+                let (region, range) = self.readable(from, lanes.into())?;
+                let to = self.span(dst);
+                let values = &self.regions[region].data[range];
+                let to = &mut self.registers[to];
+                to[..values.len()].copy_from_slice(values);
+                to[values.len()..].fill(0.0);
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::Splat { dst, from } => {
+                let (region, range) = self.readable(from, 1)?;
+                let value = self.regions[region].data[range.start];
+                self.write(dst).fill(value);
+            }
+            Op::Fma { acc, a, b } => {
+                let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
+                for lane in 0..self.lanes {
+                    let product = self.registers[a + lane]
+                        .mul_add(self.registers[b + lane], self.registers[acc + lane]);
+                    self.registers[acc + lane] = product;
+                }
+            }
+            Op::FmaLane { acc, a, b, lane } => {
+                let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
+                let factor = self.registers[b + usize::from(lane)];
+                for lane in 0..self.lanes {
+                    self.registers[acc + lane] =
+                        self.registers[a + lane].mul_add(factor, self.registers[acc + lane]);
+                }
+            }
+            Op::Binary { op, dst, a, b } => {
+                let (a, b, dst_span) = (self.read(a)?.start, self.read(b)?.start, self.span(dst));
+                for lane in 0..self.lanes {
+                    let value = binary(op, self.registers[a + lane], self.registers[b + lane]);
+                    self.registers[dst_span.start + lane] = value;
+                }
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::ShiftLeft { dst, src, bits } => {
+                let (from, to) = (self.read(src)?.start, self.span(dst).start);
+                for lane in 0..self.lanes {
+                    self.registers[to + lane] = f32::from_bits(self.registers[from + lane].to_bits() << bits);
+                }
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::Store { src, to, lanes } => {
+                let from = self.read(src)?;
+                let (region, range) = self.writable(to, lanes.into())?;
+                let region = &mut self.regions[region];
+                region.written[range.clone()].fill(true);
+                region.data[range]
+                    .copy_from_slice(&self.registers[from.start..from.start + usize::from(lanes)]);
+            }
+            Op::Prefetch { at } => {
+                self.pointer(at.ptr)?;
+            }
+            Op::SetPointer { dst, from, bytes } => {
+                let from = self.pointer(from)?;
+                self.pointers[usize::from(dst.0)] = Some(Pointer { offset: from.offset + bytes, ..from });
+            }
+            Op::Loop { count, ref body } => {
+                for _ in 0..count {
+                    self.run(body)?;
+                }
+            }
+            Op::Heading(_) => {}
+        }
+        Ok(())
+    }
+
+    fn span(&self, register: Reg) -> std::ops::Range<usize> {
+        let start = usize::from(register.0) * self.lanes;
+        start..start + self.lanes
+    }
+
+    fn read(&self, register: Reg) -> Result<std::ops::Range<usize>, Violation> {
+        if self.set[usize::from(register.0)] {
+            return Ok(self.span(register));
+        }
+        Err(Violation(format!("{register} is read before it is set")))
+    }
+
+    fn write(&mut self, register: Reg) -> &mut [f32] {
+        self.set[usize::from(register.0)] = true;
+        let span = self.span(register);
+        &mut self.registers[span]
+    }
+
+    fn pointer(&self, ptr: Ptr) -> Result<Pointer, Violation> {
+        self.pointers[usize::from(ptr.0)].ok_or_else(|| Violation(format!("{ptr} is used before it is set")))
+    }
+
+    /// The region and the elements of `count` elements at an address.
+    fn elements(&self, at: Address, count: usize) -> Result<(Pointer, std::ops::Range<usize>), Violation> {
+        let pointer = self.pointer(at.ptr)?;
+        let region = &self.regions[pointer.region];
+        let byte = pointer.offset + i64::from(at.offset);
+        let outside = || {
+            let (name, len) = (region.name, region.data.len() * 4);
+            Violation(format!("{} bytes at byte {byte} of {name}, which has {len}", count * 4))
+        };
+        if byte % 4 != 0 {
+            return Err(Violation(format!("byte {byte} of {} is not the start of an element", region.name)));
+        }
+        let start = usize::try_from(byte / 4).map_err(|_| outside())?;
+        if region.data.len() < start + count {
+            return Err(outside());
+        }
+        Ok((pointer, start..start + count))
+    }
+
+    fn readable(&self, at: Address, count: usize) -> Result<(usize, std::ops::Range<usize>), Violation> {
+        let (pointer, range) = self.elements(at, count)?;
+        let region = &self.regions[pointer.region];
+        match region.written[range.clone()].iter().position(|written| !written) {
+            None => Ok((pointer.region, range)),
+            Some(idx) => {
+                let element = range.start + idx;
+                Err(Violation(format!("element {element} of {} is read before it is written", region.name)))
+            }
+        }
+    }
+
+    fn writable(&self, at: Address, count: usize) -> Result<(usize, std::ops::Range<usize>), Violation> {
+        let (pointer, range) = self.elements(at, count)?;
+        let region = &self.regions[pointer.region];
+        if !region.writable || pointer.access != Access::Write {
+            return Err(Violation(format!(
+                "{} is written through a pointer that may only read",
+                region.name
+            )));
+        }
+        Ok((pointer.region, range))
+    }
+}
+
+fn binary(op: Binary, a: f32, b: f32) -> f32 {
+    match op {
+        Binary::Add => a + b,
+        Binary::Sub => a - b,
+        Binary::Mul => a * b,
+        Binary::Div => a / b,
+        Binary::Max => {
+            if a > b {
+                a
+            } else {
+                b
+            }
+        }
+        Binary::Min => {
+            if a < b {
+                a
+            } else {
+                b
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::Builder;
+    use crate::target::AARCH64;
+
+    /// Runs a kernel of an input of 8 elements and an output of 8, and hands back the output or the violation's text.
+    fn check(write: impl FnOnce(&mut Builder, Ptr, Ptr), expected: Result<&[f32], &str>) {
+        let mut b = Builder::new(&AARCH64);
+        let (input, output) = (b.parameter("input", Access::Read), b.parameter("output", Access::Write));
+        write(&mut b, input, output);
+        let code = b.finish();
+        let mut regions = [
+            Region::constant("input", (0..8).map(|n| n as f32).collect()),
+            Region::uninitialised("output", 8),
+        ];
+        let arguments = [Argument { region: 0, element: 0 }, Argument { region: 1, element: 0 }];
+        let found = run(&code, &mut regions, &arguments);
+        match expected {
+            Ok(values) => {
+                found.unwrap();
+                assert_eq!(&regions[1].data[..values.len()], values);
+            }
+            Err(text) => {
+                let found = found.unwrap_err().to_string();
+                assert!(found.contains(text), "{found}");
+            }
+        }
+    }
+
+    #[test]
+    fn operations() {
+        check(
+            |b, input, output| {
+                let v = b.registers(3);
+                b.load(v[0], input.at(1));
+                b.splat(v[1], input.at(2));
+                b.constant(v[2], 0.5);
+                b.fma(v[2], v[0], v[1]);
+                b.store(v[2], output.at(0));
+                b.fma_lane(v[2], v[1], v[0], 3);
+                b.store_part(v[2], output.at(4), 1);
+            },
+            Ok(&[2.5, 4.5, 6.5, 8.5, 10.5]),
+        );
+    }
+
+    #[test]
+    fn loops_advance_pointers() {
+        check(
+            |b, input, output| {
+                let v = b.register();
+                b.repeat(3, |b| {
+                    b.load_part(v, input.at(0), 2);
+                    b.store_part(v, output.at(0), 2);
+                    b.advance(input, 2);
+                    b.advance(output, 2);
+                });
+            },
+            Ok(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+        );
+    }
+
+    #[test]
+    fn violations() {
+        check(
+            |b, input, _| {
+                let v = b.register();
+                b.load(v, input.at(5));
+            },
+            Err("16 bytes at byte 20 of input, which has 32"),
+        );
+        check(
+            |b, input, _| {
+                let v = b.register();
+                b.set_pointer(input, input, -1);
+                b.splat(v, input.at(0));
+            },
+            Err("4 bytes at byte -4 of input"),
+        );
+        check(
+            |b, _, output| {
+                let v = b.register();
+                b.splat(v, output.at(3));
+            },
+            Err("element 3 of output is read before it is written"),
+        );
+        check(
+            |b, _, output| {
+                let v = b.register();
+                b.store(v, output.at(0));
+            },
+            Err("v0 is read before it is set"),
+        );
+        check(
+            |b, input, _| {
+                let v = b.register();
+                b.constant(v, 1.0);
+                b.store(v, input.at(0));
+            },
+            Err("input is written through a pointer that may only read"),
+        );
+    }
+}

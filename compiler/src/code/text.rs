@@ -1,0 +1,89 @@
+//! [`Code`] as text: `--dump program` and golden files.
+
+use std::fmt;
+
+use super::{Access, Address, Binary, Code, Op, Ptr, Reg};
+
+impl fmt::Display for Reg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+impl fmt::Display for Ptr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}", self.0)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.offset {
+            0 => write!(f, "[{}]", self.ptr),
+            offset => write!(f, "[{}{offset:+}]", self.ptr),
+        }
+    }
+}
+
+impl Binary {
+    /// The mnemonic in dumps.
+    pub fn mnemonic(self) -> &'static str {
+        match self {
+            Binary::Add => "add",
+            Binary::Sub => "sub",
+            Binary::Mul => "mul",
+            Binary::Div => "div",
+            Binary::Max => "max",
+            Binary::Min => "min",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "kernel(")?;
+        for (idx, parameter) in self.parameters.iter().enumerate() {
+            let access = match parameter.access {
+                Access::Read => "read",
+                Access::Write => "write",
+            };
+            let comma = if idx == 0 { "" } else { ", " };
+            write!(f, "{comma}{}: {access} {}", Ptr(idx as u8), parameter.name)?;
+        }
+        writeln!(
+            f,
+            ") of {} lanes, {} registers, {} pointers",
+            self.lanes, self.n_registers, self.n_pointers
+        )?;
+        write_ops(f, &self.body, self.lanes, 1)
+    }
+}
+
+fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize) -> fmt::Result {
+    for op in ops {
+        write!(f, "{:indent$}", "", indent = depth * 2)?;
+        let part = |n: &u8| if usize::from(*n) == lanes { String::new() } else { format!(" lanes {n}") };
+        match op {
+            Op::Const { dst, value } => writeln!(f, "{dst} = {value:?}")?,
+            Op::Copy { dst, src } => writeln!(f, "{dst} = {src}")?,
+            Op::Load { dst, from, lanes } => writeln!(f, "{dst} = load {from}{}", part(lanes))?,
+            Op::Splat { dst, from } => writeln!(f, "{dst} = splat {from}")?,
+            Op::Fma { acc, a, b } => writeln!(f, "{acc} += {a} * {b}")?,
+            Op::FmaLane { acc, a, b, lane } => writeln!(f, "{acc} += {a} * {b}[{lane}]")?,
+            Op::Binary { op, dst, a, b } => writeln!(f, "{dst} = {} {a}, {b}", op.mnemonic())?,
+            Op::ShiftLeft { dst, src, bits } => writeln!(f, "{dst} = {src} << {bits}")?,
+            Op::Store { src, to, lanes } => writeln!(f, "store {to}, {src}{}", part(lanes))?,
+            Op::Prefetch { at } => writeln!(f, "prefetch {at}")?,
+            Op::SetPointer { dst, from, bytes } if dst == from => writeln!(f, "{dst} += {bytes}")?,
+            Op::SetPointer { dst, from, bytes: 0 } => writeln!(f, "{dst} = {from}")?,
+            Op::SetPointer { dst, from, bytes } => writeln!(f, "{dst} = {from} {bytes:+}")?,
+            Op::Loop { count, body } => {
+                writeln!(f, "loop {count} {{")?;
+                write_ops(f, body, lanes, depth + 1)?;
+                writeln!(f, "{:indent$}}}", "", indent = depth * 2)?;
+            }
+            Op::Heading(text) => writeln!(f, "; {text}")?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The pipeline from [`Graph`] to [`Program`] and the artefacts made of it.
+
+use mnc_runtime::info::{self, Info};
+
+use crate::cost;
+use crate::describe::{ChannelOrder, Preprocess, Resize};
+use crate::emit;
+use crate::error::{ErrorKind, Faults, Result};
+use crate::graph::Graph;
+use crate::graph::shape::Shape;
+use crate::passes::{self, Fused, FusedId, FusedOp};
+use crate::plan::Plan;
+use crate::program::Program;
+use crate::schedule::{Schedule, Step, ValueId};
+use crate::target::Target;
+use crate::weights::Parameters;
+
+/// What the user chooses beside network, weights and target.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The prefix of every exported symbol: a C identifier.
+    pub name: &'a str,
+    /// The name of each output, in order; may be empty.
+    pub labels: &'a [String],
+}
+
+/// A network at the end of the pipeline, with every stage that led there.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// Stage 3.
+    pub graph: Graph,
+    /// Stage 4.
+    pub fused: Fused,
+    /// Stages 5 and 6.
+    pub plan: Plan,
+    /// Stage 7.
+    pub program: Program,
+    /// What the artefact says of itself.
+    pub info: Info,
+    /// What it is compiled for.
+    pub target: Target,
+}
+
+/// Compiles a network.
+///
+/// # Errors
+/// A name that is no C identifier, labels that don't match the outputs, and the faults of folding: weights that overflow, an
+/// activation with nothing to fuse into.
+pub fn compile(
+    graph: Graph,
+    parameters: &Parameters,
+    target: &Target,
+    options: &Options<'_>,
+) -> Result<Compiled> {
+    let fused = passes::run(&graph, parameters)?;
+    let plan = Plan::build(Schedule::build(&fused, target.isa));
+    let program = Program::build(&plan, &fused);
+    check(options, &program)?;
+    let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);
+    Ok(Compiled { graph, fused, plan, program, info, target: target.clone() })
+}
+
+impl Compiled {
+    /// The relocatable object: `NAME_run`, `NAME_info` and nothing else exported.
+    ///
+    /// # Errors
+    /// What the code generator refuses.
+    #[cfg(feature = "cranelift")]
+    pub fn object(&self) -> Result<Vec<u8>> {
+        Ok(emit::object::object(&self.program, &self.target, &self.object_options(false))?.bytes)
+    }
+
+    /// The object with the function by which the launcher of an executable finds it.
+    ///
+    /// # Errors
+    /// As [`Compiled::object`].
+    #[cfg(feature = "cranelift")]
+    pub fn executable_object(&self) -> Result<Vec<u8>> {
+        Ok(emit::object::object(&self.program, &self.target, &self.object_options(true))?.bytes)
+    }
+
+    /// The text of every function: Cranelift IR and disassembly.
+    ///
+    /// # Errors
+    /// As [`Compiled::object`].
+    #[cfg(feature = "cranelift")]
+    pub fn texts(&self) -> Result<Vec<emit::object::FunctionText>> {
+        Ok(emit::object::object_with_texts(&self.program, &self.target, &self.object_options(false))?
+            .functions)
+    }
+
+    /// The C header of the object.
+    pub fn header(&self) -> String {
+        emit::header::header(&self.info)
+    }
+
+    #[cfg(feature = "cranelift")]
+    fn object_options<'a>(&'a self, launcher_hook: bool) -> emit::object::ObjectOptions<'a> {
+        emit::object::ObjectOptions { info: &self.info, launcher_hook }
+    }
+}
+
+fn check(options: &Options<'_>, program: &Program) -> Result<()> {
+    let mut faults = Faults::new(ErrorKind::Options);
+    let mut letters = options.name.chars();
+    let head = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
+    if !head || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        let detail = format!(
+            "found {:?}, expected a C identifier: letters, digits and _, no digit first",
+            options.name
+        );
+        faults.push("name", detail);
+    }
+    let outputs = program.output.len();
+    if !options.labels.is_empty() && options.labels.len() != outputs {
+        let detail = format!("found {}, expected {outputs}, one for each output", options.labels.len());
+        faults.push("labels", detail);
+    }
+    if let Some(idx) = options.labels.iter().position(|label| label.contains('\0')) {
+        faults.push("labels", format!("label {idx} holds a zero byte, expected text"));
+    }
+    faults.propagate()
+}
+
+impl Options<'_> {
+    /// A C identifier like `text`: every other character becomes `_`.
+    ///
+    /// ```
+    /// assert_eq!(mnc::Options::name_of("mobilenet-v1"), "mobilenet_v1");
+    /// assert_eq!(mnc::Options::name_of("3x3"), "_3x3");
+    /// ```
+    pub fn name_of(text: &str) -> String {
+        let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
+        let name: String = text.chars().map(letter).collect();
+        if name.starts_with(|first: char| first.is_ascii_digit()) || name.is_empty() {
+            format!("_{name}")
+        } else {
+            name
+        }
+    }
+}
+
+fn describe_artefact(
+    graph: &Graph,
+    fused: &Fused,
+    (plan, program): (&Plan, &Program),
+    target: &Target,
+    options: &Options<'_>,
+) -> Info {
+    let report = cost::Report::of(graph);
+    let Shape { height, width, channels } = program.input;
+    let output = program.output;
+    let last = &fused.nodes[fused.outputs[0].0].op;
+    let kind = match last {
+        FusedOp::Softmax => info::OutputKind::Probabilities,
+        FusedOp::Dense { .. } | FusedOp::Conv { .. } | FusedOp::GlobalAveragePool if output.pixels() == 1 => {
+            info::OutputKind::Logits
+        }
+        FusedOp::Dense { .. }
+        | FusedOp::Conv { .. }
+        | FusedOp::GlobalAveragePool
+        | FusedOp::Depthwise { .. }
+        | FusedOp::Add { .. }
+        | FusedOp::Input => info::OutputKind::Features,
+    };
+    Info {
+        schema: info::SCHEMA,
+        name: options.name.to_owned(),
+        network: graph.name.clone(),
+        compiler: env!("CARGO_PKG_VERSION").to_owned(),
+        alpha: graph.alpha,
+        input: info::Input { height, width, channels },
+        output: info::Output { shape: vec![output.height, output.width, output.channels], kind },
+        preprocess: preprocess(&graph.preprocess, program.input),
+        labels: options.labels.to_vec(),
+        target: target.triple.to_string(),
+        isa: target.isa.name.to_owned(),
+        cpu_features: target.isa.cpu_features.iter().map(|feature| (*feature).to_owned()).collect(),
+        workspace_bytes: program.workspace_bytes as u64,
+        weight_bytes: program.constants.len() as u64 * 4,
+        multiply_adds: report.total.mult_adds,
+        steps: steps(plan, fused, &report),
+    }
+}
+
+/// What each step computes and moves, for profiles.
+fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInfo> {
+    let schedule = &plan.schedule;
+    let value_bytes = |id: &ValueId| schedule.value(*id).map.shape.len() as u64 * 4;
+    let multiply_adds = |name: &str| {
+        report.layers.iter().find(|layer| layer.name == name).map_or(0, |layer| layer.cost.mult_adds)
+    };
+    let nodes = |step: &Step| -> Vec<FusedId> { step.stages.iter().filter_map(|stage| stage.node).collect() };
+    let step = |step: &Step| info::StepInfo {
+        name: step.name.clone(),
+        kernel: step.summary(schedule.isa),
+        multiply_adds: nodes(step).iter().map(|id| multiply_adds(&fused.nodes[id.0].name)).sum(),
+        weight_bytes: nodes(step).iter().map(|id| fused.nodes[id.0].op.n_numbers() as u64 * 4).sum(),
+        input_bytes: step.reads.iter().map(value_bytes).sum(),
+        output_bytes: value_bytes(&step.writes),
+    };
+    schedule.steps.iter().map(step).collect()
+}
+
+/// (x * scale - mean) / std as one fused multiply-add, x * multiplier + offset, its two constants rounded once.
+fn preprocess(preprocess: &Preprocess, input: Shape) -> info::Preprocess {
+    let resize = match preprocess.resize {
+        Resize::Cover { ratio } => {
+            let side = |extent: usize| (extent as f64 * ratio).round() as usize;
+            info::Resize::Cover { height: side(input.height), width: side(input.width) }
+        }
+        Resize::Stretch => info::Resize::Stretch,
+    };
+    let pairs = || preprocess.mean.iter().zip(&preprocess.std);
+    info::Preprocess {
+        resize,
+        multiplier: pairs().map(|(_, std)| (preprocess.scale / std) as f32).collect(),
+        offset: pairs().map(|(mean, std)| ((0.0 - mean) / std) as f32).collect(),
+        channel_order: match preprocess.channel_order {
+            ChannelOrder::Rgb => info::ChannelOrder::Rgb,
+            ChannelOrder::Bgr => info::ChannelOrder::Bgr,
+        },
+    }
+}

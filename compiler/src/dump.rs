@@ -1,0 +1,247 @@
+//! Every stage as text: `--dump STAGE`, golden files, debugging.
+
+use std::fmt;
+
+use crate::describe::{Description, LayerKind};
+use crate::graph::layer::Layer;
+use crate::graph::shape::{Shape, Window};
+use crate::graph::{Graph, Node};
+use crate::passes::{Fused, FusedNode, FusedOp};
+use crate::plan::Plan;
+use crate::program::{Argument, Program};
+use crate::schedule::{Place, Schedule};
+
+/// A stage of the pipeline that can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// As written.
+    Description,
+    /// Every shape known.
+    Graph,
+    /// Batch norms folded, activations fused.
+    Fused,
+    /// A kernel for each layer.
+    Schedule,
+    /// A place for each value.
+    Plan,
+    /// Kernels as code, and calls.
+    Program,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Stage; 6] =
+        [Stage::Description, Stage::Graph, Stage::Fused, Stage::Schedule, Stage::Plan, Stage::Program];
+
+    /// The name in `--dump NAME`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Description => "description",
+            Stage::Graph => "graph",
+            Stage::Fused => "fused",
+            Stage::Schedule => "schedule",
+            Stage::Plan => "plan",
+            Stage::Program => "program",
+        }
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let input = self.input;
+        writeln!(f, "description {}: {}x{}x{}", self.name, input.height, input.width, input.channels)?;
+        writeln!(f, "  classes {}, alpha rounding {:?}", self.classes, self.rounding)?;
+        writeln!(f, "  batch norm epsilon {}, padding {:?}", self.batch_norm_epsilon, self.padding)?;
+        let p = &self.preprocess;
+        writeln!(f, "  preprocess {:?}, scale {}, mean {:?}, std {:?}", p.resize, p.scale, p.mean, p.std)?;
+        for layer in &self.layers {
+            let name = layer.name.as_deref().unwrap_or("-");
+            writeln!(f, "  {:2} x {name:<12} {}", layer.repeat, LayerText(&layer.kind))?;
+        }
+        Ok(())
+    }
+}
+
+struct LayerText<'a>(&'a LayerKind);
+
+impl fmt::Display for LayerText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            LayerKind::Conv { spec, filters, scaled } => {
+                write!(f, "conv N={filters} scaled={scaled} {spec:?}")
+            }
+            LayerKind::Depthwise { spec } => write!(f, "depthwise {spec:?}"),
+            LayerKind::Separable { spec, filters, scaled } => {
+                write!(f, "separable N={filters} scaled={scaled} {spec:?}")
+            }
+            LayerKind::Add { from, activation } => write!(f, "add of {from}, {activation:?}"),
+            LayerKind::GlobalAveragePool => write!(f, "global average pool"),
+            LayerKind::Dense { units, activation, bias } => {
+                let units = units.map_or("classes".to_owned(), |units| units.to_string());
+                write!(f, "dense N={units} bias={bias} {activation:?}")
+            }
+            LayerKind::Softmax => write!(f, "softmax"),
+        }
+    }
+}
+
+/// A window in the paper's words: `3x3 stride 2 pad 0,0,1,1` (top, left, bottom, right).
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let p = self.pads;
+        write!(
+            f,
+            "{0}x{0} stride {1} pad {2},{3},{4},{5}",
+            self.d_k, self.stride, p.top, p.left, p.bottom, p.right
+        )
+    }
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "graph {}: alpha {}, {} nodes", self.name, self.alpha, self.nodes.len())?;
+        for (idx, node) in self.nodes.iter().enumerate() {
+            writeln!(f, "  n{idx:<3} {:<18} {:<12} {}", node.name, node.shape.to_string(), GraphNode(node))?;
+        }
+        let outputs: Vec<String> = self.outputs.iter().map(|id| format!("n{}", id.0)).collect();
+        writeln!(f, "  returns {}", outputs.join(", "))
+    }
+}
+
+struct GraphNode<'a>(&'a Node);
+
+impl fmt::Display for GraphNode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.layer {
+            Layer::Input => write!(f, "input")?,
+            Layer::Conv { window, n, bias } => write!(f, "conv {window}, N={n}, bias {bias}")?,
+            Layer::Depthwise { window, bias } => write!(f, "depthwise {window}, bias {bias}")?,
+            Layer::BatchNorm { epsilon } => write!(f, "batch norm, epsilon {epsilon}")?,
+            Layer::Activation(activation) => write!(f, "{activation:?}")?,
+            Layer::Add => write!(f, "add")?,
+            Layer::GlobalAveragePool => write!(f, "global average pool")?,
+            Layer::Dense { n, bias } => write!(f, "dense N={n}, bias {bias}")?,
+            Layer::Softmax => write!(f, "softmax")?,
+        }
+        write_inputs(f, self.0.inputs.iter().map(|id| id.0))
+    }
+}
+
+fn write_inputs(f: &mut fmt::Formatter<'_>, ids: impl Iterator<Item = usize>) -> fmt::Result {
+    let ids: Vec<String> = ids.map(|id| format!("n{id}")).collect();
+    if ids.is_empty() { Ok(()) } else { write!(f, " of {}", ids.join(", ")) }
+}
+
+impl fmt::Display for Fused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "fused: {} nodes", self.nodes.len())?;
+        for (idx, node) in self.nodes.iter().enumerate() {
+            writeln!(f, "  n{idx:<3} {:<12} {:<12} {}", node.name, node.shape.to_string(), FusedText(node))?;
+        }
+        let outputs: Vec<String> = self.outputs.iter().map(|id| format!("n{}", id.0)).collect();
+        writeln!(f, "  returns {}", outputs.join(", "))
+    }
+}
+
+struct FusedText<'a>(&'a FusedNode);
+
+impl fmt::Display for FusedText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.op {
+            FusedOp::Input => write!(f, "input")?,
+            FusedOp::Conv { window: Window::POINTWISE, activation, .. } => {
+                write!(f, "pointwise, {activation:?}")?;
+            }
+            FusedOp::Conv { window, activation, .. } => write!(f, "conv {window}, {activation:?}")?,
+            FusedOp::Depthwise { window, activation, .. } => write!(f, "depthwise {window}, {activation:?}")?,
+            FusedOp::Add { activation } => write!(f, "add, {activation:?}")?,
+            FusedOp::GlobalAveragePool => write!(f, "global average pool")?,
+            FusedOp::Dense { activation, .. } => write!(f, "dense, {activation:?}")?,
+            FusedOp::Softmax => write!(f, "softmax")?,
+        }
+        write_inputs(f, self.0.inputs.iter().map(|id| id.0))
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "schedule for {}: {} steps", self.isa.name, self.steps.len())?;
+        for (idx, value) in self.values.iter().enumerate() {
+            let Shape { channels, .. } = value.map.shape;
+            let gap = value.map.pixel_stride - channels;
+            let stride = if gap == 0 { String::new() } else { format!(", pixel stride C+{gap}") };
+            let place = match value.place {
+                Place::Input => "the caller's input",
+                Place::Output => "the caller's output",
+                Place::Workspace => "workspace",
+            };
+            writeln!(
+                f,
+                "  v{idx:<3} {:<12} {:<12} {place}{stride}",
+                value.name,
+                value.map.shape.to_string()
+            )?;
+        }
+        for step in &self.steps {
+            let reads: Vec<String> = step.reads.iter().map(|id| format!("v{}", id.0)).collect();
+            let kernel = step.kernel_names(self.isa);
+            let (reads, writes) = (reads.join(", "), step.writes.0);
+            writeln!(f, "  {:<12} v{writes} = {kernel}({reads}): {}", step.name, step.reason)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan: workspace of {} bytes", self.workspace_bytes)?;
+        for slot in &self.slots {
+            let value = self.schedule.value(slot.value);
+            let end = slot.offset + slot.bytes;
+            let steps = &self.schedule.steps;
+            let (first, last) = (&steps[slot.first_step].name, &steps[slot.last_step].name);
+            writeln!(
+                f,
+                "  {:>9}..{end:<9} v{:<3} {:<12} {first} to {last}",
+                slot.offset, slot.value.0, value.name
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Argument::Input(bytes) => write!(f, "input+{bytes}"),
+            Argument::Output(bytes) => write!(f, "output+{bytes}"),
+            Argument::Workspace(bytes) => write!(f, "workspace+{bytes}"),
+            Argument::Constants(bytes) => write!(f, "constants+{bytes}"),
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let constant_bytes = self.constants.len() * 4;
+        writeln!(f, "program for {}: {} -> {}", self.isa.name, self.input, self.output)?;
+        writeln!(f, "  workspace {} bytes, constants {constant_bytes} bytes", self.workspace_bytes)?;
+        for step in &self.steps {
+            for call in step.tasks.iter().flatten() {
+                let arguments: Vec<String> = call.arguments.iter().map(Argument::to_string).collect();
+                writeln!(
+                    f,
+                    "  {:<12} {}({})",
+                    step.name,
+                    self.kernels[call.kernel].symbol,
+                    arguments.join(", ")
+                )?;
+            }
+        }
+        for kernel in &self.kernels {
+            writeln!(f, "\n{} of {}:", kernel.symbol, kernel.layers.join(", "))?;
+            write!(f, "{}", kernel.code)?;
+        }
+        Ok(())
+    }
+}

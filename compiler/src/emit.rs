@@ -1,0 +1,10 @@
+//! [`Program`](crate::program::Program) -> files: one output format per module, one reader of
+//! [`Code`](crate::code::Code) per module.
+
+#[cfg(feature = "cranelift")]
+mod clif;
+pub mod header;
+#[cfg(feature = "cranelift")]
+pub mod object;
+#[cfg(feature = "cranelift")]
+mod x86;

@@ -1,0 +1,485 @@
+//! Reader of [`Code`]: Cranelift IR, four lanes, for every target that Cranelift has. Also the entry points.
+//!
+//! Vector registers and pointers of the kernel language become frontend variables, so that loops get their block parameters
+//! from Cranelift's own SSA construction.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::types::{F32, F32X4, I8X16, I32, I32X4, I64};
+use cranelift_codegen::ir::{
+    Block, ConstantData, Endianness, FuncRef, Function, GlobalValue, InstBuilder, MemFlagsData, SigRef,
+    StackSlotData, StackSlotKind, Value,
+};
+use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch, Variable};
+use mnc_runtime::abi::{ABI_VERSION, ModelAbi, Parallel, Status};
+
+use crate::code::{Address, Binary, Code, Op, Ptr, Reg};
+use crate::plan::WORKSPACE_ALIGN;
+use crate::program::{Argument, Call, Program};
+
+/// Lanes of a Cranelift vector.
+pub(super) const LANES: usize = 4;
+
+/// Where functions are built, and for which target.
+pub(super) struct Frontend {
+    pub(super) context: FunctionBuilderContext,
+    pub(super) config: TargetFrontendConfig,
+}
+
+/// Accesses that can't trap; the builder of kernels has checked them, but promises no alignment.
+fn memory() -> MemFlagsData {
+    MemFlagsData::new().with_notrap()
+}
+
+/// Fills `func`, whose signature has a pointer for each parameter, with a kernel.
+pub(super) fn kernel(frontend: &mut Frontend, func: &mut Function, code: &Code) {
+    assert_eq!(code.lanes, LANES, "Cranelift's vectors have four lanes");
+    let config = frontend.config;
+    let mut b = FunctionBuilder::new(func, &mut frontend.context);
+    let entry = b.create_block();
+    b.append_block_params_for_function_params(entry);
+    b.switch_to_block(entry);
+    b.seal_block(entry);
+    let arguments = b.block_params(entry).to_vec();
+
+    let pointers: Vec<Variable> = (0..code.n_pointers).map(|_| b.declare_var(I64)).collect();
+    let registers: Vec<Variable> = (0..code.n_registers).map(|_| b.declare_var(F32X4)).collect();
+    for (pointer, argument) in pointers.iter().zip(arguments) {
+        b.def_var(*pointer, argument);
+    }
+    let mut reader = KernelReader { b, pointers, registers };
+    reader.ops(&code.body);
+    let mut b = reader.b;
+    b.ins().return_(&[]);
+    b.finalize(config);
+}
+
+struct KernelReader<'a> {
+    b: FunctionBuilder<'a>,
+    pointers: Vec<Variable>,
+    registers: Vec<Variable>,
+}
+
+impl KernelReader<'_> {
+    fn ops(&mut self, ops: &[Op]) {
+        ops.iter().for_each(|op| self.op(op));
+    }
+
+    fn op(&mut self, op: &Op) {
+        match *op {
+            Op::Const { dst, value } => {
+                let scalar = self.b.ins().f32const(value);
+                let vector = self.b.ins().splat(F32X4, scalar);
+                self.set(dst, vector);
+            }
+            Op::Copy { dst, src } => {
+                let value = self.get(src);
+                self.set(dst, value);
+            }
+            Op::Load { dst, from, lanes } => {
+                let value = self.load(from, lanes.into());
+                self.set(dst, value);
+            }
+            Op::Splat { dst, from } => {
+                let pointer = self.pointer(from.ptr);
+                let scalar = self.b.ins().load(F32, memory(), pointer, from.offset);
+                let vector = self.b.ins().splat(F32X4, scalar);
+                self.set(dst, vector);
+            }
+            Op::Fma { acc, a, b } => {
+                let (x, y, sum) = (self.get(a), self.get(b), self.get(acc));
+                let value = self.b.ins().fma(x, y, sum);
+                self.set(acc, value);
+            }
+            Op::FmaLane { acc, a, b, lane } => {
+                let (x, y, sum) = (self.get(a), self.get(b), self.get(acc));
+                let factor = self.broadcast_lane(y, lane);
+                let value = self.b.ins().fma(x, factor, sum);
+                self.set(acc, value);
+            }
+            Op::Binary { op, dst, a, b } => {
+                let (x, y) = (self.get(a), self.get(b));
+                let value = self.binary(op, x, y);
+                self.set(dst, value);
+            }
+            Op::ShiftLeft { dst, src, bits } => {
+                let value = self.get(src);
+                let integers = self.b.ins().bitcast(I32X4, lane_order(), value);
+                let shifted = self.b.ins().ishl_imm_u(integers, i64::from(bits));
+                let value = self.b.ins().bitcast(F32X4, lane_order(), shifted);
+                self.set(dst, value);
+            }
+            Op::Store { src, to, lanes } => self.store(src, to, lanes.into()),
+            // Cranelift has no prefetch; a hint may be left out.
+            Op::Prefetch { .. } | Op::Heading(_) => {}
+            Op::SetPointer { dst, from, bytes } => {
+                let pointer = self.pointer(from);
+                let value = if bytes == 0 { pointer } else { self.b.ins().iadd_imm_s(pointer, bytes) };
+                self.b.def_var(self.pointers[usize::from(dst.0)], value);
+            }
+            Op::Loop { count, ref body } => self.repeat(count, body),
+        }
+    }
+
+    /// A counter from `count` down to zero.
+    fn repeat(&mut self, count: u32, body: &[Op]) {
+        let counter = self.b.declare_var(I64);
+        let start = self.b.ins().iconst(I64, i64::from(count));
+        self.b.def_var(counter, start);
+        let (top, after) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().jump(top, &[]);
+        self.b.switch_to_block(top);
+        self.ops(body);
+        let value = self.b.use_var(counter);
+        let left = self.b.ins().iadd_imm_s(value, -1);
+        self.b.def_var(counter, left);
+        self.b.ins().brif(left, top, &[], after, &[]);
+        self.b.seal_block(top);
+        self.b.switch_to_block(after);
+        self.b.seal_block(after);
+    }
+
+    fn binary(&mut self, op: Binary, x: Value, y: Value) -> Value {
+        match op {
+            Binary::Add => self.b.ins().fadd(x, y),
+            Binary::Sub => self.b.ins().fsub(x, y),
+            Binary::Mul => self.b.ins().fmul(x, y),
+            Binary::Div => self.b.ins().fdiv(x, y),
+            // `fmax` and `fmin` treat NaN and -0 otherwise. On x86-64 this pair of instructions becomes one `maxps`.
+            Binary::Max => self.select_less(y, x, x, y),
+            Binary::Min => self.select_less(x, y, x, y),
+        }
+    }
+
+    /// smaller < larger ? yes : no, lane by lane.
+    fn select_less(&mut self, smaller: Value, larger: Value, yes: Value, no: Value) -> Value {
+        let mask = self.b.ins().fcmp(FloatCC::LessThan, smaller, larger);
+        let mask = self.b.ins().bitcast(F32X4, lane_order(), mask);
+        self.b.ins().bitselect(mask, yes, no)
+    }
+
+    /// One lane in all lanes, in the form that aarch64 folds into `fmla` by element.
+    fn broadcast_lane(&mut self, vector: Value, lane: u8) -> Value {
+        let bytes = self.b.ins().bitcast(I8X16, lane_order(), vector);
+        let mask: Vec<u8> = (0..16).map(|byte| lane * 4 + byte % 4).collect();
+        let mask = self.b.func.dfg.immediates.push(ConstantData::from(mask.as_slice()));
+        let shuffled = self.b.ins().shuffle(bytes, bytes, mask);
+        self.b.ins().bitcast(F32X4, lane_order(), shuffled)
+    }
+
+    fn load(&mut self, from: Address, lanes: usize) -> Value {
+        let pointer = self.pointer(from.ptr);
+        if lanes == LANES {
+            return self.b.ins().load(F32X4, memory(), pointer, from.offset);
+        }
+        let zero = self.b.ins().f32const(0.0);
+        let mut vector = self.b.ins().splat(F32X4, zero);
+        for lane in 0..lanes {
+            let element = self.b.ins().load(F32, memory(), pointer, from.offset + lane as i32 * 4);
+            vector = self.b.ins().insertlane(vector, element, lane as u8);
+        }
+        vector
+    }
+
+    fn store(&mut self, src: Reg, to: Address, lanes: usize) {
+        let (value, pointer) = (self.get(src), self.pointer(to.ptr));
+        if lanes == LANES {
+            self.b.ins().store(memory(), value, pointer, to.offset);
+            return;
+        }
+        for lane in 0..lanes {
+            let element = self.b.ins().extractlane(value, lane as u8);
+            self.b.ins().store(memory(), element, pointer, to.offset + lane as i32 * 4);
+        }
+    }
+
+    fn get(&mut self, register: Reg) -> Value {
+        self.b.use_var(self.registers[usize::from(register.0)])
+    }
+
+    fn set(&mut self, register: Reg, value: Value) {
+        self.b.def_var(self.registers[usize::from(register.0)], value);
+    }
+
+    fn pointer(&mut self, ptr: Ptr) -> Value {
+        self.b.use_var(self.pointers[usize::from(ptr.0)])
+    }
+}
+
+/// How a cast between vectors of different lanes sees its bytes.
+fn lane_order() -> MemFlagsData {
+    MemFlagsData::new().with_endianness(Endianness::Little)
+}
+
+/// What the entry function refers to, declared in it by the caller.
+pub(super) struct EntryRefs {
+    /// By position in [`Program::kernels`].
+    pub(super) kernels: Vec<FuncRef>,
+    /// The packed constants; `None` when the network has no numbers.
+    pub(super) constants: Option<GlobalValue>,
+    /// A function that returns nonzero when the CPU has what the kernels need.
+    pub(super) cpu_check: Option<FuncRef>,
+}
+
+/// Fills `func` with `int32_t NAME_run(const float *input, float *output, void *workspace)`.
+pub(super) fn entry(frontend: &mut Frontend, func: &mut Function, program: &Program, refs: &EntryRefs) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [input, output, workspace] = parameters[..] else {
+        unreachable!("the entry takes three pointers");
+    };
+    check_arguments(&mut b, program, refs, &parameters);
+    let buffers = Buffers::of(&mut b, refs, [input, output, workspace]);
+    for call in program.steps.iter().flat_map(|step| &step.calls) {
+        emit_call(&mut b, refs, &buffers, call);
+    }
+    return_status(&mut b, Status::Ok);
+    finish(b, frontend.config);
+}
+
+/// What the parallel entry hands to its tasks, on its stack: the three buffers and the number of the step's first task.
+const TASK_BYTES: u32 = 32;
+const TASK_FIRST: i32 = 24;
+
+/// Fills `func` with `int32_t NAME_run_parallel(const float *input, float *output, void *workspace, const struct
+/// mnc_parallel *pool)`: each step is handed to the pool, whose return is the barrier before the next.
+pub(super) fn parallel_entry(
+    frontend: &mut Frontend,
+    func: &mut Function,
+    program: &Program,
+    refs: &EntryRefs,
+    (task, run_signature): (FuncRef, SigRef),
+) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [input, output, workspace, pool] = parameters[..] else {
+        unreachable!("the parallel entry takes four pointers");
+    };
+    check_arguments(&mut b, program, refs, &parameters);
+    let buffers = Buffers::of(&mut b, refs, [input, output, workspace]);
+    let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
+    for (idx, buffer) in [input, output, workspace].into_iter().enumerate() {
+        b.ins().stack_store(I64, buffer, slot, idx as i32 * 8);
+    }
+    let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
+    let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
+    let task = b.ins().func_addr(I64, task);
+    let argument = b.ins().stack_addr(I64, slot, 0);
+    let mut first_task = 0;
+    for step in &program.steps {
+        if let [calls] = step.tasks.as_slice() {
+            calls.iter().for_each(|call| emit_call(&mut b, refs, &buffers, call));
+        } else {
+            let first = b.ins().iconst(I64, first_task as i64);
+            b.ins().stack_store(I64, first, slot, TASK_FIRST);
+            let count = b.ins().iconst(I64, step.tasks.len() as i64);
+            b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
+        }
+        first_task += step.tasks.len();
+    }
+    return_status(&mut b, Status::Ok);
+    finish(b, frontend.config);
+}
+
+/// Fills `func` with `void task(void *arg, size_t index)`, which the pool calls: task `index` of the step that `arg` names.
+pub(super) fn task(frontend: &mut Frontend, func: &mut Function, program: &Program, refs: &EntryRefs) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [argument, index] = parameters[..] else {
+        unreachable!("a task takes a pointer and an index");
+    };
+    let mut field = |offset: i32| b.ins().load(I64, memory(), argument, offset);
+    let (pointers, first) = ([field(0), field(8), field(16)], field(TASK_FIRST));
+    let buffers = Buffers::of(&mut b, refs, pointers);
+    let number = b.ins().iadd(first, index);
+    let tasks: Vec<&[Call]> = program.steps.iter().flat_map(|step| &step.tasks).map(Vec::as_slice).collect();
+    switch_over(&mut b, refs, &buffers, number, &tasks);
+    finish(b, frontend.config);
+}
+
+/// Fills `func` with `void step(const float *input, float *output, void *workspace, uint64_t idx)`: the calls of one step, for
+/// profiles. Nothing happens past the last step.
+pub(super) fn step(frontend: &mut Frontend, func: &mut Function, program: &Program, refs: &EntryRefs) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [input, output, workspace, idx] = parameters[..] else {
+        unreachable!("a step takes three pointers and a number");
+    };
+    let buffers = Buffers::of(&mut b, refs, [input, output, workspace]);
+    let steps: Vec<&[Call]> = program.steps.iter().map(|step| step.calls.as_slice()).collect();
+    switch_over(&mut b, refs, &buffers, idx, &steps);
+    finish(b, frontend.config);
+}
+
+/// Makes the calls of the case that `number` selects, none past the last one, and returns.
+fn switch_over(
+    b: &mut FunctionBuilder<'_>,
+    refs: &EntryRefs,
+    buffers: &Buffers,
+    number: Value,
+    cases: &[&[Call]],
+) {
+    let leave = b.create_block();
+    let blocks: Vec<Block> = cases.iter().map(|_| b.create_block()).collect();
+    let mut switch = Switch::new();
+    blocks.iter().enumerate().for_each(|(idx, block)| switch.set_entry(idx as u128, *block));
+    switch.emit(b, number, leave);
+    for (block, calls) in blocks.into_iter().zip(cases) {
+        b.switch_to_block(block);
+        calls.iter().for_each(|call| emit_call(b, refs, buffers, call));
+        b.ins().jump(leave, &[]);
+    }
+    b.switch_to_block(leave);
+    b.ins().return_(&[]);
+}
+
+/// A function's builder, in its first block, and its parameters.
+fn begin<'a>(
+    context: &'a mut FunctionBuilderContext,
+    func: &'a mut Function,
+) -> (FunctionBuilder<'a>, Vec<Value>) {
+    let mut b = FunctionBuilder::new(func, context);
+    let start = b.create_block();
+    b.append_block_params_for_function_params(start);
+    b.switch_to_block(start);
+    let parameters = b.block_params(start).to_vec();
+    (b, parameters)
+}
+
+fn finish(mut b: FunctionBuilder<'_>, config: TargetFrontendConfig) {
+    b.seal_all_blocks();
+    b.finalize(config);
+}
+
+/// Returns a status unless no pointer is null, the workspace is aligned and the processor has what the kernels need.
+fn check_arguments(b: &mut FunctionBuilder<'_>, program: &Program, refs: &EntryRefs, pointers: &[Value]) {
+    let workspace = pointers[2];
+    for pointer in pointers {
+        let is_null = b.ins().icmp_imm_u(IntCC::Equal, *pointer, 0);
+        return_if(b, is_null, Status::NullPointer);
+    }
+    let misaligned = b.ins().band_imm_u(workspace, WORKSPACE_ALIGN as i64 - 1);
+    return_if(b, misaligned, Status::MisalignedWorkspace);
+    if let Some(check) = refs.cpu_check {
+        check_processor(b, program, check, workspace);
+    }
+}
+
+/// Asks the processor, unless the workspace holds the proof that it has been asked.
+fn check_processor(b: &mut FunctionBuilder<'_>, program: &Program, check: FuncRef, workspace: Value) {
+    let level = program.isa.x86_level.expect("only an instruction set beyond the baseline is asked for");
+    let words: Vec<(i32, i64)> = (0..)
+        .map(|idx| program.proof_offset as i32 + idx * 8)
+        .zip(level.proof().map(|word| word as i64))
+        .collect();
+    let (ask, go_on) = (b.create_block(), b.create_block());
+    for (offset, word) in &words {
+        let next = b.create_block();
+        let found = b.ins().load(I64, memory(), workspace, *offset);
+        let expected = b.ins().iconst(I64, *word);
+        let same = b.ins().icmp(IntCC::Equal, found, expected);
+        b.ins().brif(same, next, &[], ask, &[]);
+        b.switch_to_block(next);
+    }
+    b.ins().jump(go_on, &[]);
+    b.switch_to_block(ask);
+    let call = b.ins().call(check, &[]);
+    let has = b.inst_results(call)[0];
+    let lacks = b.ins().icmp_imm_u(IntCC::Equal, has, 0);
+    return_if(b, lacks, Status::MissingCpuFeature);
+    for (offset, word) in words {
+        let word = b.ins().iconst(I64, word);
+        b.ins().store(memory(), word, workspace, offset);
+    }
+    b.ins().jump(go_on, &[]);
+    b.switch_to_block(go_on);
+}
+
+/// Where the arguments of calls are counted from.
+struct Buffers {
+    input: Value,
+    output: Value,
+    workspace: Value,
+    constants: Option<Value>,
+}
+
+impl Buffers {
+    fn of(b: &mut FunctionBuilder<'_>, refs: &EntryRefs, [input, output, workspace]: [Value; 3]) -> Buffers {
+        let constants = refs.constants.map(|constants| b.ins().symbol_value(I64, constants));
+        Buffers { input, output, workspace, constants }
+    }
+}
+
+fn emit_call(b: &mut FunctionBuilder<'_>, refs: &EntryRefs, buffers: &Buffers, call: &Call) {
+    let arguments: Vec<Value> = call
+        .arguments
+        .iter()
+        .map(|argument| {
+            let (base, bytes) = match *argument {
+                Argument::Input(bytes) => (buffers.input, bytes),
+                Argument::Output(bytes) => (buffers.output, bytes),
+                Argument::Workspace(bytes) => (buffers.workspace, bytes),
+                Argument::Constants(bytes) => {
+                    (buffers.constants.expect("a program whose calls take constants has some"), bytes)
+                }
+            };
+            if bytes == 0 { base } else { b.ins().iadd_imm_s(base, bytes as i64) }
+        })
+        .collect();
+    b.ins().call(refs.kernels[call.kernel], &arguments);
+}
+
+fn return_if(b: &mut FunctionBuilder<'_>, condition: Value, status: Status) {
+    let (leave, stay) = (b.create_block(), b.create_block());
+    b.ins().brif(condition, leave, &[], stay, &[]);
+    b.switch_to_block(leave);
+    return_status(b, status);
+    b.switch_to_block(stay);
+}
+
+fn return_status(b: &mut FunctionBuilder<'_>, status: Status) {
+    let code = b.ins().iconst(I32, i64::from(status.code()));
+    b.ins().return_(&[code]);
+}
+
+/// Fills `func` with `const char *NAME_info(void)`.
+pub(super) fn info(frontend: &mut Frontend, func: &mut Function, text: GlobalValue) {
+    let (mut b, _) = begin(&mut frontend.context, func);
+    let address = b.ins().symbol_value(I64, text);
+    b.ins().return_(&[address]);
+    finish(b, frontend.config);
+}
+
+/// What [`model`] refers to.
+pub(super) struct ModelRefs {
+    pub(super) run: FuncRef,
+    pub(super) run_parallel: FuncRef,
+    pub(super) step: FuncRef,
+    pub(super) info: GlobalValue,
+    pub(super) info_len: usize,
+}
+
+/// Fills `func` with `void mnc_model(ModelAbi *)`, by which the launcher of an executable finds its network.
+pub(super) fn model(frontend: &mut Frontend, func: &mut Function, program: &Program, refs: &ModelRefs) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let table = parameters[0];
+    let [run, run_parallel, step] =
+        [refs.run, refs.run_parallel, refs.step].map(|function| b.ins().func_addr(I64, function));
+    let info = b.ins().symbol_value(I64, refs.info);
+    let mut number = |number: u64| b.ins().iconst(I64, number as i64);
+    let fields = [
+        (offset_of!(ModelAbi, abi_version), number(ABI_VERSION)),
+        (offset_of!(ModelAbi, run), run),
+        (offset_of!(ModelAbi, run_parallel), run_parallel),
+        (offset_of!(ModelAbi, info), info),
+        (offset_of!(ModelAbi, info_len), number(refs.info_len as u64)),
+        (offset_of!(ModelAbi, workspace_bytes), number(program.workspace_bytes as u64)),
+        (offset_of!(ModelAbi, input_len), number(program.input.len() as u64)),
+        (offset_of!(ModelAbi, output_len), number(program.output.len() as u64)),
+        (offset_of!(ModelAbi, step), step),
+        (offset_of!(ModelAbi, n_steps), number(program.steps.len() as u64)),
+    ];
+    for (offset, value) in fields {
+        b.ins().store(memory(), value, table, offset as i32);
+    }
+    b.ins().return_(&[]);
+    finish(b, frontend.config);
+}

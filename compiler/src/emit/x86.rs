@@ -1,0 +1,381 @@
+//! Reader of [`Code`]: x86-64 machine code with 256-bit (AVX2, FMA) or 512-bit (AVX-512) vectors.
+//!
+//! A table, not a register allocator: vector register `n` of the kernel language is `ymm n` or `zmm n`, pointer `n` is the
+//! n-th general register of [`POINTERS`], each operation is one instruction (a constant and a partial access are a few).
+//! Kernels are called with the System V convention on every platform; their first pointers are its first argument registers.
+
+mod cpu;
+mod listing;
+
+use iced_x86::code_asm::CodeAssembler;
+use iced_x86::{BlockEncoderOptions, Code as Opcode, IcedError, Instruction, MemoryOperand, Register};
+
+pub(super) use self::cpu::cpu_check;
+pub(super) use self::listing::listing;
+use crate::code::{Address, Binary, Code, Op, Ptr, Reg};
+
+/// The general registers of pointers, in order. The first six carry the System V arguments.
+const POINTERS: [Register; 14] = [
+    Register::RDI,
+    Register::RSI,
+    Register::RDX,
+    Register::RCX,
+    Register::R8,
+    Register::R9,
+    Register::R10,
+    Register::R11,
+    Register::RBX,
+    Register::RBP,
+    Register::R12,
+    Register::R13,
+    Register::R14,
+    Register::R15,
+];
+/// Holds bits on their way into a vector or mask register, and the caller's nothing.
+const SCRATCH: Register = Register::EAX;
+/// Registers of [`POINTERS`] that the System V convention leaves to the callee to save.
+const CALLEE_SAVED: [Register; 6] =
+    [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
+
+/// The opcodes of one vector width.
+struct Forms {
+    lanes: usize,
+    load: Opcode,
+    store: Opcode,
+    copy: Opcode,
+    splat_memory: Opcode,
+    splat_register: Opcode,
+    fma: Opcode,
+    add: Opcode,
+    sub: Opcode,
+    mul: Opcode,
+    div: Opcode,
+    max: Opcode,
+    min: Opcode,
+    shift_left: Opcode,
+    xor: Opcode,
+}
+
+const AVX2: Forms = Forms {
+    lanes: 8,
+    load: Opcode::VEX_Vmovups_ymm_ymmm256,
+    store: Opcode::VEX_Vmovups_ymmm256_ymm,
+    copy: Opcode::VEX_Vmovaps_ymm_ymmm256,
+    splat_memory: Opcode::VEX_Vbroadcastss_ymm_m32,
+    splat_register: Opcode::VEX_Vbroadcastss_ymm_xmm,
+    fma: Opcode::VEX_Vfmadd231ps_ymm_ymm_ymmm256,
+    add: Opcode::VEX_Vaddps_ymm_ymm_ymmm256,
+    sub: Opcode::VEX_Vsubps_ymm_ymm_ymmm256,
+    mul: Opcode::VEX_Vmulps_ymm_ymm_ymmm256,
+    div: Opcode::VEX_Vdivps_ymm_ymm_ymmm256,
+    max: Opcode::VEX_Vmaxps_ymm_ymm_ymmm256,
+    min: Opcode::VEX_Vminps_ymm_ymm_ymmm256,
+    shift_left: Opcode::VEX_Vpslld_ymm_ymm_imm8,
+    xor: Opcode::VEX_Vxorps_ymm_ymm_ymmm256,
+};
+
+const AVX512: Forms = Forms {
+    lanes: 16,
+    load: Opcode::EVEX_Vmovups_zmm_k1z_zmmm512,
+    store: Opcode::EVEX_Vmovups_zmmm512_k1z_zmm,
+    copy: Opcode::EVEX_Vmovaps_zmm_k1z_zmmm512,
+    splat_memory: Opcode::EVEX_Vbroadcastss_zmm_k1z_xmmm32,
+    splat_register: Opcode::EVEX_Vbroadcastss_zmm_k1z_xmmm32,
+    fma: Opcode::EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
+    add: Opcode::EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er,
+    sub: Opcode::EVEX_Vsubps_zmm_k1z_zmm_zmmm512b32_er,
+    mul: Opcode::EVEX_Vmulps_zmm_k1z_zmm_zmmm512b32_er,
+    div: Opcode::EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er,
+    max: Opcode::EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae,
+    min: Opcode::EVEX_Vminps_zmm_k1z_zmm_zmmm512b32_sae,
+    shift_left: Opcode::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8,
+    // AVX-512F has no `vxorps`; its integer twin has the same bits.
+    xor: Opcode::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
+};
+
+/// A kernel's machine code, position independent and without relocations.
+pub(super) struct Kernel {
+    pub(super) bytes: Vec<u8>,
+    /// Headings of the kernel with the offset of the instruction that follows.
+    pub(super) headings: Vec<(usize, String)>,
+}
+
+/// Writes a kernel of 8 or 16 lanes.
+pub(super) fn kernel(code: &Code) -> Kernel {
+    let forms = [&AVX2, &AVX512].into_iter().find(|forms| forms.lanes == code.lanes);
+    let forms = forms.expect("x86-64 has vectors of 8 and of 16 lanes");
+    Writer::write(code, forms).expect("every operation of a generated kernel has an encoding")
+}
+
+struct Writer<'a> {
+    a: CodeAssembler,
+    forms: &'a Forms,
+    /// General registers free for loop counters, innermost loops first.
+    counters: Vec<Register>,
+    /// Depth of the loops that keep their counter on the stack.
+    stack_slots: usize,
+    /// Vector registers that the kernel doesn't use, for masks.
+    spare: Vec<Reg>,
+    /// Headings with the position of the instruction that follows.
+    headings: Vec<(usize, String)>,
+}
+
+impl Writer<'_> {
+    fn write(code: &Code, forms: &Forms) -> Result<Kernel, IcedError> {
+        assert!(code.n_pointers <= POINTERS.len(), "a kernel has at most {} pointers", POINTERS.len());
+        let n_vectors = if forms.lanes == AVX512.lanes { 32 } else { 16 };
+        let depth = loop_depth(&code.body);
+        let free = &POINTERS[code.n_pointers..];
+        // Inner loops get registers; what is left over of the outer ones counts on the stack.
+        let in_registers = depth.min(free.len());
+        let counters = free[free.len() - in_registers..].to_vec();
+        let saved: Vec<Register> = CALLEE_SAVED
+            .into_iter()
+            .filter(|register| POINTERS[..code.n_pointers].contains(register) || counters.contains(register))
+            .collect();
+        let mut writer = Writer {
+            a: CodeAssembler::new(64)?,
+            forms,
+            counters,
+            stack_slots: depth - in_registers,
+            spare: (code.n_registers..n_vectors).map(|number| Reg(number as u8)).collect(),
+            headings: Vec::new(),
+        };
+        for register in &saved {
+            writer.emit(Instruction::with1(Opcode::Push_r64, *register)?)?;
+        }
+        let frame = (writer.stack_slots * 8) as i32;
+        if frame != 0 {
+            writer.emit(Instruction::with2(Opcode::Sub_rm64_imm32, Register::RSP, frame)?)?;
+        }
+        writer.ops(&code.body, 0)?;
+        if frame != 0 {
+            writer.emit(Instruction::with2(Opcode::Add_rm64_imm32, Register::RSP, frame)?)?;
+        }
+        // Mixing dirty upper halves with the SSE code of the caller is slow on some processors.
+        writer.emit(Instruction::with(Opcode::VEX_Vzeroupper))?;
+        for register in saved.iter().rev() {
+            writer.emit(Instruction::with1(Opcode::Pop_r64, *register)?)?;
+        }
+        writer.emit(Instruction::with(Opcode::Retnq))?;
+        writer.finish()
+    }
+
+    fn finish(mut self) -> Result<Kernel, IcedError> {
+        let result = self.a.assemble_options(0, BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS)?.inner;
+        let offset = |position: usize| result.new_instruction_offsets[position] as usize;
+        let headings = self.headings.into_iter().map(|(position, text)| (offset(position), text)).collect();
+        Ok(Kernel { bytes: result.code_buffer, headings })
+    }
+
+    fn emit(&mut self, instruction: Instruction) -> Result<(), IcedError> {
+        self.a.add_instruction(instruction)
+    }
+
+    fn ops(&mut self, ops: &[Op], depth: usize) -> Result<(), IcedError> {
+        ops.iter().try_for_each(|op| self.op(op, depth))
+    }
+
+    fn op(&mut self, op: &Op, depth: usize) -> Result<(), IcedError> {
+        let forms = self.forms;
+        match *op {
+            Op::Const { dst, value } => self.constant(dst, value),
+            Op::Copy { dst, src } => {
+                self.emit(Instruction::with2(forms.copy, self.vector(dst), self.vector(src))?)
+            }
+            Op::Load { dst, from, lanes } => {
+                let load = Instruction::with2(forms.load, self.vector(dst), memory(from))?;
+                if usize::from(lanes) == forms.lanes {
+                    self.emit(load)
+                } else {
+                    self.load_part(dst, from, lanes, load)
+                }
+            }
+            Op::Splat { dst, from } => {
+                self.emit(Instruction::with2(forms.splat_memory, self.vector(dst), memory(from))?)
+            }
+            Op::Fma { acc, a, b } => {
+                let (acc, a, b) = (self.vector(acc), self.vector(a), self.vector(b));
+                self.emit(Instruction::with3(forms.fma, acc, a, b)?)
+            }
+            Op::FmaLane { .. } => {
+                unreachable!("x86-64 has no multiply-add by lane, and its instruction sets say so")
+            }
+            Op::Binary { op, dst, a, b } => {
+                let opcode = match op {
+                    Binary::Add => forms.add,
+                    Binary::Sub => forms.sub,
+                    Binary::Mul => forms.mul,
+                    Binary::Div => forms.div,
+                    // The second operand wins on NaN and on zeros, as the language says.
+                    Binary::Max => forms.max,
+                    Binary::Min => forms.min,
+                };
+                self.emit(Instruction::with3(opcode, self.vector(dst), self.vector(a), self.vector(b))?)
+            }
+            Op::ShiftLeft { dst, src, bits } => {
+                let bits = u32::from(bits);
+                self.emit(Instruction::with3(forms.shift_left, self.vector(dst), self.vector(src), bits)?)
+            }
+            Op::Store { src, to, lanes } => {
+                let store = Instruction::with2(forms.store, memory(to), self.vector(src))?;
+                if usize::from(lanes) == forms.lanes {
+                    self.emit(store)
+                } else {
+                    self.store_part(src, to, lanes, store)
+                }
+            }
+            Op::Prefetch { at } => self.emit(Instruction::with1(Opcode::Prefetcht1_m8, memory(at))?),
+            Op::SetPointer { dst, from, bytes } => self.set_pointer(dst, from, bytes),
+            Op::Loop { count, ref body } => self.repeat(count, body, depth),
+            Op::Heading(ref text) => {
+                self.headings.push((self.a.instructions().len(), text.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    fn constant(&mut self, dst: Reg, value: f32) -> Result<(), IcedError> {
+        let register = self.vector(dst);
+        if value.to_bits() == 0 {
+            return self.emit(Instruction::with3(self.forms.xor, register, register, register)?);
+        }
+        self.emit(Instruction::with2(Opcode::Mov_r32_imm32, SCRATCH, value.to_bits())?)?;
+        let low = xmm(dst);
+        let wide = self.forms.lanes == AVX512.lanes;
+        let mov = if wide { Opcode::EVEX_Vmovd_xmm_rm32 } else { Opcode::VEX_Vmovd_xmm_rm32 };
+        self.emit(Instruction::with2(mov, low, SCRATCH)?)?;
+        self.emit(Instruction::with2(self.forms.splat_register, register, low)?)
+    }
+
+    fn load_part(
+        &mut self,
+        dst: Reg,
+        from: Address,
+        lanes: u8,
+        mut load: Instruction,
+    ) -> Result<(), IcedError> {
+        if self.forms.lanes == AVX512.lanes {
+            self.mask(lanes)?;
+            load.set_op_mask(Register::K1);
+            load.set_zeroing_masking(true);
+            return self.emit(load);
+        }
+        let mask = self.vector_mask(lanes)?;
+        self.emit(Instruction::with3(
+            Opcode::VEX_Vmaskmovps_ymm_ymm_m256,
+            self.vector(dst),
+            self.vector(mask),
+            memory(from),
+        )?)
+    }
+
+    fn store_part(
+        &mut self,
+        src: Reg,
+        to: Address,
+        lanes: u8,
+        mut store: Instruction,
+    ) -> Result<(), IcedError> {
+        if self.forms.lanes == AVX512.lanes {
+            self.mask(lanes)?;
+            store.set_op_mask(Register::K1);
+            return self.emit(store);
+        }
+        let mask = self.vector_mask(lanes)?;
+        self.emit(Instruction::with3(
+            Opcode::VEX_Vmaskmovps_m256_ymm_ymm,
+            memory(to),
+            self.vector(mask),
+            self.vector(src),
+        )?)
+    }
+
+    /// k1 = the first `lanes` lanes.
+    fn mask(&mut self, lanes: u8) -> Result<(), IcedError> {
+        self.emit(Instruction::with2(Opcode::Mov_r32_imm32, SCRATCH, (1u32 << lanes) - 1)?)?;
+        self.emit(Instruction::with2(Opcode::VEX_Kmovw_kr_r32, Register::K1, SCRATCH)?)
+    }
+
+    /// A spare vector register with all bits set in the first `lanes` lanes of eight.
+    fn vector_mask(&mut self, lanes: u8) -> Result<Reg, IcedError> {
+        let [mask, part, ..] = self.spare[..] else {
+            panic!("a kernel with partial accesses leaves two vector registers");
+        };
+        let (low, high) = (u32::from(lanes.min(4)), u32::from(lanes.saturating_sub(4)));
+        let ones =
+            |reg: Reg| Instruction::with3(Opcode::VEX_Vpcmpeqd_xmm_xmm_xmmm128, xmm(reg), xmm(reg), xmm(reg));
+        let keep = |reg: Reg, lanes: u32| {
+            Instruction::with3(Opcode::VEX_Vpsrldq_xmm_xmm_imm8, xmm(reg), xmm(reg), (4 - lanes) * 4)
+        };
+        self.emit(ones(mask)?)?;
+        self.emit(keep(mask, low)?)?;
+        self.emit(ones(part)?)?;
+        self.emit(keep(part, high)?)?;
+        let (mask_ymm, part_xmm) = (self.vector(mask), xmm(part));
+        self.emit(Instruction::with4(
+            Opcode::VEX_Vinserti128_ymm_ymm_xmmm128_imm8,
+            mask_ymm,
+            mask_ymm,
+            part_xmm,
+            1u32,
+        )?)?;
+        Ok(mask)
+    }
+
+    fn set_pointer(&mut self, dst: Ptr, from: Ptr, bytes: i64) -> Result<(), IcedError> {
+        let (to, base) = (general(dst), general(from));
+        let bytes = i32::try_from(bytes).expect("a step inside a kernel fits 32 bits");
+        if to == base {
+            let short = i8::try_from(bytes).is_ok();
+            let add = if short { Opcode::Add_rm64_imm8 } else { Opcode::Add_rm64_imm32 };
+            return self.emit(Instruction::with2(add, to, bytes)?);
+        }
+        if bytes == 0 {
+            return self.emit(Instruction::with2(Opcode::Mov_r64_rm64, to, base)?);
+        }
+        let address = MemoryOperand::with_base_displ(base, i64::from(bytes));
+        self.emit(Instruction::with2(Opcode::Lea_r64_m, to, address)?)
+    }
+
+    fn repeat(&mut self, count: u32, body: &[Op], depth: usize) -> Result<(), IcedError> {
+        let mut top = self.a.create_label();
+        let slot = MemoryOperand::with_base_displ(Register::RSP, depth as i64 * 8);
+        let counter = depth.checked_sub(self.stack_slots).map(|idx| self.counters[idx]);
+        match counter {
+            Some(register) => {
+                self.emit(Instruction::with2(Opcode::Mov_r32_imm32, register.full_register32(), count)?)?;
+            }
+            None => self.emit(Instruction::with2(Opcode::Mov_rm32_imm32, slot, count)?)?,
+        }
+        self.a.set_label(&mut top)?;
+        self.ops(body, depth + 1)?;
+        match counter {
+            Some(register) => self.emit(Instruction::with1(Opcode::Dec_rm32, register.full_register32())?)?,
+            None => self.emit(Instruction::with1(Opcode::Dec_rm32, slot)?)?,
+        }
+        self.a.jne(top)
+    }
+
+    fn vector(&self, register: Reg) -> Register {
+        let base = if self.forms.lanes == AVX512.lanes { Register::ZMM0 } else { Register::YMM0 };
+        base + u32::from(register.0)
+    }
+}
+
+fn xmm(register: Reg) -> Register {
+    Register::XMM0 + u32::from(register.0)
+}
+
+fn general(ptr: Ptr) -> Register {
+    POINTERS[usize::from(ptr.0)]
+}
+
+fn memory(at: Address) -> MemoryOperand {
+    MemoryOperand::with_base_displ(general(at.ptr), i64::from(at.offset))
+}
+
+fn loop_depth(ops: &[Op]) -> usize {
+    let depth = |op: &Op| if let Op::Loop { body, .. } = op { 1 + loop_depth(body) } else { 0 };
+    ops.iter().map(depth).max().unwrap_or(0)
+}

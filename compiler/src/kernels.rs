@@ -1,0 +1,175 @@
+//! The registry of kernel families: one row each, from which symbol, packing, code and suite follow.
+//!
+//! A kernel is a small value that fixes every shape, stride and tile; its generator turns it into [`Code`] for an [`Isa`] and
+//! its packing lays out the weights in the order in which that code reads them. A kernel knows no layer and no buffer
+//! addresses.
+//!
+//! Extents are called `pixels`, `n`, `depth`; `mr x nr` is only ever the register tile (pixels x channels).
+
+mod add;
+mod conv;
+mod copy;
+mod dense;
+mod depthwise;
+mod name;
+mod pointwise;
+mod pool;
+mod softmax;
+mod split;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub use add::Add;
+pub use conv::Conv;
+pub use copy::Copy;
+pub use dense::Dense;
+pub use depthwise::Depthwise;
+pub use name::{Family, KernelName, NamedTile};
+pub use pointwise::Pointwise;
+pub use pool::GlobalAveragePool;
+pub use softmax::Softmax;
+pub use split::{Part, Split};
+pub(crate) use tile::split_evenly;
+pub use tile::{Tile, padded_channels};
+
+use crate::code::Code;
+use crate::graph::shape::Shape;
+use crate::target::Isa;
+
+/// A feature map in memory: pixels in row order, `pixel_stride` elements from one to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FeatureMap {
+    /// H x W x C.
+    pub shape: Shape,
+    /// Elements from one pixel to the next, at least C. Where it is at least C rounded up to the lanes of the instruction
+    /// set, kernels may read and write whole vectors; the elements behind C are then scratch.
+    pub pixel_stride: usize,
+}
+
+impl FeatureMap {
+    /// A map without gaps, as callers pass the input and take the output.
+    pub fn tight(shape: Shape) -> FeatureMap {
+        FeatureMap { shape, pixel_stride: shape.channels }
+    }
+
+    /// Elements from one row to the next.
+    pub fn row_stride(self) -> usize {
+        self.shape.width * self.pixel_stride
+    }
+
+    /// Elements in all, gaps included.
+    pub fn len(self) -> usize {
+        self.shape.pixels() * self.pixel_stride
+    }
+
+    /// Whether the map has no element.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether whole vectors may be read and written at every pixel.
+    pub fn is_padded(self, isa: &Isa) -> bool {
+        padded_channels(self.shape.channels, isa) <= self.pixel_stride
+    }
+}
+
+/// The numbers of a layer as a kernel packs them: weights in the order of [`FusedOp`](crate::passes::FusedOp), output
+/// channel innermost.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter<'a> {
+    /// Taps in the order of the chain, for each all output channels.
+    pub weights: &'a [f32],
+    /// One for each output channel.
+    pub bias: &'a [f32],
+}
+
+/// One kernel of one family, every shape fixed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Standard convolution.
+    Conv(Conv),
+    /// 1x1 convolution with stride 1: a matrix product.
+    Pointwise(Pointwise),
+    /// Depthwise convolution.
+    Depthwise(Depthwise),
+    /// Fully connected layer.
+    Dense(Dense),
+    /// Global average.
+    GlobalAveragePool(GlobalAveragePool),
+    /// Elementwise sum.
+    Add(Add),
+    /// Softmax.
+    Softmax(Softmax),
+    /// Between the caller's tight buffers and padded ones, and within the buffer of a band.
+    Copy(Copy),
+}
+
+impl Kernel {
+    /// The name, from which the symbol is made.
+    pub fn name(&self, isa: &Isa) -> KernelName {
+        match self {
+            Kernel::Conv(kernel) => kernel.name(isa),
+            Kernel::Pointwise(kernel) => kernel.name(isa),
+            Kernel::Depthwise(kernel) => kernel.name(isa),
+            Kernel::Dense(kernel) => kernel.name(isa),
+            Kernel::GlobalAveragePool(kernel) => kernel.name(isa),
+            Kernel::Add(kernel) => kernel.name(isa),
+            Kernel::Softmax(kernel) => kernel.name(isa),
+            Kernel::Copy(kernel) => kernel.name(isa),
+        }
+    }
+
+    /// The program. Its parameters are the inputs, then the packed filter where there is one, then the output.
+    pub fn code(&self, isa: &Isa) -> Code {
+        match self {
+            Kernel::Conv(kernel) => kernel.code(isa),
+            Kernel::Pointwise(kernel) => kernel.code(isa),
+            Kernel::Depthwise(kernel) => kernel.code(isa),
+            Kernel::Dense(kernel) => kernel.code(isa),
+            Kernel::GlobalAveragePool(kernel) => kernel.code(isa),
+            Kernel::Add(kernel) => kernel.code(isa),
+            Kernel::Softmax(kernel) => kernel.code(isa),
+            Kernel::Copy(kernel) => kernel.code(isa),
+        }
+    }
+
+    /// The filter in the order in which the program reads it; `None` for kernels without one.
+    pub fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Option<Vec<f32>> {
+        match self {
+            Kernel::Conv(kernel) => Some(kernel.pack(isa, filter)),
+            Kernel::Pointwise(kernel) => Some(kernel.pack(isa, filter)),
+            Kernel::Depthwise(kernel) => Some(kernel.pack(isa, filter)),
+            Kernel::Dense(kernel) => Some(kernel.pack(isa, filter)),
+            Kernel::GlobalAveragePool(_) | Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => None,
+        }
+    }
+
+    /// The first of its inputs.
+    pub fn input(&self) -> FeatureMap {
+        match self {
+            Kernel::Conv(kernel) => kernel.input,
+            Kernel::Pointwise(kernel) => kernel.input,
+            Kernel::Depthwise(kernel) => kernel.input,
+            Kernel::Dense(kernel) => kernel.input,
+            Kernel::GlobalAveragePool(kernel) => kernel.input,
+            Kernel::Add(kernel) => kernel.a,
+            Kernel::Softmax(kernel) => kernel.input,
+            Kernel::Copy(kernel) => kernel.input,
+        }
+    }
+
+    /// Its output.
+    pub fn output(&self) -> FeatureMap {
+        match self {
+            Kernel::Conv(kernel) => kernel.output,
+            Kernel::Pointwise(kernel) => kernel.output,
+            Kernel::Depthwise(kernel) => kernel.output,
+            Kernel::Dense(kernel) => kernel.output,
+            Kernel::GlobalAveragePool(kernel) => kernel.output,
+            Kernel::Add(kernel) => kernel.output,
+            Kernel::Softmax(kernel) => kernel.output,
+            Kernel::Copy(kernel) => kernel.output,
+        }
+    }
+}

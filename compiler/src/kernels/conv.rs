@@ -1,0 +1,156 @@
+//! Standard convolution, any window: output (y, x, n) = activation(bias + sum over taps and input channels).
+//!
+//! Loop order: panels of the filter, output rows, register tiles of pixels along a row, kernel rows, kernel columns, input
+//! channels. Rows and tiles that take the same taps share one loop; the border has code of its own in which the taps outside
+//! are left out of the chain.
+//!
+//! Register map: as in `pointwise`.
+
+use std::ops::Range;
+
+use super::tile::{Registers, Run, Tile, pack_panels, panels, reduce, runs};
+use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
+use crate::code::{Access, Builder, Code, Ptr};
+use crate::graph::layer::Activation;
+use crate::graph::shape::Window;
+use crate::target::Isa;
+
+/// A standard convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// The sliding window.
+    pub window: Window,
+    /// M channels; may be tight.
+    pub input: FeatureMap,
+    /// N channels, padded.
+    pub output: FeatureMap,
+    /// Applied to each output element.
+    pub activation: Activation,
+    /// Register tile; its pixels lie side by side in a row.
+    pub tile: Tile,
+}
+
+impl Conv {
+    pub(super) fn name(&self, isa: &Isa) -> KernelName {
+        KernelName {
+            family: Family::Conv { d_k: self.window.d_k, stride: self.window.stride },
+            tile: NamedTile::of(self.tile, isa),
+            activation: self.activation,
+            isa: isa.tag.to_owned(),
+        }
+    }
+
+    pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
+        pack_panels(filter, self.tile, isa)
+    }
+
+    pub(super) fn code(&self, isa: &Isa) -> Code {
+        let Conv { window, input: map_in, output: map_out, .. } = self;
+        let rows = runs(*window, map_out.shape.height, 1, |y| window.rows(y, map_in.shape.height));
+        let columns =
+            runs(*window, map_out.shape.width, self.tile.mr, |x| window.columns(x, map_in.shape.width));
+        let panel_rows = 1 + window.d_k * window.d_k * map_in.shape.channels;
+
+        let mut b = Builder::new(isa);
+        let input = b.parameter("input", Access::Read);
+        let panel = b.parameter("weights", Access::Read);
+        let output = b.parameter("output", Access::Write);
+        for (vectors, count) in panels(map_out.shape.channels, self.tile, isa) {
+            let width = vectors * isa.lanes;
+            b.heading(format!("{count} panels of {width} channels"));
+            b.repeat(count, |b| {
+                for run in &rows {
+                    self.output_rows(b, isa, (input, panel, output), (run, &columns), vectors);
+                }
+                b.advance(panel, panel_rows * width);
+                b.advance(output, width);
+            });
+        }
+        b.finish()
+    }
+
+    fn output_rows(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        (input, panel, output): (Ptr, Ptr, Ptr),
+        (rows, columns): (&Run, &[Run]),
+        vectors: usize,
+    ) {
+        let Conv { window, input: map_in, output: map_out, .. } = self;
+        let kernel_rows = rows.taps[0].clone();
+        let (row_in, row_out) = (b.pointer(), b.pointer());
+        b.heading(format!("{} rows from {} on, kernel rows {kernel_rows:?}", rows.count, rows.first));
+        let top = (rows.first * window.stride + kernel_rows.start) as isize - window.pads.top as isize;
+        b.set_pointer(row_in, input, top * map_in.row_stride() as isize);
+        b.set_pointer(row_out, output, (rows.first * map_out.row_stride()) as isize);
+        b.repeat(rows.count, |b| {
+            for run in columns {
+                let (tile_in, tile_out) = (b.pointer(), b.pointer());
+                let left = (run.first * window.stride) as isize - window.pads.left as isize;
+                b.set_pointer(tile_in, row_in, left * map_in.pixel_stride as isize);
+                b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_stride) as isize);
+                b.repeat(run.count, |b| {
+                    self.tile(b, isa, (tile_in, panel, tile_out), (kernel_rows.clone(), &run.taps), vectors);
+                    b.advance(tile_in, run.len() * window.stride * map_in.pixel_stride);
+                    b.advance(tile_out, run.len() * map_out.pixel_stride);
+                });
+                b.free_pointers([tile_in, tile_out]);
+            }
+            b.advance(row_in, window.stride * map_in.row_stride());
+            b.advance(row_out, map_out.row_stride());
+        });
+        b.free_pointers([row_in, row_out]);
+    }
+
+    /// One register tile: `taps` holds, for each of its pixels, the kernel columns that are inside.
+    fn tile(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        (input, panel, output): (Ptr, Ptr, Ptr),
+        (kernel_rows, taps): (Range<usize>, &[Range<usize>]),
+        vectors: usize,
+    ) {
+        let Conv { window, input: map_in, .. } = self;
+        let m = map_in.shape.channels;
+        let registers = Registers::take(b, isa, taps.len(), vectors);
+        let weights = b.pointer();
+        b.set_pointer(weights, panel, 0);
+        registers.start(b, weights, isa);
+        let tap_weights = m * vectors * isa.lanes;
+        b.advance(weights, kernel_rows.start * window.d_k * tap_weights);
+
+        let pixel_step = window.stride * map_in.pixel_stride;
+        let everywhere = taps.iter().all(|columns| *columns == (0..window.d_k));
+        let row = b.pointer();
+        b.set_pointer(row, input, 0);
+        b.repeat(kernel_rows.len(), |b| {
+            if everywhere && map_in.pixel_stride == m {
+                // The kernel row lies in consecutive elements: one reduction.
+                let all: Vec<(usize, usize)> =
+                    (0..taps.len()).map(|pixel| (pixel * pixel_step, pixel)).collect();
+                reduce(b, isa, &registers, &all, (row, weights), (window.d_k * m, None));
+            } else {
+                for kx in 0..window.d_k {
+                    let inside: Vec<(usize, usize)> = (0..taps.len())
+                        .filter(|pixel| taps[*pixel].contains(&kx))
+                        .map(|pixel| (pixel * pixel_step, pixel))
+                        .collect();
+                    if inside.is_empty() {
+                        b.advance(weights, tap_weights);
+                    } else {
+                        let tap = b.pointer();
+                        b.set_pointer(tap, row, (kx * map_in.pixel_stride) as isize);
+                        reduce(b, isa, &registers, &inside, (tap, weights), (m, None));
+                        b.free_pointers([tap]);
+                    }
+                }
+            }
+            b.advance(row, map_in.row_stride());
+        });
+        registers.finish(b, self.activation, output, self.output.pixel_stride, isa);
+        b.free_pointers([weights, row]);
+        registers.give_back(b);
+    }
+}

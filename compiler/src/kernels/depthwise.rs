@@ -1,0 +1,221 @@
+//! Depthwise convolution: output (y, x, c) = activation(bias + sum over the taps of channel c).
+//!
+//! Channels are innermost in memory, so a step computes one vector of channels for `pixels` neighbours of a row: each input
+//! vector is loaded once and used by every output under whose window it lies. Loop order: output rows, tiles of a row,
+//! vectors of channels. Borders have code of their own.
+//!
+//! Register map: `pixels` accumulators, D_K weights of one kernel row, one input vector.
+
+use std::ops::Range;
+
+use super::tile::{Run, activate, padded_channels, runs};
+use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
+use crate::code::{Access, Builder, Code, Ptr};
+use crate::graph::layer::Activation;
+use crate::graph::shape::Window;
+use crate::target::Isa;
+
+/// A depthwise convolution with channel multiplier 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Depthwise {
+    /// The sliding window.
+    pub window: Window,
+    /// Padded.
+    pub input: FeatureMap,
+    /// Padded.
+    pub output: FeatureMap,
+    /// Applied to each output element.
+    pub activation: Activation,
+    /// Output pixels of one step.
+    pub pixels: usize,
+}
+
+/// Kernels of more rows than this loop over them; smaller ones are written out.
+const MOST_UNROLLED_ROWS: usize = 3;
+
+impl Depthwise {
+    /// Accumulators that the registers leave room for beside the weights of a kernel row, an input vector and a spare one.
+    pub fn most_pixels(window: Window, isa: &Isa) -> usize {
+        isa.vector_registers - window.d_k - 2
+    }
+
+    pub(super) fn name(&self, isa: &Isa) -> KernelName {
+        KernelName {
+            family: Family::Depthwise { d_k: self.window.d_k, stride: self.window.stride },
+            tile: NamedTile { pixels: self.pixels, channels: isa.lanes },
+            activation: self.activation,
+            isa: isa.tag.to_owned(),
+        }
+    }
+
+    /// By vector of channels: the bias, then the taps.
+    pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
+        let n = filter.bias.len();
+        let mut packed = Vec::with_capacity(self.packed_len(isa));
+        for first in (0..n).step_by(isa.lanes) {
+            let channels = first..(first + isa.lanes).min(n);
+            for row in std::iter::once(filter.bias).chain(filter.weights.chunks_exact(n)) {
+                packed.extend_from_slice(&row[channels.clone()]);
+                packed.resize(packed.len() + isa.lanes - channels.len(), 0.0);
+            }
+        }
+        packed
+    }
+
+    pub(super) fn code(&self, isa: &Isa) -> Code {
+        let Depthwise { window, input: map_in, output: map_out, .. } = self;
+        let columns = self.columns();
+        let mut b = Builder::new(isa);
+        let input = b.parameter("input", Access::Read);
+        let weights = b.parameter("weights", Access::Read);
+        let output = b.parameter("output", Access::Write);
+        for run in &self.rows() {
+            let kernel_rows = run.taps[0].clone();
+            b.heading(format!("{} rows from {} on, kernel rows {kernel_rows:?}", run.count, run.first));
+            let (row_in, row_out) = (b.pointer(), b.pointer());
+            b.set_pointer(row_in, input, self.row_offset(run));
+            b.set_pointer(row_out, output, (run.first * map_out.row_stride()) as isize);
+            b.repeat(run.count, |b| {
+                for run in &columns {
+                    self.tiles(b, isa, (row_in, weights, row_out), kernel_rows.clone(), run);
+                }
+                b.advance(row_in, window.stride * map_in.row_stride());
+                b.advance(row_out, map_out.row_stride());
+            });
+            b.free_pointers([row_in, row_out]);
+        }
+        b.finish()
+    }
+
+    /// The output rows, those that take the same taps together.
+    fn rows(&self) -> Vec<Run> {
+        let height = self.input.shape.height;
+        runs(self.window, self.output.shape.height, 1, |y| self.window.rows(y, height))
+    }
+
+    /// The steps of an output row, those that take the same taps together.
+    fn columns(&self) -> Vec<Run> {
+        let width = self.input.shape.width;
+        runs(self.window, self.output.shape.width, self.pixels, |x| self.window.columns(x, width))
+    }
+
+    /// Elements from the start of the input to the first row that a run of output rows reads.
+    fn row_offset(&self, run: &Run) -> isize {
+        let row =
+            (run.first * self.window.stride + run.taps[0].start) as isize - self.window.pads.top as isize;
+        row * self.input.row_stride() as isize
+    }
+
+    /// Elements of the packed filter.
+    fn packed_len(&self, isa: &Isa) -> usize {
+        (self.window.d_k * self.window.d_k + 1) * padded_channels(self.output.shape.channels, isa)
+    }
+
+    /// The steps of a run, over all vectors of channels.
+    fn tiles(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        (row_in, weights, row_out): (Ptr, Ptr, Ptr),
+        kernel_rows: Range<usize>,
+        run: &Run,
+    ) {
+        let Depthwise { window, input: map_in, output: map_out, .. } = self;
+        let (tile_in, tile_out) = (b.pointer(), b.pointer());
+        let left = (run.first * window.stride) as isize - window.pads.left as isize;
+        b.heading(format!("{} tiles of {} pixels from column {} on", run.count, run.len(), run.first));
+        b.set_pointer(tile_in, row_in, left * map_in.pixel_stride as isize);
+        b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_stride) as isize);
+        b.repeat(run.count, |b| {
+            let (vector_in, vector_out, taps) = (b.pointer(), b.pointer(), b.pointer());
+            b.set_pointer(vector_in, tile_in, 0);
+            b.set_pointer(vector_out, tile_out, 0);
+            b.set_pointer(taps, weights, 0);
+            b.repeat(map_out.shape.channels.div_ceil(isa.lanes), |b| {
+                self.step(b, isa, (vector_in, taps, vector_out), kernel_rows.clone(), run);
+                b.advance(vector_in, isa.lanes);
+                b.advance(vector_out, isa.lanes);
+                b.advance(taps, (1 + window.d_k * window.d_k) * isa.lanes);
+            });
+            b.free_pointers([vector_in, vector_out, taps]);
+            b.advance(tile_in, run.len() * window.stride * map_in.pixel_stride);
+            b.advance(tile_out, run.len() * map_out.pixel_stride);
+        });
+        b.free_pointers([tile_in, tile_out]);
+    }
+
+    /// One vector of channels of one tile.
+    fn step(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        (input, taps, output): (Ptr, Ptr, Ptr),
+        kernel_rows: Range<usize>,
+        run: &Run,
+    ) {
+        let Depthwise { window, input: map_in, output: map_out, .. } = self;
+        let accumulators = b.registers(run.len());
+        b.load(accumulators[0], taps.at(0));
+        accumulators[1..].iter().for_each(|acc| b.copy(*acc, accumulators[0]));
+
+        let n_weights = window.d_k * isa.lanes;
+        let first_row = isa.lanes + kernel_rows.start * n_weights;
+        if kernel_rows.len() <= MOST_UNROLLED_ROWS {
+            for row in 0..kernel_rows.len() {
+                let offsets = (row * map_in.row_stride(), first_row + row * n_weights);
+                self.kernel_row(b, isa, (input, taps), offsets, (&accumulators, &run.taps));
+            }
+        } else {
+            let (row, weights) = (b.pointer(), b.pointer());
+            b.set_pointer(row, input, 0);
+            b.set_pointer(weights, taps, first_row as isize);
+            b.repeat(kernel_rows.len(), |b| {
+                self.kernel_row(b, isa, (row, weights), (0, 0), (&accumulators, &run.taps));
+                b.advance(row, map_in.row_stride());
+                b.advance(weights, n_weights);
+            });
+            b.free_pointers([row, weights]);
+        }
+
+        let bounds = b.registers(2);
+        activate(b, self.activation, &accumulators, &bounds);
+        for (pixel, acc) in accumulators.iter().enumerate() {
+            b.store(*acc, output.at(pixel * map_out.pixel_stride));
+        }
+        b.free(accumulators.into_iter().chain(bounds));
+    }
+
+    /// The taps of one kernel row; offsets are those of the input row and of the row's weights, in elements.
+    fn kernel_row(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        (input, weights): (Ptr, Ptr),
+        (row_offset, weights_offset): (usize, usize),
+        (accumulators, taps): (&[crate::code::Reg], &[Range<usize>]),
+    ) {
+        let Window { d_k, stride, .. } = self.window;
+        let factors = b.registers(d_k);
+        for (kx, factor) in factors.iter().enumerate() {
+            if taps.iter().any(|columns| columns.contains(&kx)) {
+                b.load(*factor, weights.at(weights_offset + kx * isa.lanes));
+            }
+        }
+        let element = b.register();
+        for column in 0..(taps.len() - 1) * stride + d_k {
+            // The outputs under whose window this input column lies, each with its tap.
+            let users: Vec<(usize, usize)> = (0..taps.len())
+                .filter_map(|pixel| column.checked_sub(pixel * stride).map(|kx| (pixel, kx)))
+                .filter(|(pixel, kx)| taps[*pixel].contains(kx))
+                .collect();
+            if users.is_empty() {
+                continue;
+            }
+            b.load(element, input.at(row_offset + column * self.input.pixel_stride));
+            for (pixel, kx) in users {
+                b.fma(accumulators[pixel], element, factors[kx]);
+            }
+        }
+        b.free(factors.into_iter().chain([element]));
+    }
+}

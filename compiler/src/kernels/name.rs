@@ -1,0 +1,141 @@
+//! Kernel names: computed, never typed by hand, and parsed back.
+//!
+//! `<dtype>_<family>_<tile>[_<activation>]_<isa>`, for instance `f32_pointwise_6x16_relu6_fma3` or
+//! `f32_depthwise_3x3s2_7x8_relu6_fma3`: tiles are pixels x channels.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::tile::Tile;
+use crate::graph::layer::Activation;
+use crate::target::Isa;
+
+/// A kernel family with what its name says of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Standard convolution.
+    Conv {
+        /// Kernel side.
+        d_k: usize,
+        /// Stride.
+        stride: usize,
+    },
+    /// 1x1 convolution.
+    Pointwise,
+    /// Depthwise convolution.
+    Depthwise {
+        /// Kernel side.
+        d_k: usize,
+        /// Stride.
+        stride: usize,
+    },
+    /// Fully connected layer.
+    Dense,
+    /// Global average.
+    GlobalAveragePool,
+    /// Elementwise sum.
+    Add,
+    /// Softmax.
+    Softmax,
+    /// Change of layout.
+    Copy,
+}
+
+/// The tile of a name: pixels x channels of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamedTile {
+    /// Pixels.
+    pub pixels: usize,
+    /// Channels, in elements.
+    pub channels: usize,
+}
+
+impl NamedTile {
+    pub(super) fn of(tile: Tile, isa: &Isa) -> NamedTile {
+        NamedTile { pixels: tile.mr, channels: tile.vectors * isa.lanes }
+    }
+}
+
+/// The name of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KernelName {
+    /// What it computes.
+    pub family: Family,
+    /// Its register tile.
+    pub tile: NamedTile,
+    /// What it applies at the end; not written when there is none.
+    pub activation: Activation,
+    /// [`Isa::tag`].
+    pub isa: String,
+}
+
+impl fmt::Display for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("f32_")?;
+        match self.family {
+            Family::Conv { d_k, stride } => write!(f, "conv_{d_k}x{d_k}s{stride}")?,
+            Family::Pointwise => f.write_str("pointwise")?,
+            Family::Depthwise { d_k, stride } => write!(f, "depthwise_{d_k}x{d_k}s{stride}")?,
+            Family::Dense => f.write_str("dense")?,
+            Family::GlobalAveragePool => f.write_str("pool")?,
+            Family::Add => f.write_str("add")?,
+            Family::Softmax => f.write_str("softmax")?,
+            Family::Copy => f.write_str("copy")?,
+        }
+        write!(f, "_{}x{}", self.tile.pixels, self.tile.channels)?;
+        match self.activation {
+            Activation::None => {}
+            Activation::Relu => f.write_str("_relu")?,
+            Activation::Relu6 => f.write_str("_relu6")?,
+        }
+        write!(f, "_{}", self.isa)
+    }
+}
+
+impl FromStr for KernelName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<KernelName, String> {
+        let fault = |what: &str| format!("kernel name {text:?} has no {what}");
+        let mut words = text.split('_').peekable();
+        let mut next = |what: &str| words.next().ok_or_else(|| fault(what));
+        if next("dtype")? != "f32" {
+            return Err(fault("dtype"));
+        }
+        let family = next("family")?;
+        let window = |word: &str| {
+            let (side, stride) = word.split_once('s').ok_or_else(|| fault("stride"))?;
+            let (d_k, _) = side.split_once('x').ok_or_else(|| fault("kernel side"))?;
+            Ok::<_, String>((
+                d_k.parse().map_err(|_| fault("kernel side"))?,
+                stride.parse().map_err(|_| fault("stride"))?,
+            ))
+        };
+        let family = match family {
+            "conv" => window(next("window")?).map(|(d_k, stride)| Family::Conv { d_k, stride })?,
+            "depthwise" => window(next("window")?).map(|(d_k, stride)| Family::Depthwise { d_k, stride })?,
+            "pointwise" => Family::Pointwise,
+            "dense" => Family::Dense,
+            "pool" => Family::GlobalAveragePool,
+            "add" => Family::Add,
+            "softmax" => Family::Softmax,
+            "copy" => Family::Copy,
+            _ => return Err(fault("known family")),
+        };
+        let (pixels, channels) = next("tile")?.split_once('x').ok_or_else(|| fault("tile"))?;
+        let tile = NamedTile {
+            pixels: pixels.parse().map_err(|_| fault("tile"))?,
+            channels: channels.parse().map_err(|_| fault("tile"))?,
+        };
+        let mut isa = next("instruction set")?;
+        let activation = match isa {
+            "relu" => Activation::Relu,
+            "relu6" => Activation::Relu6,
+            _ => Activation::None,
+        };
+        if activation != Activation::None {
+            isa = next("instruction set")?;
+        }
+        Ok(KernelName { family, tile, activation, isa: isa.to_owned() })
+    }
+}

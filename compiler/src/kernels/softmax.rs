@@ -1,0 +1,112 @@
+//! Softmax over the channels of each pixel: exp(x - max) / sum, as [`crate::reference`] states it.
+//!
+//! Maximum and sum are chains over the channels in ascending order. Each step broadcasts one element, so every lane holds the
+//! whole chain and no lane is ever added to another.
+//!
+//! Register map: the chain, one vector, and the temporaries of the exponential.
+
+use super::{Family, FeatureMap, KernelName, NamedTile};
+use crate::code::{Access, Binary, Builder, Code, Reg};
+use crate::graph::layer::Activation;
+use crate::reference::exp_constants as constants;
+use crate::target::Isa;
+
+/// A softmax.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Softmax {
+    /// Padded.
+    pub input: FeatureMap,
+    /// Padded.
+    pub output: FeatureMap,
+}
+
+impl Softmax {
+    pub(super) fn name(&self, isa: &Isa) -> KernelName {
+        KernelName {
+            family: Family::Softmax,
+            tile: NamedTile { pixels: 1, channels: isa.lanes },
+            activation: Activation::None,
+            isa: isa.tag.to_owned(),
+        }
+    }
+
+    pub(super) fn code(&self, isa: &Isa) -> Code {
+        let channels = self.input.shape.channels;
+        let vectors = channels.div_ceil(isa.lanes);
+        let mut b = Builder::new(isa);
+        let input = b.parameter("input", Access::Read);
+        let output = b.parameter("output", Access::Write);
+        let (chain, x) = (b.register(), b.register());
+        b.repeat(self.input.shape.pixels(), |b| {
+            let (from, to) = (b.pointer(), b.pointer());
+            b.heading("maximum");
+            b.splat(chain, input.at(0));
+            b.set_pointer(from, input, 1);
+            b.repeat(channels - 1, |b| {
+                b.splat(x, from.at(0));
+                b.binary(Binary::Max, chain, x, chain);
+                b.advance(from, 1);
+            });
+            b.heading("exponentials");
+            b.set_pointer(from, input, 0);
+            b.set_pointer(to, output, 0);
+            b.repeat(vectors, |b| {
+                b.load(x, from.at(0));
+                b.binary(Binary::Sub, x, x, chain);
+                exp(b, x);
+                b.store(x, to.at(0));
+                b.advance(from, isa.lanes);
+                b.advance(to, isa.lanes);
+            });
+            b.heading("sum");
+            b.constant(chain, 0.0);
+            b.set_pointer(to, output, 0);
+            b.repeat(channels, |b| {
+                b.splat(x, to.at(0));
+                b.binary(Binary::Add, chain, chain, x);
+                b.advance(to, 1);
+            });
+            b.heading("quotients");
+            b.set_pointer(to, output, 0);
+            b.repeat(vectors, |b| {
+                b.load(x, to.at(0));
+                b.binary(Binary::Div, x, x, chain);
+                b.store(x, to.at(0));
+                b.advance(to, isa.lanes);
+            });
+            b.free_pointers([from, to]);
+            b.advance(input, self.input.pixel_stride);
+            b.advance(output, self.output.pixel_stride);
+        });
+        b.finish()
+    }
+}
+
+/// x = exp(x), step for step as [`crate::reference::exp`].
+fn exp(b: &mut Builder, x: Reg) {
+    let (n, power, p, c) = (b.register(), b.register(), b.register(), b.register());
+    b.constant(c, constants::LOWEST);
+    b.binary(Binary::Max, x, c, x);
+    b.constant(power, constants::MAGIC);
+    b.constant(c, constants::LOG2_E);
+    b.fma(power, x, c);
+    b.constant(c, constants::MAGIC);
+    b.binary(Binary::Sub, n, power, c);
+    b.shift_left(power, power, 23);
+    b.constant(c, -constants::LN2_HIGH);
+    b.fma(x, n, c);
+    b.constant(c, -constants::LN2_LOW);
+    b.fma(x, n, c);
+    b.constant(p, constants::POLYNOMIAL[0]);
+    for coefficient in &constants::POLYNOMIAL[1..] {
+        b.constant(c, *coefficient);
+        b.fma(c, p, x);
+        b.copy(p, c);
+    }
+    b.binary(Binary::Mul, n, x, x);
+    b.fma(x, n, p);
+    b.constant(c, 1.0);
+    b.binary(Binary::Add, x, x, c);
+    b.binary(Binary::Mul, x, x, power);
+    b.free([n, power, p, c]);
+}

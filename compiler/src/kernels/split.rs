@@ -1,0 +1,278 @@
+//! Cuts a kernel into independent parts, which threads share out among themselves, and into the rows of a band.
+//!
+//! A piece is a kernel of its own over a piece of the same maps. Each output element is still one chain, so the bits don't
+//! depend on the cut. Pieces in the middle of an axis are equal kernels at other offsets and share their code.
+
+use std::ops::Range;
+
+use super::{Conv, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile};
+use crate::graph::shape::{Pads, Shape, Window};
+use crate::target::Isa;
+
+/// Along which axis of the output a kernel is cut, and into how many parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// Not at all.
+    Whole,
+    /// Rows; for a pointwise layer, runs of pixels.
+    Rows(usize),
+    /// Channels, at the border of a panel.
+    Channels(usize),
+}
+
+impl Split {
+    /// How many parts are asked for.
+    pub fn parts(self) -> usize {
+        match self {
+            Split::Whole => 1,
+            Split::Rows(parts) | Split::Channels(parts) => parts,
+        }
+    }
+}
+
+/// A piece of a kernel: a kernel, and where its buffers begin in those of the whole, in elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The piece.
+    pub kernel: Kernel,
+    /// Elements into the input.
+    pub input: usize,
+    /// Elements into the packed filter.
+    pub filter: usize,
+    /// Elements into the output.
+    pub output: usize,
+}
+
+impl Kernel {
+    /// The parts of a split, in the order of the output. Fewer than asked for where the axis is short; the whole kernel where
+    /// it has no such axis.
+    pub fn parts(&self, split: Split, isa: &Isa) -> Vec<Part> {
+        let whole = || vec![Part { kernel: self.clone(), input: 0, filter: 0, output: 0 }];
+        match (self, split) {
+            (_, Split::Whole) | (Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_), _) => whole(),
+            (Kernel::Conv(kernel), Split::Rows(parts)) => kernel.row_parts(parts),
+            (Kernel::Conv(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
+            (Kernel::Pointwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
+            (Kernel::Pointwise(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
+            (Kernel::Depthwise(kernel), Split::Rows(parts)) => kernel.row_parts(parts),
+            (Kernel::Depthwise(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
+            (Kernel::Dense(kernel), Split::Rows(parts) | Split::Channels(parts)) => {
+                kernel.channel_parts(parts, isa)
+            }
+            (Kernel::GlobalAveragePool(kernel), Split::Rows(parts) | Split::Channels(parts)) => {
+                kernel.channel_parts(parts, isa)
+            }
+        }
+    }
+}
+
+impl Kernel {
+    /// The kernel over some rows of its output, and the rows of its input that this reads.
+    ///
+    /// # Panics
+    /// When it doesn't compute rows from rows.
+    pub fn rows(&self, rows: Range<usize>) -> (Kernel, Range<usize>) {
+        let piece = (rows.start, rows.len());
+        match *self {
+            Kernel::Conv(kernel) => {
+                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
+                let input = with_height(kernel.input, height);
+                let output = with_height(kernel.output, rows.len());
+                (Kernel::Conv(Conv { window, input, output, ..kernel }), low..low + height)
+            }
+            Kernel::Depthwise(kernel) => {
+                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
+                let input = with_height(kernel.input, height);
+                let output = with_height(kernel.output, rows.len());
+                (Kernel::Depthwise(Depthwise { window, input, output, ..kernel }), low..low + height)
+            }
+            Kernel::Pointwise(kernel) => {
+                let input = with_height(kernel.input, rows.len());
+                let output = with_height(kernel.output, rows.len());
+                (Kernel::Pointwise(Pointwise { input, output, ..kernel }), rows)
+            }
+            Kernel::Dense(_)
+            | Kernel::GlobalAveragePool(_)
+            | Kernel::Add(_)
+            | Kernel::Softmax(_)
+            | Kernel::Copy(_) => unreachable!("only convolutions are computed by rows"),
+        }
+    }
+
+    /// The rows of the input that some rows of the output read.
+    pub fn input_rows(&self, rows: Range<usize>) -> Range<usize> {
+        self.rows(rows).1
+    }
+
+    fn row_part(&self, rows: Range<usize>) -> Part {
+        let output = rows.start * self.output().row_stride();
+        let (kernel, input_rows) = self.rows(rows);
+        Part { kernel, input: input_rows.start * self.input().row_stride(), filter: 0, output }
+    }
+}
+
+/// `extent` in at most `parts` pieces of whole `units`, as (first, length), as even as the units allow.
+fn pieces(extent: usize, unit: usize, parts: usize) -> Vec<(usize, usize)> {
+    let units = extent.div_ceil(unit);
+    let parts = parts.clamp(1, units);
+    let first = |part: usize| (part * units / parts * unit).min(extent);
+    (0..parts).map(|part| (first(part), first(part + 1) - first(part))).collect()
+}
+
+fn with_channels(map: FeatureMap, channels: usize) -> FeatureMap {
+    FeatureMap { shape: Shape { channels, ..map.shape }, ..map }
+}
+
+fn with_height(map: FeatureMap, height: usize) -> FeatureMap {
+    FeatureMap { shape: Shape { height, ..map.shape }, ..map }
+}
+
+/// Some output rows of a sliding window: the window with the padding that is left there, the input's first row and number of
+/// rows.
+fn window_rows(window: Window, height: usize, (first, rows): (usize, usize)) -> (Window, usize, usize) {
+    let origin = first * window.stride;
+    let top = window.pads.top.saturating_sub(origin);
+    let low = origin.saturating_sub(window.pads.top);
+    let high = ((first + rows - 1) * window.stride + window.d_k).saturating_sub(window.pads.top).min(height);
+    // All taps of a row may lie in the padding; a row of input keeps the map from being empty.
+    let (low, high) = (low.min(height - 1), high.max(low.min(height - 1) + 1));
+    let covered = (rows - 1) * window.stride + window.d_k;
+    let bottom = covered.saturating_sub(top + high - low);
+    (Window { pads: Pads { top, bottom, ..window.pads }, ..window }, low, high - low)
+}
+
+/// Elements of the packed panels before channel `first`, a multiple of the panel's width.
+fn panel_offset(first: usize, depth: usize) -> usize {
+    first * (depth + 1)
+}
+
+fn panel_width(tile: Tile, isa: &Isa) -> usize {
+    tile.vectors * isa.lanes
+}
+
+impl Conv {
+    fn row_parts(&self, parts: usize) -> Vec<Part> {
+        let rows = pieces(self.output.shape.height, 1, parts);
+        rows.into_iter().map(|(first, rows)| Kernel::Conv(*self).row_part(first..first + rows)).collect()
+    }
+
+    fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
+        let depth = self.window.d_k * self.window.d_k * self.input.shape.channels;
+        let part = |(first, channels): (usize, usize)| Part {
+            kernel: Kernel::Conv(Conv { output: with_channels(self.output, channels), ..*self }),
+            input: 0,
+            filter: panel_offset(first, depth),
+            output: first,
+        };
+        let width = panel_width(self.tile, isa);
+        pieces(self.output.shape.channels, width, parts).into_iter().map(part).collect()
+    }
+}
+
+impl Pointwise {
+    fn pixel_parts(&self, parts: usize) -> Vec<Part> {
+        let run = |map: FeatureMap, pixels: usize| FeatureMap {
+            shape: Shape { height: 1, width: pixels, ..map.shape },
+            ..map
+        };
+        let part = |(first, pixels): (usize, usize)| Part {
+            kernel: Kernel::Pointwise(Pointwise {
+                input: run(self.input, pixels),
+                output: run(self.output, pixels),
+                ..*self
+            }),
+            input: first * self.input.pixel_stride,
+            filter: 0,
+            output: first * self.output.pixel_stride,
+        };
+        pieces(self.input.shape.pixels(), self.tile.mr, parts).into_iter().map(part).collect()
+    }
+
+    fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
+        let part = |(first, channels): (usize, usize)| Part {
+            kernel: Kernel::Pointwise(Pointwise { output: with_channels(self.output, channels), ..*self }),
+            input: 0,
+            filter: panel_offset(first, self.input.shape.channels),
+            output: first,
+        };
+        let width = panel_width(self.tile, isa);
+        pieces(self.output.shape.channels, width, parts).into_iter().map(part).collect()
+    }
+}
+
+impl Depthwise {
+    fn row_parts(&self, parts: usize) -> Vec<Part> {
+        let rows = pieces(self.output.shape.height, 1, parts);
+        rows.into_iter().map(|(first, rows)| Kernel::Depthwise(*self).row_part(first..first + rows)).collect()
+    }
+
+    fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
+        let part = |(first, channels): (usize, usize)| Part {
+            kernel: Kernel::Depthwise(Depthwise {
+                input: with_channels(self.input, channels),
+                output: with_channels(self.output, channels),
+                ..*self
+            }),
+            input: first,
+            filter: panel_offset(first, self.window.d_k * self.window.d_k),
+            output: first,
+        };
+        pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
+    }
+}
+
+impl Dense {
+    fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
+        let part = |(first, channels): (usize, usize)| Part {
+            kernel: Kernel::Dense(Dense { output: with_channels(self.output, channels), ..*self }),
+            input: 0,
+            filter: panel_offset(first, self.input.shape.len()),
+            output: first,
+        };
+        pieces(self.output.shape.channels, self.vectors * isa.lanes, parts).into_iter().map(part).collect()
+    }
+}
+
+impl GlobalAveragePool {
+    fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
+        let part = |(first, channels): (usize, usize)| Part {
+            kernel: Kernel::GlobalAveragePool(GlobalAveragePool {
+                input: with_channels(self.input, channels),
+                output: with_channels(self.output, channels),
+            }),
+            input: first,
+            filter: 0,
+            output: first,
+        };
+        pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_cover_the_axis() {
+        assert_eq!(pieces(112, 1, 8).len(), 8);
+        assert_eq!(pieces(7, 1, 2), [(0, 3), (3, 4)]);
+        assert_eq!(
+            pieces(1001, 128, 8),
+            [(0, 128), (128, 128), (256, 128), (384, 128), (512, 128), (640, 128), (768, 128), (896, 105)]
+        );
+        assert_eq!(pieces(3, 8, 4), [(0, 3)]);
+    }
+
+    #[test]
+    fn padding_stays_with_the_outer_rows() {
+        let pads = Pads { top: 1, left: 1, bottom: 1, right: 1 };
+        let window = Window { d_k: 3, stride: 1, pads };
+        let rows = |piece| {
+            let (window, low, height) = window_rows(window, 12, piece);
+            (window.pads.top, window.pads.bottom, low, height)
+        };
+        assert_eq!(rows((0, 4)), (1, 0, 0, 5));
+        assert_eq!(rows((4, 4)), (0, 0, 3, 6));
+        assert_eq!(rows((8, 4)), (0, 1, 7, 5));
+    }
+}

@@ -1,0 +1,164 @@
+//! One suite for every kernel family: the interpreter of its code against `reference`, bit for bit, for sizes around each
+//! edge of the tile.
+
+use super::*;
+use crate::graph::layer::Activation;
+use crate::graph::shape::{Pads, Window};
+use crate::passes::{Fused, FusedId, FusedNode, FusedOp};
+use crate::plan::Plan;
+use crate::program::Program;
+use crate::reference;
+use crate::schedule::Schedule;
+use crate::target::ISAS;
+
+/// A reproducible stream of values in -1..1.
+fn noise(seed: u64, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn shape(height: usize, width: usize, channels: usize) -> Shape {
+    Shape { height, width, channels }
+}
+
+/// A layer by itself, and the same layer behind a pointwise one, where its input is padded and not the caller's; both run
+/// in the interpreter for every instruction set.
+fn check(input: Shape, output: Shape, op: impl Fn(u64) -> FusedOp) {
+    let node = |name: &str, op, inputs: &[usize], shape| FusedNode {
+        name: name.to_owned(),
+        op,
+        inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
+        shape,
+    };
+    let arity = if matches!(op(0), FusedOp::Add { .. }) { 2 } else { 1 };
+    let m = input.channels;
+    let before = FusedOp::Conv {
+        window: Window::POINTWISE,
+        weights: noise(7, m * m),
+        bias: noise(8, m),
+        activation: Activation::None,
+    };
+    let alone =
+        vec![node("input", FusedOp::Input, &[], input), node("layer", op(1), &vec![0; arity], output)];
+    let behind = vec![
+        node("input", FusedOp::Input, &[], input),
+        node("before", before, &[0], input),
+        node("layer", op(1), &[1, 0][..arity], output),
+    ];
+    for nodes in [alone, behind] {
+        let outputs = vec![FusedId(nodes.len() - 1)];
+        let network = Fused { nodes, outputs };
+        let x = noise(3, input.len());
+        let expected = reference::output(&network, &x);
+        for isa in ISAS {
+            for split in [Split::Whole, Split::Rows(3), Split::Channels(2)] {
+                let mut schedule = Schedule::build(&network, isa);
+                for step in &mut schedule.steps {
+                    step.split = split;
+                }
+                let program = Program::build(&Plan::build(schedule), &network);
+                let found =
+                    program.interpret(&x).unwrap_or_else(|violation| panic!("{}: {violation}", isa.name));
+                let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                let case =
+                    || format!("{} {split:?} {input} -> {output}: {:?}", isa.name, network.nodes[1].op);
+                assert!(same && found.len() == expected.len(), "{}", case());
+            }
+        }
+    }
+}
+
+fn windows() -> Vec<Window> {
+    let mut windows = Vec::new();
+    for d_k in [1, 2, 3, 5, 7] {
+        for stride in [1, 2] {
+            for (before, after) in [(0, 0), (d_k / 2, d_k / 2), ((d_k - 1) / 2, d_k / 2), (0, d_k / 2)] {
+                let pads = Pads { top: before, left: before, bottom: after, right: after };
+                windows.push(Window { d_k, stride, pads });
+            }
+        }
+    }
+    windows
+}
+
+/// The output extent of a window over an axis.
+fn extent(window: Window, input: usize, before: usize, after: usize) -> Option<usize> {
+    Some((input + before + after).checked_sub(window.d_k)? / window.stride + 1)
+}
+
+#[test]
+fn pointwise() {
+    for pixels in [1, 5, 6, 7, 8, 15] {
+        for (m, n) in [(1, 1), (3, 8), (8, 9), (17, 12), (33, 25)] {
+            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                check(shape(1, pixels, m), shape(1, pixels, n), |seed| FusedOp::Conv {
+                    window: Window::POINTWISE,
+                    weights: noise(seed, m * n).iter().map(|w| w * 9.0).collect(),
+                    bias: noise(seed + 1, n),
+                    activation,
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn conv_and_depthwise() {
+    for window in windows() {
+        for (height, width, m, n) in [(1, 1, 1, 1), (5, 4, 3, 8), (9, 14, 8, 5), (3, 31, 5, 13)] {
+            let (pads, input) = (window.pads, shape(height, width, m));
+            let sides = extent(window, height, pads.top, pads.bottom)
+                .zip(extent(window, width, pads.left, pads.right));
+            let Some((height, width)) = sides else {
+                continue;
+            };
+            let taps = window.d_k * window.d_k;
+            check(input, shape(height, width, n), |seed| FusedOp::Conv {
+                window,
+                weights: noise(seed, taps * m * n),
+                bias: noise(seed + 1, n),
+                activation: Activation::Relu,
+            });
+            check(input, shape(height, width, m), |seed| FusedOp::Depthwise {
+                window,
+                weights: noise(seed, taps * m),
+                bias: noise(seed + 1, m),
+                activation: Activation::Relu6,
+            });
+        }
+    }
+}
+
+#[test]
+fn dense_pool_add_softmax() {
+    for (height, width, channels) in [(1, 1, 1), (1, 1, 70), (2, 3, 5), (7, 7, 33), (1, 1, 129)] {
+        let input = shape(height, width, channels);
+        check(input, shape(1, 1, channels), |_| FusedOp::GlobalAveragePool);
+        check(input, input, |_| FusedOp::Add { activation: Activation::Relu });
+        check(input, input, |_| FusedOp::Softmax);
+        for n in [1, 4, 49, 101] {
+            check(input, shape(1, 1, n), |seed| FusedOp::Dense {
+                weights: noise(seed, input.len() * n),
+                bias: noise(seed + 1, n),
+                activation: Activation::None,
+            });
+        }
+    }
+}
+
+#[test]
+fn names_are_parsed_back() {
+    let name = |text: &str| text.parse::<KernelName>().map(|name| name.to_string());
+    for text in ["f32_pointwise_6x16_relu6_fma3", "f32_depthwise_3x3s2_7x8_relu_neon", "f32_pool_1x32_rvv128"]
+    {
+        assert_eq!(name(text).as_deref(), Ok(text));
+    }
+    assert!(name("f32_einsum_6x16_fma3").is_err());
+}

@@ -1,0 +1,350 @@
+//! What the matrix-like kernels share: register tiles, even splits, packed panels, the reduction and the epilogue.
+
+use std::ops::Range;
+
+use super::Filter;
+use crate::code::{Binary, Builder, Op, Ptr, Reg};
+use crate::graph::layer::Activation;
+use crate::graph::shape::Window;
+use crate::target::Isa;
+
+/// A register tile: `mr` pixels x `vectors` vectors of channels, one accumulator each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tile {
+    /// Pixels.
+    pub mr: usize,
+    /// Vectors of output channels.
+    pub vectors: usize,
+}
+
+/// Channels rounded up to whole vectors.
+pub fn padded_channels(channels: usize, isa: &Isa) -> usize {
+    channels.next_multiple_of(isa.lanes)
+}
+
+/// `extent` as pieces of at most `most`, as even as can be: (size, how many), larger ones first.
+///
+/// A remainder of one piece would leave most accumulators idle; 49 pixels in sixes are 4 x 6 + 5 x 5.
+pub(crate) fn split_evenly(extent: usize, most: usize) -> Vec<(usize, usize)> {
+    let pieces = extent.div_ceil(most);
+    let (base, larger) = (extent / pieces, extent % pieces);
+    [(base + 1, larger), (base, pieces - larger)].into_iter().filter(|(_, count)| *count != 0).collect()
+}
+
+/// Panels of `tile.vectors` vectors over `n` channels: (vectors, how many), the narrower rest last.
+pub(super) fn panels(n: usize, tile: Tile, isa: &Isa) -> Vec<(usize, usize)> {
+    let vectors = n.div_ceil(isa.lanes);
+    let (full, rest) = (vectors / tile.vectors, vectors % tile.vectors);
+    [(tile.vectors, full), (rest, usize::from(rest != 0))]
+        .into_iter()
+        .filter(|(_, count)| *count != 0)
+        .collect()
+}
+
+/// A filter `[depth][n]` in panels, each the bias and then `depth` rows of the panel's channels; zeros behind `n`.
+pub(super) fn pack_panels(filter: Filter<'_>, tile: Tile, isa: &Isa) -> Vec<f32> {
+    let n = filter.bias.len();
+    let depth = filter.weights.len() / n;
+    let mut packed = Vec::with_capacity((depth + 1) * padded_channels(n, isa));
+    let mut first = 0;
+    for (vectors, count) in panels(n, tile, isa) {
+        for _ in 0..count {
+            let width = vectors * isa.lanes;
+            let channels = first..(first + width).min(n);
+            for row in std::iter::once(filter.bias).chain(filter.weights.chunks_exact(n)) {
+                packed.extend_from_slice(&row[channels.clone()]);
+                packed.resize(packed.len() + width - channels.len(), 0.0);
+            }
+            first += width;
+        }
+    }
+    packed
+}
+
+/// A run of equal rows, or of equal column tiles: how many, where the first one begins, and the taps each position takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// First output position of the run.
+    pub(super) first: usize,
+    /// How often the piece is repeated.
+    pub(super) count: usize,
+    /// For each position of the piece, the taps that are inside the feature map.
+    pub(super) taps: Vec<Range<usize>>,
+}
+
+impl Run {
+    /// Output positions of one piece.
+    pub(super) fn len(&self) -> usize {
+        self.taps.len()
+    }
+}
+
+/// Cuts `extent` output positions of an axis into pieces of at most `most` and joins neighbours that take the same taps, so
+/// that the border gets code of its own and the inside a loop.
+pub(super) fn runs(
+    window: Window,
+    extent: usize,
+    most: usize,
+    taps: impl Fn(usize) -> Range<usize>,
+) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut first = 0;
+    debug_assert!(window.d_k >= 1);
+    for (len, count) in split_evenly(extent, most) {
+        for _ in 0..count {
+            let taps: Vec<Range<usize>> = (first..first + len).map(&taps).collect();
+            match runs.last_mut() {
+                Some(run) if run.taps == taps => run.count += 1,
+                _ => runs.push(Run { first, count: 1, taps }),
+            }
+            first += len;
+        }
+    }
+    runs
+}
+
+/// The accumulators of a tile and the registers left for its operands.
+pub(super) struct Registers {
+    /// By pixel, then by vector.
+    pub(super) accumulators: Vec<Vec<Reg>>,
+    scratch: Vec<Reg>,
+}
+
+impl Registers {
+    /// All registers of the instruction set, divided between accumulators and operands.
+    pub(super) fn take(b: &mut Builder, isa: &Isa, rows: usize, vectors: usize) -> Registers {
+        let accumulators = (0..rows).map(|_| b.registers(vectors)).collect();
+        let scratch = b.registers(isa.vector_registers - rows * vectors);
+        assert!(
+            rows.min(vectors) < scratch.len(),
+            "a tile of {rows}x{vectors} leaves registers for its operands"
+        );
+        Registers { accumulators, scratch }
+    }
+
+    /// Gives all of them back.
+    pub(super) fn give_back(self, b: &mut Builder) {
+        b.free(self.accumulators.into_iter().flatten().chain(self.scratch));
+    }
+
+    /// Starts each chain from the bias at the head of the panel and moves `weights` behind it.
+    pub(super) fn start(&self, b: &mut Builder, weights: Ptr, isa: &Isa) {
+        let (first, others) = self.accumulators.split_first().expect("a tile has a row");
+        for (idx, acc) in first.iter().enumerate() {
+            b.load(*acc, weights.at(idx * isa.lanes));
+        }
+        for row in others {
+            row.iter().zip(first).for_each(|(acc, bias)| b.copy(*acc, *bias));
+        }
+        b.advance(weights, first.len() * isa.lanes);
+    }
+
+    /// Applies the activation to every accumulator and stores row `i` at `output + i * pixel_stride`.
+    pub(super) fn finish(
+        &self,
+        b: &mut Builder,
+        activation: Activation,
+        output: Ptr,
+        pixel_stride: usize,
+        isa: &Isa,
+    ) {
+        let all: Vec<Reg> = self.accumulators.iter().flatten().copied().collect();
+        activate(b, activation, &all, &self.scratch);
+        for (row, accumulators) in self.accumulators.iter().enumerate() {
+            for (idx, acc) in accumulators.iter().enumerate() {
+                b.store(*acc, output.at(row * pixel_stride + idx * isa.lanes));
+            }
+        }
+    }
+}
+
+/// Applies an activation in place, with constants in the scratch registers. The operand order lets NaN and -0 pass
+/// ([`crate::reference::activate`]).
+pub(super) fn activate(b: &mut Builder, activation: Activation, registers: &[Reg], scratch: &[Reg]) {
+    let bounds: &[(Binary, f32)] = match activation {
+        Activation::None => &[],
+        Activation::Relu => &[(Binary::Max, 0.0)],
+        Activation::Relu6 => &[(Binary::Max, 0.0), (Binary::Min, 6.0)],
+    };
+    for ((op, value), bound) in bounds.iter().zip(scratch) {
+        b.constant(*bound, *value);
+        registers.iter().for_each(|register| b.binary(*op, *register, *bound, *register));
+    }
+}
+
+/// Steps of the reduction that are written out at once; four are as fast, full unrolling is ruinous.
+const UNROLL: usize = 8;
+
+/// Cache lines fetched ahead while a reduction runs: the panel that comes next, so that it is in the second-level cache when
+/// its turn comes.
+#[derive(Clone, Copy)]
+pub(super) struct Stream {
+    /// The next line to fetch; moves on.
+    pub(super) next: Ptr,
+    /// Lines of each unrolled body of the reduction.
+    pub(super) lines: usize,
+}
+
+/// f32 elements of a cache line.
+const LINE: usize = 16;
+
+impl Stream {
+    /// How `elements` of the next panel are spread over `tiles` reductions of `depth`: (lines a body, tiles that fetch).
+    pub(super) fn spread(elements: usize, depth: usize, tiles: usize) -> (usize, usize) {
+        let (lines, bodies) = (elements.div_ceil(LINE), trips(depth).0);
+        if bodies == 0 {
+            return (0, 0);
+        }
+        let per_body = lines.div_ceil(bodies * tiles);
+        (per_body, lines.div_ceil(bodies * per_body))
+    }
+
+    fn emit(self, b: &mut Builder) {
+        (0..self.lines).for_each(|line| b.push(Op::Prefetch { at: self.next.at(line * LINE) }));
+        b.advance(self.next, self.lines * LINE);
+    }
+}
+
+/// A reduction as (unrolled bodies, single steps behind them).
+fn trips(depth: usize) -> (usize, usize) {
+    if depth < 2 * UNROLL { (0, depth) } else { (depth / UNROLL, depth % UNROLL) }
+}
+
+/// The reduction over `depth` consecutive input elements: for each, the panel's weights times the element of each row, in
+/// ascending order. `rows` are (offset of the row's first element from `input`, its accumulators); `weights` moves on by
+/// `depth` rows of the panel.
+pub(super) fn reduce(
+    b: &mut Builder,
+    isa: &Isa,
+    registers: &Registers,
+    rows: &[(usize, usize)],
+    (input, weights): (Ptr, Ptr),
+    (depth, stream): (usize, Option<Stream>),
+) {
+    let Some((_, first)) = rows.first() else {
+        unreachable!("a reduction has a row");
+    };
+    let width = registers.accumulators[*first].len() * isa.lanes;
+    let (trips, rest) = trips(depth);
+    let steps = |b: &mut Builder, element: Ptr, steps: usize| {
+        reduce_steps(b, isa, registers, rows, (element, weights), steps);
+        b.advance(weights, steps * width);
+    };
+    if trips == 0 {
+        return steps(b, input, rest);
+    }
+    let element = b.pointer();
+    b.set_pointer(element, input, 0);
+    b.repeat(trips, |b| {
+        if let Some(stream) = stream {
+            stream.emit(b);
+        }
+        steps(b, element, UNROLL);
+        b.advance(element, UNROLL);
+    });
+    if rest != 0 {
+        steps(b, element, rest);
+    }
+    b.free_pointers([element]);
+}
+
+fn reduce_steps(
+    b: &mut Builder,
+    isa: &Isa,
+    registers: &Registers,
+    rows: &[(usize, usize)],
+    (input, weights): (Ptr, Ptr),
+    depth: usize,
+) {
+    let vectors = registers.accumulators[rows[0].1].len();
+    let scratch = &registers.scratch;
+    let mut k = 0;
+    while k < depth {
+        if isa.lane_fma && isa.lanes <= depth - k && vectors + rows.len() <= scratch.len() {
+            // One load brings the next elements of a row; each is then taken from its lane.
+            let (factors, elements) = scratch.split_at(vectors);
+            for ((offset, _), element) in rows.iter().zip(elements) {
+                b.load(*element, input.at(offset + k));
+            }
+            for lane in 0..isa.lanes {
+                for (idx, factor) in factors.iter().enumerate() {
+                    b.load(*factor, weights.at(((k + lane) * vectors + idx) * isa.lanes));
+                }
+                for ((_, row), element) in rows.iter().zip(elements) {
+                    for (acc, factor) in registers.accumulators[*row].iter().zip(factors) {
+                        b.fma_lane(*acc, *factor, *element, lane);
+                    }
+                }
+            }
+            k += isa.lanes;
+        } else if vectors < rows.len() {
+            // The weights stay in registers, the elements of the rows take turns in the others.
+            let (factors, elements) = scratch.split_at(vectors);
+            for (idx, factor) in factors.iter().enumerate() {
+                b.load(*factor, weights.at((k * vectors + idx) * isa.lanes));
+            }
+            for (turn, (offset, row)) in rows.iter().enumerate() {
+                let element = elements[turn % elements.len()];
+                b.splat(element, input.at(offset + k));
+                for (acc, factor) in registers.accumulators[*row].iter().zip(factors) {
+                    b.fma(*acc, element, *factor);
+                }
+            }
+            k += 1;
+        } else {
+            // The elements stay, the weights take turns.
+            let (elements, factors) = scratch.split_at(rows.len());
+            for ((offset, _), element) in rows.iter().zip(elements) {
+                b.splat(*element, input.at(offset + k));
+            }
+            for idx in 0..vectors {
+                let factor = factors[idx % factors.len()];
+                b.load(factor, weights.at((k * vectors + idx) * isa.lanes));
+                for ((_, row), element) in rows.iter().zip(elements) {
+                    b.fma(registers.accumulators[*row][idx], *element, factor);
+                }
+            }
+            k += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::X86_64_V3_CRANELIFT as FOUR_LANES;
+
+    #[test]
+    fn splits_are_even() {
+        let check = |extent, expected: &[(usize, usize)]| assert_eq!(split_evenly(extent, 6), expected);
+        check(49, &[(6, 4), (5, 5)]);
+        check(12, &[(6, 2)]);
+        check(1, &[(1, 1)]);
+        check(7, &[(4, 1), (3, 1)]);
+    }
+
+    #[test]
+    fn panels_end_with_the_narrower() {
+        let tile = Tile { mr: 6, vectors: 2 };
+        assert_eq!(panels(16, tile, &FOUR_LANES), [(2, 2)]);
+        assert_eq!(panels(9, tile, &FOUR_LANES), [(2, 1), (1, 1)]);
+        assert_eq!(panels(3, tile, &FOUR_LANES), [(1, 1)]);
+    }
+
+    #[test]
+    fn packing_pads_with_zeros() {
+        let filter = Filter { weights: &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], bias: &[7.0, 8.0, 9.0] };
+        let packed = pack_panels(filter, Tile { mr: 6, vectors: 2 }, &FOUR_LANES);
+        assert_eq!(packed, [7.0, 8.0, 9.0, 0.0, 1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]);
+    }
+
+    #[test]
+    fn border_and_inside_are_runs() {
+        use crate::graph::shape::Pads;
+        let window = Window { d_k: 3, stride: 1, pads: Pads { top: 1, left: 1, bottom: 1, right: 1 } };
+        let found = runs(window, 12, 3, |x| window.columns(x, 12));
+        let lens: Vec<(usize, usize)> = found.iter().map(|run| (run.first, run.count)).collect();
+        assert_eq!(lens, [(0, 1), (3, 2), (9, 1)]);
+        assert_eq!(found[0].taps, [1..3, 0..3, 0..3]);
+    }
+}

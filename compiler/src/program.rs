@@ -1,0 +1,293 @@
+//! Stage 7: [`Plan`] x numbers -> [`Program`]: kernels, packed constants and calls. All that an emitter sees.
+//!
+//! Each step is written twice: as the calls of one thread, and as tasks that threads may run side by side. A step in bands is
+//! a longer list of calls; no emitter knows of bands. Knows no instruction and no symbol table.
+
+use std::collections::HashMap;
+
+use crate::code::Code;
+use crate::code::interpret::{self, Region, Violation};
+use crate::graph::shape::Shape;
+use crate::kernels::{Copy, FeatureMap, Filter, Kernel, KernelName, Part};
+use crate::passes::{Fused, FusedOp};
+use crate::plan::{Plan, WORKSPACE_ALIGN};
+use crate::schedule::{Place, Step, ValueId, band};
+use crate::target::Isa;
+
+/// Alignment of each block of packed constants, in elements: a cache line.
+const CONSTANT_ALIGN: usize = 16;
+
+/// A kernel function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProgramKernel {
+    /// Its name in the object, without the network's prefix: `conv_pw_7_f32_pointwise_6x8_relu6_fma3x4`.
+    pub symbol: String,
+    /// Its name in the registry.
+    pub name: KernelName,
+    /// The layers that call it.
+    pub layers: Vec<String>,
+    /// The program.
+    pub code: Code,
+}
+
+/// Where an argument of a call points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// So many bytes into the caller's input.
+    Input(usize),
+    /// So many bytes into the caller's output.
+    Output(usize),
+    /// So many bytes into the workspace.
+    Workspace(usize),
+    /// So many bytes into the constants.
+    Constants(usize),
+}
+
+/// One kernel call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Position in [`Program::kernels`].
+    pub kernel: usize,
+    /// One for each parameter of the kernel.
+    pub arguments: Vec<Argument>,
+}
+
+/// The calls that compute one step of the schedule. The next step waits for all of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProgramStep {
+    /// The step.
+    pub name: String,
+    /// What one thread runs, in order.
+    pub calls: Vec<Call>,
+    /// The same in parts that are independent of each other; the calls of a part run in order.
+    pub tasks: Vec<Vec<Call>>,
+}
+
+/// A network ready to be emitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// What the kernels are for.
+    pub isa: &'static Isa,
+    /// The functions; layers of one shape share one.
+    pub kernels: Vec<ProgramKernel>,
+    /// Packed weights and biases of all layers, each block aligned to a cache line.
+    pub constants: Vec<f32>,
+    /// The steps, in order.
+    pub steps: Vec<ProgramStep>,
+    /// Size of the workspace that the caller brings: the plan's, and a cache line behind it where the instruction set has to
+    /// be asked for ([`crate::target::X86Level::proof`]).
+    pub workspace_bytes: usize,
+    /// Where that cache line begins.
+    pub proof_offset: usize,
+    /// Shape of the input, NHWC.
+    pub input: Shape,
+    /// Shape of the output, NHWC.
+    pub output: Shape,
+}
+
+impl Program {
+    /// Packs the numbers of `network` and generates the kernels of its plan.
+    pub fn build(plan: &Plan, network: &Fused) -> Program {
+        let schedule = &plan.schedule;
+        let isa = schedule.isa;
+        let mut library = Library { isa, kernels: Vec::new(), known: HashMap::new() };
+        let mut constants: Vec<f32> = Vec::new();
+        let mut steps = Vec::with_capacity(schedule.steps.len());
+        for step in &schedule.steps {
+            let mut filters = Vec::with_capacity(step.stages.len());
+            for stage in &step.stages {
+                let filter = stage.node.and_then(|id| filter(&network.nodes[id.0].op));
+                let packed = filter.and_then(|filter| stage.kernel.pack(isa, filter));
+                filters.push(packed.as_ref().map(|_| constants.len()));
+                constants.extend(packed.into_iter().flatten());
+                constants.resize(constants.len().next_multiple_of(CONSTANT_ALIGN), 0.0);
+            }
+            let mut caller = Caller { plan, step, filters, library: &mut library };
+            let (calls, tasks) = match step.stages.as_slice() {
+                [stage] => {
+                    let tasks: Vec<Vec<Call>> = stage
+                        .kernel
+                        .parts(step.split, isa)
+                        .iter()
+                        .map(|part| vec![caller.part(part)])
+                        .collect();
+                    (tasks.concat(), tasks)
+                }
+                _ => (caller.bands(1).concat(), caller.bands(step.split.parts())),
+            };
+            steps.push(ProgramStep { name: step.name.clone(), calls, tasks });
+        }
+        let output = network.nodes[network.outputs[0].0].shape;
+        Program {
+            isa,
+            kernels: library.kernels,
+            constants,
+            steps,
+            workspace_bytes: Program::workspace_bytes(plan),
+            proof_offset: plan.workspace_bytes,
+            input: network.nodes[0].shape,
+            output,
+        }
+    }
+
+    /// Bytes of the workspace that the caller of such a plan's program brings.
+    pub fn workspace_bytes(plan: &Plan) -> usize {
+        let proof = if plan.schedule.isa.x86_level.is_some() { WORKSPACE_ALIGN } else { 0 };
+        plan.workspace_bytes + proof
+    }
+
+    /// Runs the program in the interpreter of its kernel language, every access checked.
+    ///
+    /// # Errors
+    /// A kernel that reads or writes outside of its buffers, or reads what nobody wrote.
+    ///
+    /// # Panics
+    /// When the input's length is not that of the input's shape.
+    pub fn interpret(&self, input: &[f32]) -> Result<Vec<f32>, Violation> {
+        assert_eq!(input.len(), self.input.len(), "the input has the program's input shape");
+        let mut regions = [
+            Region::constant("input", input.to_vec()),
+            Region::uninitialised("output", self.output.len()),
+            Region::uninitialised("workspace", self.workspace_bytes / 4),
+            Region::constant("constants", self.constants.clone()),
+        ];
+        for call in self.steps.iter().flat_map(|step| &step.calls) {
+            let arguments: Vec<interpret::Argument> = call
+                .arguments
+                .iter()
+                .map(|argument| match *argument {
+                    Argument::Input(bytes) => interpret::Argument { region: 0, element: bytes / 4 },
+                    Argument::Output(bytes) => interpret::Argument { region: 1, element: bytes / 4 },
+                    Argument::Workspace(bytes) => interpret::Argument { region: 2, element: bytes / 4 },
+                    Argument::Constants(bytes) => interpret::Argument { region: 3, element: bytes / 4 },
+                })
+                .collect();
+            interpret::run(&self.kernels[call.kernel].code, &mut regions, &arguments)?;
+        }
+        let output = regions[1].values().expect("the last step writes every element of the output");
+        Ok(output.to_vec())
+    }
+}
+
+/// Turns the kernels of one step into calls.
+struct Caller<'a> {
+    plan: &'a Plan,
+    step: &'a Step,
+    /// For each stage, where its packed filter begins in the constants, in elements.
+    filters: Vec<Option<usize>>,
+    library: &'a mut Library,
+}
+
+impl Caller<'_> {
+    /// A position in a value.
+    fn place(&self, id: ValueId, elements: usize) -> Argument {
+        match self.plan.schedule.value(id).place {
+            Place::Input => Argument::Input(elements * 4),
+            Place::Output => Argument::Output(elements * 4),
+            Place::Workspace => {
+                let offset = self.plan.offset(id).expect("the plan places every value of the workspace");
+                Argument::Workspace(offset + elements * 4)
+            }
+        }
+    }
+
+    /// A part of a step of one stage.
+    fn part(&mut self, part: &Part) -> Call {
+        let mut arguments: Vec<Argument> =
+            self.step.reads.iter().map(|id| self.place(*id, part.input)).collect();
+        arguments.extend(self.filters[0].map(|first| Argument::Constants((first + part.filter) * 4)));
+        arguments.push(self.place(self.step.writes, part.output));
+        Call { kernel: self.library.kernel(&part.kernel, &self.step.name), arguments }
+    }
+
+    /// The bands of a chain, cut into parts.
+    fn bands(&mut self, n_parts: usize) -> Vec<Vec<Call>> {
+        let kernels = self.step.kernels();
+        let height = kernels[kernels.len() - 1].output().shape.height;
+        let parts = band::parts(height, n_parts);
+        parts
+            .into_iter()
+            .enumerate()
+            .map(|(part, rows)| {
+                let moves = band::walk(&kernels, rows, self.step.band_rows);
+                moves.iter().map(|step| self.band_move(step, part)).collect()
+            })
+            .collect()
+    }
+
+    fn band_move(&mut self, step: &band::Move, part: usize) -> Call {
+        let kernels = self.step.kernels();
+        match step {
+            band::Move::Compute { stage, rows, input_base, output_base } => {
+                let kernel = kernels[*stage];
+                let (piece, input_rows) = kernel.rows(rows.clone());
+                let from = (input_rows.start - input_base) * kernel.input().row_stride();
+                let to = (rows.start - output_base) * kernel.output().row_stride();
+                let input = match stage.checked_sub(1) {
+                    None => self.place(self.step.reads[0], from),
+                    Some(before) => self.buffer(before, part, from),
+                };
+                let output = match self.step.buffers.get(*stage) {
+                    None => self.place(self.step.writes, to),
+                    Some(_) => self.buffer(*stage, part, to),
+                };
+                let filter = self.filters[*stage].expect("every layer of a chain has a filter");
+                let arguments = vec![input, Argument::Constants(filter * 4), output];
+                Call { kernel: self.library.kernel(&piece, &self.step.name), arguments }
+            }
+            band::Move::Keep { stage, rows, base } => {
+                let map = kernels[*stage].output();
+                let rows_map = FeatureMap { shape: Shape { height: rows.len(), ..map.shape }, ..map };
+                let piece = Kernel::Copy(Copy { input: rows_map, output: rows_map });
+                let from = self.buffer(*stage, part, (rows.start - base) * map.row_stride());
+                let arguments = vec![from, self.buffer(*stage, part, 0)];
+                Call { kernel: self.library.kernel(&piece, &self.step.name), arguments }
+            }
+        }
+    }
+
+    /// A position in the rows of a part in the buffer behind a stage.
+    fn buffer(&self, stage: usize, part: usize, elements: usize) -> Argument {
+        let id = self.step.buffers[stage];
+        let part_len = self.plan.schedule.value(id).map.len() / self.step.split.parts();
+        self.place(id, part * part_len + elements)
+    }
+}
+
+/// The kernels so far, each generated once.
+struct Library {
+    isa: &'static Isa,
+    kernels: Vec<ProgramKernel>,
+    known: HashMap<Kernel, usize>,
+}
+
+impl Library {
+    fn kernel(&mut self, kernel: &Kernel, layer: &str) -> usize {
+        let idx = *self.known.entry(kernel.clone()).or_insert_with(|| {
+            let name = kernel.name(self.isa);
+            let mut symbol = format!("{}_{name}", layer.replace("..", "_"));
+            // A layer cut into parts has several kernels of one name.
+            let taken = self.kernels.iter().filter(|other| other.symbol.starts_with(&symbol)).count();
+            if taken != 0 {
+                symbol = format!("{symbol}_{taken}");
+            }
+            let code = kernel.code(self.isa);
+            self.kernels.push(ProgramKernel { symbol, name, layers: Vec::new(), code });
+            self.kernels.len() - 1
+        });
+        let layers = &mut self.kernels[idx].layers;
+        if layers.last().is_none_or(|last| last != layer) {
+            layers.push(layer.to_owned());
+        }
+        idx
+    }
+}
+
+fn filter(op: &FusedOp) -> Option<Filter<'_>> {
+    match op {
+        FusedOp::Conv { weights, bias, .. }
+        | FusedOp::Depthwise { weights, bias, .. }
+        | FusedOp::Dense { weights, bias, .. } => Some(Filter { weights, bias }),
+        FusedOp::Input | FusedOp::Add { .. } | FusedOp::GlobalAveragePool | FusedOp::Softmax => None,
+    }
+}

@@ -1,0 +1,457 @@
+//! Stage 5: [`Fused`] x [`Isa`] -> [`Schedule`]: which kernel computes each node, over which layouts, and why; which nodes are
+//! computed together in bands; into which parts a step is cut for threads.
+//!
+//! Knows no addresses: where values lie is decided by [`crate::plan`].
+
+pub mod band;
+mod tiling;
+
+use std::collections::HashMap;
+
+use self::tiling::{Choice, Product};
+use crate::graph::shape::{Shape, Window};
+use crate::kernels::{
+    Add, Conv, Copy, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Softmax, Split,
+    Tile, padded_channels,
+};
+use crate::passes::{Fused, FusedId, FusedOp};
+use crate::target::Isa;
+
+/// A value's position in [`Schedule::values`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub usize);
+
+/// Whose memory a value lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// The caller's input buffer, read only.
+    Input,
+    /// The caller's output buffer.
+    Output,
+    /// The workspace.
+    Workspace,
+}
+
+/// A feature map between two steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// The layer whose output it is.
+    pub name: String,
+    /// Shape and layout.
+    pub map: FeatureMap,
+    /// Whose memory it lies in.
+    pub place: Place,
+}
+
+/// A layer of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// The node whose numbers the kernel takes; `None` for a change of layout.
+    pub node: Option<FusedId>,
+    /// What runs, over the whole map.
+    pub kernel: Kernel,
+}
+
+/// One layer, or a chain of layers that are computed in bands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The layer that it computes, `FIRST..LAST` of a chain, or `input`, `output` for a change of layout.
+    pub name: String,
+    /// Its layers, one or a chain in which each reads the one before.
+    pub stages: Vec<Stage>,
+    /// The inputs of the first stage.
+    pub reads: Vec<ValueId>,
+    /// The output of the last stage.
+    pub writes: ValueId,
+    /// The buffers between the stages, with as many rows as all parts need.
+    pub buffers: Vec<ValueId>,
+    /// Rows of the last stage that a band computes; only a chain has bands.
+    pub band_rows: usize,
+    /// Into which parts it is cut for threads.
+    pub split: Split,
+    /// Why these kernels with these parameters.
+    pub reason: String,
+}
+
+impl Step {
+    /// The kernels of the stages.
+    pub fn kernels(&self) -> Vec<&Kernel> {
+        self.stages.iter().map(|stage| &stage.kernel).collect()
+    }
+
+    /// The names of the kernels, joined by `+`.
+    pub fn kernel_names(&self, isa: &Isa) -> String {
+        let names: Vec<String> = self.stages.iter().map(|stage| stage.kernel.name(isa).to_string()).collect();
+        names.join("+")
+    }
+
+    /// The kernel, or how a chain of them runs, in a few words.
+    pub fn summary(&self, isa: &Isa) -> String {
+        match self.stages.as_slice() {
+            [stage] => stage.kernel.name(isa).to_string(),
+            stages => format!("{} kernels in bands of {} rows", stages.len(), self.band_rows),
+        }
+    }
+}
+
+/// The steps in order, and the values between them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// What the kernels are generated for.
+    pub isa: &'static Isa,
+    /// The values; the first is the input.
+    pub values: Vec<Value>,
+    /// The steps, in the order in which they run.
+    pub steps: Vec<Step>,
+}
+
+impl Schedule {
+    /// Chooses a kernel for each node, and bands for chains of nodes with large maps.
+    pub fn build(network: &Fused, isa: &'static Isa) -> Schedule {
+        let mut scheduler = Scheduler {
+            network,
+            schedule: Schedule { isa, values: Vec::new(), steps: Vec::new() },
+            value_of: HashMap::new(),
+            padded_input: None,
+        };
+        let mut next = 0;
+        while next < network.nodes.len() {
+            let chain = band::chain(network, FusedId(next), isa);
+            next += chain.len();
+            match chain.as_slice() {
+                [node] => scheduler.node(*node),
+                chain => scheduler.chain(chain),
+            }
+        }
+        scheduler.output();
+        scheduler.schedule.verify();
+        scheduler.schedule
+    }
+
+    /// The value.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// Holds the invariants: values are written once, before they are read, by a kernel of their layout.
+    pub(crate) fn verify(&self) {
+        let mut written: Vec<bool> = self.values.iter().map(|value| value.place == Place::Input).collect();
+        for step in &self.steps {
+            assert!(step.reads.iter().all(|id| written[id.0]), "{}: inputs are written before", step.name);
+            let fresh = !std::mem::replace(&mut written[step.writes.0], true);
+            assert!(fresh, "{}: a value is written once", step.name);
+            for buffer in &step.buffers {
+                let fresh = !std::mem::replace(&mut written[buffer.0], true);
+                assert!(fresh, "{}: a buffer belongs to one step", step.name);
+            }
+        }
+        assert!(written.iter().all(|written| *written), "every value is written");
+    }
+}
+
+/// Elements from one pixel to the next in the workspace.
+///
+/// A power-of-two stride maps the pixels of a tile to the same few cache sets; one cache line more spreads them (measured: a
+/// 14x14x512 depthwise layer goes from 27 to 62 % of peak).
+pub fn pixel_stride(channels: usize, isa: &Isa) -> usize {
+    const SET_PERIOD: usize = 128;
+    const CACHE_LINE: usize = 16;
+    let padded = padded_channels(channels, isa);
+    if padded.is_multiple_of(SET_PERIOD) { padded + CACHE_LINE } else { padded }
+}
+
+struct Scheduler<'a> {
+    network: &'a Fused,
+    schedule: Schedule,
+    value_of: HashMap<FusedId, ValueId>,
+    /// A padded copy of the input, once a kernel has asked for it.
+    padded_input: Option<ValueId>,
+}
+
+impl Scheduler<'_> {
+    fn value(&mut self, name: &str, map: FeatureMap, place: Place) -> ValueId {
+        self.schedule.values.push(Value { name: name.to_owned(), map, place });
+        ValueId(self.schedule.values.len() - 1)
+    }
+
+    fn map(&self, id: ValueId) -> FeatureMap {
+        self.schedule.values[id.0].map
+    }
+
+    /// The layout of a value in the workspace.
+    fn padded(&self, shape: Shape) -> FeatureMap {
+        // One pixel has no neighbour to keep a distance from.
+        let isa = self.schedule.isa;
+        let one = shape.pixels() == 1;
+        let stride =
+            if one { padded_channels(shape.channels, isa) } else { pixel_stride(shape.channels, isa) };
+        FeatureMap { shape, pixel_stride: stride }
+    }
+
+    fn node(&mut self, id: FusedId) {
+        let node = &self.network.nodes[id.0];
+        if node.op == FusedOp::Input {
+            let input = self.value(&node.name, FeatureMap::tight(node.shape), Place::Input);
+            self.value_of.insert(id, input);
+            return;
+        }
+        let reads = self.reads(id);
+        let maps: Vec<FeatureMap> = reads.iter().map(|id| self.map(*id)).collect();
+        let (map, place) = self.output_map(id);
+        let Chosen { kernel, cycles, reason } = choose(&node.op, &maps, map, self.schedule.isa);
+        let writes = self.value(&node.name, map, place);
+        let split = split(&kernel, cycles, self.schedule.isa);
+        self.schedule.steps.push(Step {
+            name: node.name.clone(),
+            stages: vec![Stage { node: Some(id), kernel }],
+            reads,
+            writes,
+            buffers: Vec::new(),
+            band_rows: 0,
+            split,
+            reason,
+        });
+        self.value_of.insert(id, writes);
+    }
+
+    /// The values that a node reads, as its kernel needs them.
+    fn reads(&mut self, id: FusedId) -> Vec<ValueId> {
+        let node = &self.network.nodes[id.0];
+        let values: Vec<ValueId> = node.inputs.iter().map(|input| self.value_of[input]).collect();
+        match node.op {
+            // Kernels that broadcast single elements read any layout; those that load vectors need whole ones.
+            FusedOp::Conv { .. } | FusedOp::Dense { .. } | FusedOp::Input => values,
+            FusedOp::Depthwise { .. }
+            | FusedOp::Add { .. }
+            | FusedOp::GlobalAveragePool
+            | FusedOp::Softmax => values.into_iter().map(|id| self.padded_read(id)).collect(),
+        }
+    }
+
+    /// Several nodes, each the only reader of the one before, as one step in bands.
+    fn chain(&mut self, chain: &[FusedId]) {
+        let (network, isa) = (self.network, self.schedule.isa);
+        let (first, last) = (chain[0], chain[chain.len() - 1]);
+        let reads = self.reads(first);
+        let mut map = self.map(reads[0]);
+        let (mut stages, mut total_cycles) = (Vec::new(), 0);
+        for id in chain {
+            let node = &network.nodes[id.0];
+            let output = if *id == last { self.output_map(*id).0 } else { self.padded(node.shape) };
+            let Chosen { kernel, cycles, .. } = choose(&node.op, &[map], output, isa);
+            stages.push(Stage { node: Some(*id), kernel });
+            total_cycles += cycles;
+            map = output;
+        }
+        let kernels: Vec<&Kernel> = stages.iter().map(|stage| &stage.kernel).collect();
+        let height = map.shape.height;
+        let band_rows = band::band_rows(&kernels, height, isa);
+        let n_parts = (total_cycles / LEAST_PART_CYCLES).clamp(1, MOST_BAND_PARTS).min(height);
+
+        // Each part has rows of its own in each buffer.
+        let mut capacities = vec![0; stages.len() - 1];
+        for rows in band::parts(height, 1).into_iter().chain(band::parts(height, n_parts)) {
+            let needed = band::capacities(&band::walk(&kernels, rows, band_rows), stages.len());
+            capacities
+                .iter_mut()
+                .zip(needed)
+                .for_each(|(capacity, needed)| *capacity = needed.max(*capacity));
+        }
+        let buffer_maps: Vec<FeatureMap> = kernels.iter().map(|kernel| kernel.output()).collect();
+        let mut buffers = Vec::new();
+        for ((id, mut map), rows) in chain.iter().zip(buffer_maps).zip(&capacities) {
+            map.shape.height = rows * n_parts;
+            buffers.push(self.value(&format!("{}.band", network.nodes[id.0].name), map, Place::Workspace));
+        }
+        let (map, place) = self.output_map(last);
+        let writes = self.value(&network.nodes[last.0].name, map, place);
+        self.schedule.steps.push(Step {
+            name: format!("{}..{}", network.nodes[first.0].name, network.nodes[last.0].name),
+            stages,
+            reads,
+            writes,
+            buffers,
+            band_rows,
+            split: Split::Rows(n_parts),
+            reason: format!("in bands of {band_rows} rows, whose buffers stay in the second-level cache"),
+        });
+        self.value_of.insert(last, writes);
+    }
+
+    /// A node writes straight to the caller's output when its vectors end where the output does and nobody reads it again.
+    fn output_map(&self, id: FusedId) -> (FeatureMap, Place) {
+        let shape = self.network.nodes[id.0].shape;
+        let tight = FeatureMap::tight(shape);
+        let read_again = self.network.nodes.iter().any(|node| node.inputs.contains(&id));
+        if self.network.outputs == [id] && !read_again && tight.is_padded(self.schedule.isa) {
+            return (tight, Place::Output);
+        }
+        (self.padded(shape), Place::Workspace)
+    }
+
+    /// The value, or a padded copy of it when it is the caller's tight input.
+    fn padded_read(&mut self, id: ValueId) -> ValueId {
+        if self.map(id).is_padded(self.schedule.isa) {
+            return id;
+        }
+        assert_eq!(self.schedule.values[id.0].place, Place::Input, "only the caller's input is tight");
+        if let Some(copy) = self.padded_input {
+            return copy;
+        }
+        let map = self.padded(self.map(id).shape);
+        let copy =
+            self.copy("input", id, map, Place::Workspace, "the first layer loads whole vectors of channels");
+        self.padded_input = Some(copy);
+        copy
+    }
+
+    fn copy(&mut self, name: &str, from: ValueId, map: FeatureMap, place: Place, reason: &str) -> ValueId {
+        let writes = self.value(&format!("{name}.copy"), map, place);
+        let kernel = Kernel::Copy(Copy { input: self.map(from), output: map });
+        self.schedule.steps.push(Step {
+            name: name.to_owned(),
+            stages: vec![Stage { node: None, kernel }],
+            reads: vec![from],
+            writes,
+            buffers: Vec::new(),
+            band_rows: 0,
+            split: Split::Whole,
+            reason: reason.to_owned(),
+        });
+        writes
+    }
+
+    fn output(&mut self) {
+        let [output] = self.network.outputs.as_slice() else {
+            unreachable!("a network has one output");
+        };
+        let value = self.value_of[output];
+        if self.schedule.values[value.0].place != Place::Output {
+            let tight = FeatureMap::tight(self.map(value).shape);
+            self.copy(
+                "output",
+                value,
+                tight,
+                Place::Output,
+                "the caller's output has no room for whole vectors",
+            );
+        }
+    }
+}
+
+/// A kernel, the cycles that it is expected to take, and why it was chosen.
+struct Chosen {
+    kernel: Kernel,
+    cycles: usize,
+    reason: String,
+}
+
+fn choose(op: &FusedOp, inputs: &[FeatureMap], output: FeatureMap, isa: &Isa) -> Chosen {
+    let input = inputs[0];
+    let vectors = |map: FeatureMap| map.shape.pixels() * map.shape.channels.div_ceil(isa.lanes);
+    let tiled = |product: Product, kernel: &dyn Fn(Tile) -> Kernel| {
+        let Choice { tile, cycles } = tiling::choose(product, isa);
+        let reason = format!("{}x{} tile", tile.mr, tile.vectors * isa.lanes);
+        Chosen { kernel: kernel(tile), cycles, reason }
+    };
+    match *op {
+        FusedOp::Input => unreachable!("the input is not computed"),
+        FusedOp::Conv { window: Window::POINTWISE, activation, .. } => {
+            let shape = input.shape;
+            let (pixels, depth, n) = (shape.pixels(), shape.channels, output.shape.channels);
+            tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
+                Kernel::Pointwise(Pointwise { input, output, activation, tile })
+            })
+        }
+        FusedOp::Conv { window, activation, .. } => {
+            let Shape { height: groups, width: pixels, channels: n } = output.shape;
+            let depth = window.d_k * window.d_k * input.shape.channels;
+            tiled(Product { groups, pixels, depth, n }, &|tile| {
+                Kernel::Conv(Conv { window, input, output, activation, tile })
+            })
+        }
+        FusedOp::Depthwise { window, activation, .. } => {
+            let pixels = depthwise_pixels(window, output.shape.width, isa);
+            Chosen {
+                kernel: Kernel::Depthwise(Depthwise { window, input, output, activation, pixels }),
+                // Half of the peak: a load and its share of the weights for each few multiply-adds.
+                cycles: vectors(output) * window.d_k * window.d_k,
+                reason: format!("rows of {} in even steps of at most {pixels}", output.shape.width),
+            }
+        }
+        FusedOp::Dense { activation, .. } => {
+            let chains = (isa.vector_registers - DENSE_OPERANDS).min(MOST_CHAINS);
+            Chosen {
+                kernel: Kernel::Dense(Dense { input, output, activation, vectors: chains }),
+                // Each weight is loaded once, from beyond the caches.
+                cycles: input.shape.len() * vectors(output),
+                reason: format!("one row: {chains} chains side by side hide the latency"),
+            }
+        }
+        FusedOp::GlobalAveragePool => Chosen {
+            kernel: Kernel::GlobalAveragePool(GlobalAveragePool { input, output }),
+            cycles: vectors(input),
+            reason: "eight sums side by side".to_owned(),
+        },
+        FusedOp::Add { activation } => Chosen {
+            kernel: Kernel::Add(Add { a: inputs[0], b: inputs[1], output, activation }),
+            cycles: vectors(output) * 2,
+            reason: "bound by memory".to_owned(),
+        },
+        FusedOp::Softmax => Chosen {
+            kernel: Kernel::Softmax(Softmax { input, output }),
+            cycles: input.shape.len() * isa.fma_latency,
+            reason: "chains over the channels".to_owned(),
+        },
+    }
+}
+
+/// Registers of the dense kernel that are not accumulators: one input element, three weights in flight.
+const DENSE_OPERANDS: usize = 4;
+/// Chains that hide the latency of a multiply-add on any processor we know; more only lengthen the code.
+const MOST_CHAINS: usize = 12;
+/// Output pixels of a depthwise step, at most: beyond seven the code grows and nothing is reused more.
+const MOST_DEPTHWISE_PIXELS: usize = 7;
+
+/// The widest step that splits a row evenly.
+fn depthwise_pixels(window: Window, width: usize, isa: &Isa) -> usize {
+    let most = Depthwise::most_pixels(window, isa).min(MOST_DEPTHWISE_PIXELS);
+    (most.div_ceil(2)..=most).rev().find(|pixels| width.is_multiple_of(*pixels)).unwrap_or(most)
+}
+
+/// Parts that a step is cut into, at most: enough to feed eight threads, few enough to keep the code small.
+const MOST_PARTS: usize = 8;
+/// Parts of a chain, at most: at each border between two parts a few rows are computed twice.
+const MOST_BAND_PARTS: usize = 4;
+/// Cycles below which a part isn't worth the hand-over to another thread, about a microsecond.
+const LEAST_PART_CYCLES: usize = 4000;
+
+/// How a step is shared out among threads: by rows where the maps are larger than the filter, so that each thread reads its
+/// own rows, else by channels, so that each reads its own weights.
+fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
+    let parts = (cycles / LEAST_PART_CYCLES).min(MOST_PARTS);
+    if parts < 2 {
+        return Split::Whole;
+    }
+    let by_size = |maps: usize, filter: usize, rows: usize| {
+        if filter < maps && parts <= rows { Split::Rows(parts) } else { Split::Channels(parts) }
+    };
+    match kernel {
+        Kernel::Conv(Conv { window, input, output, .. }) => {
+            let filter = window.d_k * window.d_k * input.shape.channels * output.shape.channels;
+            by_size(input.len() + output.len(), filter, output.shape.height)
+        }
+        Kernel::Pointwise(Pointwise { input, output, tile, .. }) => {
+            let filter = input.shape.channels * output.shape.channels;
+            by_size(input.len() + output.len(), filter, output.shape.pixels() / tile.mr)
+        }
+        Kernel::Depthwise(Depthwise { output, .. }) => {
+            // A part of a row's channels should still be a few cache lines.
+            let least_rows = 4 * parts;
+            let by_rows = least_rows <= output.shape.height || output.shape.channels < parts * isa.lanes;
+            if by_rows { Split::Rows(parts) } else { Split::Channels(parts) }
+        }
+        Kernel::Dense(_) | Kernel::GlobalAveragePool(_) => Split::Channels(parts),
+        Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => Split::Whole,
+    }
+}

@@ -1,0 +1,100 @@
+//! The register tile of a matrix-like layer, by a small cost model over [`Isa`].
+//!
+//! A tile of `mr` pixels and `vectors` vectors takes, for each element of the reduction, `mr * vectors` multiply-adds and
+//! `mr + vectors` loads, and no less than the latency of one multiply-add, since each accumulator is one chain. Beginning
+//! and end of a tile (bias, activation, stores) cost a fixed number of instructions for each accumulator.
+
+use crate::kernels::{Tile, split_evenly};
+use crate::target::Isa;
+
+/// The extents of a matrix product `[groups * pixels][depth] x [depth][n]`; a tile never spans two groups.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    /// Independent runs of pixels: rows of a convolution, 1 for a pointwise layer.
+    pub(super) groups: usize,
+    /// Pixels of one run.
+    pub(super) pixels: usize,
+    /// Length of the reduction.
+    pub(super) depth: usize,
+    /// Output channels.
+    pub(super) n: usize,
+}
+
+/// A tile and the cycles that the model expects of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) tile: Tile,
+    pub(super) cycles: usize,
+}
+
+/// More vectors than this in a panel lengthen the code and save no load worth having.
+const MOST_VECTORS: usize = 4;
+/// Instructions at beginning and end of a tile for each accumulator: load or copy of the bias, two bounds, store.
+const EDGE_INSTRUCTIONS: usize = 4;
+/// One in so many loads costs a cycle that nothing hides: a miss, a bank conflict. What decides between tiles that keep the
+/// multipliers equally busy is the number of their loads.
+const LOADS_A_STALL: usize = 10;
+/// Instructions that a core starts in one cycle.
+const ISSUE_WIDTH: usize = 4;
+
+/// The tile of fewest expected cycles; among equals the one of more vectors, which reads the input less often.
+pub(super) fn choose(product: Product, isa: &Isa) -> Choice {
+    (1..=MOST_VECTORS)
+        .rev()
+        .filter_map(|vectors| most_pixels(vectors, isa).map(|mr| Tile { mr, vectors }))
+        .map(|tile| Choice { tile, cycles: cycles(product, tile, isa) })
+        .min_by_key(|choice| choice.cycles)
+        .expect("one vector of channels always leaves a tile")
+}
+
+/// The pixels that the registers leave room for beside the weights and the input elements in flight.
+fn most_pixels(vectors: usize, isa: &Isa) -> Option<usize> {
+    let mr = if isa.lane_fma {
+        // One register of input for each pixel, mr * vectors + vectors + mr in all, and one to spare: Cranelift spills when
+        // every register is taken.
+        (isa.vector_registers - 1 - vectors) / (vectors + 1)
+    } else {
+        // Two input elements take turns.
+        (isa.vector_registers - vectors - 2) / vectors
+    };
+    (mr != 0).then_some(mr.min(MOST_PIXELS))
+}
+
+/// Longer columns of pixels gain nothing: loads are hidden from about ten on.
+const MOST_PIXELS: usize = 14;
+
+fn cycles(product: Product, tile: Tile, isa: &Isa) -> usize {
+    let total = product.n.div_ceil(isa.lanes);
+    let panels = [(tile.vectors, total / tile.vectors), (total % tile.vectors, 1)];
+    let mut cycles = 0;
+    for (vectors, n_panels) in panels.into_iter().filter(|(vectors, count)| vectors * count != 0) {
+        for (mr, n_tiles) in split_evenly(product.pixels, tile.mr) {
+            let loads = if isa.lane_fma { vectors + mr.div_ceil(isa.lanes) } else { vectors + mr };
+            let step = (mr * vectors).div_ceil(isa.fma_per_cycle).max(loads.div_ceil(isa.loads_per_cycle));
+            let edges = (mr * vectors * EDGE_INSTRUCTIONS).div_ceil(ISSUE_WIDTH);
+            let step = step.max(isa.fma_latency) * LOADS_A_STALL + loads;
+            cycles += n_panels * n_tiles * (product.depth * step / LOADS_A_STALL + edges);
+        }
+    }
+    cycles * product.groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{AARCH64, X86_64_V3, X86_64_V4};
+
+    #[test]
+    fn the_known_good_tiles_are_chosen() {
+        let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n };
+        let tile = |product, isa| {
+            let Tile { mr, vectors } = choose(product, isa).tile;
+            (mr, vectors)
+        };
+        assert_eq!(tile(layer(196, 512, 512), &X86_64_V3), (6, 2));
+        assert_eq!(tile(layer(196, 512, 512), &X86_64_V4), (6, 4));
+        assert_eq!(tile(layer(196, 512, 512), &AARCH64), (9, 2));
+        // 32 channels are two vectors of sixteen: all of them in one panel.
+        assert_eq!(tile(layer(12544, 27, 32), &X86_64_V4), (14, 2));
+    }
+}

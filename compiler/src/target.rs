@@ -1,0 +1,301 @@
+//! What the compiler knows of a processor ([`Isa`]) and of a platform ([`Target`]).
+//!
+//! Generators take lane count, register counts and the form of fused multiply-add from here; nothing else in the compiler
+//! decides by the name of an architecture. The CPU of the machine that the compiler runs on is never looked at.
+
+use std::fmt;
+use std::str::FromStr;
+
+use target_lexicon::{BinaryFormat, Triple};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The reader of [`Code`](crate::code::Code) that turns kernels into machine code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// Cranelift IR: 128-bit vectors on every target.
+    Clif,
+    /// x86-64 machine code with 256-bit or 512-bit vectors.
+    X86,
+}
+
+/// A level of the x86-64 psABI, as the check at entry asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum X86Level {
+    /// AVX2, FMA, BMI.
+    V3,
+    /// And AVX-512 F, BW, CD, DQ, VL.
+    V4,
+}
+
+impl X86Level {
+    /// What a network leaves in its workspace once the processor has been found to have the level, so that it is asked once
+    /// for each workspace: CPUID takes 100 cycles on bare metal and some 20 000 in a virtual machine.
+    ///
+    /// Random numbers: memory that nobody wrote holds all 128 bits by accident with a chance of 2^-128.
+    pub fn proof(self) -> [u64; 2] {
+        match self {
+            X86Level::V3 => [0x8e3c_51f7_0b9d_42a6, 0xd16a_97e0_35c8_fb24],
+            X86Level::V4 => [0x4f92_c80d_e65b_173a, 0x29b7_0ed5_9a4c_e863],
+        }
+    }
+}
+
+/// The instruction set that kernels are generated for. One const each, listed in [`ISAS`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Isa {
+    /// Name as in `--target-cpu` and in dumps.
+    pub name: &'static str,
+    /// The tag that ends kernel names.
+    pub tag: &'static str,
+    /// Who writes its machine code.
+    pub reader: Reader,
+    /// f32 elements of one vector register.
+    pub lanes: usize,
+    /// Vector registers that a kernel may use.
+    pub vector_registers: usize,
+    /// Pointers that a kernel may hold at once. Loop counters are the reader's affair.
+    pub pointer_registers: usize,
+    /// Whether a multiply-add takes one lane of a register as its factor (aarch64 `fmla` by element).
+    pub lane_fma: bool,
+    /// Multiply-adds of whole vectors that a typical core starts in one cycle.
+    pub fma_per_cycle: usize,
+    /// Cycles until a multiply-add's result may be added to.
+    pub fma_latency: usize,
+    /// Loads that a typical core starts in one cycle.
+    pub loads_per_cycle: usize,
+    /// Cranelift settings that the instruction set implies, beyond the architecture's own.
+    pub cranelift_flags: &'static [&'static str],
+    /// The level that is asked of the processor at entry, on x86-64.
+    pub x86_level: Option<X86Level>,
+    /// CPU features that must be there, in the words of the operating system (`/proc/cpuinfo`).
+    pub cpu_features: &'static [&'static str],
+    /// Bytes of the first-level data cache of a typical core.
+    pub l1_bytes: usize,
+    /// Bytes of the second-level cache of a typical core.
+    pub l2_bytes: usize,
+}
+
+/// The flags of Cranelift that x86-64-v3 implies.
+const X86_64_V3_FLAGS: &[&str] = &[
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_fma",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+];
+
+/// x86-64 with AVX2 and FMA: 256-bit vectors.
+pub const X86_64_V3: Isa = Isa {
+    name: "x86-64-v3",
+    tag: "fma3",
+    reader: Reader::X86,
+    lanes: 8,
+    vector_registers: 16,
+    pointer_registers: 14,
+    lane_fma: false,
+    fma_per_cycle: 2,
+    fma_latency: 4,
+    loads_per_cycle: 2,
+    cranelift_flags: X86_64_V3_FLAGS,
+    x86_level: Some(X86Level::V3),
+    cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma"],
+    l1_bytes: 32 << 10,
+    l2_bytes: 512 << 10,
+};
+
+/// x86-64 with AVX-512: 512-bit vectors.
+pub const X86_64_V4: Isa = Isa {
+    name: "x86-64-v4",
+    tag: "avx512f",
+    lanes: 16,
+    vector_registers: 32,
+    x86_level: Some(X86Level::V4),
+    cpu_features: &[
+        "avx", "avx2", "bmi1", "bmi2", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
+    ],
+    l2_bytes: 1 << 20,
+    ..X86_64_V3
+};
+
+/// x86-64 with AVX2 and FMA in the 128-bit vectors of Cranelift: half as fast as `x86-64-v3`, written by the same reader as
+/// the other architectures, and so their check on an x86-64 machine.
+pub const X86_64_V3_CRANELIFT: Isa =
+    Isa { name: "x86-64-v3-cranelift", tag: "fma3x4", reader: Reader::Clif, lanes: 4, ..X86_64_V3 };
+
+/// aarch64 with its mandatory Advanced SIMD.
+pub const AARCH64: Isa = Isa {
+    name: "armv8-a",
+    tag: "neon",
+    reader: Reader::Clif,
+    lanes: 4,
+    vector_registers: 32,
+    pointer_registers: 24,
+    lane_fma: true,
+    fma_per_cycle: 2,
+    fma_latency: 4,
+    loads_per_cycle: 2,
+    cranelift_flags: &[],
+    x86_level: None,
+    cpu_features: &["asimd"],
+    l1_bytes: 32 << 10,
+    l2_bytes: 512 << 10,
+};
+
+/// riscv64 with the vector extension, at least 128 bits wide.
+pub const RISCV64: Isa = Isa {
+    name: "rv64gcv",
+    tag: "rvv128",
+    reader: Reader::Clif,
+    lanes: 4,
+    // v0 is the mask register.
+    vector_registers: 31,
+    pointer_registers: 20,
+    lane_fma: false,
+    fma_per_cycle: 2,
+    fma_latency: 4,
+    loads_per_cycle: 2,
+    cranelift_flags: &[
+        "has_m",
+        "has_a",
+        "has_f",
+        "has_d",
+        "has_v",
+        "has_zvl128b",
+        "has_zba",
+        "has_zbb",
+        "has_zbs",
+    ],
+    x86_level: None,
+    cpu_features: &["v", "zba", "zbb", "zbs"],
+    l1_bytes: 32 << 10,
+    l2_bytes: 512 << 10,
+};
+
+/// Every instruction set, the default of its architecture first.
+pub const ISAS: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_CRANELIFT, &AARCH64, &RISCV64];
+
+/// The instruction sets of x86-64 platforms.
+const X86_64: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_CRANELIFT];
+
+/// A platform that objects are written for: a row of `mnc targets`.
+#[derive(Debug)]
+pub struct Platform {
+    /// LLVM-style triple, as `--target` takes it.
+    pub triple: &'static str,
+    /// Instruction sets to choose from with `--target-cpu`, the default first.
+    pub isas: &'static [&'static Isa],
+}
+
+/// Every platform. `mnc targets` prints this table.
+pub const PLATFORMS: &[Platform] = &[
+    Platform { triple: "x86_64-unknown-linux-gnu", isas: X86_64 },
+    Platform { triple: "x86_64-unknown-linux-musl", isas: X86_64 },
+    Platform { triple: "x86_64-apple-darwin", isas: X86_64 },
+    Platform { triple: "x86_64-pc-windows-msvc", isas: X86_64 },
+    Platform { triple: "aarch64-unknown-linux-gnu", isas: &[&AARCH64] },
+    Platform { triple: "aarch64-unknown-linux-musl", isas: &[&AARCH64] },
+    Platform { triple: "aarch64-apple-darwin", isas: &[&AARCH64] },
+    Platform { triple: "riscv64gc-unknown-linux-gnu", isas: &[&RISCV64] },
+];
+
+/// A platform together with the instruction set chosen on it.
+///
+/// ```
+/// let target = mnc::Target::new("aarch64-unknown-linux-gnu", None)?;
+/// assert_eq!(target.isa.lanes, 4);
+/// # Ok::<(), mnc::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The platform's triple.
+    pub triple: Triple,
+    /// The instruction set.
+    pub isa: &'static Isa,
+}
+
+impl Target {
+    /// The target of that triple and CPU; the platform's default instruction set when `cpu` is `None`.
+    ///
+    /// # Errors
+    /// An unknown triple or CPU; the error lists those that there are.
+    pub fn new(triple: &str, cpu: Option<&str>) -> Result<Target> {
+        let wanted = Triple::from_str(triple).map_err(|error| {
+            Error::new(
+                ErrorKind::Target,
+                triple,
+                format!("not a target triple ({error}), `mnc targets` lists them"),
+            )
+        })?;
+        let platform = PLATFORMS.iter().find(|platform| platform.parsed() == wanted).ok_or_else(|| {
+            let known: Vec<&str> = PLATFORMS.iter().map(|platform| platform.triple).collect();
+            Error::new(
+                ErrorKind::Target,
+                triple,
+                format!("unknown target, expected one of {}", known.join(", ")),
+            )
+        })?;
+        let isa = match cpu {
+            None => platform.isas[0],
+            Some(cpu) => platform.isas.iter().find(|isa| isa.name == cpu).ok_or_else(|| {
+                let known: Vec<&str> = platform.isas.iter().map(|isa| isa.name).collect();
+                let detail = format!("unknown CPU of {triple}, expected one of {}", known.join(", "));
+                Error::new(ErrorKind::Target, cpu, detail)
+            })?,
+        };
+        Ok(Target { triple: wanted, isa })
+    }
+
+    /// Whether exported C symbols carry a leading underscore in the object file.
+    pub fn mangles_with_underscore(&self) -> bool {
+        matches!(self.triple.binary_format, BinaryFormat::Macho)
+    }
+
+    /// Whether the object is an ELF file.
+    pub fn is_elf(&self) -> bool {
+        matches!(self.triple.binary_format, BinaryFormat::Elf)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.triple, self.isa.name)
+    }
+}
+
+impl Platform {
+    fn parsed(&self) -> Triple {
+        Triple::from_str(self.triple).expect("every triple of the platform table parses")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_platform_is_a_target() {
+        for platform in PLATFORMS {
+            for isa in platform.isas {
+                assert_eq!(Target::new(platform.triple, Some(isa.name)).unwrap().isa, *isa);
+                assert!(ISAS.contains(isa));
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_names_list_the_known() {
+        let error = Target::new("mips-unknown-linux-gnu", None).unwrap_err().to_string();
+        assert!(error.contains("expected one of x86_64-unknown-linux-gnu"), "{error}");
+        let error = Target::new("x86_64-unknown-linux-gnu", Some("pentium")).unwrap_err().to_string();
+        let expected =
+            "pentium: unknown CPU of x86_64-unknown-linux-gnu, expected one of x86-64-v3, x86-64-v4,";
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
