@@ -4,6 +4,8 @@
 #[cfg(feature = "cranelift")]
 mod clif;
 pub mod header;
+#[cfg(feature = "cli")]
+pub mod launcher;
 #[cfg(feature = "cranelift")]
 pub mod object;
 #[cfg(feature = "cranelift")]

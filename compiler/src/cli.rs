@@ -1,0 +1,109 @@
+//! Arguments -> calls of the library; files in, files out, exit codes. One file per subcommand.
+//!
+//! The only part of the compiler that knows of files, of the machine it runs on, of time and of other programs.
+
+mod compile;
+mod completions;
+mod config;
+mod cost;
+mod describe;
+mod host;
+mod link;
+mod map;
+mod network;
+mod output;
+mod summary;
+mod targets;
+mod tensors;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Parser, Subcommand};
+use mnc::{Error, ErrorKind, Result};
+
+/// Compiles MobileNet networks (arXiv 1704.04861) to native code that does one network and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "mnc", version, styles = STYLES, max_term_width = 110, after_help = EXAMPLES)]
+#[command(disable_help_subcommand = false, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().bold());
+
+const EXAMPLES: &str = "\
+Examples:
+  mnc compile mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors -o classify
+  ./classify photo.jpg
+
+  mnc cost mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128
+  mnc describe mobilenet-v1 > net.toml
+
+Exit code: 0; 1 if something failed (bad input, a check); 2 if the command line is wrong.
+`mnc help COMMAND` says more about each.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Compile(compile::Args),
+    Describe(describe::Args),
+    Cost(cost::Args),
+    Tensors(tensors::Args),
+    Targets(targets::Args),
+    Completions(completions::Args),
+}
+
+/// Runs the command of the process's arguments.
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Compile(args) => compile::run(&args),
+        Command::Describe(args) => describe::run(&args),
+        Command::Cost(args) => cost::run(&args),
+        Command::Tensors(args) => tensors::run(&args),
+        Command::Targets(args) => targets::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{} {error}", text::red("error:"));
+            exit_code(&error)
+        }
+    }
+}
+
+/// What can't be on the command line is usage, all else is a failure.
+fn exit_code(error: &Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::Options | ErrorKind::Target => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// An error about a file.
+fn fail<T>(path: &std::path::Path, detail: impl Into<String>) -> Result<T> {
+    Err(Error::new(ErrorKind::Io, path.display().to_string(), detail))
+}
+
+/// An error about an option or its value.
+fn usage<T>(place: &str, detail: impl Into<String>) -> Result<T> {
+    Err(Error::new(ErrorKind::Options, place, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

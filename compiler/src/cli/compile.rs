@@ -1,0 +1,345 @@
+//! `mnc compile`: a network and its weights -> an executable, an object, a header, texts.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use mnc::describe::Description;
+use mnc::dump::Stage;
+use mnc::emit::launcher::Launcher;
+use mnc::emit::object::FunctionText;
+use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::weights::naming::Naming;
+use mnc::weights::{Parameters, Weights};
+use mnc::{Compiled, Error, ErrorKind, Options, Result, Target};
+
+use super::config::{self, Configured, Sources};
+use super::output::{self, Destination, Format};
+use super::summary::{AlphaSource, Summary};
+use super::{host, link, map, network};
+
+/// Compiles a network with its weights
+///
+/// Alpha is read from the shapes of the weights' tensors, everything else that weights don't tell from the files that
+/// Hugging Face and timm put beside them: for DIR/X.safetensors these are DIR/X.config.json or DIR/config.json, and
+/// DIR/X.preprocessor_config.json or DIR/preprocessor_config.json (X may be shortened at its dots). What they changed
+/// is in the summary.
+///
+/// The weights are mapped into memory: nothing may write to the file while mnc runs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// A built-in network (`mnc describe` lists them) or the path of a description
+    network: String,
+
+    /// Trained weights: safetensors, F32, F16 or BF16
+    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights")]
+    weights: Option<PathBuf>,
+    /// Weights drawn at random instead, to measure speed without training
+    #[arg(long, value_name = "SEED")]
+    random_weights: Option<u64>,
+    /// Whose tensor names the weights have [default: the one that fits]
+    #[arg(long, value_parser = network::naming())]
+    naming: Option<&'static Naming>,
+    /// Model configuration, or `none` [default: looked for beside the weights]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Preprocessor configuration, or `none` [default: looked for beside the weights]
+    #[arg(long, value_name = "FILE")]
+    preprocessor: Option<PathBuf>,
+    /// Names of the outputs, one a line [default: those of the model configuration]
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+
+    /// Width multiplier; checked against the weights [default: theirs]
+    #[arg(long, value_name = "A", value_parser = network::alpha, help_heading = "The paper's knobs")]
+    alpha: Option<f64>,
+    /// Resolution multiplier of the description's input, such as 0.714
+    #[arg(long, value_name = "R", value_parser = network::rho, help_heading = "The paper's knobs")]
+    rho: Option<f64>,
+    /// Input size, N or HEIGHTxWIDTH, 32 to 1024 [default: that of the configuration, else of the description]
+    #[arg(long, value_name = "N|HxW", value_parser = network::resolution, conflicts_with = "rho")]
+    #[arg(help_heading = "The paper's knobs")]
+    resolution: Option<Resolution>,
+
+    /// Where to; with several formats their names are made of it; - is standard output [default: the network's name]
+    #[arg(long, short, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// What to write, separated by commas
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "exe",
+        value_name = "FORMATS",
+        help_heading = "Output"
+    )]
+    emit: Vec<Format>,
+    /// Prefix of the exported symbols, a C identifier [default: made of the network's name]
+    #[arg(long, value_name = "PREFIX", help_heading = "Output")]
+    name: Option<String>,
+    /// Platform (`mnc targets` lists them) [default: this machine's]
+    #[arg(long, value_name = "TRIPLE", help_heading = "Output")]
+    target: Option<String>,
+    /// Instruction set, or `native` for the best of this machine [default: the target's first]
+    #[arg(long, value_name = "CPU", help_heading = "Output")]
+    target_cpu: Option<String>,
+    /// Print a stage of the compiler, and stop there unless -o is given
+    #[arg(long, value_name = "STAGE", value_parser = stage(), help_heading = "Output")]
+    dump: Option<Stage>,
+
+    /// No summary
+    #[arg(long, short, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also the time of each part, and the linker's command
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mnc compile mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors -o classify
+  mnc compile net.toml --weights net.safetensors --resolution 192x160 --labels names.txt
+  mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header --target aarch64-unknown-linux-gnu
+  mnc compile mobilenet-v1 --random-weights 1 --alpha 0.5 -o bench && ./bench --bench 100
+  mnc compile mobilenet-v1 --weights w.safetensors --emit asm -o - | less
+  mnc compile mobilenet-v1 --alpha 0.25 --dump graph";
+
+fn stage() -> impl TypedValueParser<Value = Stage> {
+    PossibleValuesParser::new(Stage::ALL.map(Stage::name)).map(|name| {
+        let found = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+        found.expect("the values are the stages' names")
+    })
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let mut clock = Clock::new(args.verbose);
+    let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
+    let written = network::read(&args.network)?;
+    let name = args.name.clone().unwrap_or_else(|| Options::name_of(&written.name));
+    let resolution = match args.rho {
+        Some(rho) => Some(Resolution::from_rho(written.input, rho)?),
+        None => args.resolution,
+    };
+    let weights = args.weights.as_deref();
+    let sources =
+        Sources { config: args.config.as_deref(), preprocessor: args.preprocessor.as_deref(), weights };
+    let configured = config::apply(written, sources)?;
+    clock.note("read description");
+
+    let stops = args.dump.is_some() && args.output.as_deref().is_none_or(|output| output == "-");
+    let outputs =
+        if stops { Vec::new() } else { output::destinations(&args.emit, args.output.as_deref(), &name)? };
+    let inputs = [weights, args.labels.as_deref(), Some(Path::new(&args.network))];
+    output::check_not_an_input(&outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
+    // Before any work: an executable that can't be linked is not worth the time.
+    let launcher = match outputs.iter().any(|(format, _)| *format == Format::Exe) {
+        true => Some(link::launcher(&target)?),
+        false => None,
+    };
+
+    let file = weights.map(map::map).transpose()?;
+    let place = weights.map_or(String::new(), |path| path.display().to_string());
+    let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
+    let (alpha, alpha_source) = choose_alpha(args, &configured, weights.as_ref(), &place)?;
+    let graph = Graph::build(&configured.description, &Knobs { alpha, resolution })?;
+    if stops && dump_early(args.dump, &configured.description, &graph)? {
+        return Ok(());
+    }
+    clock.note("build graph");
+
+    let parameters = match (&weights, args.random_weights) {
+        (Some(weights), _) => weights.parameters(&graph, args.naming)?,
+        (None, Some(seed)) => Parameters::random(&graph, seed),
+        (None, None) => {
+            let detail = format!(
+                "found none, expected a file (`mnc tensors {}` lists what must be in it), or --random-weights SEED",
+                args.network
+            );
+            return super::usage("--weights", detail);
+        }
+    };
+    clock.note("read weights");
+
+    let labels = labels(args, &configured, &graph)?;
+    let compiled = mnc::compile(graph, &parameters, &target, &Options { name: &name, labels: &labels })?;
+    clock.note("compile");
+    if let Some(stage) = args.dump {
+        dump(stage, &configured.description, &compiled)?;
+    }
+    if stops {
+        return Ok(());
+    }
+    let artefacts = make(&compiled, &outputs, launcher, args.verbose)?;
+    clock.note("generate code");
+    for (format, destination, bytes) in &artefacts {
+        match destination {
+            Destination::Stdout => output::print(&String::from_utf8_lossy(bytes))?,
+            Destination::File(path) => output::write(path, bytes, *format == Format::Exe)?,
+        }
+    }
+    clock.note("write files");
+    if !args.quiet {
+        let written = artefacts.iter().filter_map(|(format, destination, bytes)| match destination {
+            Destination::Stdout => None,
+            Destination::File(path) => Some((*format, path.as_path(), bytes.len())),
+        });
+        let summary = Summary {
+            compiled: &compiled,
+            configured: &configured,
+            alpha_source,
+            written: written.collect(),
+            elapsed: clock.started.elapsed(),
+        };
+        eprint!("{summary}");
+    }
+    Ok(())
+}
+
+/// The alpha of the flag, else of the tensors, else of the configuration, else 1.
+fn choose_alpha(
+    args: &Args,
+    configured: &Configured,
+    weights: Option<&Weights<'_>>,
+    place: &str,
+) -> Result<(f64, AlphaSource)> {
+    let stated = match (args.alpha, configured.alpha) {
+        (Some(alpha), _) => Some((alpha, AlphaSource::Flag)),
+        (None, Some(alpha)) => Some((alpha, AlphaSource::Config)),
+        (None, None) => None,
+    };
+    let Some(weights) = weights else {
+        return Ok(stated.unwrap_or((1.0, AlphaSource::Default)));
+    };
+    match (weights.infer_alpha(&configured.description, args.naming), stated) {
+        (Ok(inferred), Some((alpha, AlphaSource::Flag))) => {
+            if same_channels(&configured.description, alpha, inferred)? {
+                return Ok((alpha, AlphaSource::Flag));
+            }
+            let detail = format!("found {alpha}, expected {inferred}, the alpha of the tensors in {place}");
+            Err(Error::new(ErrorKind::Weights, "alpha", detail))
+        }
+        (Ok(inferred), _) => Ok((inferred, AlphaSource::Weights)),
+        // An alpha of many digits can't be found, only believed; the tensors are checked against it all the same.
+        (Err(_), Some(stated)) => Ok(stated),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// Whether two alphas give the same network: rounding makes one of many.
+fn same_channels(description: &Description, a: f64, b: f64) -> Result<bool> {
+    let build = |alpha| Graph::build(description, &Knobs { alpha, resolution: None });
+    Ok(a == b || build(a)?.nodes == build(b)?.nodes)
+}
+
+/// Labels of the flag or of the configuration, or none.
+fn labels(args: &Args, configured: &Configured, graph: &Graph) -> Result<Vec<String>> {
+    let Some(path) = &args.labels else { return Ok(configured.labels.clone().unwrap_or_default()) };
+    let labels = config::labels(path)?;
+    let n_outputs = graph.node(graph.outputs[0]).shape.len();
+    if labels.len() != n_outputs {
+        return super::fail(
+            path,
+            format!("found {} labels, expected {n_outputs}, one for each output", labels.len()),
+        );
+    }
+    Ok(labels)
+}
+
+/// Prints a stage that exists before there are weights. Whether it did.
+fn dump_early(stage: Option<Stage>, description: &Description, graph: &Graph) -> Result<bool> {
+    match stage {
+        Some(Stage::Description) => output::print(&description.to_string())?,
+        Some(Stage::Graph) => output::print(&graph.to_string())?,
+        Some(Stage::Fused | Stage::Schedule | Stage::Plan | Stage::Program) | None => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn dump(stage: Stage, description: &Description, compiled: &Compiled) -> Result<()> {
+    output::print(&match stage {
+        Stage::Description => description.to_string(),
+        Stage::Graph => compiled.graph.to_string(),
+        Stage::Fused => compiled.fused.to_string(),
+        Stage::Schedule => compiled.plan.schedule.to_string(),
+        Stage::Plan => compiled.plan.to_string(),
+        Stage::Program => compiled.program.to_string(),
+    })
+}
+
+type Artefact = (Format, Destination, Vec<u8>);
+
+/// Everything that is written, made before anything is written.
+fn make(
+    compiled: &Compiled,
+    outputs: &[(Format, Destination)],
+    launcher: Option<&Launcher>,
+    verbose: bool,
+) -> Result<Vec<Artefact>> {
+    let mut artefacts = Vec::with_capacity(outputs.len());
+    for (format, destination) in outputs {
+        let bytes = match format {
+            Format::Exe => {
+                let launcher = launcher.expect("an executable's launcher was found before");
+                link::link(&compiled.executable_object()?, launcher, verbose)?
+            }
+            Format::Obj => compiled.object()?,
+            Format::Header => compiled.header().into_bytes(),
+            Format::Asm => listing(compiled, |function| function.assembly)?.into_bytes(),
+            Format::Clif => {
+                let text = |function: FunctionText| function.clif.unwrap_or_else(|| NO_CLIF.to_owned());
+                listing(compiled, text)?.into_bytes()
+            }
+        };
+        artefacts.push((*format, destination.clone(), bytes));
+    }
+    Ok(artefacts)
+}
+
+/// In place of the IR of a function that was written as machine code.
+const NO_CLIF: &str = "; machine code, without Cranelift IR: --emit asm shows it";
+
+/// Every function under a line with its symbol and layers.
+fn listing(compiled: &Compiled, text: impl Fn(FunctionText) -> String) -> Result<String> {
+    let mut listing =
+        format!("; @generated by mnc {}: {}\n", compiled.info.compiler, title(compiled, &compiled.target));
+    for function in compiled.texts()? {
+        let layers = if function.layers.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", function.layers.join(", "))
+        };
+        listing += &format!("\n; {}{layers}\n", function.symbol);
+        listing += text(function).trim_end();
+        listing.push('\n');
+    }
+    Ok(listing)
+}
+
+fn title(compiled: &Compiled, target: &Target) -> String {
+    format!(
+        "network {}, alpha {}, input {}, target {target}",
+        compiled.info.network, compiled.info.alpha, compiled.program.input
+    )
+}
+
+/// Tells, when asked to, what each part took.
+struct Clock {
+    started: Instant,
+    last: Instant,
+    verbose: bool,
+}
+
+impl Clock {
+    fn new(verbose: bool) -> Clock {
+        let now = Instant::now();
+        Clock { started: now, last: now, verbose }
+    }
+
+    fn note(&mut self, part: &str) {
+        if self.verbose {
+            eprintln!("{part:<18} {:7.1} ms", self.last.elapsed().as_secs_f64() * 1e3);
+        }
+        self.last = Instant::now();
+    }
+}

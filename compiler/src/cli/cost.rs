@@ -1,0 +1,245 @@
+//! `mnc cost`: what a network costs, as a table, JSON or CSV.
+
+use mnc::Result;
+use mnc::cost::{Cost, Kind, KindCost, LayerCost, Report};
+use mnc::describe::Description;
+use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::passes;
+use mnc::plan::Plan;
+use mnc::program::Program;
+use mnc::schedule::Schedule;
+use mnc::weights::Parameters;
+
+use super::output::print;
+use super::text::{table, thousands};
+use super::{host, network};
+
+/// Counts multiply-adds, parameters and memory of a network
+///
+/// By the formulas of the paper (arXiv 1704.04861, sections 3.1 to 3.4): batch norm, activation and pooling are not
+/// counted, padding is counted as if it were image. Several values of alpha or of the resolution give a line for each
+/// combination.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mnc cost mobilenet-v1
+  mnc cost mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128
+  mnc cost net.toml --alpha 0.5 --csv > layers.csv")]
+pub(super) struct Args {
+    /// A built-in network or the path of a description
+    network: String,
+    /// Width multipliers, separated by commas
+    #[arg(long, value_name = "A", value_delimiter = ',', value_parser = network::alpha, default_value = "1")]
+    alpha: Vec<f64>,
+    /// Resolution multipliers, separated by commas
+    #[arg(long, value_name = "R", value_delimiter = ',', value_parser = network::rho, conflicts_with = "resolution")]
+    rho: Vec<f64>,
+    /// Input sizes, N or HEIGHTxWIDTH, separated by commas [default: that of the description]
+    #[arg(long, value_name = "N|HxW", value_delimiter = ',', value_parser = network::resolution)]
+    resolution: Vec<Resolution>,
+    /// Platform whose workspace is told [default: this machine's]
+    #[arg(long, value_name = "TRIPLE")]
+    target: Option<String>,
+    /// One JSON document: all layers of each variant
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Comma-separated values: the layers of one variant, or a line for each of several
+    #[arg(long)]
+    csv: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let description = network::read(&args.network)?;
+    let target = host::target(args.target.as_deref(), None)?;
+    let mut reports = Vec::new();
+    for alpha in &args.alpha {
+        for resolution in resolutions(args, &description)? {
+            let graph = Graph::build(&description, &Knobs { alpha: *alpha, resolution })?;
+            let mut report = Report::of(&graph);
+            report.workspace_bytes = workspace_bytes(&graph, &report, target.isa)?;
+            reports.push(report);
+        }
+    }
+    let is_one = reports.len() == 1;
+    print(&match (is_one, args.json, args.csv) {
+        (true, true, _) => format!("{}\n", reports[0].to_json()),
+        (false, true, _) => format!("{}\n", json(&reports)),
+        (true, _, true) => reports[0].to_csv(),
+        (false, _, true) => variants_csv(&reports),
+        (true, ..) => layers_table(&reports[0]) + &footer(&target.to_string()),
+        (false, ..) => variants_table(&reports) + &footer(&target.to_string()),
+    })
+}
+
+fn resolutions(args: &Args, description: &Description) -> Result<Vec<Option<Resolution>>> {
+    if args.rho.is_empty() && args.resolution.is_empty() {
+        return Ok(vec![None]);
+    }
+    let by_rho = args.rho.iter().map(|rho| Resolution::from_rho(description.input, *rho).map(Some));
+    by_rho.chain(args.resolution.iter().map(|resolution| Ok(Some(*resolution)))).collect()
+}
+
+/// The workspace that compiling would plan, whatever the weights. Networks whose weights wouldn't fit into memory are
+/// counted without.
+fn workspace_bytes(graph: &Graph, report: &Report, isa: &'static mnc::target::Isa) -> Result<Option<usize>> {
+    const MOST_WEIGHT_BYTES: u64 = 1 << 30;
+    if MOST_WEIGHT_BYTES < report.total.weight_bytes {
+        return Ok(None);
+    }
+    let fused = passes::run(graph, &Parameters::zeros(graph))?;
+    Ok(Some(Program::workspace_bytes(&Plan::build(Schedule::build(&fused, isa)))))
+}
+
+fn json(reports: &[Report]) -> String {
+    serde_json::to_string_pretty(reports).expect("numbers and strings always have a JSON form")
+}
+
+/// What a variant is reduced to in a list of several.
+struct Variant {
+    alpha: f64,
+    input: String,
+    cost: Cost,
+    workspace_bytes: Option<usize>,
+    reduction: Option<f64>,
+}
+
+impl Variant {
+    fn of(report: &Report) -> Variant {
+        Variant {
+            alpha: report.alpha,
+            input: report.input.to_string(),
+            cost: report.total,
+            workspace_bytes: report.workspace_bytes,
+            reduction: reduction(report),
+        }
+    }
+}
+
+/// Multiply-adds over those of the same network with a standard convolution for each depthwise and pointwise pair.
+fn reduction(report: &Report) -> Option<f64> {
+    let mut saved = 0.0;
+    for layer in &report.layers {
+        if let Some(reduction) = layer.reduction {
+            // 1/D_K^2 of the standard convolution is the pointwise layer, 1/N the depthwise one.
+            let n = layer.output.channels as f64;
+            let standard = layer.cost.mult_adds as f64 / (reduction - 1.0 / n);
+            saved += standard * (1.0 - reduction);
+        }
+    }
+    let own = report.total.mult_adds as f64;
+    (saved != 0.0).then(|| own / (own + saved))
+}
+
+fn layers_table(report: &Report) -> String {
+    let percent = |part: u64, whole: u64| match whole {
+        0 => "-".to_owned(),
+        whole => format!("{:.2}", 100.0 * part as f64 / whole as f64),
+    };
+    let Report { total, .. } = report;
+    let numbers = |cost: &Cost| {
+        [
+            thousands(cost.mult_adds),
+            percent(cost.mult_adds, total.mult_adds),
+            thousands(cost.parameters),
+            percent(cost.parameters, total.parameters),
+            thousands(cost.weight_bytes),
+        ]
+    };
+    let layer_row = |layer: &LayerCost| {
+        let mut row = vec![layer.name.clone(), layer.kind.to_string(), layer.output.to_string()];
+        row.extend(numbers(&layer.cost));
+        row.push(layer.reduction.map_or(String::new(), |reduction| format!("{reduction:.4}")));
+        row
+    };
+    let mut last = vec!["total".to_owned(), String::new(), String::new()];
+    last.extend(numbers(total));
+    last.push(reduction(report).map_or(String::new(), |reduction| format!("{reduction:.4}")));
+    let headings = [
+        "layer",
+        "kind",
+        "output",
+        ">multiply-adds",
+        ">%",
+        ">parameters",
+        ">%",
+        ">weight bytes",
+        ">reduction",
+    ];
+    let layers = table(&headings, report.layers.iter().map(layer_row).chain([last]));
+
+    let kind_row = |kind: &KindCost| {
+        let mut row = vec![kind.kind.to_string(), kind.n_layers.to_string()];
+        row.extend(numbers(&kind.cost));
+        row
+    };
+    let counted = |kind: &&KindCost| match kind.kind {
+        Kind::Conv(_) | Kind::Depthwise(_) | Kind::Pointwise | Kind::Dense | Kind::BatchNorm => true,
+        Kind::Add | Kind::Pool | Kind::Softmax => false,
+    };
+    let headings = ["kind", ">layers", ">multiply-adds", ">%", ">parameters", ">%", ">weight bytes"];
+    let kinds = table(&headings, report.kinds.iter().filter(counted).map(kind_row));
+    let workspace = report
+        .workspace_bytes
+        .map_or("not planned".to_owned(), |bytes| format!("{} bytes", thousands(bytes as u64)));
+    format!(
+        "{}, alpha {}, input {}\n\n{layers}\n{kinds}\nworkspace  {workspace}\n",
+        report.network, report.alpha, report.input
+    )
+}
+
+fn variants_table(reports: &[Report]) -> String {
+    let rows = reports.iter().map(Variant::of).map(|variant| {
+        let Variant { alpha, input, cost, workspace_bytes, reduction } = variant;
+        vec![
+            alpha.to_string(),
+            input,
+            thousands(cost.mult_adds),
+            thousands(cost.parameters),
+            thousands(cost.weight_bytes),
+            workspace_bytes.map_or("-".to_owned(), |bytes| thousands(bytes as u64)),
+            reduction.map_or("-".to_owned(), |reduction| format!("{reduction:.4}")),
+        ]
+    });
+    let headings = [
+        ">alpha",
+        "input",
+        ">multiply-adds",
+        ">parameters",
+        ">weight bytes",
+        ">workspace bytes",
+        ">reduction",
+    ];
+    format!("{}\n\n{}", reports[0].network, table(&headings, rows))
+}
+
+fn variants_csv(reports: &[Report]) -> String {
+    let mut csv = "alpha,height,width,channels,mult_adds,parameters,parameters_folded,parameters_batch_norm,weight_bytes,\
+                   workspace_bytes,reduction\n"
+        .to_owned();
+    for report in reports {
+        let Variant { alpha, cost, workspace_bytes, reduction, .. } = Variant::of(report);
+        let input = report.input;
+        let workspace = workspace_bytes.map_or(String::new(), |bytes| bytes.to_string());
+        let reduction = reduction.map_or(String::new(), |reduction| format!("{reduction:.6}"));
+        csv += &format!(
+            "{alpha},{},{},{},{},{},{},{},{},{workspace},{reduction}\n",
+            input.height,
+            input.width,
+            input.channels,
+            cost.mult_adds,
+            cost.parameters,
+            cost.parameters_folded,
+            cost.parameters_batch_norm,
+            cost.weight_bytes,
+        );
+    }
+    csv
+}
+
+fn footer(target: &str) -> String {
+    format!(
+        "\nMultiply-adds and parameters are those of the tables of arXiv 1704.04861: batch norm is left out.\n\
+         Weight bytes are f32 with batch norm folded. Workspace: on {target}.\n\
+         Reduction: multiply-adds over those of standard convolutions, 1/N + 1/D_K^2 for a separable layer (section 3.1).\n"
+    )
+}

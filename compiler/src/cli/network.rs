@@ -1,0 +1,53 @@
+//! NETWORK and the two knobs, as arguments.
+
+use std::fs;
+use std::path::Path;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use mnc::Result;
+use mnc::describe::{self, BUILTIN, Description};
+use mnc::graph::{MAX_ALPHA, Resolution};
+use mnc::weights::naming::Naming;
+
+/// The network that the user names: a built-in description, or a file.
+pub(super) fn read(network: &str) -> Result<Description> {
+    if let Some(builtin) = describe::builtin(network) {
+        return Ok(builtin.description());
+    }
+    let path = Path::new(network);
+    if !path.exists() && !network.ends_with(".toml") {
+        let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
+        let detail = format!(
+            "no such network, expected {}, or the path of a description such as net.toml",
+            names.join(", ")
+        );
+        return super::fail(path, detail);
+    }
+    match fs::read_to_string(path) {
+        Ok(text) => Description::parse(&text, network),
+        Err(error) => super::fail(path, format!("{error}, expected a description in TOML")),
+    }
+}
+
+/// A width multiplier in its range.
+pub(super) fn alpha(text: &str) -> Result<f64, String> {
+    let expected = || format!("expected a number above 0, at most {MAX_ALPHA}");
+    text.parse().ok().filter(|alpha| 0.0 < *alpha && *alpha <= MAX_ALPHA).ok_or_else(expected)
+}
+
+/// A resolution multiplier; whether it fits is known with the network.
+pub(super) fn rho(text: &str) -> Result<f64, String> {
+    let rho: Option<f64> = text.parse().ok();
+    rho.filter(|rho| 0.0 < *rho && rho.is_finite()).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+/// `160` or `192x160`.
+pub(super) fn resolution(text: &str) -> Result<Resolution, String> {
+    text.parse().map_err(|error: mnc::Error| error.faults()[0].detail.clone())
+}
+
+/// A naming by its name.
+pub(super) fn naming() -> impl TypedValueParser<Value = &'static Naming> {
+    PossibleValuesParser::new(Naming::ALL.iter().map(|naming| naming.name))
+        .map(|name| Naming::by_name(&name).expect("the values are the namings' names"))
+}

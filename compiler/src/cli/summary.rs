@@ -1,0 +1,115 @@
+//! What `mnc compile` says at the end.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mnc::Compiled;
+use mnc::cost::Report;
+use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize};
+
+use super::config::Configured;
+use super::host;
+use super::output::Format;
+use super::text::{numbers, size, thousands};
+
+/// Where alpha came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AlphaSource {
+    /// `--alpha`.
+    Flag,
+    /// The shapes of the weights.
+    Weights,
+    /// The model configuration.
+    Config,
+    /// Nobody said anything.
+    Default,
+}
+
+/// All that the summary speaks of.
+pub(super) struct Summary<'a> {
+    pub(super) compiled: &'a Compiled,
+    pub(super) configured: &'a Configured,
+    pub(super) alpha_source: AlphaSource,
+    /// The files, with their sizes.
+    pub(super) written: Vec<(Format, &'a Path, usize)>,
+    pub(super) elapsed: Duration,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Compiled { graph, program, info, target, .. } = self.compiled;
+        let total = Report::of(graph).total;
+        let alpha = match (self.alpha_source, self.configured.alpha) {
+            (AlphaSource::Flag | AlphaSource::Default, _) => String::new(),
+            (AlphaSource::Weights, Some(stated)) if stated != info.alpha => {
+                format!(" (read from the weights; the configuration says {stated})")
+            }
+            (AlphaSource::Weights, _) => " (read from the weights)".to_owned(),
+            (AlphaSource::Config, _) => " (read from the configuration)".to_owned(),
+        };
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "  {name:<10} {value}");
+        writeln!(f, "{}, alpha {}{alpha}", info.network, info.alpha)?;
+        for (path, changes) in &self.configured.read {
+            let set = if changes.is_empty() { "nothing new".to_owned() } else { changes.join(", ") };
+            row(f, "read", format!("{}: {set}", path.display()))?;
+        }
+        row(f, "shape", format!("{} -> {}", program.input, program.output))?;
+        row(f, "images", images(info))?;
+        row(f, "labels", labels(info))?;
+        let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
+        row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
+        row(f, "target", target.to_string())?;
+        if let Some(isa) = host::faster(target) {
+            // A default that runs anywhere is half as fast here, and nobody would know.
+            row(f, "faster", format!("this CPU has {}: --target-cpu native compiles for it", isa.name))?;
+        }
+        row(
+            f,
+            "memory",
+            format!("weights {}, workspace {}", size(info.weight_bytes), size(info.workspace_bytes)),
+        )?;
+        for (_, path, bytes) in &self.written {
+            row(f, "wrote", format!("{} ({})", path.display(), size(*bytes as u64)))?;
+        }
+        row(f, "took", format!("{:.2} s", self.elapsed.as_secs_f64()))?;
+        match self.written.iter().find(|(format, ..)| *format == Format::Exe) {
+            Some((_, path, _)) => writeln!(f, "now run    {} photo.jpg", runnable(path).display()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What becomes of a picture before the first layer: a network that is fed otherwise than it was trained is silently worse.
+fn images(info: &Info) -> String {
+    let Preprocess { resize, multiplier, offset, channel_order } = &info.preprocess;
+    let size = match resize {
+        Resize::Cover { height, width } => format!("resized to cover {height}x{width}, then cropped"),
+        Resize::Stretch => "stretched to the input's size".to_owned(),
+    };
+    let colours = match (info.input.channels, channel_order) {
+        (3, ChannelOrder::Rgb) => "RGB ",
+        (3, ChannelOrder::Bgr) => "BGR ",
+        _ => "",
+    };
+    let [black, white] = [0.0, 255.0].map(|byte| {
+        let pairs = multiplier.iter().zip(offset);
+        numbers(&pairs.map(|(m, o)| byte * f64::from(*m) + f64::from(*o)).collect::<Vec<f64>>())
+    });
+    format!("{size}; {colours}from {black} to {white}")
+}
+
+fn labels(info: &Info) -> String {
+    match (info.labels.len(), info.output.kind) {
+        (0, OutputKind::Features) => "none, the output is no list of classes".to_owned(),
+        (0, OutputKind::Logits | OutputKind::Probabilities) => {
+            "none (--labels FILE names the classes)".to_owned()
+        }
+        (n_labels, _) => n_labels.to_string(),
+    }
+}
+
+/// The path as a shell wants it: a bare name is looked for elsewhere.
+fn runnable(path: &Path) -> PathBuf {
+    if path.components().count() == 1 { Path::new(".").join(path) } else { path.to_owned() }
+}

@@ -1,0 +1,43 @@
+//! `mnc targets`: the platforms and instruction sets that code can be written for.
+
+use mnc::Result;
+use mnc::emit::launcher::launcher_for;
+use mnc::target::{ISAS, PLATFORMS};
+
+use super::output::print;
+use super::{link, text};
+
+/// Lists the platforms that networks can be compiled for
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mnc targets
+  mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header --target aarch64-unknown-linux-gnu")]
+pub(super) struct Args {}
+
+pub(super) fn run(_: &Args) -> Result<()> {
+    let platforms = PLATFORMS.iter().map(|platform| {
+        let names: Vec<&str> = platform.isas.iter().map(|isa| isa.name).collect();
+        vec![platform.triple.to_owned(), executable(platform.triple).to_owned(), names.join(", ")]
+    });
+    let platforms =
+        text::table(&["--target", "executable here", "--target-cpu, the default first"], platforms);
+    let isas = ISAS.iter().map(|isa| {
+        let (lanes, registers) = (isa.lanes.to_string(), isa.vector_registers.to_string());
+        vec![isa.name.to_owned(), lanes, registers, isa.cpu_features.join(" ")]
+    });
+    let isas = text::table(&["--target-cpu", ">lanes", ">registers", "needs of the CPU"], isas);
+    print(&format!(
+        "{platforms}\n{isas}\nLanes are f32 elements of a vector register. Objects and headers are made for every target.\n\
+         This machine is {}; --target-cpu native picks the widest vectors that it has.\n",
+        target_lexicon::HOST
+    ))
+}
+
+fn executable(triple: &str) -> &'static str {
+    match (launcher_for(triple), link::has_compiler()) {
+        (Some(_), true) => "yes",
+        (Some(_), false) => "needs a C compiler",
+        (None, _) => "no",
+    }
+}

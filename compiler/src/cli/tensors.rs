@@ -1,0 +1,40 @@
+//! `mnc tensors`: the names and shapes that a weights file must have.
+
+use mnc::Result;
+use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::weights::naming::Naming;
+
+use super::output::print;
+use super::{network, text};
+
+/// Lists the tensors that a weights file of a network must have
+///
+/// One line for each tensor: its name and shape in the safetensors file, the layer it belongs to and what it is there.
+/// Dtypes may be F32, F16 and BF16.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mnc tensors mobilenet-v1 --naming huggingface
+  mnc tensors net.toml --alpha 0.5")]
+pub(super) struct Args {
+    /// A built-in network or the path of a description
+    network: String,
+    /// Whose names: our own (the layers' names), or those of an exporter
+    #[arg(long, value_parser = network::naming(), default_value = "plain")]
+    naming: &'static Naming,
+    /// Width multiplier
+    #[arg(long, value_parser = network::alpha, default_value = "1")]
+    alpha: f64,
+    /// Input size, N or HxW; matters only to a dense layer without pooling before it
+    #[arg(long, value_name = "N|HxW", value_parser = network::resolution)]
+    resolution: Option<Resolution>,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let description = network::read(&args.network)?;
+    let graph = Graph::build(&description, &Knobs { alpha: args.alpha, resolution: args.resolution })?;
+    let rows = args.naming.tensors(&graph)?.into_iter().map(|tensor| {
+        vec![tensor.tensor, format!("{:?}", tensor.shape), tensor.layer, tensor.role.to_string()]
+    });
+    print(&text::table(&["tensor", "shape", "layer", "role"], rows))
+}

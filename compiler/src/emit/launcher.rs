@@ -1,0 +1,51 @@
+//! The launcher, embedded: the program that is linked around the network of an executable.
+//!
+//! It defines `main` and calls `mnc_model`, which the network's object must define (`mnc_runtime::abi::ModelAbi`).
+//! The build script makes it from the runtime; what it does with a picture isn't known here.
+
+/// A program that lacks only its network.
+#[derive(Clone, Copy, Debug)]
+pub struct Launcher {
+    /// The target it was built for.
+    pub triple: &'static str,
+    /// A relocatable object, or a static library.
+    pub bytes: &'static [u8],
+    /// Whether the bytes are a static library, which a linker tells by the file's name: `.a`, else `.o`.
+    pub is_archive: bool,
+    /// The linker's arguments for the system's libraries, in order: `-lgcc_s`, `-lc`.
+    pub libraries: &'static [&'static str],
+}
+
+/// The launcher for a target, if this `mnc` carries one: for now, that of its own target.
+///
+/// ```
+/// use mnc::emit::launcher::launcher_for;
+/// assert!(launcher_for("pdp11-unknown-unix").is_none());
+/// ```
+pub fn launcher_for(triple: &str) -> Option<&'static Launcher> {
+    (triple == LAUNCHER.triple).then_some(&LAUNCHER)
+}
+
+static LAUNCHER: Launcher = include!(concat!(env!("OUT_DIR"), "/launcher.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_launcher_of_this_machine_has_main() {
+        let launcher = launcher_for(LAUNCHER.triple).unwrap();
+        let has = |needle: &[u8]| launcher.bytes.windows(needle.len()).any(|window| window == needle);
+        assert!(has(b"\0main\0") && has(b"mnc_model\0"));
+        assert!(launcher.libraries.iter().all(|library| !library.contains(char::is_whitespace)));
+    }
+
+    /// Executables have 1.5 MB for all but weights, and `mnc` carries this much for each target.
+    #[test]
+    fn the_launcher_is_small() {
+        if !LAUNCHER.is_archive {
+            let len = LAUNCHER.bytes.len();
+            assert!(len < 2_500_000, "{len} bytes, expected below 2500000");
+        }
+    }
+}

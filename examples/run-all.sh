@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Builds and runs every example and compares what it prints. What needs a cross compiler or qemu is skipped with a word,
+# unless MNC_REQUIRE_ALL=1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo build --quiet --locked --bin mnc
+mnc=$(realpath "${CARGO_TARGET_DIR:-target}/debug/mnc")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# expect NAME FILE TEXT...: each text is in the file.
+expect() {
+    local name=$1 file=$2
+    shift 2
+    for text in "$@"; do
+        grep -qF -- "$text" "$file" || { echo "$name: expected \"$text\", found:"; cat "$file"; exit 1; }
+    done
+    echo "ok: $name"
+}
+
+"$mnc" compile mobilenet-v1 --quiet --weights examples/person-detector/person.safetensors -o "$work/person"
+"$work/person" --top 1 examples/person-detector/photos > "$work/out"
+expect person-detector "$work/out" '0.9495  person' '0.9772  non_person'
+
+link_c() {
+    local name=$1
+    shift
+    rm -rf "$work/link-c"
+    cp -r examples/link-c "$work/link-c"
+    rm -rf "$work/link-c/build"
+    mkdir -p "$work/person-detector"
+    cp examples/person-detector/*.{safetensors,json} "$work/person-detector"
+    make --silent -C "$work/link-c" MNC="$mnc" "$@" > "$work/out" 2> "$work/log" || { cat "$work/log"; exit 1; }
+    # To the last digit on every architecture.
+    expect "$name" "$work/out" '  1.444228  person' ' -1.464711  non_person'
+}
+
+link_c 'link-c'
+cross() {
+    local arch=$1 qemu=$2
+    shift 2
+    if command -v "$arch-linux-gnu-gcc" > /dev/null && command -v "${qemu%% *}" > /dev/null; then
+        link_c "link-c on $arch" CC="$arch-linux-gnu-gcc -static" RUN="$qemu" "$@"
+    elif [ "${MNC_REQUIRE_ALL:-}" = 1 ]; then
+        echo "link-c on $arch: found no $arch-linux-gnu-gcc or no ${qemu%% *}"
+        exit 1
+    else
+        echo "skipped: link-c on $arch, which needs $arch-linux-gnu-gcc and ${qemu%% *}"
+    fi
+}
+cross aarch64 qemu-aarch64 TARGET=aarch64-unknown-linux-gnu
+cross riscv64 'qemu-riscv64 -cpu rv64,v=true,zba=true,zbb=true,zbs=true' TARGET=riscv64gc-unknown-linux-gnu
