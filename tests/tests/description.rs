@@ -1,0 +1,60 @@
+//! `docs/description.md` is true: its examples are legal networks, and it names every key.
+
+use mnc::describe::Description;
+use mnc::graph::{Graph, Knobs};
+
+const DOCS: &str = include_str!("../../docs/description.md");
+
+/// The text of each block fenced as TOML.
+fn examples() -> Vec<&'static str> {
+    DOCS.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap_or("")).collect()
+}
+
+#[test]
+fn examples_are_legal() {
+    let examples = examples();
+    assert_eq!(examples.len(), 4, "examples found in docs/description.md");
+    for example in examples {
+        let description =
+            Description::parse(example, "example.toml").unwrap_or_else(|error| panic!("{error}\n{example}"));
+        if let Err(error) = Graph::build(&description, &Knobs::default()) {
+            panic!("{error}\n{example}");
+        }
+    }
+}
+
+/// The errors that the page shows are those that its first example gives when it is broken so.
+#[test]
+fn the_errors_shown_are_real() {
+    let broken = examples()[0].replace("filters = 16\nstride = 2", "filters = 16\nfilter = 16\nstride = 3");
+    let error = Description::parse(&broken, "tiny.toml").expect_err("the description is broken");
+    let shown: String = error.to_string().lines().map(|line| format!("    {line}\n")).collect();
+    assert!(DOCS.contains(&shown), "docs/description.md lacks\n{shown}");
+}
+
+/// Keys are learnt from the errors that list them, so that a new key can't be forgotten here.
+#[test]
+fn every_key_is_documented() {
+    let mut text = "zzzzzzzz = 1\n[input]\nzzzzzzzz = 1\n[alpha]\nzzzzzzzz = 1\n[preprocess]\nzzzzzzzz = 1\n"
+        .to_string();
+    for kind in
+        ["conv", "depthwise", "pointwise", "separable", "add", "global_average_pool", "dense", "softmax"]
+    {
+        text += &format!("[[layer]]\nkind = \"{kind}\"\nzzzzzzzz = 1\n");
+    }
+    let error = Description::parse(&text, "keys.toml").expect_err("there are unknown keys");
+    let lists: Vec<&str> = error
+        .faults()
+        .iter()
+        .filter(|fault| fault.detail.contains("zzzzzzzz"))
+        .filter_map(|fault| fault.detail.split_once(", expected ").map(|(_, keys)| keys))
+        .collect();
+    assert_eq!(lists.len(), 12, "{lists:?}");
+    for key in lists.iter().flat_map(|keys| keys.split('`').skip(1).step_by(2)) {
+        let documented = [format!("| `{key}` |"), format!("| `[{key}]` |"), format!("| `[[{key}]]` |")];
+        assert!(
+            documented.iter().any(|row| DOCS.contains(row)),
+            "docs/description.md has no row for `{key}`"
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! Objects for processors other than this one: run in an emulator, and taken apart.
+
+use std::process::Command;
+
+use mnc::graph::Graph;
+use mnc::target::PLATFORMS;
+use mnc::weights::Parameters;
+use mnc::{Compiled, Options, Target, reference};
+use mnc_tests::folder::Folder;
+use mnc_tests::networks::{self, RandomNetwork};
+use mnc_tests::recorded::TRAINED;
+use mnc_tests::{bits, each, need};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind};
+
+/// The C program around a network `net`.
+const RUN_C: &str = include_str!("../fixtures/run.c");
+
+/// Random networks that go to the emulators: each costs a linker and an emulator.
+const SEEDS: std::ops::Range<u64> = 0..16;
+
+/// A way to run the programs of another Linux.
+struct Emulator {
+    triple: &'static str,
+    cc: &'static str,
+    qemu: &'static str,
+    cpu: &'static str,
+}
+
+const AARCH64: Emulator = Emulator {
+    triple: "aarch64-unknown-linux-gnu",
+    cc: "aarch64-linux-gnu-gcc",
+    qemu: "qemu-aarch64",
+    cpu: "max",
+};
+/// The least that the instruction set `rv64gcv` promises.
+const RISCV64: Emulator = Emulator {
+    triple: "riscv64gc-unknown-linux-gnu",
+    cc: "riscv64-linux-gnu-gcc",
+    qemu: "qemu-riscv64",
+    cpu: "rv64,v=true,vlen=128,zba=true,zbb=true,zbs=true",
+};
+/// The same program on registers twice as wide.
+const RISCV64_WIDE: Emulator = Emulator { cpu: "rv64,v=true,vlen=256,zba=true,zbb=true,zbs=true", ..RISCV64 };
+
+fn compile(graph: &Graph, parameters: &Parameters, target: &Target) -> Compiled {
+    mnc::compile(graph.clone(), parameters, target, &Options { name: "net", labels: &[] })
+        .unwrap_or_else(|error| panic!("{target}: {error}"))
+}
+
+impl Emulator {
+    /// Whether the tools are there.
+    fn is_there(&self) -> bool {
+        [self.cc, self.qemu].map(|tool| need::program(tool).is_some()) == [true, true]
+    }
+
+    /// The outputs of every input.
+    fn run(&self, compiled: &Compiled, inputs: &[Vec<f32>]) -> Vec<f32> {
+        let folder = Folder::new();
+        folder.write("net.h", compiled.header());
+        folder.write("run.c", RUN_C);
+        folder.write("net.o", compiled.object().expect("the network can be emitted"));
+        folder.write("inputs", bits::to_bytes(&inputs.concat()));
+        let flags =
+            ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", "run", "run.c", "net.o"];
+        need::run(Command::new(self.cc).current_dir(folder.path()).args(flags));
+        let arguments = ["-cpu", self.cpu, "./run", "inputs", "outputs"];
+        need::run(Command::new(self.qemu).current_dir(folder.path()).args(arguments));
+        bits::from_bytes(
+            &std::fs::read(folder.path().join("outputs")).expect("the program wrote its outputs"),
+        )
+    }
+
+    fn check(&self, place: &str, (graph, parameters): (&Graph, &Parameters), inputs: &[Vec<f32>]) {
+        let target = Target::new(self.triple, None).expect("a row of the table");
+        let compiled = compile(graph, parameters, &target);
+        let expected: Vec<f32> =
+            inputs.iter().flat_map(|input| reference::output(&compiled.fused, input)).collect();
+        bits::compare(&self.run(&compiled, inputs), &expected)
+            .unwrap_or_else(|error| panic!("{place} on {} {}: {error}", self.qemu, self.cpu));
+    }
+
+    fn check_all(&self) {
+        if !self.is_there() {
+            return;
+        }
+        each(&SEEDS.collect::<Vec<u64>>(), |seed| {
+            let network = RandomNetwork::new(*seed);
+            let place = format!("seed {seed}\n{}", network.toml);
+            self.check(&place, (&network.graph, &network.parameters), &network.inputs());
+        });
+        let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 64);
+        let inputs = [networks::input(graph.input_shape(), 1)];
+        self.check("mobilenet-v1 0.25@64", (&graph, &parameters), &inputs);
+        if let Some(trained) = TRAINED[0].read() {
+            self.check(TRAINED[0].weights, (&trained.graph, &trained.parameters), &trained.inputs[..1]);
+        }
+    }
+}
+
+/// What the emulators run has every kind of layer.
+#[test]
+fn the_seeds_have_every_kind() {
+    let texts: String = SEEDS.map(|seed| RandomNetwork::new(seed).toml).collect();
+    for kind in
+        ["conv", "depthwise", "pointwise", "separable", "add", "global_average_pool", "dense", "softmax"]
+    {
+        assert!(texts.contains(&format!("kind = \"{kind}\"")), "{kind}");
+    }
+}
+
+#[test]
+fn aarch64() {
+    AARCH64.check_all();
+}
+
+#[test]
+fn riscv64() {
+    RISCV64.check_all();
+}
+
+#[test]
+fn riscv64_with_wider_vectors() {
+    if RISCV64_WIDE.is_there() {
+        let network = RandomNetwork::new(SEEDS.start);
+        RISCV64_WIDE.check("seed 0", (&network.graph, &network.parameters), &network.inputs());
+    }
+}
+
+/// Every platform and CPU with a whole network and with a random one.
+fn objects() -> Vec<(Target, Vec<u8>, Vec<u8>)> {
+    let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
+    let small = RandomNetwork::new(SEEDS.start + 1);
+    let targets: Vec<Target> = PLATFORMS
+        .iter()
+        .flat_map(|platform| platform.isas.iter().map(|isa| Target::new(platform.triple, Some(isa.name))))
+        .collect::<Result<_, _>>()
+        .expect("rows of the table");
+    each(&targets, |target| {
+        let object =
+            |graph, parameters| compile(graph, parameters, target).object().expect("it can be emitted");
+        (target.clone(), object(&graph, &parameters), object(&small.graph, &small.parameters))
+    })
+}
+
+#[test]
+fn objects_are_self_contained() {
+    for (target, large, small) in objects() {
+        for bytes in [large, small] {
+            check_object(&target, &bytes).unwrap_or_else(|error| panic!("{target}: {error}"));
+        }
+    }
+}
+
+fn check_object(target: &Target, bytes: &[u8]) -> Result<(), String> {
+    let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
+    let name = |symbol: &object::Symbol<'_, '_>| symbol.name().unwrap_or("?").to_owned();
+    let undefined: Vec<String> = file
+        .symbols()
+        .filter(|symbol| symbol.is_undefined() && symbol.name() != Ok(""))
+        .map(|s| name(&s))
+        .collect();
+    if !undefined.is_empty() {
+        return Err(format!("undefined symbols {undefined:?}"));
+    }
+    let mut exported: Vec<String> = file
+        .symbols()
+        .filter(|symbol| symbol.is_global() && symbol.is_definition())
+        .map(|s| name(&s))
+        .collect();
+    exported.sort();
+    let prefix = if target.mangles_with_underscore() { "_" } else { "" };
+    let expected = ["info", "run", "run_parallel"].map(|function| format!("{prefix}net_{function}"));
+    if exported != expected {
+        return Err(format!("exports {exported:?}, expected {expected:?}"));
+    }
+    for section in file.sections() {
+        let place = section.name().unwrap_or("?");
+        let by_flags = match section.flags() {
+            SectionFlags::Elf { sh_flags, .. } => sh_flags & u64::from(object::elf::SHF_WRITE) != 0,
+            SectionFlags::Coff { characteristics } => characteristics & object::pe::IMAGE_SCN_MEM_WRITE != 0,
+            // A segment is writable, not a section.
+            _ => section.segment_name() == Ok(Some("__DATA")),
+        };
+        let by_kind = match section.kind() {
+            SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::ReadOnlyString => false,
+            SectionKind::Metadata | SectionKind::Note | SectionKind::Linker | SectionKind::Debug => false,
+            // `.note.GNU-stack` and the like.
+            SectionKind::Other | SectionKind::OtherString | SectionKind::Elf(_) | SectionKind::Unknown => {
+                false
+            }
+            _ => true,
+        };
+        if section.size() != 0 && (by_flags || by_kind) {
+            return Err(format!("section {place} ({:?}) can be written", section.kind()));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    for ((target, large, small), again) in objects().into_iter().zip(objects()) {
+        assert!(large == again.1 && small == again.2, "{target}: the second object differs from the first");
+    }
+}
