@@ -11,7 +11,7 @@ use crate::graph::shape::Shape;
 use crate::kernels::{Copy, FeatureMap, Filter, Kernel, KernelName, Part};
 use crate::passes::{Fused, FusedOp};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
-use crate::schedule::{Place, Step, ValueId, band};
+use crate::schedule::{Place, Stage, Step, ValueId, band};
 use crate::target::Isa;
 
 /// Alignment of each block of packed constants, in elements: a cache line.
@@ -102,7 +102,9 @@ impl Program {
                 constants.extend(packed.into_iter().flatten());
                 constants.resize(constants.len().next_multiple_of(CONSTANT_ALIGN), 0.0);
             }
-            let mut caller = Caller { plan, step, filters, library: &mut library };
+            let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
+            let layers = step.stages.iter().map(layer).collect();
+            let mut caller = Caller { plan, step, layers, filters, library: &mut library };
             let (calls, tasks) = match step.stages.as_slice() {
                 [stage] => {
                     let tasks: Vec<Vec<Call>> = stage
@@ -173,6 +175,8 @@ impl Program {
 struct Caller<'a> {
     plan: &'a Plan,
     step: &'a Step,
+    /// For each stage, the layer that it computes.
+    layers: Vec<&'a str>,
     /// For each stage, where its packed filter begins in the constants, in elements.
     filters: Vec<Option<usize>>,
     library: &'a mut Library,
@@ -197,7 +201,7 @@ impl Caller<'_> {
             self.step.reads.iter().map(|id| self.place(*id, part.input)).collect();
         arguments.extend(self.filters[0].map(|first| Argument::Constants((first + part.filter) * 4)));
         arguments.push(self.place(self.step.writes, part.output));
-        Call { kernel: self.library.kernel(&part.kernel, &self.step.name), arguments }
+        Call { kernel: self.library.kernel(&part.kernel, self.layers[0]), arguments }
     }
 
     /// The bands of a chain, cut into parts.
@@ -233,7 +237,7 @@ impl Caller<'_> {
                 };
                 let filter = self.filters[*stage].expect("every layer of a chain has a filter");
                 let arguments = vec![input, Argument::Constants(filter * 4), output];
-                Call { kernel: self.library.kernel(&piece, &self.step.name), arguments }
+                Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
             }
             band::Move::Keep { stage, rows, base } => {
                 let map = kernels[*stage].output();
@@ -241,7 +245,7 @@ impl Caller<'_> {
                 let piece = Kernel::Copy(Copy { input: rows_map, output: rows_map });
                 let from = self.buffer(*stage, part, (rows.start - base) * map.row_stride());
                 let arguments = vec![from, self.buffer(*stage, part, 0)];
-                Call { kernel: self.library.kernel(&piece, &self.step.name), arguments }
+                Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
             }
         }
     }
@@ -265,7 +269,7 @@ impl Library {
     fn kernel(&mut self, kernel: &Kernel, layer: &str) -> usize {
         let idx = *self.known.entry(kernel.clone()).or_insert_with(|| {
             let name = kernel.name(self.isa);
-            let mut symbol = format!("{}_{name}", layer.replace("..", "_"));
+            let mut symbol = format!("{layer}_{name}");
             // A layer cut into parts has several kernels of one name.
             let taken = self.kernels.iter().filter(|other| other.symbol.starts_with(&symbol)).count();
             if taken != 0 {
@@ -276,7 +280,7 @@ impl Library {
             self.kernels.len() - 1
         });
         let layers = &mut self.kernels[idx].layers;
-        if layers.last().is_none_or(|last| last != layer) {
+        if !layers.iter().any(|known| known == layer) {
             layers.push(layer.to_owned());
         }
         idx
