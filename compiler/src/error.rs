@@ -119,12 +119,6 @@ impl Faults {
         self.faults.push(Fault { place: place.into(), detail: detail.into() });
     }
 
-    /// Takes over the faults of an error of the same stage and hands back the value of a success.
-    #[allow(dead_code, reason = "only some stages nest")]
-    pub(crate) fn absorb<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.faults.extend(error.0.faults)).ok()
-    }
-
     /// `Ok(())` when nothing was wrong, else one error with every fault.
     pub(crate) fn propagate(self) -> Result<()> {
         if self.faults.is_empty() {

@@ -5,8 +5,8 @@
 
 use crate::schedule::{Place, Schedule, Step, ValueId};
 
-/// Alignment of the workspace and of every value in it: a cache line.
-pub const WORKSPACE_ALIGN: usize = 64;
+/// Alignment of the workspace and of every value in it, as the C interface promises it: a cache line.
+pub const WORKSPACE_ALIGN: usize = mnc_runtime::abi::WORKSPACE_ALIGN;
 
 /// A value's place in the workspace and in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,9 +46,8 @@ impl Conv {
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let Conv { window, input: map_in, output: map_out, .. } = self;
-        let rows = runs(*window, map_out.shape.height, 1, |y| window.rows(y, map_in.shape.height));
-        let columns =
-            runs(*window, map_out.shape.width, self.tile.mr, |x| window.columns(x, map_in.shape.width));
+        let rows = runs(map_out.shape.height, 1, |y| window.rows(y, map_in.shape.height));
+        let columns = runs(map_out.shape.width, self.tile.mr, |x| window.columns(x, map_in.shape.width));
         let panel_rows = 1 + window.d_k * window.d_k * map_in.shape.channels;
 
         let mut b = Builder::new(isa);

@@ -11,7 +11,7 @@ use crate::graph::layer::Activation;
 use crate::target::Isa;
 
 /// A fully connected layer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dense {
     /// Any map; its elements in NHWC order are the depth. May be tight.
     pub input: FeatureMap,

@@ -90,13 +90,13 @@ impl Depthwise {
     /// The output rows, those that take the same taps together.
     fn rows(&self) -> Vec<Run> {
         let height = self.input.shape.height;
-        runs(self.window, self.output.shape.height, 1, |y| self.window.rows(y, height))
+        runs(self.output.shape.height, 1, |y| self.window.rows(y, height))
     }
 
     /// The steps of an output row, those that take the same taps together.
     fn columns(&self) -> Vec<Run> {
         let width = self.input.shape.width;
-        runs(self.window, self.output.shape.width, self.pixels, |x| self.window.columns(x, width))
+        runs(self.output.shape.width, self.pixels, |x| self.window.columns(x, width))
     }
 
     /// Elements from the start of the input to the first row that a run of output rows reads.

@@ -50,11 +50,10 @@ impl Kernel {
         let whole = || vec![Part { kernel: self.clone(), input: 0, filter: 0, output: 0 }];
         match (self, split) {
             (_, Split::Whole) | (Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_), _) => whole(),
-            (Kernel::Conv(kernel), Split::Rows(parts)) => kernel.row_parts(parts),
+            (Kernel::Conv(_) | Kernel::Depthwise(_), Split::Rows(parts)) => self.row_parts(parts),
             (Kernel::Conv(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
             (Kernel::Pointwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
             (Kernel::Pointwise(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
-            (Kernel::Depthwise(kernel), Split::Rows(parts)) => kernel.row_parts(parts),
             (Kernel::Depthwise(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
             (Kernel::Dense(kernel), Split::Rows(parts) | Split::Channels(parts)) => {
                 kernel.channel_parts(parts, isa)
@@ -64,9 +63,7 @@ impl Kernel {
             }
         }
     }
-}
 
-impl Kernel {
     /// The kernel over some rows of its output, and the rows of its input that this reads.
     ///
     /// # Panics
@@ -104,10 +101,13 @@ impl Kernel {
         self.rows(rows).1
     }
 
-    fn row_part(&self, rows: Range<usize>) -> Part {
-        let output = rows.start * self.output().row_stride();
-        let (kernel, input_rows) = self.rows(rows);
-        Part { kernel, input: input_rows.start * self.input().row_stride(), filter: 0, output }
+    fn row_parts(&self, parts: usize) -> Vec<Part> {
+        let part = |(first, rows): (usize, usize)| {
+            let (kernel, input_rows) = self.rows(first..first + rows);
+            let input = input_rows.start * self.input().row_stride();
+            Part { kernel, input, filter: 0, output: first * self.output().row_stride() }
+        };
+        pieces(self.output().shape.height, 1, parts).into_iter().map(part).collect()
     }
 }
 
@@ -141,9 +141,20 @@ fn window_rows(window: Window, height: usize, (first, rows): (usize, usize)) -> 
     (Window { pads: Pads { top, bottom, ..window.pads }, ..window }, low, high - low)
 }
 
-/// Elements of the packed panels before channel `first`, a multiple of the panel's width.
-fn panel_offset(first: usize, depth: usize) -> usize {
-    first * (depth + 1)
+/// The parts of a kernel whose filter `[depth][n]` is packed in panels of `width` channels, each with its bias at the head.
+fn panel_parts(
+    output: FeatureMap,
+    (width, depth): (usize, usize),
+    parts: usize,
+    kernel: impl Fn(FeatureMap) -> Kernel,
+) -> Vec<Part> {
+    let part = |(first, channels): (usize, usize)| Part {
+        kernel: kernel(with_channels(output, channels)),
+        input: 0,
+        filter: first * (depth + 1),
+        output: first,
+    };
+    pieces(output.shape.channels, width, parts).into_iter().map(part).collect()
 }
 
 fn panel_width(tile: Tile, isa: &Isa) -> usize {
@@ -151,21 +162,10 @@ fn panel_width(tile: Tile, isa: &Isa) -> usize {
 }
 
 impl Conv {
-    fn row_parts(&self, parts: usize) -> Vec<Part> {
-        let rows = pieces(self.output.shape.height, 1, parts);
-        rows.into_iter().map(|(first, rows)| Kernel::Conv(*self).row_part(first..first + rows)).collect()
-    }
-
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
         let depth = self.window.d_k * self.window.d_k * self.input.shape.channels;
-        let part = |(first, channels): (usize, usize)| Part {
-            kernel: Kernel::Conv(Conv { output: with_channels(self.output, channels), ..*self }),
-            input: 0,
-            filter: panel_offset(first, depth),
-            output: first,
-        };
-        let width = panel_width(self.tile, isa);
-        pieces(self.output.shape.channels, width, parts).into_iter().map(part).collect()
+        let panels = (panel_width(self.tile, isa), depth);
+        panel_parts(self.output, panels, parts, |output| Kernel::Conv(Conv { output, ..*self }))
     }
 }
 
@@ -189,23 +189,12 @@ impl Pointwise {
     }
 
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
-        let part = |(first, channels): (usize, usize)| Part {
-            kernel: Kernel::Pointwise(Pointwise { output: with_channels(self.output, channels), ..*self }),
-            input: 0,
-            filter: panel_offset(first, self.input.shape.channels),
-            output: first,
-        };
-        let width = panel_width(self.tile, isa);
-        pieces(self.output.shape.channels, width, parts).into_iter().map(part).collect()
+        let panels = (panel_width(self.tile, isa), self.input.shape.channels);
+        panel_parts(self.output, panels, parts, |output| Kernel::Pointwise(Pointwise { output, ..*self }))
     }
 }
 
 impl Depthwise {
-    fn row_parts(&self, parts: usize) -> Vec<Part> {
-        let rows = pieces(self.output.shape.height, 1, parts);
-        rows.into_iter().map(|(first, rows)| Kernel::Depthwise(*self).row_part(first..first + rows)).collect()
-    }
-
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
         let part = |(first, channels): (usize, usize)| Part {
             kernel: Kernel::Depthwise(Depthwise {
@@ -214,7 +203,7 @@ impl Depthwise {
                 ..*self
             }),
             input: first,
-            filter: panel_offset(first, self.window.d_k * self.window.d_k),
+            filter: first * (self.window.d_k * self.window.d_k + 1),
             output: first,
         };
         pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
@@ -223,13 +212,8 @@ impl Depthwise {
 
 impl Dense {
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
-        let part = |(first, channels): (usize, usize)| Part {
-            kernel: Kernel::Dense(Dense { output: with_channels(self.output, channels), ..*self }),
-            input: 0,
-            filter: panel_offset(first, self.input.shape.len()),
-            output: first,
-        };
-        pieces(self.output.shape.channels, self.vectors * isa.lanes, parts).into_iter().map(part).collect()
+        let panels = (self.vectors * isa.lanes, self.input.shape.len());
+        panel_parts(self.output, panels, parts, |output| Kernel::Dense(Dense { output, ..*self }))
     }
 }
 

@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::Filter;
 use crate::code::{Binary, Builder, Op, Ptr, Reg};
 use crate::graph::layer::Activation;
-use crate::graph::shape::Window;
 use crate::target::Isa;
 
 /// A register tile: `mr` pixels x `vectors` vectors of channels, one accumulator each.
@@ -81,15 +80,9 @@ impl Run {
 
 /// Cuts `extent` output positions of an axis into pieces of at most `most` and joins neighbours that take the same taps, so
 /// that the border gets code of its own and the inside a loop.
-pub(super) fn runs(
-    window: Window,
-    extent: usize,
-    most: usize,
-    taps: impl Fn(usize) -> Range<usize>,
-) -> Vec<Run> {
+pub(super) fn runs(extent: usize, most: usize, taps: impl Fn(usize) -> Range<usize>) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut first = 0;
-    debug_assert!(window.d_k >= 1);
     for (len, count) in split_evenly(extent, most) {
         for _ in 0..count {
             let taps: Vec<Range<usize>> = (first..first + len).map(&taps).collect();
@@ -340,9 +333,9 @@ mod tests {
 
     #[test]
     fn border_and_inside_are_runs() {
-        use crate::graph::shape::Pads;
+        use crate::graph::shape::{Pads, Window};
         let window = Window { d_k: 3, stride: 1, pads: Pads { top: 1, left: 1, bottom: 1, right: 1 } };
-        let found = runs(window, 12, 3, |x| window.columns(x, 12));
+        let found = runs(12, 3, |x| window.columns(x, 12));
         let lens: Vec<(usize, usize)> = found.iter().map(|run| (run.first, run.count)).collect();
         assert_eq!(lens, [(0, 1), (3, 2), (9, 1)]);
         assert_eq!(found[0].taps, [1..3, 0..3, 0..3]);
