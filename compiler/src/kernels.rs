@@ -12,6 +12,7 @@ mod copy;
 mod dense;
 mod depthwise;
 mod name;
+mod panel;
 mod pointwise;
 mod pool;
 mod softmax;

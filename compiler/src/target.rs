@@ -58,6 +58,9 @@ pub struct Isa {
     pub pointer_registers: usize,
     /// Whether a multiply-add takes one lane of a register as its factor (aarch64 `fmla` by element).
     pub lane_fma: bool,
+    /// Channels of a panel of packed weights, where instruction sets of several vector widths share them; `None` for panels as
+    /// wide as the register tile.
+    pub panel_channels: Option<usize>,
     /// Multiply-adds of whole vectors that a typical core starts in one cycle.
     pub fma_per_cycle: usize,
     /// Cycles until a multiply-add's result may be added to.
@@ -100,6 +103,7 @@ pub const X86_64_V3: Isa = Isa {
     vector_registers: 16,
     pointer_registers: 14,
     lane_fma: false,
+    panel_channels: Some(16),
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
@@ -126,8 +130,14 @@ pub const X86_64_V4: Isa = Isa {
 
 /// x86-64 with AVX2 and FMA in the 128-bit vectors of Cranelift: half as fast as `x86-64-v3`, written by the same reader as
 /// the other architectures, and so their check on an x86-64 machine.
-pub const X86_64_V3_CRANELIFT: Isa =
-    Isa { name: "x86-64-v3-cranelift", tag: "fma3x4", reader: Reader::Clif, lanes: 4, ..X86_64_V3 };
+pub const X86_64_V3_CRANELIFT: Isa = Isa {
+    name: "x86-64-v3-cranelift",
+    tag: "fma3x4",
+    reader: Reader::Clif,
+    lanes: 4,
+    panel_channels: None,
+    ..X86_64_V3
+};
 
 /// aarch64 with its mandatory Advanced SIMD.
 pub const AARCH64: Isa = Isa {
@@ -138,6 +148,7 @@ pub const AARCH64: Isa = Isa {
     vector_registers: 32,
     pointer_registers: 24,
     lane_fma: true,
+    panel_channels: None,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
@@ -158,6 +169,7 @@ pub const RISCV64: Isa = Isa {
     vector_registers: 31,
     pointer_registers: 20,
     lane_fma: false,
+    panel_channels: None,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,

@@ -8,7 +8,8 @@
 
 use std::ops::Range;
 
-use super::tile::{Registers, Run, Tile, pack_panels, panels, reduce, runs};
+use super::panel::Panels;
+use super::tile::{Registers, Run, Tile, panels, reduce, runs};
 use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
@@ -41,14 +42,14 @@ impl Conv {
     }
 
     pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
-        pack_panels(filter, self.tile, isa)
+        Panels::pack(filter, self.tile, isa)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let Conv { window, input: map_in, output: map_out, .. } = self;
         let rows = runs(map_out.shape.height, 1, |y| window.rows(y, map_in.shape.height));
         let columns = runs(map_out.shape.width, self.tile.mr, |x| window.columns(x, map_in.shape.width));
-        let panel_rows = 1 + window.d_k * window.d_k * map_in.shape.channels;
+        let depth = window.d_k * window.d_k * map_in.shape.channels;
 
         let mut b = Builder::new(isa);
         let input = b.parameter("input", Access::Read);
@@ -56,12 +57,13 @@ impl Conv {
         let output = b.parameter("output", Access::Write);
         for (vectors, count) in panels(map_out.shape.channels, self.tile, isa) {
             let width = vectors * isa.lanes;
+            let panels = Panels::new(vectors, depth, isa);
             b.heading(format!("{count} panels of {width} channels"));
             b.repeat(count, |b| {
                 for run in &rows {
-                    self.output_rows(b, isa, (input, panel, output), (run, &columns), vectors);
+                    self.output_rows(b, isa, (input, panel, output), (run, &columns), panels);
                 }
-                b.advance(panel, panel_rows * width);
+                b.advance(panel, panels.len());
                 b.advance(output, width);
             });
         }
@@ -74,7 +76,7 @@ impl Conv {
         isa: &Isa,
         (input, panel, output): (Ptr, Ptr, Ptr),
         (rows, columns): (&Run, &[Run]),
-        vectors: usize,
+        panels: Panels,
     ) {
         let Conv { window, input: map_in, output: map_out, .. } = self;
         let kernel_rows = rows.taps[0].clone();
@@ -90,7 +92,7 @@ impl Conv {
                 b.set_pointer(tile_in, row_in, left * map_in.pixel_stride as isize);
                 b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_stride) as isize);
                 b.repeat(run.count, |b| {
-                    self.tile(b, isa, (tile_in, panel, tile_out), (kernel_rows.clone(), &run.taps), vectors);
+                    self.tile(b, isa, (tile_in, panel, tile_out), (kernel_rows.clone(), &run.taps), panels);
                     b.advance(tile_in, run.len() * window.stride * map_in.pixel_stride);
                     b.advance(tile_out, run.len() * map_out.pixel_stride);
                 });
@@ -109,15 +111,15 @@ impl Conv {
         isa: &Isa,
         (input, panel, output): (Ptr, Ptr, Ptr),
         (kernel_rows, taps): (Range<usize>, &[Range<usize>]),
-        vectors: usize,
+        panels: Panels,
     ) {
         let Conv { window, input: map_in, .. } = self;
         let m = map_in.shape.channels;
-        let registers = Registers::take(b, isa, taps.len(), vectors);
+        let registers = Registers::take(b, isa, taps.len(), panels);
         let weights = b.pointer();
         b.set_pointer(weights, panel, 0);
-        registers.start(b, weights, isa);
-        let tap_weights = m * vectors * isa.lanes;
+        registers.start(b, weights);
+        let tap_weights = m * panels.width;
         b.advance(weights, kernel_rows.start * window.d_k * tap_weights);
 
         let pixel_step = window.stride * map_in.pixel_stride;

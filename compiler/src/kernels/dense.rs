@@ -4,7 +4,8 @@
 //!
 //! Register map: `vectors` accumulators, one broadcast input element, the rest take turns with weights.
 
-use super::tile::{Registers, Tile, pack_panels, panels, reduce};
+use super::panel::Panels;
+use super::tile::{Registers, Tile, panels, reduce};
 use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code};
 use crate::graph::layer::Activation;
@@ -38,7 +39,7 @@ impl Dense {
     }
 
     pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
-        pack_panels(filter, self.tile(), isa)
+        Panels::pack(filter, self.tile(), isa)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
@@ -47,12 +48,13 @@ impl Dense {
         let weights = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
         for (vectors, count) in panels(self.output.shape.channels, self.tile(), isa) {
+            let panels = Panels::new(vectors, self.input.shape.len(), isa);
             b.heading(format!("{count} panels of {} channels", vectors * isa.lanes));
             b.repeat(count, |b| {
-                let registers = Registers::take(b, isa, 1, vectors);
+                let registers = Registers::take(b, isa, 1, panels);
                 let pixel = b.pointer();
                 b.set_pointer(pixel, input, 0);
-                registers.start(b, weights, isa);
+                registers.start(b, weights);
                 b.repeat(self.input.shape.pixels(), |b| {
                     reduce(
                         b,
@@ -65,6 +67,8 @@ impl Dense {
                     b.advance(pixel, self.input.pixel_stride);
                 });
                 registers.finish(b, self.activation, output, self.output.pixel_stride, isa);
+                // The reduction leaves the pointer behind the first panel of the tile.
+                b.advance(weights, panels.len() - panels.at(self.input.shape.len() + 1, 0));
                 b.advance(output, vectors * isa.lanes);
                 b.free_pointers([pixel]);
                 registers.give_back(b);

@@ -6,7 +6,8 @@
 //! Register map: `mr x vectors` accumulators; of the rest, `vectors` hold weights and the others take turns with one
 //! broadcast input element each.
 
-use super::tile::{Registers, Stream, Tile, pack_panels, panels, reduce, split_evenly};
+use super::panel::Panels;
+use super::tile::{Registers, Stream, Tile, panels, reduce, split_evenly};
 use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
@@ -36,7 +37,7 @@ impl Pointwise {
     }
 
     pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
-        pack_panels(filter, self.tile, isa)
+        Panels::pack(filter, self.tile, isa)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
@@ -49,24 +50,24 @@ impl Pointwise {
             let width = vectors * isa.lanes;
             b.heading(format!("{count} panels of {width} channels"));
             b.repeat(count, |b| {
-                self.panel(b, isa, (input, panel, output), vectors);
-                b.advance(panel, (depth + 1) * width);
+                let panels = Panels::new(vectors, depth, isa);
+                self.panel(b, isa, (input, panel, output), panels);
+                b.advance(panel, panels.len());
                 b.advance(output, width);
             });
         }
         b.finish()
     }
 
-    /// All pixels of one panel.
-    fn panel(&self, b: &mut Builder, isa: &Isa, (input, panel, output): (Ptr, Ptr, Ptr), vectors: usize) {
-        let panel_len = (self.input.shape.channels + 1) * vectors * isa.lanes;
+    /// All pixels of one tile's channels.
+    fn panel(&self, b: &mut Builder, isa: &Isa, (input, panel, output): (Ptr, Ptr, Ptr), panels: Panels) {
         let tiles = split_evenly(self.input.shape.pixels(), self.tile.mr);
         let n_tiles = tiles.iter().map(|(_, count)| count).sum();
-        let (lines, mut fetching) = Stream::spread(panel_len, self.input.shape.channels, n_tiles);
+        let (lines, mut fetching) = Stream::spread(panels.len(), self.input.shape.channels, n_tiles);
         let (row_in, row_out, next) = (b.pointer(), b.pointer(), b.pointer());
         b.set_pointer(row_in, input, 0);
         b.set_pointer(row_out, output, 0);
-        b.set_pointer(next, panel, panel_len as isize);
+        b.set_pointer(next, panel, panels.len() as isize);
         for (mr, count) in tiles {
             let with = fetching.min(count);
             fetching -= with;
@@ -74,7 +75,7 @@ impl Pointwise {
                 if count == 0 {
                     continue;
                 }
-                self.tiles(b, isa, (row_in, panel, row_out), (mr, vectors, count), stream);
+                self.tiles(b, isa, (row_in, panel, row_out), (mr, panels, count), stream);
             }
         }
         b.free_pointers([row_in, row_out, next]);
@@ -86,12 +87,12 @@ impl Pointwise {
         b: &mut Builder,
         isa: &Isa,
         (input, panel, output): (Ptr, Ptr, Ptr),
-        (mr, vectors, count): (usize, usize, usize),
+        (mr, panels, count): (usize, Panels, usize),
         stream: Option<Stream>,
     ) {
         b.heading(format!("{count} tiles of {mr} pixels"));
         b.repeat(count, |b| {
-            self.tile(b, isa, (input, panel, output), (mr, vectors), stream);
+            self.tile(b, isa, (input, panel, output), (mr, panels), stream);
             b.advance(input, mr * self.input.pixel_stride);
             b.advance(output, mr * self.output.pixel_stride);
         });
@@ -103,14 +104,14 @@ impl Pointwise {
         b: &mut Builder,
         isa: &Isa,
         (input, panel, output): (Ptr, Ptr, Ptr),
-        (mr, vectors): (usize, usize),
+        (mr, panels): (usize, Panels),
         stream: Option<Stream>,
     ) {
-        let registers = Registers::take(b, isa, mr, vectors);
+        let registers = Registers::take(b, isa, mr, panels);
         let rows: Vec<(usize, usize)> = (0..mr).map(|row| (row * self.input.pixel_stride, row)).collect();
         let weights = b.pointer();
         b.set_pointer(weights, panel, 0);
-        registers.start(b, weights, isa);
+        registers.start(b, weights);
         reduce(b, isa, &registers, &rows, (input, weights), (self.input.shape.channels, stream));
         registers.finish(b, self.activation, output, self.output.pixel_stride, isa);
         b.free_pointers([weights]);

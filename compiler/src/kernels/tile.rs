@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Filter;
+use super::panel::Panels;
 use crate::code::{Binary, Builder, Op, Ptr, Reg};
 use crate::graph::layer::Activation;
 use crate::target::Isa;
@@ -38,26 +38,6 @@ pub(super) fn panels(n: usize, tile: Tile, isa: &Isa) -> Vec<(usize, usize)> {
         .into_iter()
         .filter(|(_, count)| *count != 0)
         .collect()
-}
-
-/// A filter `[depth][n]` in panels, each the bias and then `depth` rows of the panel's channels; zeros behind `n`.
-pub(super) fn pack_panels(filter: Filter<'_>, tile: Tile, isa: &Isa) -> Vec<f32> {
-    let n = filter.bias.len();
-    let depth = filter.weights.len() / n;
-    let mut packed = Vec::with_capacity((depth + 1) * padded_channels(n, isa));
-    let mut first = 0;
-    for (vectors, count) in panels(n, tile, isa) {
-        for _ in 0..count {
-            let width = vectors * isa.lanes;
-            let channels = first..(first + width).min(n);
-            for row in std::iter::once(filter.bias).chain(filter.weights.chunks_exact(n)) {
-                packed.extend_from_slice(&row[channels.clone()]);
-                packed.resize(packed.len() + width - channels.len(), 0.0);
-            }
-            first += width;
-        }
-    }
-    packed
 }
 
 /// A run of equal rows, or of equal column tiles: how many, where the first one begins, and the taps each position takes.
@@ -101,18 +81,21 @@ pub(super) struct Registers {
     /// By pixel, then by vector.
     pub(super) accumulators: Vec<Vec<Reg>>,
     scratch: Vec<Reg>,
+    /// Where the weights of the tile's channels lie.
+    panels: Panels,
 }
 
 impl Registers {
     /// All registers of the instruction set, divided between accumulators and operands.
-    pub(super) fn take(b: &mut Builder, isa: &Isa, rows: usize, vectors: usize) -> Registers {
+    pub(super) fn take(b: &mut Builder, isa: &Isa, rows: usize, panels: Panels) -> Registers {
+        let vectors = panels.vectors;
         let accumulators = (0..rows).map(|_| b.registers(vectors)).collect();
         let scratch = b.registers(isa.vector_registers - rows * vectors);
         assert!(
             rows.min(vectors) < scratch.len(),
             "a tile of {rows}x{vectors} leaves registers for its operands"
         );
-        Registers { accumulators, scratch }
+        Registers { accumulators, scratch, panels }
     }
 
     /// Gives all of them back.
@@ -120,16 +103,16 @@ impl Registers {
         b.free(self.accumulators.into_iter().flatten().chain(self.scratch));
     }
 
-    /// Starts each chain from the bias at the head of the panel and moves `weights` behind it.
-    pub(super) fn start(&self, b: &mut Builder, weights: Ptr, isa: &Isa) {
+    /// Starts each chain from the bias at the head of its panel and moves `weights` behind it.
+    pub(super) fn start(&self, b: &mut Builder, weights: Ptr) {
         let (first, others) = self.accumulators.split_first().expect("a tile has a row");
         for (idx, acc) in first.iter().enumerate() {
-            b.load(*acc, weights.at(idx * isa.lanes));
+            b.load(*acc, weights.at(self.panels.at(0, idx)));
         }
         for row in others {
             row.iter().zip(first).for_each(|(acc, bias)| b.copy(*acc, *bias));
         }
-        b.advance(weights, first.len() * isa.lanes);
+        b.advance(weights, self.panels.width);
     }
 
     /// Applies the activation to every accumulator and stores row `i` at `output + i * pixel_stride`.
@@ -214,10 +197,7 @@ pub(super) fn reduce(
     (input, weights): (Ptr, Ptr),
     (depth, stream): (usize, Option<Stream>),
 ) {
-    let Some((_, first)) = rows.first() else {
-        unreachable!("a reduction has a row");
-    };
-    let width = registers.accumulators[*first].len() * isa.lanes;
+    let width = registers.panels.width;
     let (trips, rest) = trips(depth);
     let steps = |b: &mut Builder, element: Ptr, steps: usize| {
         reduce_steps(b, isa, registers, rows, (element, weights), steps);
@@ -261,7 +241,7 @@ fn reduce_steps(
             }
             for lane in 0..isa.lanes {
                 for (idx, factor) in factors.iter().enumerate() {
-                    b.load(*factor, weights.at(((k + lane) * vectors + idx) * isa.lanes));
+                    b.load(*factor, weights.at(registers.panels.at(k + lane, idx)));
                 }
                 for ((_, row), element) in rows.iter().zip(elements) {
                     for (acc, factor) in registers.accumulators[*row].iter().zip(factors) {
@@ -274,7 +254,7 @@ fn reduce_steps(
             // The weights stay in registers, the elements of the rows take turns in the others.
             let (factors, elements) = scratch.split_at(vectors);
             for (idx, factor) in factors.iter().enumerate() {
-                b.load(*factor, weights.at((k * vectors + idx) * isa.lanes));
+                b.load(*factor, weights.at(registers.panels.at(k, idx)));
             }
             for (turn, (offset, row)) in rows.iter().enumerate() {
                 let element = elements[turn % elements.len()];
@@ -292,7 +272,7 @@ fn reduce_steps(
             }
             for idx in 0..vectors {
                 let factor = factors[idx % factors.len()];
-                b.load(factor, weights.at((k * vectors + idx) * isa.lanes));
+                b.load(factor, weights.at(registers.panels.at(k, idx)));
                 for ((_, row), element) in rows.iter().zip(elements) {
                     b.fma(registers.accumulators[*row][idx], *element, factor);
                 }
@@ -322,13 +302,6 @@ mod tests {
         assert_eq!(panels(16, tile, &FOUR_LANES), [(2, 2)]);
         assert_eq!(panels(9, tile, &FOUR_LANES), [(2, 1), (1, 1)]);
         assert_eq!(panels(3, tile, &FOUR_LANES), [(1, 1)]);
-    }
-
-    #[test]
-    fn packing_pads_with_zeros() {
-        let filter = Filter { weights: &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], bias: &[7.0, 8.0, 9.0] };
-        let packed = pack_panels(filter, Tile { mr: 6, vectors: 2 }, &FOUR_LANES);
-        assert_eq!(packed, [7.0, 8.0, 9.0, 0.0, 1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]);
     }
 
     #[test]

@@ -41,10 +41,16 @@ const ISSUE_WIDTH: usize = 4;
 pub(super) fn choose(product: Product, isa: &Isa) -> Choice {
     (1..=MOST_VECTORS)
         .rev()
+        .filter(|vectors| fills_panels(*vectors, isa))
         .filter_map(|vectors| most_pixels(vectors, isa).map(|mr| Tile { mr, vectors }))
         .map(|tile| Choice { tile, cycles: cycles(product, tile, isa) })
         .min_by_key(|choice| choice.cycles)
-        .expect("one vector of channels always leaves a tile")
+        .expect("the narrowest tile leaves room for its operands")
+}
+
+/// Whether a tile of so many vectors ends where a panel of packed weights does.
+fn fills_panels(vectors: usize, isa: &Isa) -> bool {
+    isa.panel_channels.is_none_or(|channels| (vectors * isa.lanes).is_multiple_of(channels))
 }
 
 /// The pixels that the registers leave room for beside the weights and the input elements in flight.
