@@ -12,7 +12,7 @@ use crate::passes::{self, Fused, FusedId, FusedOp};
 use crate::plan::Plan;
 use crate::program::Program;
 use crate::schedule::{Schedule, Step, ValueId};
-use crate::target::Target;
+use crate::target::{Isa, Target};
 use crate::weights::Parameters;
 
 /// What the user chooses beside network, weights and target.
@@ -39,6 +39,20 @@ pub struct Compiled {
     pub info: Info,
     /// What it is compiled for.
     pub target: Target,
+    /// The same network for the target's wider instruction sets, the widest first: their code lies in the same object, and
+    /// the entry takes the first that the CPU has.
+    pub wider: Vec<Version>,
+}
+
+/// A network for one more instruction set of an object.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Stages 5 and 6.
+    pub plan: Plan,
+    /// Stage 7; shares constants and workspace with the others.
+    pub program: Program,
+    /// What the artefact says of itself where this version runs.
+    pub info: Info,
 }
 
 /// Compiles a network.
@@ -53,11 +67,18 @@ pub fn compile(
     options: &Options<'_>,
 ) -> Result<Compiled> {
     let fused = passes::run(&graph, parameters)?;
-    let plan = Plan::build(Schedule::build(&fused, target.isa));
-    let program = Program::build(&plan, &fused);
+    let isas = std::iter::once(target.isa).chain(target.wider.iter().copied());
+    let plans: Vec<Plan> = isas.map(|isa| Plan::build(Schedule::build(&fused, isa))).collect();
+    let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
+    let version = |(plan, program): (Plan, Program)| {
+        let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);
+        Version { plan, program, info }
+    };
+    let mut versions = plans.into_iter().zip(programs).map(version);
+    let Version { plan, program, info } = versions.next().expect("a target has an instruction set");
+    let wider = versions.collect();
     check(options, &program)?;
-    let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);
-    Ok(Compiled { graph, fused, plan, program, info, target: target.clone() })
+    Ok(Compiled { graph, fused, plan, program, info, target: target.clone(), wider })
 }
 
 impl Compiled {
@@ -67,7 +88,7 @@ impl Compiled {
     /// What the code generator refuses.
     #[cfg(feature = "cranelift")]
     pub fn object(&self) -> Result<Vec<u8>> {
-        Ok(emit::object::object(&self.program, &self.target, &self.object_options(false))?.bytes)
+        Ok(emit::object::object(&self.versions(), &self.target, &self.object_options(false))?.bytes)
     }
 
     /// The object with the function by which the launcher of an executable finds it.
@@ -76,7 +97,7 @@ impl Compiled {
     /// As [`Compiled::object`].
     #[cfg(feature = "cranelift")]
     pub fn executable_object(&self) -> Result<Vec<u8>> {
-        Ok(emit::object::object(&self.program, &self.target, &self.object_options(true))?.bytes)
+        Ok(emit::object::object(&self.versions(), &self.target, &self.object_options(true))?.bytes)
     }
 
     /// The text of every function: Cranelift IR and disassembly.
@@ -85,8 +106,8 @@ impl Compiled {
     /// As [`Compiled::object`].
     #[cfg(feature = "cranelift")]
     pub fn texts(&self) -> Result<Vec<emit::object::FunctionText>> {
-        Ok(emit::object::object_with_texts(&self.program, &self.target, &self.object_options(false))?
-            .functions)
+        let options = self.object_options(false);
+        Ok(emit::object::object_with_texts(&self.versions(), &self.target, &options)?.functions)
     }
 
     /// The C header of the object.
@@ -94,9 +115,17 @@ impl Compiled {
         emit::header::header(&self.info)
     }
 
+    /// Every version, the widest first.
     #[cfg(feature = "cranelift")]
-    fn object_options<'a>(&'a self, launcher_hook: bool) -> emit::object::ObjectOptions<'a> {
-        emit::object::ObjectOptions { info: &self.info, launcher_hook }
+    fn versions(&self) -> Vec<emit::object::Version<'_>> {
+        let wider = self.wider.iter().map(|version| (&version.program, &version.info));
+        let all = wider.chain([(&self.program, &self.info)]);
+        all.map(|(program, info)| emit::object::Version { program, info }).collect()
+    }
+
+    #[cfg(feature = "cranelift")]
+    fn object_options(&self, launcher_hook: bool) -> emit::object::ObjectOptions<'_> {
+        emit::object::ObjectOptions { name: &self.info.name, launcher_hook }
     }
 }
 
@@ -174,13 +203,20 @@ fn describe_artefact(
         preprocess: preprocess(&graph.preprocess, program.input),
         labels: options.labels.to_vec(),
         target: target.triple.to_string(),
-        isa: target.isa.name.to_owned(),
-        cpu_features: target.isa.cpu_features.iter().map(|feature| (*feature).to_owned()).collect(),
+        isa: program.isa.name.to_owned(),
+        wider: wider(program.isa, target),
+        cpu_features: program.isa.cpu_features.iter().map(|feature| (*feature).to_owned()).collect(),
         workspace_bytes: program.workspace_bytes as u64,
         weight_bytes: program.constants.len() as u64 * 4,
         multiply_adds: report.total.mult_adds,
         steps: steps(plan, fused, &report),
     }
+}
+
+/// The names of the target's instruction sets that are wider than `isa`.
+fn wider(isa: &Isa, target: &Target) -> Vec<String> {
+    let wider = target.wider.iter().filter(|other| isa.lanes < other.lanes);
+    wider.map(|other| other.name.to_owned()).collect()
 }
 
 /// What each step computes and moves, for profiles.

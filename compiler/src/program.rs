@@ -4,6 +4,8 @@
 //! a longer list of calls; no emitter knows of bands. Knows no instruction and no symbol table.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use crate::code::Code;
 use crate::code::interpret::{self, Region, Violation};
@@ -70,8 +72,8 @@ pub struct Program {
     pub isa: &'static Isa,
     /// The functions; layers of one shape share one.
     pub kernels: Vec<ProgramKernel>,
-    /// Packed weights and biases of all layers, each block aligned to a cache line.
-    pub constants: Vec<f32>,
+    /// Packed weights and biases of all layers, each block aligned to a cache line. Programs of one object share them.
+    pub constants: Arc<Vec<f32>>,
     /// The steps, in order.
     pub steps: Vec<ProgramStep>,
     /// Size of the workspace that the caller brings: the plan's, and a cache line behind it where the instruction set has to
@@ -88,48 +90,41 @@ pub struct Program {
 impl Program {
     /// Packs the numbers of `network` and generates the kernels of its plan.
     pub fn build(plan: &Plan, network: &Fused) -> Program {
-        let schedule = &plan.schedule;
-        let isa = schedule.isa;
-        let mut library = Library { isa, kernels: Vec::new(), known: HashMap::new() };
-        let mut constants: Vec<f32> = Vec::new();
-        let mut steps = Vec::with_capacity(schedule.steps.len());
-        for step in &schedule.steps {
-            let mut filters = Vec::with_capacity(step.stages.len());
-            for stage in &step.stages {
-                let filter = stage.node.and_then(|id| filter(&network.nodes[id.0].op));
-                let packed = filter.and_then(|filter| stage.kernel.pack(isa, filter));
-                filters.push(packed.as_ref().map(|_| constants.len()));
-                constants.extend(packed.into_iter().flatten());
-                constants.resize(constants.len().next_multiple_of(CONSTANT_ALIGN), 0.0);
-            }
-            let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
-            let layers = step.stages.iter().map(layer).collect();
-            let mut caller = Caller { plan, step, layers, filters, library: &mut library };
-            let (calls, tasks) = match step.stages.as_slice() {
-                [stage] => {
-                    let tasks: Vec<Vec<Call>> = stage
-                        .kernel
-                        .parts(step.split, isa)
-                        .iter()
-                        .map(|part| vec![caller.part(part)])
-                        .collect();
-                    (tasks.concat(), tasks)
-                }
-                _ => (caller.bands(1).concat(), caller.bands(step.split.parts())),
-            };
-            steps.push(ProgramStep { name: step.name.clone(), calls, tasks });
-        }
-        let output = network.nodes[network.outputs[0].0].shape;
-        Program {
-            isa,
-            kernels: library.kernels,
-            constants,
-            steps,
-            workspace_bytes: Program::workspace_bytes(plan),
-            proof_offset: plan.workspace_bytes,
-            input: network.nodes[0].shape,
-            output,
-        }
+        let [program] = <[Program; 1]>::try_from(Program::build_all(&[plan], network))
+            .unwrap_or_else(|_| unreachable!("one plan gives one program"));
+        program
+    }
+
+    /// The same for several instruction sets, whose programs take turns in one object: they share constants and workspace.
+    pub fn build_all(plans: &[&Plan], network: &Fused) -> Vec<Program> {
+        let mut constants = Constants::default();
+        let parts: Vec<_> = plans
+            .iter()
+            .map(|plan| {
+                let mut library =
+                    Library { isa: plan.schedule.isa, kernels: Vec::new(), known: HashMap::new() };
+                let steps: Vec<ProgramStep> = (plan.schedule.steps.iter())
+                    .map(|step| ProgramStep::build((plan, step), network, &mut constants, &mut library))
+                    .collect();
+                (library, steps)
+            })
+            .collect();
+        let constants = Arc::new(constants.values);
+        let proof_offset = plans.iter().map(|plan| plan.workspace_bytes).max().unwrap_or(0);
+        let workspace_bytes = plans.iter().map(|plan| Program::workspace_bytes(plan)).max().unwrap_or(0);
+        parts
+            .into_iter()
+            .map(|(library, steps)| Program {
+                isa: library.isa,
+                kernels: library.kernels,
+                constants: constants.clone(),
+                steps,
+                workspace_bytes,
+                proof_offset,
+                input: network.nodes[0].shape,
+                output: network.nodes[network.outputs[0].0].shape,
+            })
+            .collect()
     }
 
     /// Bytes of the workspace that the caller of such a plan's program brings.
@@ -151,7 +146,7 @@ impl Program {
             Region::constant("input", input.to_vec()),
             Region::uninitialised("output", self.output.len()),
             Region::uninitialised("workspace", self.workspace_bytes / 4),
-            Region::constant("constants", self.constants.clone()),
+            Region::constant("constants", self.constants.to_vec()),
         ];
         for call in self.steps.iter().flat_map(|step| &step.calls) {
             let arguments: Vec<interpret::Argument> = call
@@ -168,6 +163,64 @@ impl Program {
         }
         let output = regions[1].values().expect("the last step writes every element of the output");
         Ok(output.to_vec())
+    }
+}
+
+impl ProgramStep {
+    fn build(
+        (plan, step): (&Plan, &Step),
+        network: &Fused,
+        constants: &mut Constants,
+        library: &mut Library,
+    ) -> ProgramStep {
+        let isa = plan.schedule.isa;
+        let pack = |stage: &Stage| {
+            let filter = filter(&network.nodes[stage.node?.0].op)?;
+            Some(constants.place(stage.kernel.pack(isa, filter)?))
+        };
+        let filters = step.stages.iter().map(pack).collect();
+        let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
+        let layers = step.stages.iter().map(layer).collect();
+        let mut caller = Caller { plan, step, layers, filters, library };
+        let (calls, tasks) = match step.stages.as_slice() {
+            [stage] => {
+                let tasks: Vec<Vec<Call>> =
+                    stage.kernel.parts(step.split, isa).iter().map(|part| vec![caller.part(part)]).collect();
+                (tasks.concat(), tasks)
+            }
+            _ => (caller.bands(1).concat(), caller.bands(step.split.parts())),
+        };
+        ProgramStep { name: step.name.clone(), calls, tasks }
+    }
+}
+
+/// The packed filters so far, each block once.
+#[derive(Default)]
+struct Constants {
+    values: Vec<f32>,
+    /// Blocks by a hash of their bits: where they begin.
+    known: HashMap<u64, Vec<usize>>,
+}
+
+impl Constants {
+    /// Where the block begins, in elements. Versions of a network for several vector widths pack most filters alike.
+    fn place(&mut self, mut block: Vec<f32>) -> usize {
+        block.resize(block.len().next_multiple_of(CONSTANT_ALIGN), 0.0);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+        let block_bits = bits(&block);
+        let mut hasher = DefaultHasher::new();
+        block_bits.hash(&mut hasher);
+        let alike = self.known.entry(hasher.finish()).or_default();
+        let same = |first: &&usize| {
+            self.values.get(**first..**first + block.len()).is_some_and(|known| bits(known) == block_bits)
+        };
+        if let Some(first) = alike.iter().find(same) {
+            return *first;
+        }
+        let first = self.values.len();
+        alike.push(first);
+        self.values.extend(block);
+        first
     }
 }
 

@@ -230,6 +230,8 @@ pub struct Target {
     pub triple: Triple,
     /// The instruction set.
     pub isa: &'static Isa,
+    /// Wider ones whose code an object carries too, the widest first; which one runs is decided at entry.
+    pub wider: Vec<&'static Isa>,
 }
 
 impl Target {
@@ -261,7 +263,34 @@ impl Target {
                 Error::new(ErrorKind::Target, cpu, detail)
             })?,
         };
-        Ok(Target { triple: wanted, isa })
+        Ok(Target { triple: wanted, isa, wider: Vec::new() })
+    }
+
+    /// The target with code for every wider instruction set that shares its packed weights, to be chosen from at entry.
+    ///
+    /// ```
+    /// let target = mnc::Target::new("x86_64-unknown-linux-gnu", None)?.multiversion()?;
+    /// assert_eq!(target.to_string(), "x86_64-unknown-linux-gnu (x86-64-v4 or x86-64-v3)");
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A target that has no such instruction set.
+    pub fn multiversion(self) -> Result<Target> {
+        let isa = self.isa;
+        let platform = PLATFORMS.iter().find(|platform| platform.parsed() == self.triple);
+        let shares =
+            |other: &&Isa| isa.panel_channels.is_some() && other.panel_channels == isa.panel_channels;
+        let mut wider: Vec<&'static Isa> = (platform.into_iter().flat_map(|platform| platform.isas).copied())
+            .filter(|other| isa.lanes < other.lanes && shares(other))
+            .collect();
+        wider.sort_by_key(|other| std::cmp::Reverse(other.lanes));
+        if wider.is_empty() {
+            let detail =
+                format!("{} has no wider instruction set beside it, expected x86-64-v3 of x86-64", isa.name);
+            return Err(Error::new(ErrorKind::Target, "multiversion", detail));
+        }
+        Ok(Target { wider, ..self })
     }
 
     /// Whether exported C symbols carry a leading underscore in the object file.
@@ -277,7 +306,9 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.triple, self.isa.name)
+        write!(f, "{} (", self.triple)?;
+        self.wider.iter().try_for_each(|isa| write!(f, "{} or ", isa.name))?;
+        write!(f, "{})", self.isa.name)
     }
 }
 

@@ -33,6 +33,9 @@ pub struct Info {
     pub target: String,
     /// The instruction set compiled for: `x86-64-v3`.
     pub isa: String,
+    /// Wider instruction sets that the artefact has code for too; it runs instead where the CPU has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wider: Vec<String>,
     /// The CPU features that the code needs.
     pub cpu_features: Vec<String>,
     /// Bytes of the caller's workspace.
@@ -186,6 +189,7 @@ pub(crate) mod tests {
             ],
             target: "x86_64-unknown-linux-gnu".to_string(),
             isa: "x86-64-v3".to_string(),
+            wider: Vec::new(),
             cpu_features: vec!["avx".to_string(), "fma".to_string()],
             workspace_bytes: 1 << 20,
             weight_bytes: 1_900_000,

@@ -37,6 +37,11 @@ impl Guarded {
         &self.memory[self.start..self.start + self.len]
     }
 
+    /// The same, to be changed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + self.len]
+    }
+
     /// They as numbers.
     pub fn values(&self) -> Vec<f32> {
         crate::bits::from_bytes(self.bytes())

@@ -84,15 +84,18 @@ pub fn host() -> Option<&'static Platform> {
     found
 }
 
-/// The targets that run in this process: every instruction set of its platform, whether or not the CPU has it.
+/// The targets that run in this process: every instruction set of its platform, whether or not the CPU has it, and those
+/// that choose one at entry.
 pub fn host_targets() -> Vec<Target> {
-    let targets = |platform: &'static Platform| {
-        platform
-            .isas
-            .iter()
-            .map(|isa| Target::new(platform.triple, Some(isa.name)).expect("a row of the table"))
-    };
-    host().into_iter().flat_map(targets).collect()
+    host().into_iter().flat_map(targets_of).collect()
+}
+
+/// The targets of a platform, those of several instruction sets last.
+pub fn targets_of(platform: &Platform) -> Vec<Target> {
+    let target = |isa: &&Isa| Target::new(platform.triple, Some(isa.name)).expect("a row of the table");
+    let mut targets: Vec<Target> = platform.isas.iter().map(target).collect();
+    targets.extend(platform.isas.iter().map(target).filter_map(|target| target.multiversion().ok()));
+    targets
 }
 
 /// A target with that instruction set; any of its platforms.

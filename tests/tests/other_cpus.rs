@@ -130,11 +130,7 @@ fn riscv64_with_wider_vectors() {
 fn objects() -> Vec<(Target, Vec<u8>, Vec<u8>)> {
     let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
     let small = RandomNetwork::new(SEEDS.start + 1);
-    let targets: Vec<Target> = PLATFORMS
-        .iter()
-        .flat_map(|platform| platform.isas.iter().map(|isa| Target::new(platform.triple, Some(isa.name))))
-        .collect::<Result<_, _>>()
-        .expect("rows of the table");
+    let targets: Vec<Target> = PLATFORMS.iter().flat_map(need::targets_of).collect();
     each(&targets, |target| {
         let object =
             |graph, parameters| compile(graph, parameters, target).object().expect("it can be emitted");

@@ -9,6 +9,8 @@ use mnc::dump::Stage;
 use mnc::emit::launcher::Launcher;
 use mnc::emit::object::FunctionText;
 use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::plan::Plan;
+use mnc::program::Program;
 use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
 use mnc::{Compiled, Error, ErrorKind, Options, Result, Target};
@@ -84,6 +86,9 @@ pub(super) struct Args {
     /// Instruction set, or `native` for the best of this machine [default: the target's first]
     #[arg(long, value_name = "CPU", help_heading = "Output")]
     target_cpu: Option<String>,
+    /// Code for each wider instruction set too, chosen at entry by what the CPU has; the weights are shared
+    #[arg(long, help_heading = "Output")]
+    multiversion: bool,
     /// Print a stage of the compiler, and stop there unless -o is given
     #[arg(long, value_name = "STAGE", value_parser = stage(), help_heading = "Output")]
     dump: Option<Stage>,
@@ -115,6 +120,7 @@ fn stage() -> impl TypedValueParser<Value = Stage> {
 pub(super) fn run(args: &Args) -> Result<()> {
     let mut clock = Clock::new(args.verbose);
     let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
+    let target = if args.multiversion { target.multiversion()? } else { target };
     let written = network::read(&args.network)?;
     let name = args.name.clone().unwrap_or_else(|| Options::name_of(&written.name));
     let resolution = match args.rho {
@@ -261,10 +267,17 @@ fn dump(stage: Stage, description: &Description, compiled: &Compiled) -> Result<
         Stage::Description => description.to_string(),
         Stage::Graph => compiled.graph.to_string(),
         Stage::Fused => compiled.fused.to_string(),
-        Stage::Schedule => compiled.plan.schedule.to_string(),
-        Stage::Plan => compiled.plan.to_string(),
-        Stage::Program => compiled.program.to_string(),
+        Stage::Schedule => versions(compiled, |plan, _| plan.schedule.to_string()),
+        Stage::Plan => versions(compiled, |plan, _| plan.to_string()),
+        Stage::Program => versions(compiled, |_, program| program.to_string()),
     })
+}
+
+/// The text of each version of the network, the widest first.
+fn versions(compiled: &Compiled, text: impl Fn(&Plan, &Program) -> String) -> String {
+    let wider = compiled.wider.iter().map(|version| (&version.plan, &version.program));
+    let texts = wider.chain([(&compiled.plan, &compiled.program)]).map(|(plan, program)| text(plan, program));
+    texts.collect::<Vec<_>>().join("\n")
 }
 
 type Artefact = (Format, Destination, Vec<u8>);

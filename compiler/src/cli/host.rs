@@ -23,7 +23,8 @@ pub(super) fn target(triple: Option<&str>, cpu: Option<&str>) -> Result<Target> 
 pub(super) fn faster(target: &Target) -> Option<&'static Isa> {
     let is_host = target.triple == target_lexicon::HOST;
     let best = native(&target.triple.to_string()).ok().filter(|_| is_host)?.isa;
-    (target.isa.lanes < best.lanes).then_some(best)
+    let widest = target.wider.first().unwrap_or(&target.isa);
+    (widest.lanes < best.lanes).then_some(best)
 }
 
 /// Of the instruction sets that this CPU has, the one with the widest vectors.

@@ -62,7 +62,11 @@ impl fmt::Display for Summary<'_> {
         row(f, "target", target.to_string())?;
         if let Some(isa) = host::faster(target) {
             // A default that runs anywhere is half as fast here, and nobody would know.
-            row(f, "faster", format!("this CPU has {}: --target-cpu native compiles for it", isa.name))?;
+            row(
+                f,
+                "faster",
+                format!("this CPU has {}: --target-cpu native, or --multiversion for both", isa.name),
+            )?;
         }
         row(
             f,

@@ -30,7 +30,7 @@ pub fn header(info: &Info) -> String {
         input.width,
         input.channels,
         info.target,
-        info.isa
+        info.wider.iter().chain([&info.isa]).cloned().collect::<Vec<_>>().join(" or ")
     );
     let mut line = |line: &str| writeln!(text, "{line}").expect("a String takes every write");
     line(&format!("#ifndef {upper}_H\n#define {upper}_H\n\n#include <stddef.h>\n#include <stdint.h>\n"));

@@ -13,12 +13,12 @@ use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use mnc_runtime::info::Info;
 
-use super::clif::{self, EntryRefs, Frontend};
+use super::clif::{self, Body, Frontend, ModelRefs};
 use super::x86;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::WORKSPACE_ALIGN;
 use crate::program::{Program, ProgramKernel};
-use crate::target::{Reader, Target};
+use crate::target::{Isa, Reader, Target};
 
 /// Alignment of a kernel's first instruction: a cache line.
 const KERNEL_ALIGN: u64 = 64;
@@ -26,10 +26,20 @@ const KERNEL_ALIGN: u64 = 64;
 /// What an object is made of beside the program.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectOptions<'a> {
-    /// The name that prefixes every symbol, and the description that `NAME_info` returns.
-    pub info: &'a Info,
+    /// The name that prefixes every symbol.
+    pub name: &'a str,
     /// Whether to export `mnc_model` for the launcher of an executable.
     pub launcher_hook: bool,
+}
+
+/// A network for one instruction set. An object holds one or several, the widest first; its entries run the first that the
+/// CPU has.
+#[derive(Clone, Copy, Debug)]
+pub struct Version<'a> {
+    /// What runs.
+    pub program: &'a Program,
+    /// Its description. `NAME_info` returns that of the last version, which runs wherever the object does.
+    pub info: &'a Info,
 }
 
 /// The text of one function, for people.
@@ -58,16 +68,34 @@ pub struct Object {
 ///
 /// # Errors
 /// What Cranelift refuses; no input of a user leads there.
-pub fn object(program: &Program, target: &Target, options: &ObjectOptions<'_>) -> Result<Object> {
-    Writer::new(target, options, false)?.write(program)
+pub fn object(versions: &[Version<'_>], target: &Target, options: &ObjectOptions<'_>) -> Result<Object> {
+    Writer::new(target, options, false)?.write(versions)
 }
 
 /// Writes the object and the texts of its functions.
 ///
 /// # Errors
 /// As [`object`].
-pub fn object_with_texts(program: &Program, target: &Target, options: &ObjectOptions<'_>) -> Result<Object> {
-    Writer::new(target, options, true)?.write(program)
+pub fn object_with_texts(
+    versions: &[Version<'_>],
+    target: &Target,
+    options: &ObjectOptions<'_>,
+) -> Result<Object> {
+    Writer::new(target, options, true)?.write(versions)
+}
+
+/// A version whose functions and data lie in the object.
+struct Emitted<'a> {
+    program: &'a Program,
+    kernels: Vec<FuncId>,
+    constants: Option<DataId>,
+    info: DataId,
+    info_len: usize,
+    cpu_check: Option<FuncId>,
+    /// Once it is written.
+    task: Option<FuncId>,
+    /// Once it is written, in objects of executables.
+    step: Option<FuncId>,
 }
 
 struct Writer<'a> {
@@ -84,8 +112,7 @@ impl<'a> Writer<'a> {
     fn new(target: &'a Target, options: &'a ObjectOptions<'a>, texts: bool) -> Result<Writer<'a>> {
         let isa = cranelift_isa(target)?;
         let config = isa.frontend_config();
-        let mut builder =
-            ObjectBuilder::new(isa, options.info.name.as_str(), default_libcall_names()).map_err(fault)?;
+        let mut builder = ObjectBuilder::new(isa, options.name, default_libcall_names()).map_err(fault)?;
         builder.per_function_section(false);
         Ok(Writer {
             target,
@@ -97,94 +124,136 @@ impl<'a> Writer<'a> {
         })
     }
 
-    fn write(mut self, program: &Program) -> Result<Object> {
-        let kernels = program
-            .kernels
-            .iter()
-            .map(|kernel| {
-                let mut signature = self.signature(kernel.code.parameters.len(), false);
-                let symbol = self.symbol(&kernel.symbol);
-                match program.isa.reader {
-                    Reader::Clif => {
-                        let id = self.declare(&symbol, Linkage::Local, &signature)?;
-                        self.define(id, &kernel.layers, signature, |writer, func| {
-                            clif::kernel(&mut writer.frontend, func, &kernel.code);
-                        })?;
-                        Ok(id)
-                    }
-                    Reader::X86 => {
-                        signature.call_conv = CallConv::SystemV;
-                        let id = self.declare(&symbol, Linkage::Local, &signature)?;
-                        self.define_x86(id, kernel)?;
-                        Ok(id)
-                    }
-                }
-            })
-            .collect::<Result<Vec<FuncId>>>()?;
-        let constants = match program.constants.as_slice() {
+    fn write(mut self, versions: &[Version<'_>]) -> Result<Object> {
+        let base = versions.last().expect("an object holds a version");
+        let constants = match base.program.constants.as_slice() {
             [] => None,
             values => {
                 Some(self.data("weights", values.iter().flat_map(|value| value.to_le_bytes()).collect())?)
             }
         };
-        let info_json = self.options.info.to_json();
-        let info = self.data("info_json", format!("{info_json}\0").into_bytes())?;
-        let check = self.cpu_check()?;
+        let emitted: Vec<Emitted<'_>> =
+            versions.iter().map(|version| self.version(version, constants)).collect::<Result<_>>()?;
 
         let signature = self.signature(3, true);
         let run = self.declare(&self.symbol("run"), Linkage::Export, &signature)?;
         self.define(run, &[], signature, |writer, func| {
-            let refs = writer.entry_refs(func, &kernels, constants, check);
-            clif::entry(&mut writer.frontend, func, program, &refs);
-        })?;
-
-        // A size is as wide as a pointer, and alike to the calling convention.
-        let signature = self.signature(2, false);
-        let task = self.declare(&self.symbol("task"), Linkage::Local, &signature)?;
-        self.define(task, &[], signature, |writer, func| {
-            let refs = writer.entry_refs(func, &kernels, constants, None);
-            clif::task(&mut writer.frontend, func, program, &refs);
+            let bodies: Vec<Body<'_>> = emitted.iter().map(|version| writer.body(func, version)).collect();
+            clif::entry(&mut writer.frontend, func, &bodies);
         })?;
         let signature = self.signature(4, true);
         let run_parallel = self.declare(&self.symbol("run_parallel"), Linkage::Export, &signature)?;
         self.define(run_parallel, &[], signature, |writer, func| {
-            let refs = writer.entry_refs(func, &kernels, constants, check);
+            let bodies: Vec<Body<'_>> = emitted.iter().map(|version| writer.body(func, version)).collect();
             let run_signature = func.import_signature(writer.signature(4, false));
-            let task = writer.module.declare_func_in_func(task, func);
-            clif::parallel_entry(&mut writer.frontend, func, program, &refs, (task, run_signature));
+            clif::parallel_entry(&mut writer.frontend, func, &bodies, run_signature);
         })?;
 
         let mut signature = self.signature(0, false);
         signature.returns.push(AbiParam::new(I64));
         let id = self.declare(&self.symbol("info"), Linkage::Export, &signature)?;
+        let info = emitted[emitted.len() - 1].info;
         self.define(id, &[], signature, |writer, func| {
             let text = writer.module.declare_data_in_func(info, func);
             clif::info(&mut writer.frontend, func, text);
         })?;
-
         if self.options.launcher_hook {
-            let signature = self.signature(4, false);
-            let step = self.declare(&self.symbol("step"), Linkage::Local, &signature)?;
-            self.define(step, &[], signature, |writer, func| {
-                let refs = writer.entry_refs(func, &kernels, constants, None);
-                clif::step(&mut writer.frontend, func, program, &refs);
-            })?;
-            let signature = self.signature(1, false);
-            let id = self.declare("mnc_model", Linkage::Export, &signature)?;
-            self.define(id, &[], signature, |writer, func| {
-                let [run, run_parallel, step] =
-                    [run, run_parallel, step].map(|id| writer.module.declare_func_in_func(id, func));
-                let info = writer.module.declare_data_in_func(info, func);
-                let refs = clif::ModelRefs { run, run_parallel, step, info, info_len: info_json.len() };
-                clif::model(&mut writer.frontend, func, program, &refs);
-            })?;
+            self.launcher_hook(&emitted, run, run_parallel)?;
         }
         let bytes = self.module.finish().emit().map_err(fault)?;
         Ok(Object { bytes, functions: self.texts.unwrap_or_default() })
     }
 
+    /// What each version has of its own: kernels, tasks, description, question to the processor.
+    fn version<'p>(&mut self, version: &Version<'p>, constants: Option<DataId>) -> Result<Emitted<'p>> {
+        let Version { program, info } = *version;
+        let kernels = program
+            .kernels
+            .iter()
+            .map(|kernel| self.kernel(kernel, program))
+            .collect::<Result<Vec<FuncId>>>()?;
+        let info_json = info.to_json();
+        // Local symbols may share a name; people shouldn't have to tell them apart.
+        let suffix = if program.isa == self.target.isa { "" } else { program.isa.tag };
+        let symbol =
+            |name: &str| if suffix.is_empty() { name.to_owned() } else { format!("{name}_{suffix}") };
+        let mut emitted = Emitted {
+            program,
+            kernels,
+            constants,
+            info: self.data(&symbol("info_json"), format!("{info_json}\0").into_bytes())?,
+            info_len: info_json.len(),
+            cpu_check: self.cpu_check(&symbol("cpu_check"), program.isa)?,
+            task: None,
+            step: None,
+        };
+        // A size is as wide as a pointer, and alike to the calling convention.
+        let signature = self.signature(2, false);
+        let task = self.declare(&self.symbol(&symbol("task")), Linkage::Local, &signature)?;
+        self.define(task, &[], signature, |writer, func| {
+            let body = writer.body(func, &emitted);
+            clif::task(&mut writer.frontend, func, &body);
+        })?;
+        emitted.task = Some(task);
+        if self.options.launcher_hook {
+            let signature = self.signature(4, false);
+            let step = self.declare(&self.symbol(&symbol("step")), Linkage::Local, &signature)?;
+            self.define(step, &[], signature, |writer, func| {
+                let body = writer.body(func, &emitted);
+                clif::step(&mut writer.frontend, func, &body);
+            })?;
+            emitted.step = Some(step);
+        }
+        Ok(emitted)
+    }
+
+    fn kernel(&mut self, kernel: &ProgramKernel, program: &Program) -> Result<FuncId> {
+        let mut signature = self.signature(kernel.code.parameters.len(), false);
+        let symbol = self.symbol(&kernel.symbol);
+        match program.isa.reader {
+            Reader::Clif => {
+                let id = self.declare(&symbol, Linkage::Local, &signature)?;
+                self.define(id, &kernel.layers, signature, |writer, func| {
+                    clif::kernel(&mut writer.frontend, func, &kernel.code);
+                })?;
+                Ok(id)
+            }
+            Reader::X86 => {
+                signature.call_conv = CallConv::SystemV;
+                let id = self.declare(&symbol, Linkage::Local, &signature)?;
+                self.define_x86(id, kernel)?;
+                Ok(id)
+            }
+        }
+    }
+
+    /// `mnc_model`, by which the launcher of an executable finds its network.
+    fn launcher_hook(&mut self, emitted: &[Emitted<'_>], run: FuncId, run_parallel: FuncId) -> Result<()> {
+        let signature = self.signature(1, false);
+        let id = self.declare("mnc_model", Linkage::Export, &signature)?;
+        self.define(id, &[], signature, |writer, func| {
+            let [run, run_parallel] =
+                [run, run_parallel].map(|id| writer.module.declare_func_in_func(id, func));
+            let versions: Vec<ModelRefs<'_>> = emitted
+                .iter()
+                .map(|version| {
+                    let step = version.step.expect("a version that the launcher finds has steps");
+                    ModelRefs {
+                        body: writer.body(func, version),
+                        run,
+                        run_parallel,
+                        step: writer.module.declare_func_in_func(step, func),
+                        info: writer.module.declare_data_in_func(version.info, func),
+                        info_len: version.info_len,
+                    }
+                })
+                .collect();
+            clif::model(&mut writer.frontend, func, &versions);
+        })
+    }
+
     fn symbol(&self, name: &str) -> String {
-        format!("{}_{name}", self.options.info.name)
+        format!("{}_{name}", self.options.name)
     }
 
     /// So many pointers, and an `int32_t` result if it has one.
@@ -201,18 +270,13 @@ impl<'a> Writer<'a> {
         self.module.declare_function(symbol, linkage, signature).map_err(fault)
     }
 
-    fn entry_refs(
-        &mut self,
-        func: &mut Function,
-        kernels: &[FuncId],
-        constants: Option<DataId>,
-        cpu_check: Option<FuncId>,
-    ) -> EntryRefs {
-        EntryRefs {
-            kernels: kernels.iter().map(|id| self.module.declare_func_in_func(*id, func)).collect(),
-            constants: constants.map(|id| self.module.declare_data_in_func(id, func)),
-            cpu_check: cpu_check.map(|id| self.module.declare_func_in_func(id, func)),
-        }
+    /// A version as seen from inside a function.
+    fn body<'p>(&mut self, func: &mut Function, version: &Emitted<'p>) -> Body<'p> {
+        let mut function = |id: FuncId| self.module.declare_func_in_func(id, func);
+        let kernels = version.kernels.iter().map(|id| function(*id)).collect();
+        let (cpu_check, task) = (version.cpu_check.map(&mut function), version.task.map(&mut function));
+        let constants = version.constants.map(|id| self.module.declare_data_in_func(id, func));
+        Body { program: version.program, kernels, constants, cpu_check, task }
     }
 
     /// Compiles what `fill` writes and places it.
@@ -263,12 +327,12 @@ impl<'a> Writer<'a> {
     }
 
     /// The function that asks the processor, where the instruction set is more than the architecture's baseline.
-    fn cpu_check(&mut self) -> Result<Option<FuncId>> {
-        let Some(level) = self.target.isa.x86_level else {
+    fn cpu_check(&mut self, name: &str, isa: &Isa) -> Result<Option<FuncId>> {
+        let Some(level) = isa.x86_level else {
             return Ok(None);
         };
         let signature = self.signature(0, true);
-        let id = self.declare(&self.symbol("cpu_check"), Linkage::Local, &signature)?;
+        let id = self.declare(&self.symbol(name), Linkage::Local, &signature)?;
         let bytes = x86::cpu_check(level);
         self.module.define_function_bytes(id, 16, &bytes, &[]).map_err(fault)?;
         Ok(Some(id))
