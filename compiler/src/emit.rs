@@ -3,6 +3,8 @@
 
 #[cfg(feature = "cranelift")]
 mod clif;
+#[cfg(feature = "cranelift")]
+mod entry;
 pub mod header;
 #[cfg(feature = "cli")]
 pub mod launcher;

@@ -13,7 +13,8 @@ use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, default
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use mnc_runtime::info::Info;
 
-use super::clif::{self, Body, Frontend, ModelRefs};
+use super::clif::{self, Frontend};
+use super::entry::{self, Body, ModelRefs};
 use super::x86;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::WORKSPACE_ALIGN;
@@ -139,14 +140,14 @@ impl<'a> Writer<'a> {
         let run = self.declare(&self.symbol("run"), Linkage::Export, &signature)?;
         self.define(run, &[], signature, |writer, func| {
             let bodies: Vec<Body<'_>> = emitted.iter().map(|version| writer.body(func, version)).collect();
-            clif::entry(&mut writer.frontend, func, &bodies);
+            entry::run(&mut writer.frontend, func, &bodies);
         })?;
         let signature = self.signature(4, true);
         let run_parallel = self.declare(&self.symbol("run_parallel"), Linkage::Export, &signature)?;
         self.define(run_parallel, &[], signature, |writer, func| {
             let bodies: Vec<Body<'_>> = emitted.iter().map(|version| writer.body(func, version)).collect();
             let run_signature = func.import_signature(writer.signature(4, false));
-            clif::parallel_entry(&mut writer.frontend, func, &bodies, run_signature);
+            entry::run_parallel(&mut writer.frontend, func, &bodies, run_signature);
         })?;
 
         let mut signature = self.signature(0, false);
@@ -155,7 +156,7 @@ impl<'a> Writer<'a> {
         let info = emitted[emitted.len() - 1].info;
         self.define(id, &[], signature, |writer, func| {
             let text = writer.module.declare_data_in_func(info, func);
-            clif::info(&mut writer.frontend, func, text);
+            entry::info(&mut writer.frontend, func, text);
         })?;
         if self.options.launcher_hook {
             self.launcher_hook(&emitted, run, run_parallel)?;
@@ -192,7 +193,7 @@ impl<'a> Writer<'a> {
         let task = self.declare(&self.symbol(&symbol("task")), Linkage::Local, &signature)?;
         self.define(task, &[], signature, |writer, func| {
             let body = writer.body(func, &emitted);
-            clif::task(&mut writer.frontend, func, &body);
+            entry::task(&mut writer.frontend, func, &body);
         })?;
         emitted.task = Some(task);
         if self.options.launcher_hook {
@@ -200,7 +201,7 @@ impl<'a> Writer<'a> {
             let step = self.declare(&self.symbol(&symbol("step")), Linkage::Local, &signature)?;
             self.define(step, &[], signature, |writer, func| {
                 let body = writer.body(func, &emitted);
-                clif::step(&mut writer.frontend, func, &body);
+                entry::step(&mut writer.frontend, func, &body);
             })?;
             emitted.step = Some(step);
         }
@@ -248,7 +249,7 @@ impl<'a> Writer<'a> {
                     }
                 })
                 .collect();
-            clif::model(&mut writer.frontend, func, &versions);
+            entry::model(&mut writer.frontend, func, &versions);
         })
     }
 

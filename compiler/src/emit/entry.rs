@@ -1,0 +1,340 @@
+//! The functions around the kernels, in Cranelift IR on every target: the entries that callers see, what a pool calls, and what
+//! the launcher of an executable finds.
+//!
+//! They check what the caller passes, choose the version that the processor can run and call kernels with constant offsets;
+//! they know no instruction.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{
+    Block, FuncRef, Function, GlobalValue, InstBuilder, SigRef, StackSlotData, StackSlotKind, Value,
+};
+use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
+use mnc_runtime::abi::{ABI_VERSION, ModelAbi, Parallel, Status};
+
+use super::clif::{Frontend, memory};
+use crate::plan::WORKSPACE_ALIGN;
+use crate::program::{Argument, Call, Program};
+
+/// A version of the network as seen from inside a function.
+pub(super) struct Body<'a> {
+    pub(super) program: &'a Program,
+    /// By position in [`Program::kernels`].
+    pub(super) kernels: Vec<FuncRef>,
+    /// The packed constants; `None` when the network has no numbers.
+    pub(super) constants: Option<GlobalValue>,
+    /// A function that returns nonzero when the CPU has what the kernels need.
+    pub(super) cpu_check: Option<FuncRef>,
+    /// What a pool calls; `None` until it is written.
+    pub(super) task: Option<FuncRef>,
+}
+
+/// Fills `func` with `int32_t NAME_run(const float *input, float *output, void *workspace)`.
+pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body<'_>]) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [input, output, workspace] = parameters[..] else {
+        unreachable!("the entry takes three pointers");
+    };
+    check_arguments(&mut b, &parameters);
+    for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
+        b.switch_to_block(block);
+        let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
+        for call in body.program.steps.iter().flat_map(|step| &step.calls) {
+            emit_call(&mut b, body, &buffers, call);
+        }
+        return_status(&mut b, Status::Ok);
+    }
+    finish(b, frontend.config);
+}
+
+/// What the parallel entry hands to its tasks, on its stack: the three buffers and the number of the step's first task.
+const TASK_BYTES: u32 = 32;
+const TASK_FIRST: i32 = 24;
+
+/// Fills `func` with `int32_t NAME_run_parallel(const float *input, float *output, void *workspace, const struct
+/// mnc_parallel *pool)`: each step is handed to the pool, whose return is the barrier before the next.
+pub(super) fn run_parallel(
+    frontend: &mut Frontend,
+    func: &mut Function,
+    versions: &[Body<'_>],
+    run_signature: SigRef,
+) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [input, output, workspace, pool] = parameters[..] else {
+        unreachable!("the parallel entry takes four pointers");
+    };
+    check_arguments(&mut b, &parameters);
+    let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
+    for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
+        b.switch_to_block(block);
+        let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
+        for (idx, buffer) in [input, output, workspace].into_iter().enumerate() {
+            b.ins().stack_store(I64, buffer, slot, idx as i32 * 8);
+        }
+        let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
+        let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
+        let task =
+            b.ins().func_addr(I64, body.task.expect("a version's tasks are written before its entries"));
+        let argument = b.ins().stack_addr(I64, slot, 0);
+        let mut first_task = 0;
+        for step in &body.program.steps {
+            if let [calls] = step.tasks.as_slice() {
+                calls.iter().for_each(|call| emit_call(&mut b, body, &buffers, call));
+            } else {
+                let first = b.ins().iconst(I64, first_task as i64);
+                b.ins().stack_store(I64, first, slot, TASK_FIRST);
+                let count = b.ins().iconst(I64, step.tasks.len() as i64);
+                b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
+            }
+            first_task += step.tasks.len();
+        }
+        return_status(&mut b, Status::Ok);
+    }
+    finish(b, frontend.config);
+}
+
+/// Fills `func` with `void task(void *arg, size_t index)`, which the pool calls: task `index` of the step that `arg` names.
+pub(super) fn task(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [argument, index] = parameters[..] else {
+        unreachable!("a task takes a pointer and an index");
+    };
+    let mut field = |offset: i32| b.ins().load(I64, memory(), argument, offset);
+    let (pointers, first) = ([field(0), field(8), field(16)], field(TASK_FIRST));
+    let buffers = Buffers::of(&mut b, body, pointers);
+    let number = b.ins().iadd(first, index);
+    let steps = &body.program.steps;
+    let tasks: Vec<&[Call]> = steps.iter().flat_map(|step| &step.tasks).map(Vec::as_slice).collect();
+    switch_over(&mut b, body, &buffers, number, &tasks);
+    finish(b, frontend.config);
+}
+
+/// Fills `func` with `void step(const float *input, float *output, void *workspace, uint64_t idx)`: the calls of one step, for
+/// profiles. Nothing happens past the last step.
+pub(super) fn step(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [input, output, workspace, idx] = parameters[..] else {
+        unreachable!("a step takes three pointers and a number");
+    };
+    let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
+    let steps: Vec<&[Call]> = body.program.steps.iter().map(|step| step.calls.as_slice()).collect();
+    switch_over(&mut b, body, &buffers, idx, &steps);
+    finish(b, frontend.config);
+}
+
+/// Makes the calls of the case that `number` selects, none past the last one, and returns.
+fn switch_over(
+    b: &mut FunctionBuilder<'_>,
+    body: &Body<'_>,
+    buffers: &Buffers,
+    number: Value,
+    cases: &[&[Call]],
+) {
+    let leave = b.create_block();
+    let blocks: Vec<Block> = cases.iter().map(|_| b.create_block()).collect();
+    let mut switch = Switch::new();
+    blocks.iter().enumerate().for_each(|(idx, block)| switch.set_entry(idx as u128, *block));
+    switch.emit(b, number, leave);
+    for (block, calls) in blocks.into_iter().zip(cases) {
+        b.switch_to_block(block);
+        calls.iter().for_each(|call| emit_call(b, body, buffers, call));
+        b.ins().jump(leave, &[]);
+    }
+    b.switch_to_block(leave);
+    b.ins().return_(&[]);
+}
+
+/// A function's builder, in its first block, and its parameters.
+fn begin<'a>(
+    context: &'a mut FunctionBuilderContext,
+    func: &'a mut Function,
+) -> (FunctionBuilder<'a>, Vec<Value>) {
+    let mut b = FunctionBuilder::new(func, context);
+    let start = b.create_block();
+    b.append_block_params_for_function_params(start);
+    b.switch_to_block(start);
+    let parameters = b.block_params(start).to_vec();
+    (b, parameters)
+}
+
+fn finish(mut b: FunctionBuilder<'_>, config: TargetFrontendConfig) {
+    b.seal_all_blocks();
+    b.finalize(config);
+}
+
+/// Returns a status unless no pointer is null and the workspace is aligned.
+fn check_arguments(b: &mut FunctionBuilder<'_>, pointers: &[Value]) {
+    for pointer in pointers {
+        let is_null = b.ins().icmp_imm_u(IntCC::Equal, *pointer, 0);
+        return_if(b, is_null, Status::NullPointer);
+    }
+    let misaligned = b.ins().band_imm_u(pointers[2], WORKSPACE_ALIGN as i64 - 1);
+    return_if(b, misaligned, Status::MisalignedWorkspace);
+}
+
+/// Jumps to the block of the version that the processor can run, or returns a status. The processor is asked unless the
+/// workspace holds the proof that it has been.
+fn choose_version(b: &mut FunctionBuilder<'_>, versions: &[Body<'_>], workspace: Value) -> Vec<Block> {
+    let blocks: Vec<Block> = versions.iter().map(|_| b.create_block()).collect();
+    for (body, block) in versions.iter().zip(&blocks) {
+        let Some(proof) = proof(body.program) else { continue };
+        let no_proof = b.create_block();
+        for (offset, word) in proof {
+            let next = b.create_block();
+            let found = b.ins().load(I64, memory(), workspace, offset);
+            let expected = b.ins().iconst(I64, word);
+            let same = b.ins().icmp(IntCC::Equal, found, expected);
+            b.ins().brif(same, next, &[], no_proof, &[]);
+            b.switch_to_block(next);
+        }
+        b.ins().jump(*block, &[]);
+        b.switch_to_block(no_proof);
+    }
+    for (body, block) in versions.iter().zip(&blocks) {
+        ask_processor(b, body, *block, |b| {
+            for (offset, word) in proof(body.program).into_iter().flatten() {
+                let word = b.ins().iconst(I64, word);
+                b.ins().store(memory(), word, workspace, offset);
+            }
+        });
+    }
+    if versions.iter().all(|body| body.cpu_check.is_some()) {
+        return_status(b, Status::MissingCpuFeature);
+    }
+    blocks
+}
+
+/// Jumps to `block`, after doing what is to be done `before`, if the processor can run the version or needn't be asked.
+fn ask_processor(
+    b: &mut FunctionBuilder<'_>,
+    body: &Body<'_>,
+    block: Block,
+    before: impl FnOnce(&mut FunctionBuilder<'_>),
+) {
+    let Some(check) = body.cpu_check else {
+        before(b);
+        b.ins().jump(block, &[]);
+        return;
+    };
+    let (found, lacks) = (b.create_block(), b.create_block());
+    let call = b.ins().call(check, &[]);
+    let has = b.inst_results(call)[0];
+    b.ins().brif(has, found, &[], lacks, &[]);
+    b.switch_to_block(found);
+    before(b);
+    b.ins().jump(block, &[]);
+    b.switch_to_block(lacks);
+}
+
+/// The words that prove that the processor has been asked, with their places in the workspace; `None` where nothing is asked.
+fn proof(program: &Program) -> Option<[(i32, i64); 2]> {
+    let [low, high] = program.isa.x86_level?.proof();
+    let offset = program.proof_offset as i32;
+    Some([(offset, low as i64), (offset + 8, high as i64)])
+}
+
+/// Where the arguments of calls are counted from.
+struct Buffers {
+    input: Value,
+    output: Value,
+    workspace: Value,
+    constants: Option<Value>,
+}
+
+impl Buffers {
+    fn of(b: &mut FunctionBuilder<'_>, body: &Body<'_>, [input, output, workspace]: [Value; 3]) -> Buffers {
+        let constants = body.constants.map(|constants| b.ins().symbol_value(I64, constants));
+        Buffers { input, output, workspace, constants }
+    }
+}
+
+fn emit_call(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, call: &Call) {
+    let arguments: Vec<Value> = call
+        .arguments
+        .iter()
+        .map(|argument| {
+            let (base, bytes) = match *argument {
+                Argument::Input(bytes) => (buffers.input, bytes),
+                Argument::Output(bytes) => (buffers.output, bytes),
+                Argument::Workspace(bytes) => (buffers.workspace, bytes),
+                Argument::Constants(bytes) => {
+                    (buffers.constants.expect("a program whose calls take constants has some"), bytes)
+                }
+            };
+            if bytes == 0 { base } else { b.ins().iadd_imm_s(base, bytes as i64) }
+        })
+        .collect();
+    b.ins().call(body.kernels[call.kernel], &arguments);
+}
+
+fn return_if(b: &mut FunctionBuilder<'_>, condition: Value, status: Status) {
+    let (leave, stay) = (b.create_block(), b.create_block());
+    b.ins().brif(condition, leave, &[], stay, &[]);
+    b.switch_to_block(leave);
+    return_status(b, status);
+    b.switch_to_block(stay);
+}
+
+fn return_status(b: &mut FunctionBuilder<'_>, status: Status) {
+    let code = b.ins().iconst(I32, i64::from(status.code()));
+    b.ins().return_(&[code]);
+}
+
+/// Fills `func` with `const char *NAME_info(void)`.
+pub(super) fn info(frontend: &mut Frontend, func: &mut Function, text: GlobalValue) {
+    let (mut b, _) = begin(&mut frontend.context, func);
+    let address = b.ins().symbol_value(I64, text);
+    b.ins().return_(&[address]);
+    finish(b, frontend.config);
+}
+
+/// What [`model`] refers to of a version.
+pub(super) struct ModelRefs<'a> {
+    pub(super) body: Body<'a>,
+    pub(super) run: FuncRef,
+    pub(super) run_parallel: FuncRef,
+    pub(super) step: FuncRef,
+    pub(super) info: GlobalValue,
+    pub(super) info_len: usize,
+}
+
+/// Fills `func` with `void mnc_model(ModelAbi *)`, by which the launcher of an executable finds its network: the version that
+/// the processor can run, or the last.
+pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[ModelRefs<'_>]) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let table = parameters[0];
+    let blocks: Vec<Block> = versions.iter().map(|_| b.create_block()).collect();
+    let (last, wider) = blocks.split_last().expect("an object holds a version");
+    for (version, block) in versions.iter().zip(wider) {
+        ask_processor(&mut b, &version.body, *block, |_| {});
+    }
+    b.ins().jump(*last, &[]);
+    for (refs, block) in versions.iter().zip(&blocks) {
+        b.switch_to_block(*block);
+        let program = refs.body.program;
+        let [run, run_parallel, step] =
+            [refs.run, refs.run_parallel, refs.step].map(|function| b.ins().func_addr(I64, function));
+        let info = b.ins().symbol_value(I64, refs.info);
+        let mut number = |number: u64| b.ins().iconst(I64, number as i64);
+        let fields = [
+            (offset_of!(ModelAbi, abi_version), number(ABI_VERSION)),
+            (offset_of!(ModelAbi, run), run),
+            (offset_of!(ModelAbi, run_parallel), run_parallel),
+            (offset_of!(ModelAbi, info), info),
+            (offset_of!(ModelAbi, info_len), number(refs.info_len as u64)),
+            (offset_of!(ModelAbi, workspace_bytes), number(program.workspace_bytes as u64)),
+            (offset_of!(ModelAbi, input_len), number(program.input.len() as u64)),
+            (offset_of!(ModelAbi, output_len), number(program.output.len() as u64)),
+            (offset_of!(ModelAbi, step), step),
+            (offset_of!(ModelAbi, n_steps), number(program.steps.len() as u64)),
+        ];
+        for (offset, value) in fields {
+            b.ins().store(memory(), value, table, offset as i32);
+        }
+        b.ins().return_(&[]);
+    }
+    finish(b, frontend.config);
+}
