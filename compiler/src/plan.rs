@@ -92,8 +92,10 @@ fn lifetimes(schedule: &Schedule) -> Vec<Slot> {
         let id = ValueId(idx);
         let writes = |step: &Step| step.writes == id || step.buffers.contains(&id);
         let first_step = schedule.steps.iter().position(writes).expect("every value is written");
+        let last_step = schedule.steps.iter().rposition(|step| step.reads.contains(&id));
+        // In a pair of steps one part may still read what another part's second step would overwrite.
         let last_step =
-            schedule.steps.iter().rposition(|step| step.reads.contains(&id)).unwrap_or(first_step);
+            last_step.map_or(first_step, |step| step + usize::from(schedule.is_joined_by_next(step)));
         let bytes = (value.map.len() * 4).next_multiple_of(WORKSPACE_ALIGN);
         slots.push(Slot { value: id, offset: 0, bytes, first_step, last_step });
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::code::Code;
 use crate::code::interpret::{self, Region, Violation};
 use crate::graph::shape::Shape;
-use crate::kernels::{Copy, FeatureMap, Filter, Kernel, KernelName, Part};
+use crate::kernels::{Copy, FeatureMap, Filter, Kernel, KernelName, Part, Split};
 use crate::passes::{Fused, FusedOp};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
 use crate::schedule::{Place, Stage, Step, ValueId, band};
@@ -61,7 +61,8 @@ pub struct ProgramStep {
     pub name: String,
     /// What one thread runs, in order.
     pub calls: Vec<Call>,
-    /// The same in parts that are independent of each other; the calls of a part run in order.
+    /// The same in parts that are independent of each other; the calls of a part run in order. None where the tasks of the
+    /// next step do it.
     pub tasks: Vec<Vec<Call>>,
 }
 
@@ -103,9 +104,13 @@ impl Program {
             .map(|plan| {
                 let mut library =
                     Library { isa: plan.schedule.isa, kernels: Vec::new(), known: HashMap::new() };
-                let steps: Vec<ProgramStep> = (plan.schedule.steps.iter())
-                    .map(|step| ProgramStep::build((plan, step), network, &mut constants, &mut library))
+                let mut steps: Vec<ProgramStep> = (0..plan.schedule.steps.len())
+                    .map(|idx| ProgramStep::build((plan, idx), network, &mut constants, &mut library))
                     .collect();
+                for idx in (1..steps.len()).filter(|idx| plan.schedule.steps[*idx].joined) {
+                    let before = std::mem::take(&mut steps[idx - 1].tasks);
+                    steps[idx].join(before);
+                }
                 (library, steps)
             })
             .collect();
@@ -168,12 +173,12 @@ impl Program {
 
 impl ProgramStep {
     fn build(
-        (plan, step): (&Plan, &Step),
+        (plan, idx): (&Plan, usize),
         network: &Fused,
         constants: &mut Constants,
         library: &mut Library,
     ) -> ProgramStep {
-        let isa = plan.schedule.isa;
+        let (isa, step) = (plan.schedule.isa, &plan.schedule.steps[idx]);
         let pack = |stage: &Stage| {
             let filter = filter(&network.nodes[stage.node?.0].op)?;
             Some(constants.place(stage.kernel.pack(isa, filter)?))
@@ -182,15 +187,32 @@ impl ProgramStep {
         let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
         let layers = step.stages.iter().map(layer).collect();
         let mut caller = Caller { plan, step, layers, filters, library };
+        let in_pair = step.joined || plan.schedule.is_joined_by_next(idx);
         let (calls, tasks) = match step.stages.as_slice() {
+            [stage] if in_pair => {
+                // Whole rows, few parts: one thread is better off with the whole.
+                let mut calls =
+                    |parts: Vec<Part>| parts.iter().map(|part| caller.part(part)).collect::<Vec<Call>>();
+                let whole = calls(stage.kernel.parts(Split::Whole, isa));
+                let parts = calls(stage.kernel.row_parts(step.split.parts()));
+                (whole, parts.into_iter().map(|call| vec![call]).collect())
+            }
             [stage] => {
-                let tasks: Vec<Vec<Call>> =
-                    stage.kernel.parts(step.split, isa).iter().map(|part| vec![caller.part(part)]).collect();
+                let parts = stage.kernel.parts(step.split, isa);
+                let tasks: Vec<Vec<Call>> = parts.iter().map(|part| vec![caller.part(part)]).collect();
                 (tasks.concat(), tasks)
             }
             _ => (caller.bands(1).concat(), caller.bands(step.split.parts())),
         };
         ProgramStep { name: step.name.clone(), calls, tasks }
+    }
+
+    /// Puts the tasks of the step before in front of its own, part by part.
+    fn join(&mut self, before: Vec<Vec<Call>>) {
+        assert_eq!(before.len(), self.tasks.len(), "{}: a pair is cut alike", self.name);
+        for (task, before) in self.tasks.iter_mut().zip(before) {
+            task.splice(..0, before);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! Knows no addresses: where values lie is decided by [`crate::plan`].
 
 pub mod band;
+mod pair;
 mod tiling;
 
 use std::collections::HashMap;
@@ -69,6 +70,11 @@ pub struct Step {
     pub band_rows: usize,
     /// Into which parts it is cut for threads.
     pub split: Split,
+    /// Whether each of its parts runs right behind the part of the step before whose rows it reads, so that threads wait for
+    /// each other once for both. The two are then cut into the same rows.
+    pub joined: bool,
+    /// Cycles that it is expected to take.
+    pub cycles: usize,
     /// Why these kernels with these parameters.
     pub reason: String,
 }
@@ -119,7 +125,10 @@ impl Schedule {
             let chain = band::chain(network, FusedId(next), isa);
             next += chain.len();
             match chain.as_slice() {
-                [node] => scheduler.node(*node),
+                [node] => {
+                    scheduler.node(*node);
+                    pair::join(&mut scheduler.schedule);
+                }
                 chain => scheduler.chain(chain),
             }
         }
@@ -131,6 +140,11 @@ impl Schedule {
     /// The value.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0]
+    }
+
+    /// Whether the step's parts run in one go with those of the step behind it.
+    pub fn is_joined_by_next(&self, step_idx: usize) -> bool {
+        self.steps.get(step_idx + 1).is_some_and(|next| next.joined)
     }
 
     /// Holds the invariants: values are written once, before they are read, by a kernel of their layout.
@@ -209,6 +223,8 @@ impl Scheduler<'_> {
             buffers: Vec::new(),
             band_rows: 0,
             split,
+            joined: false,
+            cycles,
             reason,
         });
         self.value_of.insert(id, writes);
@@ -273,6 +289,8 @@ impl Scheduler<'_> {
             buffers,
             band_rows,
             split: Split::Rows(n_parts),
+            joined: false,
+            cycles: total_cycles,
             reason: format!("in bands of {band_rows} rows, whose buffers stay in the second-level cache"),
         });
         self.value_of.insert(last, writes);
@@ -316,6 +334,8 @@ impl Scheduler<'_> {
             buffers: Vec::new(),
             band_rows: 0,
             split: Split::Whole,
+            joined: false,
+            cycles: map.len().div_ceil(self.schedule.isa.lanes),
             reason: reason.to_owned(),
         });
         writes

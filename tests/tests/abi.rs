@@ -17,14 +17,22 @@ const STANDARDS: [(&str, &str); 3] = [("c", "c99"), ("c", "c11"), ("c++", "c++17
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
 fn compile(name: &str, target: &Target) -> Compiled {
-    let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
+    compile_sized(name, target, (0.25, 32))
+}
+
+fn compile_sized(name: &str, target: &Target, (alpha, resolution): (f64, usize)) -> Compiled {
+    let (graph, parameters) = networks::builtin("mobilenet-v1", alpha, resolution);
     mnc::compile(graph, &parameters, target, &Options { name, labels: &[] }).expect("the network is legal")
 }
 
 /// For each instruction set of this machine.
 fn with_network(check: impl Fn(&Compiled, &Network<'_>)) {
+    with_network_of((0.25, 32), check);
+}
+
+fn with_network_of(size: (f64, usize), check: impl Fn(&Compiled, &Network<'_>)) {
     for target in need::host_targets() {
-        let compiled = compile("net", &target);
+        let compiled = compile_sized("net", &target, size);
         let Some(linked) = Linked::one(&compiled) else { return };
         let network = linked.network(&compiled);
         let input = networks::input(compiled.program.input, 1);
@@ -194,6 +202,20 @@ fn pools_change_nothing() {
         }
         // A network of this size has something to share out.
         assert!(compiled.program.steps.iter().any(|step| 1 < step.tasks.len()));
+    });
+}
+
+/// Parts that run through two layers, while another part is still in the first of them.
+#[test]
+fn pools_may_run_ahead_within_a_pair() {
+    with_network_of((0.5, 96), |compiled, network| {
+        assert!(compiled.plan.schedule.steps.iter().any(|step| step.joined));
+        let input = networks::input(compiled.program.input, 1);
+        let expected = reference::output(&compiled.fused, &input);
+        for pool in [&pool::BACKWARDS, &pool::ALL_AT_ONCE] {
+            let found = network.run_on(&input, pool).expect("the CPU has what it takes");
+            assert_eq!(bits::compare(&found, &expected), Ok(()));
+        }
     });
 }
 

@@ -101,7 +101,8 @@ impl Kernel {
         self.rows(rows).1
     }
 
-    fn row_parts(&self, parts: usize) -> Vec<Part> {
+    /// The parts of a kernel that computes rows from rows, each of whole rows; fewer than asked for where there are fewer rows.
+    pub fn row_parts(&self, parts: usize) -> Vec<Part> {
         let part = |(first, rows): (usize, usize)| {
             let (kernel, input_rows) = self.rows(first..first + rows);
             let input = input_rows.start * self.input().row_stride();
