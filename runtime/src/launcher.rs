@@ -179,8 +179,8 @@ fn bench(
         n_warm_up = n_warm_up.saturating_sub(1);
     }
     (0..n_warm_up).try_for_each(|_| model.run()).map_err(refused)?;
-    if n != 0 {
-        bench::bench(&mut model, n).map_err(refused)?.write(options.json, out)?;
+    if let Some(latencies) = bench::bench(&mut model, n).map_err(refused)? {
+        bench::write(&latencies, options.json, out)?;
     }
     Ok(())
 }

@@ -6,9 +6,10 @@
 //! | `pool` | `std` | a thread pool made for a network's short steps, behind [`abi::Parallel`] |
 //! | `peak` | `std` | what this core can do at most: multiply-adds and reads |
 //! | `info` | `info` | the JSON that describes a network inside its executable |
+//! | `measured` | `info` | what a measuring executable tells, as JSON, and the arithmetic of latencies |
 //! | `launcher` | `launcher` | the program around a network: arguments, pictures, answers, benchmark, profile |
 //!
-//! Nothing here knows how a network is compiled. The compiler knows `abi` and `info`, and embeds the launcher as bytes.
+//! Nothing here knows how a network is compiled. The compiler knows `abi`, `info` and `measured`, and embeds the launcher as bytes.
 //!
 //! # A network on two threads
 //!
@@ -64,6 +65,8 @@ pub mod abi;
 pub mod info;
 #[cfg(feature = "launcher")]
 pub mod launcher;
+#[cfg(feature = "info")]
+pub mod measured;
 #[cfg(feature = "std")]
 pub mod peak;
 #[cfg(feature = "std")]

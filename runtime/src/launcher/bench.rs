@@ -1,33 +1,11 @@
-//! Latencies: timed runs, the three numbers that sum them up, and how near the core's peak they are.
+//! Latencies: timed runs, meanwhile the core's peak, and both as text.
 
 use super::limits::Limits;
 use super::model::Model;
 use crate::abi::Status;
-use serde::Serialize;
+use crate::measured::{Latencies, Speed, Summary, Work};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
-
-/// The latencies of a benchmark, in milliseconds.
-#[derive(Debug, Serialize)]
-pub(crate) struct Latencies {
-    milliseconds: Vec<f64>,
-    min: f64,
-    median: f64,
-    p95: f64,
-    threads: usize,
-    /// Of one core; `None` where it can't be measured.
-    fma_peak_gflops: Option<f64>,
-    at_min: Speed,
-    at_median: Speed,
-}
-
-/// How fast a latency is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Speed {
-    gflops: f64,
-    /// Of the peak of as many cores as there are threads, from 0 to 1.
-    share_of_peak: Option<f64>,
-}
 
 /// Runs before the first that counts, if nobody says how many.
 pub(crate) fn warm_up(n: usize) -> usize {
@@ -37,8 +15,8 @@ pub(crate) fn warm_up(n: usize) -> usize {
 /// How often the peak is looked at while a network is timed.
 const N_LOOKS: usize = 16;
 
-/// Runs the network `n` times on its input. Before, and now and then between, the core's peak is measured.
-pub(crate) fn bench(model: &mut Model, n: usize) -> Result<Latencies, Status> {
+/// Runs the network `n` times on its input; `None` of no runs. Before, and now and then between, the core's peak is measured.
+pub(crate) fn bench(model: &mut Model, n: usize) -> Result<Option<Latencies>, Status> {
     let mut limits = Limits::new(&model.info.isa);
     let mut milliseconds = Vec::with_capacity(n);
     for i in 0..n {
@@ -54,7 +32,7 @@ pub(crate) fn bench(model: &mut Model, n: usize) -> Result<Latencies, Status> {
         threads: model.threads(),
         fma_peak_gflops: limits.fma_gflops(),
     };
-    Ok(Latencies::new(milliseconds, work))
+    Ok(Latencies::new(milliseconds, work, peak_memory_bytes()))
 }
 
 /// Runs the network once; returns how long it took.
@@ -80,62 +58,36 @@ pub(crate) fn write_first(
     writeln!(out)
 }
 
-/// What is done in the time that is measured, and what it could be done with.
-#[derive(Clone, Copy, Debug)]
-struct Work {
-    multiply_adds: u64,
-    threads: usize,
-    fma_peak_gflops: Option<f64>,
+/// One latency a line, then the summary, then what it means in lines that begin with `#`; or one JSON document.
+pub(crate) fn write(latencies: &Latencies, json: bool, out: &mut impl Write) -> io::Result<()> {
+    if json {
+        serde_json::to_writer(&mut *out, latencies)?;
+        return writeln!(out);
+    }
+    for ms in &latencies.milliseconds {
+        writeln!(out, "{ms:.6}")?;
+    }
+    let Summary { min, median, p95 } = latencies.summary;
+    writeln!(out, "min {min:.6}  median {median:.6}  p95 {p95:.6}")?;
+    let threads = latencies.work.threads;
+    write!(out, "# {threads} thread{}; ", if threads == 1 { "" } else { "s" })?;
+    match latencies.work.fma_peak_gflops {
+        Some(peak) => writeln!(out, "FMA peak {peak:.1} GFLOP/s a core, measured between the runs")?,
+        None => writeln!(out, "the FMA peak of this core isn't known")?,
+    }
+    let speed = |Speed { gflops, share_of_peak }: Speed| match share_of_peak {
+        Some(share) => format!("{gflops:.1} GFLOP/s, {:.1} % of peak", share * 100.0),
+        None => format!("{gflops:.1} GFLOP/s"),
+    };
+    writeln!(out, "# min: {}; median: {}", speed(latencies.at_min), speed(latencies.at_median))
 }
 
-impl Work {
-    fn speed(self, milliseconds: f64) -> Speed {
-        let gflops = 2.0 * self.multiply_adds as f64 / (milliseconds * 1e6);
-        let share_of_peak = self.fma_peak_gflops.map(|peak| gflops / (peak * self.threads as f64));
-        Speed { gflops, share_of_peak }
-    }
-}
-
-impl Latencies {
-    fn new(milliseconds: Vec<f64>, work: Work) -> Latencies {
-        let mut sorted = milliseconds.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let percentile = |p| percentile(&sorted, p);
-        let (min, median, p95) = (percentile(0), percentile(50), percentile(95));
-        let Work { threads, fma_peak_gflops, .. } = work;
-        let (at_min, at_median) = (work.speed(min), work.speed(median));
-        Latencies { milliseconds, min, median, p95, threads, fma_peak_gflops, at_min, at_median }
-    }
-
-    /// One latency a line, then the summary, then what it means in lines that begin with `#`; or one JSON document.
-    pub(crate) fn write(&self, json: bool, out: &mut impl Write) -> io::Result<()> {
-        if json {
-            serde_json::to_writer(&mut *out, self)?;
-            return writeln!(out);
-        }
-        for ms in &self.milliseconds {
-            writeln!(out, "{ms:.6}")?;
-        }
-        let Latencies { min, median, p95, threads, .. } = self;
-        writeln!(out, "min {min:.6}  median {median:.6}  p95 {p95:.6}")?;
-        write!(out, "# {threads} thread{}; ", if *threads == 1 { "" } else { "s" })?;
-        match self.fma_peak_gflops {
-            Some(peak) => writeln!(out, "FMA peak {peak:.1} GFLOP/s a core, measured between the runs")?,
-            None => writeln!(out, "the FMA peak of this core isn't known")?,
-        }
-        let speed = |Speed { gflops, share_of_peak }: Speed| match share_of_peak {
-            Some(share) => format!("{gflops:.1} GFLOP/s, {:.1} % of peak", share * 100.0),
-            None => format!("{gflops:.1} GFLOP/s"),
-        };
-        writeln!(out, "# min: {}; median: {}", speed(self.at_min), speed(self.at_median))
-    }
-}
-
-/// The smallest value that at least `p` per cent of the values don't exceed (nearest rank): always one that was
-/// measured.
-fn percentile(sorted: &[f64], p: usize) -> f64 {
-    let rank = (sorted.len() * p).div_ceil(100).max(1);
-    sorted[rank - 1]
+/// The most memory that this process has had at once, where the system tells it: shared libraries and the touched part of
+/// the executable included.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 #[cfg(test)]
@@ -144,26 +96,12 @@ mod tests {
     use crate::launcher::model::tests::example_model;
 
     #[test]
-    fn percentiles_are_measured_values() {
-        let check = |n: u32, p, expected: f64| {
-            let sorted: Vec<f64> = (1..=n).map(f64::from).collect();
-            assert_eq!(percentile(&sorted, p), expected, "{n} values, {p} %");
-        };
-        check(1, 0, 1.0);
-        check(1, 95, 1.0);
-        check(3, 50, 2.0);
-        check(4, 50, 2.0);
-        check(20, 95, 19.0);
-        check(100, 95, 95.0);
-        check(101, 95, 96.0);
-    }
-
-    #[test]
     fn the_summary_ends_the_list() {
         let check = |threads, fma_peak_gflops, expected: &str| {
             let work = Work { multiply_adds: 30_000_000, threads, fma_peak_gflops };
             let mut out = Vec::new();
-            Latencies::new(vec![3.0, 1.0, 2.0], work).write(false, &mut out).unwrap();
+            let latencies = Latencies::new(vec![3.0, 1.0, 2.0], work, None).unwrap();
+            write(&latencies, false, &mut out).unwrap();
             let list = "3.000000\n1.000000\n2.000000\nmin 1.000000  median 2.000000  p95 3.000000\n";
             assert_eq!(String::from_utf8(out).unwrap(), format!("{list}{expected}"));
         };
@@ -184,7 +122,7 @@ mod tests {
     #[test]
     fn as_many_runs_are_timed_as_were_asked_for() {
         for n in [1, 16, 17, 50] {
-            let latencies = bench(&mut example_model(), n).unwrap();
+            let latencies = bench(&mut example_model(), n).unwrap().unwrap();
             assert_eq!(latencies.milliseconds.len(), n);
         }
     }

@@ -1,7 +1,7 @@
 //! What this core can do at most, sampled between the runs of a network: the best of all samples is the limit.
 
+use crate::measured::profile::Read;
 use crate::peak::{Memory, Probe};
-use serde::Serialize;
 
 /// The limits seen so far.
 #[derive(Debug)]
@@ -10,13 +10,6 @@ pub(crate) struct Limits {
     fma_gflops: f64,
     memory: Option<Memory>,
     reads: Vec<Read>,
-}
-
-/// How fast so many bytes are read over and over.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Read {
-    pub(crate) bytes: usize,
-    pub(crate) gb_per_s: f64,
 }
 
 /// From what any second-level cache holds to what few last-level caches do.

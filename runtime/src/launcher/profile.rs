@@ -11,87 +11,13 @@ mod table;
 pub(crate) use table::size;
 
 use super::bench::to_ms;
-use super::limits::{Limits, Read, gb_per_s};
+use super::limits::{Limits, gb_per_s};
 use super::model::Model;
 use crate::abi::Status;
 use crate::info::{Info, StepInfo};
-use serde::Serialize;
+use crate::measured::profile::{Bound, Profile, Read, Roof, StepProfile, Total};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
-
-/// A measured network.
-#[derive(Debug, Serialize)]
-pub(crate) struct Profile {
-    pub(crate) network: String,
-    pub(crate) alpha: f64,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-    pub(crate) isa: String,
-    /// As the system calls it, where it says.
-    pub(crate) cpu: Option<String>,
-    n_runs: usize,
-    /// Of this core; `None` where it can't be measured, and then nothing is known of bounds.
-    pub(crate) fma_peak_gflops: Option<f64>,
-    /// Reading so many bytes over and over.
-    reads: Vec<Read>,
-    /// Weights and workspace.
-    pub(crate) network_bytes: u64,
-    pub(crate) steps: Vec<StepProfile>,
-    pub(crate) total: Total,
-}
-
-/// A measured step.
-#[derive(Debug, Serialize)]
-pub(crate) struct StepProfile {
-    #[serde(flatten)]
-    pub(crate) info: StepInfo,
-    /// What the kernel computes: `pointwise`. Of layers computed in bands, what the first of their kernels does.
-    pub(crate) kind: String,
-    /// The best of all runs.
-    pub(crate) microseconds: f64,
-    /// Of the sum of all steps, from 0 to 1.
-    pub(crate) share: f64,
-    pub(crate) gflops: f64,
-    pub(crate) share_of_peak: Option<f64>,
-    pub(crate) flops_per_byte: f64,
-    roof: Option<Roof>,
-}
-
-/// What a step can't be faster than.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Roof {
-    bound: Bound,
-    microseconds: f64,
-    /// How near the step is, from 0 to 1; above 1 if its bytes were nearer than is assumed.
-    share: f64,
-}
-
-/// What bounds a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Bound {
-    Compute,
-    Memory,
-}
-
-/// The network as a whole.
-#[derive(Debug, Serialize)]
-pub(crate) struct Total {
-    /// The sum of the steps' best.
-    pub(crate) microseconds: f64,
-    /// The best whole run.
-    pub(crate) run_microseconds: f64,
-    pub(crate) multiply_adds: u64,
-    pub(crate) gflops: f64,
-    pub(crate) share_of_peak: Option<f64>,
-    weight_bytes: u64,
-    input_bytes: u64,
-    output_bytes: u64,
-    pub(crate) flops_per_byte: f64,
-    /// The sum of the steps' roofs, and how near the sum of the steps is.
-    roof_microseconds: Option<f64>,
-    roof_share: Option<f64>,
-}
 
 /// How long a profile takes if nobody says how many runs.
 const USUAL_TIME: Duration = Duration::from_secs(2);
@@ -178,7 +104,7 @@ impl Profile {
             height: info.input.height,
             width: info.input.width,
             isa: info.isa.clone(),
-            cpu: cpu_name(),
+            cpu: crate::peak::cpu_name(),
             n_runs,
             fma_peak_gflops: peak,
             reads: reads.to_vec(),
@@ -276,16 +202,10 @@ fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
-/// What a kernel computes, by its name: `pointwise` of `f32_pointwise_6x16_relu6_fma3`.
+/// What a kernel computes, by its name: `pointwise` of `f32_pointwise_6x16_relu6_fma3`. What isn't the name of one kernel
+/// says how several run together.
 fn kind(kernel: &str) -> &str {
-    kernel.split('_').nth(1).unwrap_or(kernel)
-}
-
-/// What the system calls this CPU, if it says so in the usual place.
-fn cpu_name() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_string()).filter(|name| !name.is_empty())
+    if kernel.contains([' ', '+']) { "chain" } else { kernel.split('_').nth(1).unwrap_or(kernel) }
 }
 
 #[cfg(test)]
@@ -348,6 +268,8 @@ pub(crate) mod tests {
     #[test]
     fn kinds_are_read_from_kernels_names() {
         assert_eq!(kind("f32_pointwise_6x16_relu6_fma3"), "pointwise");
+        assert_eq!(kind("6 kernels in bands of 8 rows"), "chain");
+        assert_eq!(kind("f32_conv_3x3s2_6x8_relu6_fma3+f32_depthwise_3x3s1_7x8_relu6_fma3"), "chain");
         assert_eq!(kind("mystery"), "mystery");
     }
 

@@ -8,7 +8,8 @@ mod labels;
 mod legend;
 mod plot;
 
-use super::profile::{Profile, StepProfile, size};
+use super::profile::size;
+use crate::measured::profile::{Profile, StepProfile};
 use labels::{Circle, Label};
 use plot::{Plot, Short};
 use std::fmt::{self, Write as _};
@@ -32,8 +33,9 @@ const N_LABELS: usize = 14;
 const PEAK_NAME_WIDTH: f64 = 200.0;
 
 /// Okabe and Ito's colours, which people with any vision tell apart.
-const COLOURS: [(&str, &str); 8] = [
+const COLOURS: [(&str, &str); 9] = [
     ("pointwise", "#0072b2"),
+    ("chain", "#d55e00"),
     ("depthwise", "#e69f00"),
     ("conv", "#009e73"),
     ("dense", "#cc79a7"),

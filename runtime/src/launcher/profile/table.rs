@@ -1,6 +1,6 @@
 //! A profile as an aligned table.
 
-use super::{Profile, StepProfile, Total};
+use crate::measured::profile::{Profile, StepProfile, Total};
 use std::io::{self, Write};
 
 const N_COLUMNS: usize = 12;
