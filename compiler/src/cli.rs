@@ -2,20 +2,25 @@
 //!
 //! The only part of the compiler that knows of files, of the machine it runs on, of time and of other programs.
 
+mod bench;
 mod compile;
 mod completions;
 mod config;
 mod cost;
 mod describe;
+mod executable;
 mod host;
 mod link;
 mod map;
 mod network;
 mod output;
+mod profile;
+mod rounds;
 mod summary;
 mod targets;
 mod tensors;
 mod text;
+mod variants;
 
 use std::process::ExitCode;
 
@@ -45,6 +50,7 @@ Examples:
   mnc compile mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors -o classify
   ./classify photo.jpg
 
+  mnc bench ./classify --threads 1,2
   mnc cost mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128
   mnc describe mobilenet-v1 > net.toml
 
@@ -54,6 +60,8 @@ Exit code: 0; 1 if something failed (bad input, a check); 2 if the command line 
 #[derive(Debug, Subcommand)]
 enum Command {
     Compile(compile::Args),
+    Bench(bench::Args),
+    Profile(profile::Args),
     Describe(describe::Args),
     Cost(cost::Args),
     Tensors(tensors::Args),
@@ -65,6 +73,8 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compile(args) => compile::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Tensors(args) => tensors::run(&args),

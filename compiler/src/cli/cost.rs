@@ -2,8 +2,7 @@
 
 use mnc::Result;
 use mnc::cost::{Cost, Kind, KindCost, LayerCost, Report};
-use mnc::describe::Description;
-use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::graph::Graph;
 use mnc::passes;
 use mnc::plan::Plan;
 use mnc::program::Program;
@@ -28,15 +27,8 @@ Examples:
 pub(super) struct Args {
     /// A built-in network or the path of a description
     network: String,
-    /// Width multipliers, separated by commas
-    #[arg(long, value_name = "A", value_delimiter = ',', value_parser = network::alpha, default_value = "1")]
-    alpha: Vec<f64>,
-    /// Resolution multipliers, separated by commas
-    #[arg(long, value_name = "R", value_delimiter = ',', value_parser = network::rho, conflicts_with = "resolution")]
-    rho: Vec<f64>,
-    /// Input sizes, N or HEIGHTxWIDTH, separated by commas [default: that of the description]
-    #[arg(long, value_name = "N|HxW", value_delimiter = ',', value_parser = network::resolution)]
-    resolution: Vec<Resolution>,
+    #[command(flatten)]
+    family: network::Family,
     /// Platform whose workspace is told [default: this machine's]
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
@@ -52,13 +44,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let description = network::read(&args.network)?;
     let target = host::target(args.target.as_deref(), None)?;
     let mut reports = Vec::new();
-    for alpha in &args.alpha {
-        for resolution in resolutions(args, &description)? {
-            let graph = Graph::build(&description, &Knobs { alpha: *alpha, resolution })?;
-            let mut report = Report::of(&graph);
-            report.workspace_bytes = workspace_bytes(&graph, &report, target.isa)?;
-            reports.push(report);
-        }
+    for knobs in args.family.members(&description, 1.0)? {
+        let graph = Graph::build(&description, &knobs)?;
+        let mut report = Report::of(&graph);
+        report.workspace_bytes = workspace_bytes(&graph, &report, target.isa)?;
+        reports.push(report);
     }
     let is_one = reports.len() == 1;
     print(&match (is_one, args.json, args.csv) {
@@ -69,14 +59,6 @@ pub(super) fn run(args: &Args) -> Result<()> {
         (true, ..) => layers_table(&reports[0]) + &footer(&target.to_string()),
         (false, ..) => variants_table(&reports) + &footer(&target.to_string()),
     })
-}
-
-fn resolutions(args: &Args, description: &Description) -> Result<Vec<Option<Resolution>>> {
-    if args.rho.is_empty() && args.resolution.is_empty() {
-        return Ok(vec![None]);
-    }
-    let by_rho = args.rho.iter().map(|rho| Resolution::from_rho(description.input, *rho).map(Some));
-    by_rho.chain(args.resolution.iter().map(|resolution| Ok(Some(*resolution)))).collect()
 }
 
 /// The workspace that compiling would plan, whatever the weights. Networks whose weights wouldn't fit into memory are

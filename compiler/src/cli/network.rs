@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::Result;
 use mnc::describe::{self, BUILTIN, Description};
-use mnc::graph::{MAX_ALPHA, Resolution};
+use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
 use mnc::weights::naming::Naming;
 
 /// The network that the user names: a built-in description, or a file.
@@ -26,6 +26,45 @@ pub(super) fn read(network: &str) -> Result<Description> {
     match fs::read_to_string(path) {
         Ok(text) => Description::parse(&text, network),
         Err(error) => super::fail(path, format!("{error}, expected a description in TOML")),
+    }
+}
+
+/// Members of the family M(alpha, rho): every width at every resolution.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Family {
+    /// Width multipliers, separated by commas [default: that of the weights, else 1]
+    #[arg(long, value_name = "A", value_delimiter = ',', value_parser = alpha, help_heading = "The paper's knobs")]
+    alpha: Vec<f64>,
+    /// Resolution multipliers of the description's input, separated by commas
+    #[arg(long, value_name = "R", value_delimiter = ',', value_parser = rho, conflicts_with = "resolution")]
+    #[arg(help_heading = "The paper's knobs")]
+    rho: Vec<f64>,
+    /// Input sizes, N or HEIGHTxWIDTH, separated by commas [default: that of the description]
+    #[arg(long, value_name = "N|HxW", value_delimiter = ',', value_parser = resolution)]
+    #[arg(help_heading = "The paper's knobs")]
+    resolution: Vec<Resolution>,
+}
+
+impl Family {
+    /// The knobs of each member; `usual_alpha` where nobody chose one.
+    pub(super) fn members(&self, description: &Description, usual_alpha: f64) -> Result<Vec<Knobs>> {
+        let by_rho = self.rho.iter().map(|rho| Resolution::from_rho(description.input, *rho).map(Some));
+        let by_size = self.resolution.iter().map(|resolution| Ok(Some(*resolution)));
+        let mut resolutions: Vec<Option<Resolution>> = by_rho.chain(by_size).collect::<Result<_>>()?;
+        if resolutions.is_empty() {
+            resolutions.push(None);
+        }
+        let alphas = if self.alpha.is_empty() { &[usual_alpha][..] } else { &self.alpha };
+        let member = |alpha: &f64| {
+            let alpha = *alpha;
+            resolutions.iter().map(move |resolution| Knobs { alpha, resolution: *resolution })
+        };
+        Ok(alphas.iter().flat_map(member).collect())
+    }
+
+    /// Whether alpha was chosen.
+    pub(super) fn has_alpha(&self) -> bool {
+        !self.alpha.is_empty()
     }
 }
 

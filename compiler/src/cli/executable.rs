@@ -1,0 +1,177 @@
+//! An executable that mnc made, run as a child process: what it is, how fast it starts, its latencies, its profile.
+//!
+//! So the command measures what users run, and needs no `unsafe` code to do it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mnc::emit::launcher::Launcher;
+use mnc::{Compiled, Error, ErrorKind, Result};
+use mnc_runtime::info::Info;
+use mnc_runtime::measured::Latencies;
+use mnc_runtime::measured::profile::Profile;
+use serde::de::DeserializeOwned;
+
+use super::{link, output};
+
+/// An executable on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Executable {
+    /// Absolute, so that no shell path is searched.
+    path: PathBuf,
+    /// What people call it: the path as typed, or nothing for one in a temporary folder.
+    pub(super) typed: Option<String>,
+    /// What it says of itself, on this machine.
+    pub(super) info: Info,
+    /// Of the file.
+    pub(super) bytes: u64,
+    /// From network and weights to the file, where this process made it.
+    pub(super) compile_time: Option<Duration>,
+}
+
+/// From the start of a process to its first result.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    /// As the parent sees it.
+    pub(super) first_result: Duration,
+    /// The first inference alone, as the child sees it.
+    pub(super) first_run: Duration,
+}
+
+impl Executable {
+    /// The executable that a user names.
+    pub(super) fn open(path: &Path) -> Result<Executable> {
+        let typed = path.display().to_string();
+        let read = |error| {
+            super::fail::<()>(path, format!("{error}, expected a network or an executable made by mnc"))
+                .unwrap_err()
+        };
+        let absolute = path.canonicalize().map_err(read)?;
+        // Any program would run; one that carries no description isn't ours, and nobody knows what it would do.
+        let bytes = fs::read(&absolute).map_err(read)?;
+        if !bytes.windows(DESCRIPTION.len()).any(|window| window == DESCRIPTION) {
+            return super::fail(path, "not made by mnc, expected an executable of `mnc compile`");
+        }
+        Executable::described(absolute, Some(typed), bytes.len() as u64)
+    }
+
+    /// Links a compiled network into an executable at `path`; its compile time counts from `started`.
+    pub(super) fn link(
+        compiled: &Compiled,
+        launcher: &Launcher,
+        path: &Path,
+        started: Instant,
+    ) -> Result<Executable> {
+        let bytes = link::link(&compiled.executable_object()?, launcher, false)?;
+        output::write(path, &bytes, true)?;
+        let compile_time = started.elapsed();
+        let executable = Executable::described(path.to_owned(), None, bytes.len() as u64)?;
+        Ok(Executable { compile_time: Some(compile_time), ..executable })
+    }
+
+    fn described(path: PathBuf, typed: Option<String>, bytes: u64) -> Result<Executable> {
+        let info = finish(&path, spawn(&path, &["--info", "--json"])?)?;
+        let info = Info::from_json(&info).map_err(|error| {
+            Error::new(ErrorKind::Io, path.display().to_string(), format!("{error}; compile it again"))
+        })?;
+        Ok(Executable { path, typed, info, bytes, compile_time: None })
+    }
+
+    /// `mobilenet-v1 0.5@160`, behind the path if the user named one.
+    pub(super) fn label(&self) -> String {
+        let Info { network, alpha, input, .. } = &self.info;
+        let side = if input.height == input.width {
+            input.height.to_string()
+        } else {
+            format!("{}x{}", input.height, input.width)
+        };
+        let network = format!("{network} {alpha}@{side}");
+        self.typed.as_ref().map_or(network.clone(), |typed| format!("{typed}: {network}"))
+    }
+
+    /// One process that runs once.
+    pub(super) fn start(&self, threads: usize) -> Result<Start> {
+        let threads = threads.to_string();
+        let args = ["--bench", "0", "--harness", "--threads", &threads];
+        let started = Instant::now();
+        let mut child = spawn(&self.path, &args)?;
+        // The answers are written after the first run; what is read first is read when they are known.
+        let mut head = [0; 1];
+        let stdout = child.stdout.as_mut().expect("the child's output is piped");
+        let n_read = stdout.read(&mut head).unwrap_or(0);
+        let first_result = started.elapsed();
+        let rest = finish(&self.path, child)?;
+        let text = String::from_utf8_lossy(&rest);
+        let first_run = text
+            .lines()
+            .find_map(|line| line.strip_prefix("#first_ms "))
+            .and_then(|ms| ms.parse::<f64>().ok())
+            .and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok())
+            .filter(|_| n_read == 1);
+        match first_run {
+            Some(first_run) => Ok(Start { first_result, first_run }),
+            None => super::fail(&self.path, "found no #first_ms in what it wrote; compile it again"),
+        }
+    }
+
+    /// One process that times `n_runs` runs after `n_warm_up` others.
+    pub(super) fn bench(&self, threads: usize, n_runs: usize, n_warm_up: usize) -> Result<Latencies> {
+        let [threads, runs, warm_up] = [threads, n_runs, n_warm_up].map(|number| number.to_string());
+        self.json(&["--bench", &runs, "--warmup", &warm_up, "--threads", &threads, "--json"])
+    }
+
+    /// One process that times each step on one thread.
+    #[expect(dead_code, reason = "--tune reads it")]
+    pub(super) fn profile(&self, n_runs: usize) -> Result<Profile> {
+        self.json(&[&format!("--profile={n_runs}"), "--json"])
+    }
+
+    /// One process that speaks to the user itself.
+    pub(super) fn tell(&self, options: &[OsString]) -> Result<()> {
+        let mut command = Command::new(&self.path);
+        command.args(options).stdin(Stdio::null()).stderr(Stdio::piped());
+        finish(&self.path, started(&self.path, &mut command)?).map(drop)
+    }
+
+    fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
+        let json = finish(&self.path, spawn(&self.path, args)?)?;
+        serde_json::from_slice(&json).map_err(|error| {
+            let detail = format!("{error} in what {} wrote; compile it again", args[0]);
+            Error::new(ErrorKind::Io, self.path.display().to_string(), detail)
+        })
+    }
+}
+
+/// How the description begins that every executable carries.
+const DESCRIPTION: &[u8] = b"{\"schema\":";
+
+fn spawn(path: &Path, args: &[&str]) -> Result<Child> {
+    let mut command = Command::new(path);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    started(path, &mut command)
+}
+
+fn started(path: &Path, command: &mut Command) -> Result<Child> {
+    command.spawn().map_err(|error| {
+        let detail = format!("{error}, expected an executable that runs on this machine");
+        Error::new(ErrorKind::Io, path.display().to_string(), detail)
+    })
+}
+
+/// The rest of the child's output, once it has ended well.
+fn finish(path: &Path, child: Child) -> Result<Vec<u8>> {
+    let place = path.display().to_string();
+    let output = child
+        .wait_with_output()
+        .map_err(|error| Error::new(ErrorKind::Io, place.clone(), error.to_string()))?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let log = String::from_utf8_lossy(&output.stderr);
+    let why = log.lines().next_back().unwrap_or("it said nothing");
+    Err(Error::new(ErrorKind::Io, place, format!("it stopped ({}): {why}", output.status)))
+}

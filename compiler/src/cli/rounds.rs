@@ -1,0 +1,110 @@
+//! Interleaved rounds: every executable in turn, over and over, a fresh process each time.
+//!
+//! A shared machine is now faster and now slower, for seconds at a time. What is measured one after the other meets
+//! different machines; what takes turns meets the same ones, and only then may be compared.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mnc::Result;
+use mnc_runtime::measured::{Latencies, Summary};
+
+use super::executable::Executable;
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rounds {
+    /// Processes of each subject.
+    pub(super) n_rounds: usize,
+    /// Timed runs of a process; as many as fit into the usual time if not given.
+    pub(super) n_runs: Option<usize>,
+    /// Runs of a process before those.
+    pub(super) n_warm_up: usize,
+}
+
+/// What takes a turn in each round.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    /// What is run.
+    pub(super) executable: &'a Executable,
+    /// That work on each inference.
+    pub(super) threads: usize,
+}
+
+/// What all rounds of a subject gave.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    /// All timed runs.
+    pub(super) latencies: Latencies,
+    /// Milliseconds from the start of a process to its first result, one a round.
+    pub(super) start: Summary,
+}
+
+/// The time that the timed runs of a process take, if nobody says how many.
+const USUAL_TIME: Duration = Duration::from_millis(250);
+
+/// Measures the subjects, in their order and back in turns, so that nobody always follows the same one.
+pub(super) fn measure(subjects: &[Subject<'_>], rounds: Rounds) -> Result<Vec<Measured>> {
+    let progress = progress("rounds", subjects.len() * rounds.n_rounds);
+    let mut seen: Vec<Seen> = subjects.iter().map(|_| Seen::default()).collect();
+    for round in 0..rounds.n_rounds {
+        let mut turns: Vec<(&Subject<'_>, &mut Seen)> = subjects.iter().zip(&mut seen).collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (Subject { executable, threads }, seen) in turns {
+            progress.set_message(executable.label());
+            let start = executable.start(*threads)?;
+            seen.starts.push(start.first_result.as_secs_f64() * 1e3);
+            // As many in the first round as in the others: a median over all of them weighs them alike.
+            let n_runs =
+                *seen.n_runs.get_or_insert_with(|| rounds.n_runs.unwrap_or_else(|| fitting(start.first_run)));
+            seen.latencies.push(executable.bench(*threads, n_runs, rounds.n_warm_up)?);
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    Ok(seen.into_iter().map(Seen::sum_up).collect())
+}
+
+/// The rounds of a subject so far.
+#[derive(Default)]
+struct Seen {
+    n_runs: Option<usize>,
+    starts: Vec<f64>,
+    latencies: Vec<Latencies>,
+}
+
+impl Seen {
+    fn sum_up(self) -> Measured {
+        let latencies = Latencies::merge(&self.latencies).expect("there is a round, and a run in it");
+        Measured { latencies, start: Summary::of(&self.starts).expect("there is a round") }
+    }
+}
+
+/// The first run of a process is slower than the others, so these take less than the usual time.
+fn fitting(first_run: Duration) -> usize {
+    let n_fitting = USUAL_TIME.as_nanos() / first_run.as_nanos().max(1);
+    n_fitting.clamp(20, 500) as usize
+}
+
+/// A bar on standard error, for people only; it goes away when it is done.
+pub(super) fn progress(what: &str, len: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:9} {bar:30} {pos}/{len} {msg}, {eta} left");
+    let bar = ProgressBar::new(len as u64);
+    bar.set_style(style.expect("the template is ours and well formed"));
+    bar.set_prefix(what.to_owned());
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_networks_run_less_often() {
+        for (microseconds, expected) in [(0, 500), (1000, 250), (5000, 50), (80_000, 20)] {
+            assert_eq!(fitting(Duration::from_micros(microseconds)), expected, "{microseconds} us");
+        }
+    }
+}

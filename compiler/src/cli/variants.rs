@@ -1,0 +1,132 @@
+//! What is measured: executables that the user names, and networks that are compiled for the purpose, each in every alpha,
+//! resolution and instruction set asked for.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use mnc::describe;
+use mnc::emit::launcher::Launcher;
+use mnc::graph::{Graph, Knobs};
+use mnc::weights::{Parameters, Weights};
+use mnc::{Error, ErrorKind, Options, Result, Target};
+use tempfile::TempDir;
+
+use super::config::{self, Sources};
+use super::executable::Executable;
+use super::network::{self, Family};
+use super::{host, link, map, rounds};
+
+/// The arguments about networks that are compiled to be measured.
+#[derive(Debug, clap::Args)]
+pub(super) struct Variants {
+    /// Trained weights of the networks: safetensors
+    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights", help_heading = "Networks")]
+    weights: Option<PathBuf>,
+    /// Weights drawn at random from this seed instead; the speed is the same [default: 1]
+    #[arg(long, value_name = "SEED", help_heading = "Networks")]
+    random_weights: Option<u64>,
+    /// Instruction sets, separated by commas; `native` is the best of this machine [default: the machine's first]
+    #[arg(long, value_name = "CPU", value_delimiter = ',', help_heading = "Networks")]
+    target_cpu: Vec<String>,
+    #[command(flatten)]
+    family: Family,
+}
+
+/// Executables, and the folder in which those lie that were compiled for this: it goes when they do.
+#[derive(Debug)]
+pub(super) struct Executables {
+    /// In the order of the names.
+    pub(super) list: Vec<Executable>,
+    _folder: Workbench,
+}
+
+/// Opens or compiles what each name stands for: a built-in network, a description (`.toml`), or an executable.
+pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executables> {
+    let folder = Workbench::new()?;
+    let mut list = Vec::new();
+    for name in names {
+        if describe::builtin(name).is_none() && !name.ends_with(".toml") {
+            list.push(Executable::open(Path::new(name))?);
+        } else {
+            compile(name, args, &folder, &mut list)?;
+        }
+    }
+    Ok(Executables { list, _folder: folder })
+}
+
+/// Compiles all variants of a network.
+fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Executable>) -> Result<()> {
+    let weights_path = args.weights.as_deref();
+    let sources = Sources { config: None, preprocessor: None, weights: weights_path };
+    let description = config::apply(network::read(name)?, sources)?.description;
+    let file = weights_path.map(map::map).transpose()?;
+    let place = weights_path.map_or(String::new(), |path| path.display().to_string());
+    let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
+    let alpha = match &weights {
+        Some(weights) if !args.family.has_alpha() => weights.infer_alpha(&description, None)?,
+        _ => 1.0,
+    };
+    let members = args.family.members(&description, alpha)?;
+    let targets = targets(&args.target_cpu)?;
+    let progress = rounds::progress("compiling", members.len() * targets.len());
+    for knobs in members {
+        for target in &targets {
+            let Knobs { alpha, resolution } = knobs;
+            let size = resolution.map_or(String::new(), |resolution| format!("@{resolution}"));
+            progress.set_message(format!("{name} {alpha}{size}"));
+            let started = Instant::now();
+            let graph = Graph::build(&description, &knobs)?;
+            let parameters = match &weights {
+                Some(weights) => weights.parameters(&graph, None)?,
+                None => Parameters::random(&graph, args.random_weights.unwrap_or(1)),
+            };
+            list.push(folder.executable(graph, &parameters, target, started)?);
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+fn targets(cpus: &[String]) -> Result<Vec<Target>> {
+    match cpus {
+        [] => Ok(vec![host::target(None, None)?]),
+        cpus => cpus.iter().map(|cpu| host::target(None, Some(cpu))).collect(),
+    }
+}
+
+/// A temporary folder of executables.
+#[derive(Debug)]
+pub(super) struct Workbench {
+    folder: TempDir,
+    launcher: &'static Launcher,
+    n_made: std::cell::Cell<usize>,
+}
+
+impl Workbench {
+    /// An empty one, for this machine.
+    pub(super) fn new() -> Result<Workbench> {
+        let launcher = link::launcher(&host::target(None, None)?)?;
+        let folder = tempfile::Builder::new().prefix("mnc-").tempdir().map_err(|error| {
+            let place = std::env::temp_dir().display().to_string();
+            Error::new(ErrorKind::Io, place, format!("{error}, expected to write there"))
+        })?;
+        Ok(Workbench { folder, launcher, n_made: std::cell::Cell::new(0) })
+    }
+
+    /// Compiles a network to an executable in the folder; its compile time counts from `started`.
+    pub(super) fn executable(
+        &self,
+        graph: Graph,
+        parameters: &Parameters,
+        target: &Target,
+        started: Instant,
+    ) -> Result<Executable> {
+        let name = Options::name_of(&graph.name);
+        let compiled = mnc::compile(graph, parameters, target, &Options { name: &name, labels: &[] })?;
+        let n_made = self.n_made.get();
+        self.n_made.set(n_made + 1);
+        let path = self.folder.path().join(format!("{name}-{n_made}"));
+        Executable::link(&compiled, self.launcher, &path, started)
+    }
+}

@@ -1,0 +1,113 @@
+//! `mnc bench` and `mnc profile` as a user meets them. No test looks at how long anything took.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A network that is compiled in no time.
+const SMALL: &[&str] = &["mobilenet-v1", "--alpha", "0.25", "--resolution", "32"];
+
+/// Exit code, standard output, standard error.
+fn mnc(folder: &Path, args: &[&str], more: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mnc"));
+    command.args(args).args(more).current_dir(folder).env_remove("CC").stdin(Stdio::null());
+    let output = command.output().expect("mnc runs");
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    (output.status.code().expect("not ended by a signal"), text(output.stdout), text(output.stderr))
+}
+
+/// Standard output of what must succeed without a word on standard error.
+fn stdout(folder: &Path, args: &[&str], more: &[&str]) -> String {
+    let (code, out, err) = mnc(folder, args, more);
+    assert_eq!((code, err.as_str()), (0, ""), "{args:?} {more:?}");
+    out
+}
+
+fn json(folder: &Path, args: &[&str], more: &[&str]) -> Value {
+    serde_json::from_str(&stdout(folder, args, more)).expect("one JSON document")
+}
+
+/// A folder with the executable `net`; `None` without a C compiler.
+fn folder_with_net() -> Option<tempfile::TempDir> {
+    if Command::new("cc").arg("--version").output().is_err() {
+        assert_ne!(std::env::var("MNC_REQUIRE_ALL").as_deref(), Ok("1"), "no C compiler `cc`");
+        println!("skipped: no C compiler `cc`");
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let compile = [&["compile"], SMALL, &["--random-weights", "1", "--quiet", "-o", "net"]].concat();
+    stdout(folder.path(), &compile, &[]);
+    Some(folder)
+}
+
+#[test]
+fn executables_and_networks_take_turns() {
+    let Some(folder) = folder_with_net() else { return };
+    let bench = ["bench", "./net", "mobilenet-v1", "--resolution", "32", "--alpha", "0.25,0.5"];
+    let document = json(folder.path(), &bench, &["--rounds", "2", "--runs", "3", "-t", "1,2", "--json"]);
+    assert_eq!((&document["rounds"], &document["warm_up"]), (&2.into(), &10.into()));
+    let networks = document["networks"].as_array().expect("a list");
+    let of = |network: &Value| {
+        let threads = network["latencies"]["threads"].as_u64();
+        (network["label"].as_str().map(str::to_owned), threads)
+    };
+    let labels = ["./net: mobilenet-v1 0.25@32", "mobilenet-v1 0.25@32", "mobilenet-v1 0.5@32"];
+    let expected: Vec<_> = labels
+        .iter()
+        .flat_map(|label| [1, 2].map(|threads| (Some((*label).to_owned()), Some(threads))))
+        .collect();
+    assert_eq!(networks.iter().map(of).collect::<Vec<_>>(), expected);
+    for network in networks {
+        let latencies = &network["latencies"];
+        assert_eq!(latencies["milliseconds"].as_array().map(Vec::len), Some(6), "two rounds of three runs");
+        assert!(latencies["min"].as_f64() <= latencies["median"].as_f64());
+        let start = network["start"]["median"].as_f64();
+        assert!(latencies["min"].as_f64() < start, "a process takes longer than its run: {network}");
+        assert_eq!(
+            network["compile_seconds"].is_null(),
+            network["label"].as_str().unwrap().starts_with("./net")
+        );
+    }
+    let size = std::fs::metadata(folder.path().join("net")).expect("it is there").len();
+    assert_eq!(networks[0]["executable_bytes"], size);
+    // Nothing stays behind.
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it can be read").count(), 1);
+}
+
+#[test]
+fn tables_have_a_line_for_each() {
+    let Some(folder) = folder_with_net() else { return };
+    let table = stdout(folder.path(), &["bench", "net", "net"], &["--rounds", "1", "--runs", "2"]);
+    assert_eq!(table.matches("net: mobilenet-v1 0.25@32").count(), 4, "{table}");
+    assert!(table.contains("start to first result") && table.contains("times the first"), "{table}");
+}
+
+#[test]
+fn a_profile_is_the_executables_own() {
+    let Some(folder) = folder_with_net() else { return };
+    let svg = folder.path().join("roof.svg");
+    let profile = json(folder.path(), &["profile", "./net", "--runs", "2", "--json"], &["--svg", "roof.svg"]);
+    assert_eq!((&profile["n_runs"], &profile["network"]), (&2.into(), &"mobilenet-v1".into()));
+    let text = std::fs::read_to_string(svg).expect("the picture is written");
+    assert!(text.starts_with("<svg"), "{text}");
+    let table = stdout(folder.path(), &["profile"], &[SMALL, &["--runs", "2"]].concat());
+    assert!(table.contains("conv_pw_13") && table.contains("a whole run"), "{table}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_said() {
+    let Some(folder) = folder_with_net() else { return };
+    let check = |args: &[&str], code: i32, expected: &str| {
+        let (found, _, err) = mnc(folder.path(), args, &[]);
+        assert!(found == code && err.contains(expected), "{args:?}: {found} {err}");
+    };
+    std::fs::write(folder.path().join("text"), "echo hello").expect("the folder is writable");
+    check(&["bench", "text"], 1, "error: text: not made by mnc, expected an executable of `mnc compile`");
+    check(&["bench", "nowhere"], 1, "expected a network or an executable made by mnc");
+    check(&["bench", "nowhere.toml"], 1, "expected a description in TOML");
+    check(&["bench"], 2, "required");
+    check(&["bench", "net", "--threads", "0"], 2, "expected a number from 1 to 1024, or auto");
+    check(&["bench", "net", "--rounds", "0"], 2, "--rounds");
+    check(&["profile", "mobilenet-v1", "--alpha", "0.25,0.5"], 2, "found 2 networks, expected one");
+}
