@@ -2,6 +2,7 @@
 //!
 //! The only part of the compiler that knows of files, of the machine it runs on, of time and of other programs.
 
+mod artefacts;
 mod bench;
 mod compile;
 mod completions;

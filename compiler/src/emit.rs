@@ -2,6 +2,8 @@
 //! [`Code`](crate::code::Code) per module.
 
 #[cfg(feature = "cranelift")]
+pub mod archive;
+#[cfg(feature = "cranelift")]
 mod clif;
 #[cfg(feature = "cranelift")]
 mod entry;
@@ -9,6 +11,9 @@ pub mod header;
 #[cfg(feature = "cli")]
 pub mod launcher;
 #[cfg(feature = "cranelift")]
+pub mod manifest;
+#[cfg(feature = "cranelift")]
 pub mod object;
+pub mod package;
 #[cfg(feature = "cranelift")]
 mod x86;

@@ -217,6 +217,17 @@ pub const PLATFORMS: &[Platform] = &[
     Platform { triple: "riscv64gc-unknown-linux-gnu", isas: &[&RISCV64] },
 ];
 
+/// What a platform's objects are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectFormat {
+    /// Linux.
+    Elf,
+    /// macOS.
+    MachO,
+    /// Windows.
+    Coff,
+}
+
 /// A platform together with the instruction set chosen on it.
 ///
 /// ```
@@ -298,9 +309,13 @@ impl Target {
         matches!(self.triple.binary_format, BinaryFormat::Macho)
     }
 
-    /// Whether the object is an ELF file.
-    pub fn is_elf(&self) -> bool {
-        matches!(self.triple.binary_format, BinaryFormat::Elf)
+    /// The format of the platform's objects.
+    pub fn object_format(&self) -> ObjectFormat {
+        match self.triple.binary_format {
+            BinaryFormat::Macho => ObjectFormat::MachO,
+            BinaryFormat::Coff => ObjectFormat::Coff,
+            _ => ObjectFormat::Elf,
+        }
     }
 }
 

@@ -190,7 +190,21 @@ fn mistakes_are_named() {
         ),
         (small(&["--labels", "gone.txt"]), 1, "gone.txt: "),
         (small(&["-o", "gone/net"]), 1, "gone/net: found no folder gone, expected it to exist"),
-        (small(&["-o", "."]), 1, ".: is a folder, expected the name of a file"),
+        (
+            small(&["--emit", "obj,cmake"]),
+            2,
+            "--emit cmake: expected header and one of staticlib, cdylib, obj beside it",
+        ),
+        (
+            small(&["--emit", "cdylib", "--target", "x86_64-pc-windows-msvc"]),
+            2,
+            "--emit cdylib: shared libraries for x86_64-pc-windows-msvc aren't made here",
+        ),
+        (
+            small(&["--emit", "cdylib", "--target", "riscv64gc-unknown-linux-gnu"]),
+            2,
+            "--emit cdylib: for riscv64gc-unknown-linux-gnu, expected a cross compiler in CC, such as CC=riscv64-linux-gnu-gcc",
+        ),
         (small(&["-o", "-"]), 2, "-o -: standard output takes one of --emit header, asm, clif, or a dump"),
         (small(&["-o", "three.txt", "--labels", "three.txt"]), 2, "-o: three.txt is an input"),
         (

@@ -5,6 +5,7 @@
 //! engines ([`recorded`]).
 
 pub mod bits;
+pub mod command;
 pub mod folder;
 pub mod guarded;
 pub mod link;

@@ -44,10 +44,10 @@ fn with_network_of(size: (f64, usize), check: impl Fn(&Compiled, &Network<'_>)) 
     }
 }
 
-/// The C compilers and C++ compilers of this machine; the first row is required, clang is welcome.
+/// The C compilers and C++ compilers of this machine.
 fn compilers() -> Vec<[std::path::PathBuf; 2]> {
     let gcc = [need::program("gcc"), need::program("g++")];
-    let clang = [need::optional_program("clang"), need::optional_program("clang++")];
+    let clang = [need::program("clang"), need::program("clang++")];
     [gcc, clang].into_iter().filter_map(|[c, cxx]| Some([c?, cxx?])).collect()
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
+use mnc_tests::command::mnc;
 use mnc_tests::folder::Folder;
 use mnc_tests::need;
 use mnc_tests::recorded::{TRAINED, Trained};
@@ -15,33 +15,6 @@ const MOST_BYTES_BESIDE_WEIGHTS: u64 = 1_500_000;
 /// Decoders and filters differ by up to 4 of 255 a pixel (0.15 in the mean), which was seen to move logits by 0.53: a top-1
 /// less far ahead than this may change.
 const LEAST_MARGIN: f64 = 1.0;
-
-/// The command, built from the sources of this test. Cargo itself only builds it before tests of its own package.
-fn mnc() -> Option<&'static Path> {
-    static MNC: OnceLock<PathBuf> = OnceLock::new();
-    need::program("cc")?;
-    Some(MNC.get_or_init(|| {
-        let test = std::env::current_exe().expect("the test knows its own file");
-        let folder = test.ancestors().nth(2).expect("tests lie in a profile's deps");
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            Some("debug") => "dev",
-            Some(name) => name,
-            None => unreachable!("a profile has a folder"),
-        };
-        // The features of the whole workspace, as `cargo test --workspace` has them: nothing is compiled twice.
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(need::workspace()).args([
-            "build",
-            "--workspace",
-            "--bin",
-            "mnc",
-            "--profile",
-            profile,
-        ]);
-        need::run(cargo.arg("--target-dir").arg(folder.parent().expect("a profile lies in a target folder")));
-        folder.join("mnc")
-    }))
-}
 
 /// A `preprocessor_config.json` for networks of 96 x 96 that take x / 255.
 const FROM_0_TO_1: &str = r#"{

@@ -6,15 +6,15 @@ use std::time::Instant;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::describe::Description;
 use mnc::dump::Stage;
-use mnc::emit::launcher::Launcher;
-use mnc::emit::object::FunctionText;
+use mnc::emit::manifest::{File, Origin};
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::plan::Plan;
 use mnc::program::Program;
 use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
-use mnc::{Compiled, Error, ErrorKind, Options, Result, Target};
+use mnc::{Compiled, Error, ErrorKind, Options, Result};
 
+use super::artefacts::{self, Tools};
 use super::config::{self, Configured, Sources};
 use super::output::{self, Destination, Format};
 use super::summary::{AlphaSource, Summary};
@@ -64,7 +64,8 @@ pub(super) struct Args {
     #[arg(help_heading = "The paper's knobs")]
     resolution: Option<Resolution>,
 
-    /// Where to; with several formats their names are made of it; - is standard output [default: the network's name]
+    /// Where to: a file, of whose name those of several formats are made, or a folder (FOLDER/ is made); - is standard output
+    /// [default: the network's name]
     #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// What to write, separated by commas
@@ -106,6 +107,7 @@ Examples:
   mnc compile mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors -o classify
   mnc compile net.toml --weights net.safetensors --resolution 192x160 --labels names.txt
   mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header --target aarch64-unknown-linux-gnu
+  mnc compile mobilenet-v1 --weights w.safetensors --emit staticlib,header,cmake,pkg-config,manifest -o net/
   mnc compile mobilenet-v1 --random-weights 1 --alpha 0.5 -o bench && ./bench --bench 100
   mnc compile mobilenet-v1 --weights w.safetensors --emit asm -o - | less
   mnc compile mobilenet-v1 --alpha 0.25 --dump graph";
@@ -130,12 +132,16 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let weights = args.weights.as_deref();
     let sources =
         Sources { config: args.config.as_deref(), preprocessor: args.preprocessor.as_deref(), weights };
+    let full = written.input;
     let configured = config::apply(written, sources)?;
     clock.note("read description");
 
     let stops = args.dump.is_some() && args.output.as_deref().is_none_or(|output| output == "-");
-    let outputs =
-        if stops { Vec::new() } else { output::destinations(&args.emit, args.output.as_deref(), &name)? };
+    let outputs = if stops {
+        Vec::new()
+    } else {
+        output::destinations(&args.emit, args.output.as_deref(), &name, &target)?
+    };
     let inputs = [weights, args.labels.as_deref(), Some(Path::new(&args.network))];
     output::check_not_an_input(&outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
     // Before any work: an executable that can't be linked is not worth the time.
@@ -143,6 +149,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         true => Some(link::launcher(&target)?),
         false => None,
     };
+    let tools = Tools { launcher, verbose: args.verbose };
 
     let file = weights.map(map::map).transpose()?;
     let place = weights.map_or(String::new(), |path| path.display().to_string());
@@ -176,19 +183,28 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if stops {
         return Ok(());
     }
-    let artefacts = make(&compiled, &outputs, launcher, args.verbose)?;
+    let origin = || {
+        let description = configured.description.to_string();
+        Ok(Origin {
+            description,
+            full,
+            random_weights: args.random_weights,
+            inputs: files_read(args, &configured)?,
+        })
+    };
+    let artefacts = artefacts::make(&compiled, &outputs, &tools, origin)?;
     clock.note("generate code");
-    for (format, destination, bytes) in &artefacts {
-        match destination {
-            Destination::Stdout => output::print(&String::from_utf8_lossy(bytes))?,
-            Destination::File(path) => output::write(path, bytes, *format == Format::Exe)?,
+    for made in &artefacts {
+        match &made.destination {
+            Destination::Stdout => output::print(&String::from_utf8_lossy(&made.bytes))?,
+            Destination::File(path) => output::write(path, &made.bytes, made.format.is_executable())?,
         }
     }
     clock.note("write files");
     if !args.quiet {
-        let written = artefacts.iter().filter_map(|(format, destination, bytes)| match destination {
+        let written = artefacts.iter().filter_map(|made| match &made.destination {
             Destination::Stdout => None,
-            Destination::File(path) => Some((*format, path.as_path(), bytes.len())),
+            Destination::File(path) => Some((made.format, path.as_path(), made.bytes.len())),
         });
         let summary = Summary {
             compiled: &compiled,
@@ -200,6 +216,24 @@ pub(super) fn run(args: &Args) -> Result<()> {
         eprint!("{summary}");
     }
     Ok(())
+}
+
+/// The files that were read, for a manifest.
+fn files_read(args: &Args, configured: &Configured) -> Result<Vec<File>> {
+    let read = |kind: &str, path: &Path| -> Result<File> {
+        let content = std::fs::read(path).or_else(|error| super::fail(path, error.to_string()))?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Ok(File::new(kind, &name, &content))
+    };
+    let network = match mnc::describe::builtin(&args.network) {
+        Some(builtin) => File::new("network", &format!("{}.toml", builtin.name), builtin.text.as_bytes()),
+        None => read("network", Path::new(&args.network))?,
+    };
+    let others = [("weights", &args.weights), ("labels", &args.labels)];
+    let others = others.into_iter().filter_map(|(kind, path)| Some((kind, path.as_deref()?)));
+    let configurations = configured.read.iter().map(|(path, _)| ("configuration", path.as_path()));
+    let rest = others.chain(configurations).map(|(kind, path)| read(kind, path));
+    std::iter::once(Ok(network)).chain(rest).collect()
 }
 
 /// The alpha of the flag, else of the tensors, else of the configuration, else 1.
@@ -278,62 +312,6 @@ fn versions(compiled: &Compiled, text: impl Fn(&Plan, &Program) -> String) -> St
     let wider = compiled.wider.iter().map(|version| (&version.plan, &version.program));
     let texts = wider.chain([(&compiled.plan, &compiled.program)]).map(|(plan, program)| text(plan, program));
     texts.collect::<Vec<_>>().join("\n")
-}
-
-type Artefact = (Format, Destination, Vec<u8>);
-
-/// Everything that is written, made before anything is written.
-fn make(
-    compiled: &Compiled,
-    outputs: &[(Format, Destination)],
-    launcher: Option<&Launcher>,
-    verbose: bool,
-) -> Result<Vec<Artefact>> {
-    let mut artefacts = Vec::with_capacity(outputs.len());
-    for (format, destination) in outputs {
-        let bytes = match format {
-            Format::Exe => {
-                let launcher = launcher.expect("an executable's launcher was found before");
-                link::link(&compiled.executable_object()?, launcher, verbose)?
-            }
-            Format::Obj => compiled.object()?,
-            Format::Header => compiled.header().into_bytes(),
-            Format::Asm => listing(compiled, |function| function.assembly)?.into_bytes(),
-            Format::Clif => {
-                let text = |function: FunctionText| function.clif.unwrap_or_else(|| NO_CLIF.to_owned());
-                listing(compiled, text)?.into_bytes()
-            }
-        };
-        artefacts.push((*format, destination.clone(), bytes));
-    }
-    Ok(artefacts)
-}
-
-/// In place of the IR of a function that was written as machine code.
-const NO_CLIF: &str = "; machine code, without Cranelift IR: --emit asm shows it";
-
-/// Every function under a line with its symbol and layers.
-fn listing(compiled: &Compiled, text: impl Fn(FunctionText) -> String) -> Result<String> {
-    let mut listing =
-        format!("; @generated by mnc {}: {}\n", compiled.info.compiler, title(compiled, &compiled.target));
-    for function in compiled.texts()? {
-        let layers = if function.layers.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", function.layers.join(", "))
-        };
-        listing += &format!("\n; {}{layers}\n", function.symbol);
-        listing += text(function).trim_end();
-        listing.push('\n');
-    }
-    Ok(listing)
-}
-
-fn title(compiled: &Compiled, target: &Target) -> String {
-    format!(
-        "network {}, alpha {}, input {}, target {target}",
-        compiled.info.network, compiled.info.alpha, compiled.program.input
-    )
 }
 
 /// Tells, when asked to, what each part took.

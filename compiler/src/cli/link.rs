@@ -1,4 +1,4 @@
-//! Object + launcher -> executable, by the system's C compiler.
+//! Object + launcher -> executable, object -> shared library, by the system's C compiler.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mnc::emit::launcher::{Launcher, launcher_for};
+use mnc::target::ObjectFormat;
 use mnc::{Error, ErrorKind, Result, Target};
 
 /// The launcher for a target.
@@ -30,6 +31,47 @@ pub(super) fn launcher(target: &Target) -> Result<&'static Launcher> {
 
 /// The bytes of the executable. `verbose` shows the command.
 pub(super) fn link(object: &[u8], launcher: &Launcher, verbose: bool) -> Result<Vec<u8>> {
+    let program = if launcher.is_archive { "liblauncher.a" } else { "launcher.o" };
+    let files = [("network.o", object), (program, launcher.bytes)];
+    run_compiler(&files, verbose, |command| {
+        command.args(launcher.libraries).args(flags(launcher.triple));
+    })
+}
+
+/// The bytes of a shared library called `file_name`, which needs no other: it exports what the object does.
+///
+/// # Errors
+/// A target for which there is nothing to link with, and what the linker refuses.
+pub(super) fn shared(object: &[u8], file_name: &str, target: &Target, verbose: bool) -> Result<Vec<u8>> {
+    let triple = &target.triple;
+    let place = "--emit cdylib";
+    let is_host = triple.architecture == target_lexicon::HOST.architecture
+        && triple.operating_system == target_lexicon::HOST.operating_system;
+    let format = target.object_format();
+    if format == ObjectFormat::Coff || (format == ObjectFormat::MachO && !is_host) {
+        let how = "use --emit obj,header and link the object there";
+        return super::usage(place, format!("shared libraries for {triple} aren't made here: {how}"));
+    }
+    if !is_host && env::var_os("CC").is_none() {
+        let architecture = triple.architecture.to_string().replace("riscv64gc", "riscv64");
+        let compiler = format!("CC={architecture}-linux-gnu-gcc");
+        let detail = format!("for {triple}, expected a cross compiler in CC, such as {compiler}");
+        return super::usage(place, detail);
+    }
+    run_compiler(&[("network.o", object)], verbose, |command| {
+        match format {
+            ObjectFormat::MachO => {
+                command.arg("-dynamiclib").arg(format!("-Wl,-install_name,@rpath/{file_name}"))
+            }
+            ObjectFormat::Elf | ObjectFormat::Coff => command
+                .args(["-shared", "-nostdlib", "-Wl,--no-undefined,-z,text,-z,noexecstack,--build-id=none"])
+                .arg(format!("-Wl,-soname,{file_name}")),
+        };
+    })
+}
+
+/// Runs the C compiler over those files in a folder of their own and reads what it wrote.
+fn run_compiler(files: &[(&str, &[u8])], verbose: bool, flags: impl Fn(&mut Command)) -> Result<Vec<u8>> {
     let folder = tempfile::Builder::new().prefix("mnc-").tempdir().map_err(|error| {
         Error::new(
             ErrorKind::Io,
@@ -37,17 +79,17 @@ pub(super) fn link(object: &[u8], launcher: &Launcher, verbose: bool) -> Result<
             format!("{error}, expected to write there"),
         )
     })?;
-    let network = folder.path().join("network.o");
-    let program = folder.path().join(if launcher.is_archive { "liblauncher.a" } else { "launcher.o" });
-    let executable = folder.path().join("program");
-    super::output::write(&network, object, false)?;
-    super::output::write(&program, launcher.bytes, false)?;
-
+    let linked = folder.path().join("linked");
     let mut compiler = compiler();
     let name = compiler.remove(0);
     let mut command = Command::new(&name);
-    command.args(&compiler).arg("-o").arg(&executable).arg(&network).arg(&program);
-    command.args(launcher.libraries).args(flags(launcher.triple));
+    command.args(&compiler).arg("-o").arg(&linked);
+    for (file, bytes) in files {
+        let path = folder.path().join(file);
+        super::output::write(&path, bytes, false)?;
+        command.arg(path);
+    }
+    flags(&mut command);
     if verbose {
         eprintln!("{command:?}");
     }
@@ -58,9 +100,8 @@ pub(super) fn link(object: &[u8], launcher: &Launcher, verbose: bool) -> Result<
         let log: String = log.lines().map(|line| format!("\n  {line}")).collect();
         return Err(Error::new(ErrorKind::Emit, place, format!("the link failed ({}){log}", output.status)));
     }
-    std::fs::read(&executable).map_err(|error| {
-        Error::new(ErrorKind::Emit, place, format!("{error}, expected it to write an executable"))
-    })
+    std::fs::read(&linked)
+        .map_err(|error| Error::new(ErrorKind::Emit, place, format!("{error}, expected it to write a file")))
 }
 
 /// Small, and the same bytes for the same input. Cranelift's objects don't say that they need no executable stack.
@@ -98,7 +139,7 @@ fn missing(name: &str, error: &io::Error) -> Error {
         }
     };
     let detail = format!(
-        "{error}: an executable is linked by a C compiler, install one ({how}), or name one in CC, or use --emit obj,header"
+        "{error}: executables and shared libraries are linked by a C compiler, install one ({how}), or name one in CC, or use --emit obj,header"
     );
     Error::new(ErrorKind::Emit, name, detail)
 }

@@ -1,0 +1,37 @@
+//! The command `mnc`, built from the sources of the test that asks for it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::need;
+
+/// The command. Cargo itself only builds it before tests of its own package.
+///
+/// # Panics
+/// When it can't be built.
+pub fn mnc() -> Option<&'static Path> {
+    static MNC: OnceLock<PathBuf> = OnceLock::new();
+    need::program("cc")?;
+    Some(MNC.get_or_init(|| {
+        let test = std::env::current_exe().expect("the test knows its own file");
+        let folder = test.ancestors().nth(2).expect("tests lie in a profile's deps");
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") => "dev",
+            Some(name) => name,
+            None => unreachable!("a profile has a folder"),
+        };
+        // The features of the whole workspace, as `cargo test --workspace` has them: nothing is compiled twice.
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(need::workspace()).args([
+            "build",
+            "--workspace",
+            "--bin",
+            "mnc",
+            "--profile",
+            profile,
+        ]);
+        need::run(cargo.arg("--target-dir").arg(folder.parent().expect("a profile lies in a target folder")));
+        folder.join("mnc")
+    }))
+}
