@@ -21,6 +21,7 @@ mod summary;
 mod targets;
 mod tensors;
 mod text;
+mod tune;
 mod variants;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use crate::graph::shape::Shape;
 use crate::passes::{self, Fused, FusedId, FusedOp};
 use crate::plan::Plan;
 use crate::program::Program;
+use crate::schedule::tuning::Tuning;
 use crate::schedule::{Schedule, Step, ValueId};
 use crate::target::{Isa, Target};
 use crate::weights::Parameters;
@@ -66,9 +67,28 @@ pub fn compile(
     target: &Target,
     options: &Options<'_>,
 ) -> Result<Compiled> {
+    compile_tuned(graph, parameters, target, options, None)
+}
+
+/// As [`compile`], with the choices of `tuning` where it has some.
+///
+/// # Errors
+/// As [`compile`], and choices that don't fit the network or the target.
+pub fn compile_tuned(
+    graph: Graph,
+    parameters: &Parameters,
+    target: &Target,
+    options: &Options<'_>,
+    tuning: Option<&Tuning>,
+) -> Result<Compiled> {
     let fused = passes::run(&graph, parameters)?;
-    let isas = std::iter::once(target.isa).chain(target.wider.iter().copied());
-    let plans: Vec<Plan> = isas.map(|isa| Plan::build(Schedule::build(&fused, isa))).collect();
+    let isas: Vec<&'static Isa> = std::iter::once(target.isa).chain(target.wider.iter().copied()).collect();
+    if let Some(tuning) = tuning {
+        tuning.check(&graph, &fused, &isas)?;
+    }
+    let schedule =
+        |isa: &&'static Isa| Schedule::tuned(&fused, isa, tuning.filter(|tuning| tuning.isa == isa.name));
+    let plans: Vec<Plan> = isas.iter().map(|isa| Plan::build(schedule(isa))).collect();
     let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
     let version = |(plan, program): (Plan, Program)| {
         let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);

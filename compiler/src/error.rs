@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Weights,
     /// The graph that description, alpha and resolution give: a shape that can't be.
     Graph,
+    /// A file of choices for the schedule.
+    Schedule,
     /// The target triple or CPU.
     Target,
     /// Writing code, objects or executables.
@@ -32,6 +34,7 @@ impl ErrorKind {
             ErrorKind::Description => "network description",
             ErrorKind::Weights => "weights",
             ErrorKind::Graph => "network",
+            ErrorKind::Schedule => "schedule",
             ErrorKind::Target => "target",
             ErrorKind::Emit => "emitted code",
             ErrorKind::Io => "files",

@@ -6,10 +6,12 @@
 pub mod band;
 mod pair;
 mod tiling;
+pub mod tuning;
 
 use std::collections::HashMap;
 
 use self::tiling::{Choice, Product};
+use self::tuning::{LayerChoice, Tuning};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
     Add, Conv, Copy, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Softmax, Split,
@@ -114,8 +116,14 @@ pub struct Schedule {
 impl Schedule {
     /// Chooses a kernel for each node, and bands for chains of nodes with large maps.
     pub fn build(network: &Fused, isa: &'static Isa) -> Schedule {
+        Schedule::tuned(network, isa, None)
+    }
+
+    /// As [`Schedule::build`], but where `tuning` has chosen otherwise. It has been checked for this network and `isa`.
+    pub fn tuned(network: &Fused, isa: &'static Isa, tuning: Option<&Tuning>) -> Schedule {
         let mut scheduler = Scheduler {
             network,
+            tuning,
             schedule: Schedule { isa, values: Vec::new(), steps: Vec::new() },
             value_of: HashMap::new(),
             padded_input: None,
@@ -125,16 +133,19 @@ impl Schedule {
             let chain = band::chain(network, FusedId(next), isa);
             next += chain.len();
             match chain.as_slice() {
-                [node] => {
-                    scheduler.node(*node);
-                    pair::join(&mut scheduler.schedule);
-                }
-                chain => scheduler.chain(chain),
+                [node] => scheduler.node_alone(*node),
+                chain => scheduler.chain_or_nodes(chain),
             }
         }
         scheduler.output();
         scheduler.schedule.verify();
         scheduler.schedule
+    }
+
+    /// Each layer of the network and its kernel.
+    pub fn layers<'a>(&'a self, network: &'a Fused) -> impl Iterator<Item = (&'a str, &'a Kernel)> {
+        let stages = self.steps.iter().flat_map(|step| &step.stages);
+        stages.filter_map(|stage| Some((network.nodes[stage.node?.0].name.as_str(), &stage.kernel)))
     }
 
     /// The value.
@@ -176,6 +187,7 @@ pub fn pixel_stride(channels: usize, isa: &Isa) -> usize {
 
 struct Scheduler<'a> {
     network: &'a Fused,
+    tuning: Option<&'a Tuning>,
     schedule: Schedule,
     value_of: HashMap<FusedId, ValueId>,
     /// A padded copy of the input, once a kernel has asked for it.
@@ -212,7 +224,8 @@ impl Scheduler<'_> {
         let reads = self.reads(id);
         let maps: Vec<FeatureMap> = reads.iter().map(|id| self.map(*id)).collect();
         let (map, place) = self.output_map(id);
-        let Chosen { kernel, cycles, reason } = choose(&node.op, &maps, map, self.schedule.isa);
+        let Chosen { kernel, cycles, reason } =
+            choose(&node.op, &maps, map, self.schedule.isa, self.wanted(&node.name));
         let writes = self.value(&node.name, map, place);
         let split = split(&kernel, cycles, self.schedule.isa);
         self.schedule.steps.push(Step {
@@ -244,8 +257,35 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Several nodes, each the only reader of the one before, as one step in bands.
-    fn chain(&mut self, chain: &[FusedId]) {
+    /// A node as a step of its own, joined to the one before where that pays.
+    fn node_alone(&mut self, id: FusedId) {
+        self.node(id);
+        pair::join(&mut self.schedule);
+    }
+
+    /// What the tuning wants of a layer.
+    fn wanted(&self, layer: &str) -> Option<&LayerChoice> {
+        self.tuning.and_then(|tuning| tuning.layer(layer))
+    }
+
+    /// A chain in bands, unless the tuning wants each of its nodes by itself.
+    fn chain_or_nodes(&mut self, chain: &[FusedId]) {
+        let name = |id: FusedId| &self.network.nodes[id.0].name;
+        let name = format!("{}..{}", name(chain[0]), name(chain[chain.len() - 1]));
+        match self.tuning.and_then(|tuning| tuning.chain(&name)) {
+            Some(choice) if choice.band_rows == 0 => chain.iter().for_each(|id| {
+                self.node_alone(*id);
+                let step = self.schedule.steps.last_mut().expect("the node has a step");
+                step.reason = format!("{}; by itself, {}", step.reason, choice.reason);
+            }),
+            Some(choice) => self.chain(name, chain, Some((choice.band_rows, &choice.reason))),
+            None => self.chain(name, chain, None),
+        }
+    }
+
+    /// Several nodes, each the only reader of the one before, as one step in bands; of so many rows for that reason if
+    /// somebody wants it.
+    fn chain(&mut self, name: String, chain: &[FusedId], wanted: Option<(usize, &str)>) {
         let (network, isa) = (self.network, self.schedule.isa);
         let (first, last) = (chain[0], chain[chain.len() - 1]);
         let reads = self.reads(first);
@@ -254,14 +294,18 @@ impl Scheduler<'_> {
         for id in chain {
             let node = &network.nodes[id.0];
             let output = if *id == last { self.output_map(*id).0 } else { self.padded(node.shape) };
-            let Chosen { kernel, cycles, .. } = choose(&node.op, &[map], output, isa);
+            let Chosen { kernel, cycles, .. } =
+                choose(&node.op, &[map], output, isa, self.wanted(&node.name));
             stages.push(Stage { node: Some(*id), kernel });
             total_cycles += cycles;
             map = output;
         }
         let kernels: Vec<&Kernel> = stages.iter().map(|stage| &stage.kernel).collect();
         let height = map.shape.height;
-        let band_rows = band::band_rows(&kernels, height, isa);
+        let (band_rows, reason) = match wanted {
+            Some((rows, reason)) => (rows, reason),
+            None => (band::band_rows(&kernels, height, isa), "whose buffers stay in the second-level cache"),
+        };
         let n_parts = (total_cycles / LEAST_PART_CYCLES).clamp(1, MOST_BAND_PARTS).min(height);
 
         // Each part has rows of its own in each buffer.
@@ -282,7 +326,7 @@ impl Scheduler<'_> {
         let (map, place) = self.output_map(last);
         let writes = self.value(&network.nodes[last.0].name, map, place);
         self.schedule.steps.push(Step {
-            name: format!("{}..{}", network.nodes[first.0].name, network.nodes[last.0].name),
+            name,
             stages,
             reads,
             writes,
@@ -291,7 +335,7 @@ impl Scheduler<'_> {
             split: Split::Rows(n_parts),
             joined: false,
             cycles: total_cycles,
-            reason: format!("in bands of {band_rows} rows, whose buffers stay in the second-level cache"),
+            reason: format!("in bands of {band_rows} rows, {reason}"),
         });
         self.value_of.insert(last, writes);
     }
@@ -366,12 +410,23 @@ struct Chosen {
     reason: String,
 }
 
-fn choose(op: &FusedOp, inputs: &[FeatureMap], output: FeatureMap, isa: &Isa) -> Chosen {
+fn choose(
+    op: &FusedOp,
+    inputs: &[FeatureMap],
+    output: FeatureMap,
+    isa: &Isa,
+    wanted: Option<&LayerChoice>,
+) -> Chosen {
     let input = inputs[0];
+    let why = wanted.map_or(String::new(), |wanted| format!(", {}", wanted.reason));
     let vectors = |map: FeatureMap| map.shape.pixels() * map.shape.channels.div_ceil(isa.lanes);
     let tiled = |product: Product, kernel: &dyn Fn(Tile) -> Kernel| {
-        let Choice { tile, cycles } = tiling::choose(product, isa);
-        let reason = format!("{}x{} tile", tile.mr, tile.vectors * isa.lanes);
+        let wanted = wanted.map(|wanted| wanted.kernel.tile.of_lanes(isa.lanes));
+        let Choice { tile, cycles } = match wanted {
+            Some(tile) => tiling::expected(product, tile, isa),
+            None => tiling::choose(product, isa),
+        };
+        let reason = format!("{}x{} tile{why}", tile.mr, tile.vectors * isa.lanes);
         Chosen { kernel: kernel(tile), cycles, reason }
     };
     match *op {
@@ -391,12 +446,14 @@ fn choose(op: &FusedOp, inputs: &[FeatureMap], output: FeatureMap, isa: &Isa) ->
             })
         }
         FusedOp::Depthwise { window, activation, .. } => {
-            let pixels = depthwise_pixels(window, output.shape.width, isa);
+            let width = output.shape.width;
+            let pixels = wanted
+                .map_or_else(|| depthwise_pixels(window, width, isa), |wanted| wanted.kernel.tile.pixels);
             Chosen {
                 kernel: Kernel::Depthwise(Depthwise { window, input, output, activation, pixels }),
                 // Half of the peak: a load and its share of the weights for each few multiply-adds.
                 cycles: vectors(output) * window.d_k * window.d_k,
-                reason: format!("rows of {} in even steps of at most {pixels}", output.shape.width),
+                reason: format!("rows of {width} in even steps of at most {pixels}{why}"),
             }
         }
         FusedOp::Dense { activation, .. } => {

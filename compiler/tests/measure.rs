@@ -111,3 +111,46 @@ fn what_cannot_be_measured_is_said() {
     check(&["bench", "net", "--rounds", "0"], 2, "--rounds");
     check(&["profile", "mobilenet-v1", "--alpha", "0.25,0.5"], 2, "found 2 networks, expected one");
 }
+
+#[test]
+fn what_was_tuned_can_be_built_again() {
+    let Some(folder) = folder_with_net() else { return };
+    let path = folder.path();
+    let read = |name: &str| std::fs::read(path.join(name)).expect("it was written");
+    let compile = [&["compile"], SMALL, &["--random-weights", "1", "--quiet"]].concat();
+    let (code, _, told) = mnc(path, &compile, &["--emit", "obj", "-o", "a.o", "--tune", "t.toml"]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.starts_with("tune: "), "{told}");
+    let schedule = ["--emit", "obj", "-o", "b.o", "--schedule", "t.toml"];
+    stdout(path, &compile, &schedule);
+    assert_eq!(read("a.o"), read("b.o"));
+
+    // A choice of one's own, with its reason in the dump; the answers are tested elsewhere.
+    let mut text = String::from_utf8(read("t.toml")).expect("UTF-8");
+    let kernel = stdout(path, &compile, &["--dump", "schedule"]);
+    let kernel = kernel.split("f32_pointwise_").nth(1).expect("a pointwise layer");
+    let (_, rest) = kernel.split_once('_').expect("a tile");
+    let (rest, _) = rest.split_once('(').expect("a call");
+    text = text.split("\n[[").next().expect("a head").replace("layer = []\nchain = []\n", "");
+    text += &format!(
+        "\n[[layer]]\nname = \"conv_pw_1\"\nkernel = \"f32_pointwise_2x16_{rest}\"\nreason = \"I like it\"\n"
+    );
+    std::fs::write(path.join("mine.toml"), &text).expect("the folder is writable");
+    let dump = stdout(path, &compile, &["--schedule", "mine.toml", "--dump", "schedule"]);
+    assert!(dump.contains("f32_pointwise_2x16_") && dump.contains("2x16 tile, I like it"), "{dump}");
+
+    let check = |text: &str, expected: &str| {
+        std::fs::write(path.join("bad.toml"), text).expect("the folder is writable");
+        let (code, _, err) = mnc(path, &compile, &["--schedule", "bad.toml"]);
+        assert!(code == 1 && err.contains(expected), "{code} {err}");
+    };
+    let line = text.lines().position(|line| line.starts_with("name")).expect("a layer") + 1;
+    check(&text.replace("conv_pw_1", "conv_pw_77"), &format!("bad.toml:{line}: found no layer conv_pw_77"));
+    check(&text.replace("alpha = 0.25", "alpha = 0.5"), "bad.toml: made for mobilenet-v1, alpha 0.5");
+    let (code, _, err) = mnc(path, &compile, &["--schedule", "nowhere.toml"]);
+    assert!(code == 1 && err.contains("expected a schedule that `mnc compile --tune` wrote"), "{err}");
+    let (code, _, err) =
+        mnc(path, &compile, &["--target", "riscv64gc-unknown-linux-gnu", "--emit", "obj", "--tune", "x"]);
+    assert!(code == 2 && err.contains("candidates are timed on this machine"), "{err}");
+    assert!(!path.join("x").exists());
+}

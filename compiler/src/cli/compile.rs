@@ -18,7 +18,7 @@ use super::artefacts::{self, Tools};
 use super::config::{self, Configured, Sources};
 use super::output::{self, Destination, Format};
 use super::summary::{AlphaSource, Summary};
-use super::{host, link, map, network};
+use super::{host, link, map, network, tune};
 
 /// Compiles a network with its weights
 ///
@@ -90,6 +90,8 @@ pub(super) struct Args {
     /// Code for each wider instruction set too, chosen at entry by what the CPU has; the weights are shared
     #[arg(long, help_heading = "Output")]
     multiversion: bool,
+    #[command(flatten)]
+    schedule: tune::Args,
     /// Print a stage of the compiler, and stop there unless -o is given
     #[arg(long, value_name = "STAGE", value_parser = stage(), help_heading = "Output")]
     dump: Option<Stage>,
@@ -109,6 +111,7 @@ Examples:
   mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header --target aarch64-unknown-linux-gnu
   mnc compile mobilenet-v1 --weights w.safetensors --emit staticlib,header,cmake,pkg-config,manifest -o net/
   mnc compile mobilenet-v1 --random-weights 1 --alpha 0.5 -o bench && ./bench --bench 100
+  mnc compile mobilenet-v1 --weights w.safetensors --target-cpu native --tune mine.toml -o classify
   mnc compile mobilenet-v1 --weights w.safetensors --emit asm -o - | less
   mnc compile mobilenet-v1 --alpha 0.25 --dump graph";
 
@@ -175,7 +178,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     clock.note("read weights");
 
     let labels = labels(args, &configured, &graph)?;
-    let compiled = mnc::compile(graph, &parameters, &target, &Options { name: &name, labels: &labels })?;
+    let tuning = tune::tuning(&args.schedule, &graph, &parameters, &target)?;
+    let options = Options { name: &name, labels: &labels };
+    let compiled = mnc::compile_tuned(graph, &parameters, &target, &options, tuning.as_ref())?;
     clock.note("compile");
     if let Some(stage) = args.dump {
         dump(stage, &configured.description, &compiled)?;

@@ -125,7 +125,6 @@ impl Executable {
     }
 
     /// One process that times each step on one thread.
-    #[expect(dead_code, reason = "--tune reads it")]
     pub(super) fn profile(&self, n_runs: usize) -> Result<Profile> {
         self.json(&[&format!("--profile={n_runs}"), "--json"])
     }

@@ -27,13 +27,18 @@ pub(super) fn faster(target: &Target) -> Option<&'static Isa> {
     (widest.lanes < best.lanes).then_some(best)
 }
 
+/// Whether this CPU has all that code for an instruction set needs.
+pub(super) fn runs(isa: &Isa) -> bool {
+    missing(isa).is_empty()
+}
+
 /// Of the instruction sets that this CPU has, the one with the widest vectors.
 fn native(triple: &str) -> Result<Target> {
     // The platform's own default first: an unknown triple is reported there.
     let default = Target::new(triple, None)?;
     let isas =
         PLATFORMS.iter().find(|platform| platform.triple == triple).map_or(&[][..], |platform| platform.isas);
-    let best = isas.iter().filter(|isa| missing(isa).is_empty()).max_by_key(|isa| isa.lanes);
+    let best = isas.iter().filter(|isa| runs(isa)).max_by_key(|isa| isa.lanes);
     match best {
         Some(isa) => Target::new(triple, Some(isa.name)),
         None => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mnc::Result;
+use mnc_runtime::measured::profile::Profile;
 use mnc_runtime::measured::{Latencies, Summary};
 
 use super::executable::Executable;
@@ -43,16 +44,12 @@ pub(super) struct Measured {
 /// The time that the timed runs of a process take, if nobody says how many.
 const USUAL_TIME: Duration = Duration::from_millis(250);
 
-/// Measures the subjects, in their order and back in turns, so that nobody always follows the same one.
+/// Measures the subjects.
 pub(super) fn measure(subjects: &[Subject<'_>], rounds: Rounds) -> Result<Vec<Measured>> {
     let progress = progress("rounds", subjects.len() * rounds.n_rounds);
     let mut seen: Vec<Seen> = subjects.iter().map(|_| Seen::default()).collect();
     for round in 0..rounds.n_rounds {
-        let mut turns: Vec<(&Subject<'_>, &mut Seen)> = subjects.iter().zip(&mut seen).collect();
-        if round % 2 == 1 {
-            turns.reverse();
-        }
-        for (Subject { executable, threads }, seen) in turns {
+        for (Subject { executable, threads }, seen) in in_turn(round, subjects, &mut seen) {
             progress.set_message(executable.label());
             let start = executable.start(*threads)?;
             seen.starts.push(start.first_result.as_secs_f64() * 1e3);
@@ -65,6 +62,34 @@ pub(super) fn measure(subjects: &[Subject<'_>], rounds: Rounds) -> Result<Vec<Me
     }
     progress.finish_and_clear();
     Ok(seen.into_iter().map(Seen::sum_up).collect())
+}
+
+/// The profiles of each executable, one a round, of so many runs each.
+pub(super) fn profiles(
+    executables: &[Executable],
+    n_rounds: usize,
+    n_runs: usize,
+    what: &str,
+) -> Result<Vec<Vec<Profile>>> {
+    let progress = progress(what, executables.len() * n_rounds);
+    let mut profiles: Vec<Vec<Profile>> = executables.iter().map(|_| Vec::new()).collect();
+    for round in 0..n_rounds {
+        for (executable, seen) in in_turn(round, executables, &mut profiles) {
+            seen.push(executable.profile(n_runs)?);
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    Ok(profiles)
+}
+
+/// Forwards in even rounds, backwards in odd ones, so that nobody always follows the same one.
+fn in_turn<'a, A, B>(round: usize, of: &'a [A], seen: &'a mut [B]) -> Vec<(&'a A, &'a mut B)> {
+    let mut turns: Vec<(&A, &mut B)> = of.iter().zip(seen).collect();
+    if round % 2 == 1 {
+        turns.reverse();
+    }
+    turns
 }
 
 /// The rounds of a subject so far.
@@ -90,7 +115,7 @@ fn fitting(first_run: Duration) -> usize {
 
 /// A bar on standard error, for people only; it goes away when it is done.
 pub(super) fn progress(what: &str, len: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:9} {bar:30} {pos}/{len} {msg}, {eta} left");
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
     let bar = ProgressBar::new(len as u64);
     bar.set_style(style.expect("the template is ours and well formed"));
     bar.set_prefix(what.to_owned());

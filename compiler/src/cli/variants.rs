@@ -8,7 +8,7 @@ use mnc::describe;
 use mnc::emit::launcher::Launcher;
 use mnc::graph::{Graph, Knobs};
 use mnc::weights::{Parameters, Weights};
-use mnc::{Error, ErrorKind, Options, Result, Target};
+use mnc::{Compiled, Error, ErrorKind, Options, Result, Target};
 use tempfile::TempDir;
 
 use super::config::{self, Sources};
@@ -124,9 +124,14 @@ impl Workbench {
     ) -> Result<Executable> {
         let name = Options::name_of(&graph.name);
         let compiled = mnc::compile(graph, parameters, target, &Options { name: &name, labels: &[] })?;
+        self.link(&compiled, started)
+    }
+
+    /// Links a compiled network to an executable in the folder; its compile time counts from `started`.
+    pub(super) fn link(&self, compiled: &Compiled, started: Instant) -> Result<Executable> {
         let n_made = self.n_made.get();
         self.n_made.set(n_made + 1);
-        let path = self.folder.path().join(format!("{name}-{n_made}"));
-        Executable::link(&compiled, self.launcher, &path, started)
+        let path = self.folder.path().join(format!("{}-{n_made}", compiled.info.name));
+        Executable::link(compiled, self.launcher, &path, started)
     }
 }

@@ -54,6 +54,11 @@ impl NamedTile {
     pub(super) fn of(tile: Tile, isa: &Isa) -> NamedTile {
         NamedTile { pixels: tile.mr, channels: tile.vectors * isa.lanes }
     }
+
+    /// The register tile, for an instruction set of so many lanes.
+    pub(crate) fn of_lanes(self, lanes: usize) -> Tile {
+        Tile { mr: self.pixels, vectors: self.channels / lanes }
+    }
 }
 
 /// The name of a kernel.

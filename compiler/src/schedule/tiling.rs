@@ -39,13 +39,26 @@ const ISSUE_WIDTH: usize = 4;
 
 /// The tile of fewest expected cycles; among equals the one of more vectors, which reads the input less often.
 pub(super) fn choose(product: Product, isa: &Isa) -> Choice {
+    let tiles: Vec<Tile> = largest(isa).collect();
+    let choices = tiles.into_iter().rev().map(|tile| expected(product, tile, isa));
+    choices.min_by_key(|choice| choice.cycles).expect("the narrowest tile leaves room for its operands")
+}
+
+/// A tile that somebody else has chosen.
+pub(super) fn expected(product: Product, tile: Tile, isa: &Isa) -> Choice {
+    Choice { tile, cycles: cycles(product, tile, isa) }
+}
+
+/// The tile of most pixels for each number of vectors, the fewest vectors first.
+pub(super) fn largest(isa: &Isa) -> impl Iterator<Item = Tile> {
     (1..=MOST_VECTORS)
-        .rev()
         .filter(|vectors| fills_panels(*vectors, isa))
         .filter_map(|vectors| most_pixels(vectors, isa).map(|mr| Tile { mr, vectors }))
-        .map(|tile| Choice { tile, cycles: cycles(product, tile, isa) })
-        .min_by_key(|choice| choice.cycles)
-        .expect("the narrowest tile leaves room for its operands")
+}
+
+/// Whether there are registers enough for a tile, and panels that it fills.
+pub(super) fn is_legal(tile: Tile, isa: &Isa) -> bool {
+    largest(isa).any(|most| most.vectors == tile.vectors && (1..=most.mr).contains(&tile.mr))
 }
 
 /// Whether a tile of so many vectors ends where a panel of packed weights does.

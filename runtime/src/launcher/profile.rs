@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 /// How long a profile takes if nobody says how many runs.
 const USUAL_TIME: Duration = Duration::from_secs(2);
 
-/// How often the core's limits are measured meanwhile.
+/// How often the core's limits are measured meanwhile, at most, and after how many runs at least: a look takes longer than
+/// many a network.
 const N_LOOKS: usize = 12;
+const LEAST_RUNS_A_LOOK: usize = 10;
 
 /// Runs the network's steps in order, over and over, and keeps the best time of each.
 pub(crate) fn measure(model: &mut Model, n_runs: Option<usize>) -> Result<Profile, Status> {
@@ -37,7 +39,7 @@ pub(crate) fn measure(model: &mut Model, n_runs: Option<usize>) -> Result<Profil
     let mut best = vec![Duration::MAX; model.info.steps.len()];
     let clock = clock();
     for i in 0..n_runs {
-        if i.is_multiple_of(n_runs.div_ceil(N_LOOKS)) {
+        if i.is_multiple_of(n_runs.div_ceil(N_LOOKS).max(LEAST_RUNS_A_LOOK)) {
             limits.sample_reads();
             limits.sample_fma();
             // The network's memory comes back into the caches.
