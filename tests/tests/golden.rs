@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use mnc::describe::Description;
 use mnc::emit::object::FunctionText;
 use mnc::graph::{Graph, Knobs};
-use mnc::target::{Isa, X86_64_V3, X86_64_V3_CRANELIFT};
+use mnc::kernels::{Family, KernelName};
+use mnc::target::{Isa, X86_64_V3, X86_64_V3_CRANELIFT, X86_64_V4};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target};
 use mnc_tests::need;
@@ -39,11 +40,21 @@ fn listing(compiled: &Compiled, text: impl Fn(FunctionText) -> Option<String>) -
         .collect()
 }
 
-/// File name and text of each dump: x86-64-v3, but for the Cranelift IR.
+/// The case that shows AVX-512 code alone: what becomes of pixels and channels that fill no tile.
+const REMAINDERS: &str = "remainders";
+
+/// File name and text of each dump: x86-64-v3, but for the Cranelift IR and the code for AVX-512.
 fn dumps(case: &Path) -> Vec<(&'static str, String)> {
-    let compiled = compile(case, &X86_64_V3);
     // What Cranelift makes of its IR is not our text.
-    let x86 = listing(&compiled, |function| function.clif.is_none().then_some(function.assembly));
+    let machine_code = |compiled: &Compiled| {
+        listing(compiled, |function| function.clif.is_none().then_some(function.assembly))
+    };
+    let avx512 = ("x86-avx512", machine_code(&compile(case, &X86_64_V4)));
+    if case.ends_with(REMAINDERS) {
+        return vec![avx512];
+    }
+    let compiled = compile(case, &X86_64_V3);
+    let x86 = machine_code(&compiled);
     let clif = listing(&compile(case, &X86_64_V3_CRANELIFT), |function| function.clif);
     vec![
         ("graph", compiled.graph.to_string()),
@@ -52,6 +63,7 @@ fn dumps(case: &Path) -> Vec<(&'static str, String)> {
         ("plan", compiled.plan.to_string()),
         ("program", compiled.program.to_string()),
         ("x86", x86),
+        avx512,
         ("clif", clif),
         ("net.h", compiled.header()),
     ]
@@ -106,6 +118,30 @@ fn full_conv() {
     check("full-conv");
 }
 
+#[test]
+fn remainders() {
+    check(REMAINDERS);
+}
+
+/// The code that no CPU of ours may run is there to be read: every family of kernels, and tiles that are cut short.
+#[test]
+fn avx512_text_has_every_kernel() {
+    let cases = ["full-conv", "remainders", "residual", "separable"].map(|case| folder().join(case));
+    let names: Vec<KernelName> = cases
+        .iter()
+        .flat_map(|case| compile(case, &X86_64_V4).program.kernels)
+        .map(|kernel| kernel.name)
+        .collect();
+    let has = |wanted: fn(Family) -> bool| names.iter().any(|name| wanted(name.family));
+    assert!(has(|family| matches!(family, Family::Conv { stride: 1, .. })));
+    assert!(has(|family| matches!(family, Family::Conv { stride: 2, .. })));
+    assert!(has(|family| matches!(family, Family::Depthwise { stride: 1, .. })));
+    assert!(has(|family| matches!(family, Family::Depthwise { stride: 2, .. })));
+    for family in Family::WINDOWLESS {
+        assert!(names.iter().any(|name| name.family == family), "{family:?}");
+    }
+}
+
 /// No case without a test, no file without a dump.
 #[test]
 fn nothing_else_lies_there() {
@@ -116,7 +152,7 @@ fn nothing_else_lies_there() {
             .collect()
     };
     let cases = names(&folder());
-    assert_eq!(cases, ["full-conv", "residual", "separable"].map(str::to_owned).into());
+    assert_eq!(cases, ["full-conv", "remainders", "residual", "separable"].map(str::to_owned).into());
     for case in cases {
         let dumps = dumps(&folder().join(&case));
         let expected: BTreeSet<String> =

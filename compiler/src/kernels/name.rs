@@ -41,6 +41,18 @@ pub enum Family {
     Copy,
 }
 
+impl Family {
+    /// Those that know no window.
+    pub const WINDOWLESS: [Family; 6] = [
+        Family::Pointwise,
+        Family::Dense,
+        Family::GlobalAveragePool,
+        Family::Add,
+        Family::Softmax,
+        Family::Copy,
+    ];
+}
+
 /// The tile of a name: pixels x channels of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NamedTile {
