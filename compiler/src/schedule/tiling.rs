@@ -39,7 +39,7 @@ const ISSUE_WIDTH: usize = 4;
 
 /// The tile of fewest expected cycles; among equals the one of more vectors, which reads the input less often.
 pub(super) fn choose(product: Product, isa: &Isa) -> Choice {
-    let tiles: Vec<Tile> = largest(isa).collect();
+    let tiles: Vec<Tile> = largest(product.n, isa).collect();
     let choices = tiles.into_iter().rev().map(|tile| expected(product, tile, isa));
     choices.min_by_key(|choice| choice.cycles).expect("the narrowest tile leaves room for its operands")
 }
@@ -49,21 +49,22 @@ pub(super) fn expected(product: Product, tile: Tile, isa: &Isa) -> Choice {
     Choice { tile, cycles: cycles(product, tile, isa) }
 }
 
-/// The tile of most pixels for each number of vectors, the fewest vectors first.
-pub(super) fn largest(isa: &Isa) -> impl Iterator<Item = Tile> {
+/// The tile of most pixels over `n` channels for each number of vectors, the fewest vectors first.
+pub(super) fn largest(n: usize, isa: &Isa) -> impl Iterator<Item = Tile> {
     (1..=MOST_VECTORS)
-        .filter(|vectors| fills_panels(*vectors, isa))
-        .filter_map(|vectors| most_pixels(vectors, isa).map(|mr| Tile { mr, vectors }))
+        .filter(move |vectors| fills_panels(*vectors, n, isa))
+        .filter_map(move |vectors| most_pixels(vectors, isa).map(|mr| Tile { mr, vectors }))
 }
 
 /// Whether there are registers enough for a tile, and panels that it fills.
-pub(super) fn is_legal(tile: Tile, isa: &Isa) -> bool {
-    largest(isa).any(|most| most.vectors == tile.vectors && (1..=most.mr).contains(&tile.mr))
+pub(super) fn is_legal(tile: Tile, n: usize, isa: &Isa) -> bool {
+    largest(n, isa).any(|most| most.vectors == tile.vectors && (1..=most.mr).contains(&tile.mr))
 }
 
-/// Whether a tile of so many vectors ends where a panel of packed weights does.
-fn fills_panels(vectors: usize, isa: &Isa) -> bool {
-    isa.panel_channels.is_none_or(|channels| (vectors * isa.lanes).is_multiple_of(channels))
+/// Whether a tile of so many vectors ends where a panel of packed weights does, or is the only one.
+fn fills_panels(vectors: usize, n: usize, isa: &Isa) -> bool {
+    let width = vectors * isa.lanes;
+    n <= width || isa.panel_channels.is_none_or(|channels| width.is_multiple_of(channels))
 }
 
 /// The pixels that the registers leave room for beside the weights and the input elements in flight.
@@ -113,6 +114,8 @@ mod tests {
         assert_eq!(tile(layer(196, 512, 512), &X86_64_V3), (6, 2));
         assert_eq!(tile(layer(196, 512, 512), &X86_64_V4), (6, 4));
         assert_eq!(tile(layer(196, 512, 512), &AARCH64), (9, 2));
+        // Half a panel is enough for eight channels.
+        assert_eq!(tile(layer(4096, 27, 8), &X86_64_V3), (13, 1));
         // 32 channels are two vectors of sixteen: all of them in one panel.
         assert_eq!(tile(layer(12544, 27, 32), &X86_64_V4), (14, 2));
     }

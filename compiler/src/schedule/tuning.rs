@@ -150,7 +150,8 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
     let NamedTile { pixels, channels } = wanted.tile;
     let is_legal = match kernel {
         Kernel::Pointwise(_) | Kernel::Conv(_) => {
-            channels.is_multiple_of(isa.lanes) && tiling::is_legal(wanted.tile.of_lanes(isa.lanes), isa)
+            channels.is_multiple_of(isa.lanes)
+                && tiling::is_legal(wanted.tile.of_lanes(isa.lanes), kernel.output().shape.channels, isa)
         }
         Kernel::Depthwise(kernel) => {
             channels == isa.lanes && (1..=Depthwise::most_pixels(kernel.window, isa)).contains(&pixels)
@@ -212,7 +213,7 @@ const HEIGHTS: usize = 3;
 fn tiles(pixels: usize, channels: usize, isa: &Isa) -> Vec<NamedTile> {
     let total = channels.div_ceil(isa.lanes);
     let mut tiles = Vec::new();
-    for Tile { mr: most, vectors } in tiling::largest(isa) {
+    for Tile { mr: most, vectors } in tiling::largest(channels, isa) {
         let heights = distinct(pixels, 1..=most).take(HEIGHTS);
         tiles.extend(heights.map(|pixels| NamedTile { pixels, channels: vectors * isa.lanes }));
         if total <= vectors {
