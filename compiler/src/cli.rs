@@ -61,7 +61,8 @@ Exit code: 0; 1 if something failed (bad input, a check); 2 if the command line 
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Compile(compile::Args),
+    // Boxed: it has many options.
+    Compile(Box<compile::Args>),
     Bench(bench::Args),
     Profile(profile::Args),
     Describe(describe::Args),

@@ -5,6 +5,8 @@ use mnc_runtime::info::{self, Info};
 use crate::cost;
 use crate::describe::{ChannelOrder, Preprocess, Resize};
 use crate::emit;
+#[cfg(feature = "cranelift")]
+use crate::emit::weights_file::WeightsFile;
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::Graph;
 use crate::graph::shape::Shape;
@@ -43,6 +45,9 @@ pub struct Compiled {
     /// The same network for the target's wider instruction sets, the widest first: their code lies in the same object, and
     /// the entry takes the first that the CPU has.
     pub wider: Vec<Version>,
+    /// The file in which the weights are, if not in the object ([`Compiled::with_weights_file`]).
+    #[cfg(feature = "cranelift")]
+    weights_file: Option<WeightsFile>,
 }
 
 /// A network for one more instruction set of an object.
@@ -86,8 +91,9 @@ pub fn compile_tuned(
     if let Some(tuning) = tuning {
         tuning.check(&graph, &fused, &isas)?;
     }
-    let schedule =
-        |isa: &&'static Isa| Schedule::tuned(&fused, isa, tuning.filter(|tuning| tuning.isa == isa.name));
+    let schedule = |isa: &&'static Isa| {
+        Schedule::tuned(&fused, isa, graph.batch, tuning.filter(|tuning| tuning.isa == isa.name))
+    };
     let plans: Vec<Plan> = isas.iter().map(|isa| Plan::build(schedule(isa))).collect();
     let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
     let version = |(plan, program): (Plan, Program)| {
@@ -98,7 +104,17 @@ pub fn compile_tuned(
     let Version { plan, program, info } = versions.next().expect("a target has an instruction set");
     let wider = versions.collect();
     check(options, &program)?;
-    Ok(Compiled { graph, fused, plan, program, info, target: target.clone(), wider })
+    Ok(Compiled {
+        graph,
+        fused,
+        plan,
+        program,
+        info,
+        target: target.clone(),
+        wider,
+        #[cfg(feature = "cranelift")]
+        weights_file: None,
+    })
 }
 
 impl Compiled {
@@ -143,11 +159,38 @@ impl Compiled {
         all.map(|(program, info)| emit::object::Version { program, info }).collect()
     }
 
+    /// The same network with its weights in a file of that name instead of in the object.
+    #[cfg(feature = "cranelift")]
+    pub fn with_weights_file(mut self, file: &str) -> Compiled {
+        let weights = WeightsFile::of(&self.program.constants);
+        let weights_file = info::WeightsFile {
+            file: file.to_owned(),
+            bytes: weights.file_bytes() as u64,
+            sha256: weights.sha256(),
+        };
+        for info in std::iter::once(&mut self.info).chain(self.wider.iter_mut().map(|wider| &mut wider.info))
+        {
+            info.weights_file = Some(weights_file.clone());
+        }
+        self.weights_file = Some(weights);
+        self
+    }
+
+    /// The bytes of the weights file, where there is one.
+    #[cfg(feature = "cranelift")]
+    pub fn weights_file(&self) -> Option<Vec<u8>> {
+        Some(self.weights_file.as_ref()?.bytes(&self.program.constants))
+    }
+
     #[cfg(feature = "cranelift")]
     fn object_options(&self, launcher_hook: bool) -> emit::object::ObjectOptions<'_> {
-        emit::object::ObjectOptions { name: &self.info.name, launcher_hook }
+        let weights_file = self.weights_file.as_ref();
+        emit::object::ObjectOptions { name: &self.info.name, launcher_hook, weights_file }
     }
 }
+
+/// What 31 bits of an offset reach.
+const MOST_WORKSPACE_BYTES: usize = i32::MAX as usize;
 
 fn check(options: &Options<'_>, program: &Program) -> Result<()> {
     let mut faults = Faults::new(ErrorKind::Options);
@@ -159,6 +202,14 @@ fn check(options: &Options<'_>, program: &Program) -> Result<()> {
             options.name
         );
         faults.push("name", detail);
+    }
+    if MOST_WORKSPACE_BYTES < program.workspace_bytes {
+        let found = program.workspace_bytes;
+        let batch = program.batch;
+        faults.push(
+            "workspace",
+            format!("found {found} bytes for a batch of {batch}, expected {MOST_WORKSPACE_BYTES} at most"),
+        );
     }
     let outputs = program.output.len();
     if !options.labels.is_empty() && options.labels.len() != outputs {
@@ -218,6 +269,7 @@ fn describe_artefact(
         network: graph.name.clone(),
         compiler: env!("CARGO_PKG_VERSION").to_owned(),
         alpha: graph.alpha,
+        batch: graph.batch,
         input: info::Input { height, width, channels },
         output: info::Output { shape: vec![output.height, output.width, output.channels], kind },
         preprocess: preprocess(&graph.preprocess, program.input),
@@ -228,7 +280,8 @@ fn describe_artefact(
         cpu_features: program.isa.cpu_features.iter().map(|feature| (*feature).to_owned()).collect(),
         workspace_bytes: program.workspace_bytes as u64,
         weight_bytes: program.constants.len() as u64 * 4,
-        multiply_adds: report.total.mult_adds,
+        weights_file: None,
+        multiply_adds: graph.batch as u64 * report.total.mult_adds,
         steps: steps(plan, fused, &report),
     }
 }
@@ -242,7 +295,8 @@ fn wider(isa: &Isa, target: &Target) -> Vec<String> {
 /// What each step computes and moves, for profiles.
 fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInfo> {
     let schedule = &plan.schedule;
-    let value_bytes = |id: &ValueId| schedule.value(*id).map.shape.len() as u64 * 4;
+    let batch = schedule.batch as u64;
+    let value_bytes = |id: &ValueId| batch * schedule.value(*id).map.shape.len() as u64 * 4;
     let multiply_adds = |name: &str| {
         report.layers.iter().find(|layer| layer.name == name).map_or(0, |layer| layer.cost.mult_adds)
     };
@@ -250,7 +304,7 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
     let step = |step: &Step| info::StepInfo {
         name: step.name.clone(),
         kernel: step.summary(schedule.isa),
-        multiply_adds: nodes(step).iter().map(|id| multiply_adds(&fused.nodes[id.0].name)).sum(),
+        multiply_adds: nodes(step).iter().map(|id| batch * multiply_adds(&fused.nodes[id.0].name)).sum(),
         weight_bytes: nodes(step).iter().map(|id| fused.nodes[id.0].op.n_numbers() as u64 * 4).sum(),
         input_bytes: step.reads.iter().map(value_bytes).sum(),
         output_bytes: value_bytes(&step.writes),

@@ -16,4 +16,6 @@ pub mod manifest;
 pub mod object;
 pub mod package;
 #[cfg(feature = "cranelift")]
+pub mod weights_file;
+#[cfg(feature = "cranelift")]
 mod x86;

@@ -47,6 +47,8 @@ pub struct Graph {
     pub outputs: Vec<NodeId>,
     /// How an image becomes the input.
     pub preprocess: Preprocess,
+    /// Images that one run takes, one behind the other. Shapes are those of one image, and so is the arithmetic.
+    pub batch: usize,
 }
 
 impl Graph {

@@ -54,6 +54,11 @@ impl FeatureMap {
         FeatureMap { shape, pixel_stride: shape.channels }
     }
 
+    /// So many maps like this one, one behind the other, as one map: what looks at single pixels can't tell.
+    pub fn stacked(self, n_maps: usize) -> FeatureMap {
+        FeatureMap { shape: Shape { height: self.shape.height * n_maps, ..self.shape }, ..self }
+    }
+
     /// Elements from one row to the next.
     pub fn row_stride(self) -> usize {
         self.shape.width * self.pixel_stride

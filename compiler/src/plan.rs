@@ -2,6 +2,9 @@
 //!
 //! A value lives from the step that writes it to the last step that reads it, the buffer between two layers of a chain during
 //! that one step. Values that live at once don't overlap; the bytes of dead values are used again.
+//!
+//! The input is the caller's, but has a place here as well: an entry that takes bytes normalises them into it. It lives until
+//! its last reader has run.
 
 use crate::schedule::{Place, Schedule, Step, ValueId};
 
@@ -64,7 +67,7 @@ impl Plan {
         plan
     }
 
-    /// Bytes from the start of the workspace, for a value that lies there.
+    /// Bytes from the start of the workspace, for a value that lies there and for the normalised input.
     pub fn offset(&self, value: ValueId) -> Option<usize> {
         self.slots.iter().find(|slot| slot.value == value).map(|slot| slot.offset)
     }
@@ -86,17 +89,18 @@ impl Plan {
 fn lifetimes(schedule: &Schedule) -> Vec<Slot> {
     let mut slots = Vec::new();
     for (idx, value) in schedule.values.iter().enumerate() {
-        if value.place != Place::Workspace {
-            continue;
-        }
         let id = ValueId(idx);
         let writes = |step: &Step| step.writes == id || step.buffers.contains(&id);
-        let first_step = schedule.steps.iter().position(writes).expect("every value is written");
+        let first_step = match value.place {
+            Place::Output => continue,
+            Place::Input => 0,
+            Place::Workspace => schedule.steps.iter().position(writes).expect("every value is written"),
+        };
         let last_step = schedule.steps.iter().rposition(|step| step.reads.contains(&id));
         // In a pair of steps one part may still read what another part's second step would overwrite.
         let last_step =
             last_step.map_or(first_step, |step| step + usize::from(schedule.is_joined_by_next(step)));
-        let bytes = (value.map.len() * 4).next_multiple_of(WORKSPACE_ALIGN);
+        let bytes = (value.images * value.map.len() * 4).next_multiple_of(WORKSPACE_ALIGN);
         slots.push(Slot { value: id, offset: 0, bytes, first_step, last_step });
     }
     slots

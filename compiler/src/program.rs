@@ -66,6 +66,19 @@ pub struct ProgramStep {
     pub tasks: Vec<Vec<Call>>,
 }
 
+/// What lies in the last cache line of a workspace, by the byte where it begins there.
+#[derive(Clone, Copy, Debug)]
+pub struct State;
+
+impl State {
+    /// The proof that the processor has been asked, 16 bytes ([`crate::target::X86Level::proof`]).
+    pub const PROOF: usize = 0;
+    /// The mark that the workspace has been bound to weights outside of the object, 16 bytes.
+    pub const BOUND: usize = 16;
+    /// The address of those weights.
+    pub const WEIGHTS: usize = 32;
+}
+
 /// A network ready to be emitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
@@ -77,14 +90,18 @@ pub struct Program {
     pub constants: Arc<Vec<f32>>,
     /// The steps, in order.
     pub steps: Vec<ProgramStep>,
-    /// Size of the workspace that the caller brings: the plan's, and a cache line behind it where the instruction set has to
-    /// be asked for ([`crate::target::X86Level::proof`]).
+    /// Size of the workspace that the caller brings: the plan's, and a cache line behind it for what a network remembers
+    /// from one run to the next ([`State`]).
     pub workspace_bytes: usize,
     /// Where that cache line begins.
-    pub proof_offset: usize,
-    /// Shape of the input, NHWC.
+    pub state_offset: usize,
+    /// Where in the workspace an entry that takes bytes puts the normalised input.
+    pub normalised_offset: usize,
+    /// Images of one run, one behind the other in input and output.
+    pub batch: usize,
+    /// Shape of one image.
     pub input: Shape,
-    /// Shape of the output, NHWC.
+    /// Shape of the output of one image.
     pub output: Shape,
 }
 
@@ -111,21 +128,23 @@ impl Program {
                     let before = std::mem::take(&mut steps[idx - 1].tasks);
                     steps[idx].join(before);
                 }
-                (library, steps)
+                (library, steps, plan.offset(ValueId(0)).expect("the plan has a place for the input"))
             })
             .collect();
         let constants = Arc::new(constants.values);
-        let proof_offset = plans.iter().map(|plan| plan.workspace_bytes).max().unwrap_or(0);
+        let state_offset = plans.iter().map(|plan| plan.workspace_bytes).max().unwrap_or(0);
         let workspace_bytes = plans.iter().map(|plan| Program::workspace_bytes(plan)).max().unwrap_or(0);
         parts
             .into_iter()
-            .map(|(library, steps)| Program {
+            .map(|(library, steps, normalised_offset)| Program {
                 isa: library.isa,
                 kernels: library.kernels,
                 constants: constants.clone(),
                 steps,
                 workspace_bytes,
-                proof_offset,
+                state_offset,
+                normalised_offset,
+                batch: plans[0].schedule.batch,
                 input: network.nodes[0].shape,
                 output: network.nodes[network.outputs[0].0].shape,
             })
@@ -134,8 +153,7 @@ impl Program {
 
     /// Bytes of the workspace that the caller of such a plan's program brings.
     pub fn workspace_bytes(plan: &Plan) -> usize {
-        let proof = if plan.schedule.isa.x86_level.is_some() { WORKSPACE_ALIGN } else { 0 };
-        plan.workspace_bytes + proof
+        plan.workspace_bytes + WORKSPACE_ALIGN
     }
 
     /// Runs the program in the interpreter of its kernel language, every access checked.
@@ -146,10 +164,10 @@ impl Program {
     /// # Panics
     /// When the input's length is not that of the input's shape.
     pub fn interpret(&self, input: &[f32]) -> Result<Vec<f32>, Violation> {
-        assert_eq!(input.len(), self.input.len(), "the input has the program's input shape");
+        assert_eq!(input.len(), self.batch * self.input.len(), "the input has the program's input shape");
         let mut regions = [
             Region::constant("input", input.to_vec()),
-            Region::uninitialised("output", self.output.len()),
+            Region::uninitialised("output", self.batch * self.output.len()),
             Region::uninitialised("workspace", self.workspace_bytes / 4),
             Region::constant("constants", self.constants.to_vec()),
         ];
@@ -186,7 +204,7 @@ impl ProgramStep {
         let filters = step.stages.iter().map(pack).collect();
         let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
         let layers = step.stages.iter().map(layer).collect();
-        let mut caller = Caller { plan, step, layers, filters, library };
+        let mut caller = Caller { plan, step, layers, filters, image: 0, library };
         let in_pair = step.joined || plan.schedule.is_joined_by_next(idx);
         let (calls, tasks) = match step.stages.as_slice() {
             [stage] if in_pair => {
@@ -199,10 +217,14 @@ impl ProgramStep {
             }
             [stage] => {
                 let parts = stage.kernel.parts(step.split, isa);
-                let tasks: Vec<Vec<Call>> = parts.iter().map(|part| vec![caller.part(part)]).collect();
+                let tasks =
+                    caller.each_image(|caller| parts.iter().map(|part| vec![caller.part(part)]).collect());
                 (tasks.concat(), tasks)
             }
-            _ => (caller.bands(1).concat(), caller.bands(step.split.parts())),
+            _ => {
+                let calls = caller.each_image(|caller| caller.bands(1));
+                (calls.concat(), caller.each_image(|caller| caller.bands(step.split.parts())))
+            }
         };
         ProgramStep { name: step.name.clone(), calls, tasks }
     }
@@ -254,13 +276,32 @@ struct Caller<'a> {
     layers: Vec<&'a str>,
     /// For each stage, where its packed filter begins in the constants, in elements.
     filters: Vec<Option<usize>>,
+    /// Which of the batch.
+    image: usize,
     library: &'a mut Library,
 }
 
 impl Caller<'_> {
+    /// The parts for each image in turn; a part does its share of all images.
+    fn each_image(&mut self, mut parts: impl FnMut(&mut Self) -> Vec<Vec<Call>>) -> Vec<Vec<Call>> {
+        let mut all: Vec<Vec<Call>> = Vec::new();
+        for image in 0..self.step.images {
+            self.image = image;
+            for (idx, calls) in parts(self).into_iter().enumerate() {
+                match all.get_mut(idx) {
+                    Some(part) => part.extend(calls),
+                    None => all.push(calls),
+                }
+            }
+        }
+        all
+    }
+
     /// A position in a value.
     fn place(&self, id: ValueId, elements: usize) -> Argument {
-        match self.plan.schedule.value(id).place {
+        let value = self.plan.schedule.value(id);
+        let elements = if value.images == 1 { elements } else { self.image * value.map.len() + elements };
+        match value.place {
             Place::Input => Argument::Input(elements * 4),
             Place::Output => Argument::Output(elements * 4),
             Place::Workspace => {

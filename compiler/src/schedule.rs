@@ -40,8 +40,10 @@ pub enum Place {
 pub struct Value {
     /// The layer whose output it is.
     pub name: String,
-    /// Shape and layout.
+    /// Shape and layout for one image.
     pub map: FeatureMap,
+    /// How many such maps lie one behind the other: one for each image of a batch, or one that all images take in turn.
+    pub images: usize,
     /// Whose memory it lies in.
     pub place: Place,
 }
@@ -70,6 +72,8 @@ pub struct Step {
     pub buffers: Vec<ValueId>,
     /// Rows of the last stage that a band computes; only a chain has bands.
     pub band_rows: usize,
+    /// How often it is done: for each image of a batch, or once for all of them together.
+    pub images: usize,
     /// Into which parts it is cut for threads.
     pub split: Split,
     /// Whether each of its parts runs right behind the part of the step before whose rows it reads, so that threads wait for
@@ -111,20 +115,24 @@ pub struct Schedule {
     pub values: Vec<Value>,
     /// The steps, in the order in which they run.
     pub steps: Vec<Step>,
+    /// Images of one run.
+    pub batch: usize,
 }
 
 impl Schedule {
     /// Chooses a kernel for each node, and bands for chains of nodes with large maps.
     pub fn build(network: &Fused, isa: &'static Isa) -> Schedule {
-        Schedule::tuned(network, isa, None)
+        Schedule::tuned(network, isa, 1, None)
     }
 
-    /// As [`Schedule::build`], but where `tuning` has chosen otherwise. It has been checked for this network and `isa`.
-    pub fn tuned(network: &Fused, isa: &'static Isa, tuning: Option<&Tuning>) -> Schedule {
+    /// As [`Schedule::build`], but for runs of `batch` images, and where `tuning` has chosen otherwise: it has been checked for
+    /// this network and `isa`. Layers that look at single pixels take all images at once, so that their weights are read once
+    /// a run; the others take one image after the other.
+    pub fn tuned(network: &Fused, isa: &'static Isa, batch: usize, tuning: Option<&Tuning>) -> Schedule {
         let mut scheduler = Scheduler {
             network,
             tuning,
-            schedule: Schedule { isa, values: Vec::new(), steps: Vec::new() },
+            schedule: Schedule { isa, values: Vec::new(), steps: Vec::new(), batch },
             value_of: HashMap::new(),
             padded_input: None,
         };
@@ -196,7 +204,8 @@ struct Scheduler<'a> {
 
 impl Scheduler<'_> {
     fn value(&mut self, name: &str, map: FeatureMap, place: Place) -> ValueId {
-        self.schedule.values.push(Value { name: name.to_owned(), map, place });
+        let images = self.schedule.batch;
+        self.schedule.values.push(Value { name: name.to_owned(), map, images, place });
         ValueId(self.schedule.values.len() - 1)
     }
 
@@ -224,10 +233,14 @@ impl Scheduler<'_> {
         let reads = self.reads(id);
         let maps: Vec<FeatureMap> = reads.iter().map(|id| self.map(*id)).collect();
         let (map, place) = self.output_map(id);
+        let batch = self.schedule.batch;
+        let (at_once, images) = if stacks(&node.op, maps[0]) { (batch, 1) } else { (1, batch) };
+        let inputs: Vec<FeatureMap> = maps.iter().map(|map| map.stacked(at_once)).collect();
+        let wanted = self.wanted(&node.name);
         let Chosen { kernel, cycles, reason } =
-            choose(&node.op, &maps, map, self.schedule.isa, self.wanted(&node.name));
+            choose(&node.op, &inputs, map.stacked(at_once), self.schedule.isa, wanted);
         let writes = self.value(&node.name, map, place);
-        let split = split(&kernel, cycles, self.schedule.isa);
+        let split = split(&kernel, cycles * images, self.schedule.isa);
         self.schedule.steps.push(Step {
             name: node.name.clone(),
             stages: vec![Stage { node: Some(id), kernel }],
@@ -235,6 +248,7 @@ impl Scheduler<'_> {
             writes,
             buffers: Vec::new(),
             band_rows: 0,
+            images,
             split,
             joined: false,
             cycles,
@@ -306,7 +320,8 @@ impl Scheduler<'_> {
             Some((rows, reason)) => (rows, reason),
             None => (band::band_rows(&kernels, height, isa), "whose buffers stay in the second-level cache"),
         };
-        let n_parts = (total_cycles / LEAST_PART_CYCLES).clamp(1, MOST_BAND_PARTS).min(height);
+        let n_parts =
+            (total_cycles * self.schedule.batch / LEAST_PART_CYCLES).clamp(1, MOST_BAND_PARTS).min(height);
 
         // Each part has rows of its own in each buffer.
         let mut capacities = vec![0; stages.len() - 1];
@@ -321,7 +336,9 @@ impl Scheduler<'_> {
         let mut buffers = Vec::new();
         for ((id, mut map), rows) in chain.iter().zip(buffer_maps).zip(&capacities) {
             map.shape.height = rows * n_parts;
-            buffers.push(self.value(&format!("{}.band", network.nodes[id.0].name), map, Place::Workspace));
+            let buffer = self.value(&format!("{}.band", network.nodes[id.0].name), map, Place::Workspace);
+            self.schedule.values[buffer.0].images = 1;
+            buffers.push(buffer);
         }
         let (map, place) = self.output_map(last);
         let writes = self.value(&network.nodes[last.0].name, map, place);
@@ -332,6 +349,7 @@ impl Scheduler<'_> {
             writes,
             buffers,
             band_rows,
+            images: self.schedule.batch,
             split: Split::Rows(n_parts),
             joined: false,
             cycles: total_cycles,
@@ -377,6 +395,7 @@ impl Scheduler<'_> {
             writes,
             buffers: Vec::new(),
             band_rows: 0,
+            images: self.schedule.batch,
             split: Split::Whole,
             joined: false,
             cycles: map.len().div_ceil(self.schedule.isa.lanes),
@@ -408,6 +427,19 @@ struct Chosen {
     kernel: Kernel,
     cycles: usize,
     reason: String,
+}
+
+/// Whether a layer takes the images of a batch as one tall map: each of its outputs is made of one pixel.
+fn stacks(op: &FusedOp, input: FeatureMap) -> bool {
+    match op {
+        FusedOp::Conv { window, .. } => *window == Window::POINTWISE,
+        FusedOp::Dense { .. } => input.shape.pixels() == 1,
+        FusedOp::Input
+        | FusedOp::Depthwise { .. }
+        | FusedOp::Add { .. }
+        | FusedOp::GlobalAveragePool
+        | FusedOp::Softmax => false,
+    }
 }
 
 fn choose(
@@ -455,6 +487,13 @@ fn choose(
                 cycles: vectors(output) * window.d_k * window.d_k,
                 reason: format!("rows of {width} in even steps of at most {pixels}{why}"),
             }
+        }
+        // Several rows: those of a batch.
+        FusedOp::Dense { activation, .. } if output.shape.pixels() != 1 => {
+            let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
+            tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
+                Kernel::Pointwise(Pointwise { input, output, activation, tile })
+            })
         }
         FusedOp::Dense { activation, .. } => {
             let chains = (isa.vector_registers - DENSE_OPERANDS).min(MOST_CHAINS);

@@ -3,11 +3,13 @@
 //! A network `NAME` exports `int32_t NAME_run(const float *input, float *output, void *workspace)`. The input is NHWC,
 //! f32 and already normalised; the workspace is the caller's, so two threads with two workspaces may run one network.
 //! `NAME_run_parallel` takes a `const struct mnc_parallel *` too and gives the same bits, whatever the number of threads.
+//! `NAME_run_u8` and `NAME_run_u8_parallel` take a picture's bytes and normalise them. Where the weights lie in a file,
+//! `NAME_bind` tells a workspace where that file is in memory.
 
 use core::ffi::c_void;
 
 /// The version of [`ModelAbi`] and of the functions it points to.
-pub const ABI_VERSION: u64 = 2;
+pub const ABI_VERSION: u64 = 3;
 
 /// The alignment of a workspace, in bytes: one cache line, and the widest vector register.
 pub const WORKSPACE_ALIGN: usize = 64;
@@ -29,6 +31,12 @@ pub enum Status {
     MisalignedWorkspace,
     /// -3: the CPU lacks a feature that the object was built for; nothing was run.
     MissingCpuFeature,
+    /// -4: the row stride of a picture is smaller than a row.
+    ShortRowStride,
+    /// -5: the weights lie outside of the object, and the workspace hasn't been bound to them.
+    NotBound,
+    /// -6: the bytes to bind to aren't the weights that the object was compiled with, or not all of them, or misaligned.
+    WrongWeights,
     /// A code that this version doesn't know.
     Unknown(i32),
 }
@@ -41,6 +49,9 @@ impl Status {
             -1 => Status::NullPointer,
             -2 => Status::MisalignedWorkspace,
             -3 => Status::MissingCpuFeature,
+            -4 => Status::ShortRowStride,
+            -5 => Status::NotBound,
+            -6 => Status::WrongWeights,
             code => Status::Unknown(code),
         }
     }
@@ -52,6 +63,9 @@ impl Status {
             Status::NullPointer => -1,
             Status::MisalignedWorkspace => -2,
             Status::MissingCpuFeature => -3,
+            Status::ShortRowStride => -4,
+            Status::NotBound => -5,
+            Status::WrongWeights => -6,
             Status::Unknown(code) => code,
         }
     }
@@ -68,6 +82,15 @@ impl core::fmt::Display for Status {
             Status::MissingCpuFeature => {
                 f.write_str("the CPU lacks a feature that the network was compiled for")
             }
+            Status::ShortRowStride => f.write_str("the row stride is smaller than a row"),
+            Status::NotBound => f.write_str("the workspace hasn't been bound to the weights"),
+            Status::WrongWeights => {
+                write!(
+                    f,
+                    "these aren't the weights that the network was compiled with, undamaged and aligned to \
+                     {WORKSPACE_ALIGN} bytes"
+                )
+            }
             Status::Unknown(code) => write!(f, "unknown status {code}"),
         }
     }
@@ -78,6 +101,15 @@ pub type Run = unsafe extern "C" fn(*const f32, *mut f32, *mut u8) -> i32;
 
 /// `NAME_run_parallel`: as [`Run`], and the pool that runs the pieces of each step.
 pub type RunParallel = unsafe extern "C" fn(*const f32, *mut f32, *mut u8, *const Parallel) -> i32;
+
+/// `NAME_run_u8`: interleaved bytes, the bytes from one row to the next, output, workspace.
+pub type RunU8 = unsafe extern "C" fn(*const u8, usize, *mut f32, *mut u8) -> i32;
+
+/// `NAME_run_u8_parallel`: as [`RunU8`], and the pool that runs the pieces of each step.
+pub type RunU8Parallel = unsafe extern "C" fn(*const u8, usize, *mut f32, *mut u8, *const Parallel) -> i32;
+
+/// `NAME_bind`, of a network whose weights lie outside of its object: workspace, a weights file in memory, its bytes.
+pub type Bind = unsafe extern "C" fn(*mut u8, *const u8, usize) -> i32;
 
 /// Runs one step of a network, all of its pieces one after the other: input, output, workspace, and the step's position.
 /// Steps 0, 1, … in order do what [`Run`] does, but nothing is checked.
@@ -121,6 +153,8 @@ pub struct ModelAbi {
     pub step: RunStep,
     /// Steps of the network.
     pub n_steps: u64,
+    /// Binds a workspace to weights; `None` where they are part of the executable.
+    pub bind: Option<Bind>,
 }
 
 #[cfg(test)]
@@ -129,7 +163,7 @@ mod tests {
 
     #[test]
     fn codes_and_statuses_are_inverse() {
-        for code in -5..3 {
+        for code in -9..3 {
             assert_eq!(Status::from_code(code).code(), code);
         }
     }
@@ -142,6 +176,7 @@ mod tests {
         assert_eq!(core::mem::offset_of!(ModelAbi, output_len), 56);
         assert_eq!(core::mem::offset_of!(ModelAbi, step), 64);
         assert_eq!(core::mem::offset_of!(ModelAbi, n_steps), 72);
-        assert_eq!(size_of::<ModelAbi>(), 80);
+        assert_eq!(core::mem::offset_of!(ModelAbi, bind), 80);
+        assert_eq!(size_of::<ModelAbi>(), 88);
     }
 }

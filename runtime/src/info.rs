@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// All that is known of a compiled network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,9 +21,11 @@ pub struct Info {
     pub compiler: String,
     /// The width multiplier.
     pub alpha: f64,
-    /// The input's shape.
+    /// Images of one run, one behind the other in input and output.
+    pub batch: usize,
+    /// The shape of one image.
     pub input: Input,
-    /// The output's shape and meaning.
+    /// Shape and meaning of the output of one image.
     pub output: Output,
     /// How a picture becomes an input.
     pub preprocess: Preprocess,
@@ -40,9 +42,12 @@ pub struct Info {
     pub cpu_features: Vec<String>,
     /// Bytes of the caller's workspace.
     pub workspace_bytes: u64,
-    /// Bytes of weights inside the executable.
+    /// Bytes of packed weights.
     pub weight_bytes: u64,
-    /// Multiply-adds of one inference.
+    /// Where the weights are, if not in the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_file: Option<WeightsFile>,
+    /// Multiply-adds of one run.
     pub multiply_adds: u64,
     /// What the network does, in order.
     pub steps: Vec<StepInfo>,
@@ -65,7 +70,18 @@ pub struct StepInfo {
     pub output_bytes: u64,
 }
 
-/// The input of one inference: NHWC with N = 1.
+/// A file of packed weights, as the compiler wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsFile {
+    /// Its name, without a folder.
+    pub file: String,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of the weights in it, behind its header, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// The input of one image, rows of pixels with their channels side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Rows.
@@ -77,7 +93,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// f32 elements of the input.
+    /// f32 elements of one image.
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
     }
@@ -88,7 +104,7 @@ impl Input {
     }
 }
 
-/// The output of one inference.
+/// The output of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Rows, columns and channels.
@@ -147,7 +163,15 @@ pub enum ChannelOrder {
     Bgr,
 }
 
+/// Most channels of what `NAME_run_u8` takes.
+const MOST_CHANNELS: usize = 4;
+
 impl Info {
+    /// Whether the input is a picture of bytes, so that there is a `NAME_run_u8`.
+    pub fn takes_bytes(&self) -> bool {
+        (1..=MOST_CHANNELS).contains(&self.input.channels)
+    }
+
     /// The JSON on one line. The same description gives the same bytes.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a description is numbers and strings: all of it has a JSON form")
@@ -174,6 +198,7 @@ pub(crate) mod tests {
             network: "mobilenet-v1".to_string(),
             compiler: "0.1.0".to_string(),
             alpha: 0.25,
+            batch: 1,
             input: Input { height: 128, width: 128, channels: 3 },
             output: Output { shape: vec![1, 1, 3], kind: OutputKind::Logits },
             preprocess: Preprocess {
@@ -193,6 +218,7 @@ pub(crate) mod tests {
             cpu_features: vec!["avx".to_string(), "fma".to_string()],
             workspace_bytes: 1 << 20,
             weight_bytes: 1_900_000,
+            weights_file: None,
             multiply_adds: 14_000_000,
             steps: vec![StepInfo {
                 name: "conv_pw_1".to_string(),
@@ -218,8 +244,8 @@ pub(crate) mod tests {
     fn json_has_the_documented_names() {
         let json = example().to_json();
         for part in [
-            r#"{"schema":2,"name":"classify","network":"mobilenet-v1","compiler":"0.1.0","alpha":0.25,"#,
-            r#""input":{"height":128,"width":128,"channels":3},"output":{"shape":[1,1,3],"kind":"logits"},"#,
+            r#"{"schema":3,"name":"classify","network":"mobilenet-v1","compiler":"0.1.0","alpha":0.25,"#,
+            r#""batch":1,"input":{"height":128,"width":128,"channels":3},"output":{"shape":[1,1,3],"kind":"logits"},"#,
             r#""preprocess":{"resize":{"rule":"cover","height":146,"width":146},"multiplier":[0.007843138,"#,
             r#""channel_order":"rgb"},"labels":["background","#,
             r#""cpu_features":["avx","fma"],"workspace_bytes":1048576,"weight_bytes":1900000,"#,
@@ -232,8 +258,8 @@ pub(crate) mod tests {
 
     #[test]
     fn another_schema_is_refused() {
-        let json = Info { schema: 1, ..example() }.to_json();
-        let error = "network description: found schema 1, expected 2";
+        let json = Info { schema: 2, ..example() }.to_json();
+        let error = "network description: found schema 2, expected 3";
         assert_eq!(Info::from_json(json.as_bytes()), Err(error.to_string()));
         assert!(Info::from_json(b"{").is_err());
     }

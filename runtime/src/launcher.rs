@@ -17,6 +17,7 @@ mod resize;
 mod roofline;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use crate::abi::{ModelAbi, Status};
 use crate::info::Info;
@@ -121,7 +122,7 @@ fn run(
     let options = args::parse(args).map_err(Stop::Usage)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if let Some(path) = &options.labels {
-        let n_classes = model.output().len();
+        let n_classes = model.output().len() / model.info.batch;
         model.info.labels =
             labels(path, n_classes).map_err(|e| Stop::Failed(format!("{}: {e}", path.display())))?;
     }
@@ -129,6 +130,9 @@ fn run(
         Threads::Count(threads) => threads,
         Threads::Auto => thread::available_parallelism().map_or(1, usize::from),
     });
+    if matches!(options.action, Action::Bench(_) | Action::Profile(_) | Action::Classify) {
+        bind(options.weights.as_deref(), &mut model)?;
+    }
     let info = &model.info;
     match options.action {
         Action::Help => {
@@ -151,15 +155,39 @@ fn run(
     Ok(0)
 }
 
-/// Fills the input from the first picture there is; without paths it stays zero.
+/// Gives the network its weights, where they are in a file.
+fn bind(named: Option<&Path>, model: &mut Model) -> Result<(), Stop> {
+    match (&model.info.weights_file, named) {
+        (None, None) => Ok(()),
+        (None, Some(_)) => {
+            Err(Stop::Usage("--weights: the weights are in the executable, expected no file".to_string()))
+        }
+        (Some(wanted), named) => {
+            let path = weights::find(named, wanted).map_err(Stop::Failed)?;
+            let bytes = weights::map(&path).map_err(Stop::Failed)?;
+            let found = bytes.len();
+            let expected = format!("{} bytes, SHA-256 of the weights {}", wanted.bytes, wanted.sha256);
+            model.bind(bytes).map_err(|status| {
+                Stop::Failed(format!(
+                    "{}: found {found} bytes, expected {expected}: {status}",
+                    path.display()
+                ))
+            })
+        }
+    }
+}
+
+/// Fills the input, every place of a batch, from the first picture there is; without paths it stays zero.
 fn load_first(paths: &[PathBuf], model: &mut Model) -> Result<(), Stop> {
     let Some(path) = paths.first() else { return Ok(()) };
     let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
     let files = inputs::list(std::slice::from_ref(path));
     let file = files.into_iter().next().unwrap_or_else(|| Err(format!("{}: no pictures", path.display())));
     let file = file.map_err(Stop::Failed)?;
-    inputs::load(&file, &prepare, &mut model.input)
-        .map_err(|e| Stop::Failed(format!("{}: {e}", file.display())))
+    let (first, others) = model.input.split_at_mut(model.info.input.len());
+    inputs::load(&file, &prepare, first).map_err(|e| Stop::Failed(format!("{}: {e}", file.display())))?;
+    others.chunks_exact_mut(first.len()).for_each(|other| other.copy_from_slice(first));
+    Ok(())
 }
 
 fn bench(
@@ -209,23 +237,32 @@ fn classify(program: &str, options: &Options, mut model: Model, out: impl Write)
     let files = inputs::list(&options.inputs);
     let mut progress = Progress::new(files.len());
     let mut code = 0;
-    for file in files {
-        let loaded = file.and_then(|file| match inputs::load(&file, &prepare, &mut model.input) {
-            Ok(()) => Ok(file),
-            Err(error) => Err(format!("{}: {error}", file.display())),
-        });
-        match loaded {
-            Ok(file) => {
-                let latency = bench::timed(&mut model).map_err(|status| refused(status, &info))?;
-                let milliseconds = bench::to_ms(latency);
-                progress.hide(|| report.answer(&file.to_string_lossy(), model.output(), milliseconds))?;
-            }
-            Err(error) => {
-                progress.hide(|| eprintln!("{program}: {error}"));
-                code = 1;
+    let (input_len, output_len) = (info.input.len(), model.output().len() / info.batch);
+    for files in files.chunks(info.batch) {
+        let mut loaded = Vec::with_capacity(files.len());
+        for file in files {
+            // The next place of the batch; those behind the last hold what they held, and nobody asks for their answers.
+            let place = &mut model.input[loaded.len() * input_len..][..input_len];
+            match file.as_ref().map(|file| (file, inputs::load(file, &prepare, place))) {
+                Ok((file, Ok(()))) => loaded.push(file),
+                Ok((file, Err(error))) => {
+                    progress.hide(|| eprintln!("{program}: {}: {error}", file.display()));
+                    code = 1;
+                }
+                Err(error) => {
+                    progress.hide(|| eprintln!("{program}: {error}"));
+                    code = 1;
+                }
             }
         }
-        progress.advance();
+        if !loaded.is_empty() {
+            let latency = bench::timed(&mut model).map_err(|status| refused(status, &info))?;
+            let milliseconds = bench::to_ms(latency) / loaded.len() as f64;
+            for (file, output) in loaded.into_iter().zip(model.output().chunks_exact(output_len)) {
+                progress.hide(|| report.answer(&file.to_string_lossy(), output, milliseconds))?;
+            }
+        }
+        progress.advance(files.len());
     }
     report.finish()?;
     Ok(code)
@@ -266,8 +303,8 @@ impl Progress {
         Progress { started: Instant::now(), n_files, n_done: 0, bar: None }
     }
 
-    fn advance(&mut self) {
-        self.n_done += 1;
+    fn advance(&mut self, n_files: usize) {
+        self.n_done += n_files;
         let is_long = Duration::from_millis(500) < self.started.elapsed() && self.n_done < self.n_files;
         if self.bar.is_none() && is_long && io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left");

@@ -11,6 +11,7 @@ pub mod guarded;
 pub mod link;
 pub mod need;
 pub mod networks;
+pub mod picture;
 pub mod pool;
 pub mod random;
 pub mod recorded;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use libloading::{Library, Symbol};
 use mnc::Compiled;
-use mnc_runtime::abi::{Parallel, Run, RunParallel, Status, WORKSPACE_ALIGN};
+use mnc_runtime::abi::{Bind, Parallel, Run, RunParallel, RunU8, RunU8Parallel, Status, WORKSPACE_ALIGN};
 
 use crate::folder::Folder;
 use crate::guarded::Guarded;
@@ -53,12 +53,25 @@ impl Linked {
                 self.library.get(format!("{name}_info")),
             )
         };
+        // SAFETY: likewise, where they are exported at all.
+        let (run_u8, run_u8_parallel, bind) = unsafe {
+            (
+                self.library.get(format!("{name}_run_u8")).ok(),
+                self.library.get(format!("{name}_run_u8_parallel")).ok(),
+                self.library.get(format!("{name}_bind")).ok(),
+            )
+        };
         Network {
             run: run.expect("the object exports NAME_run"),
             run_parallel: run_parallel.expect("the object exports NAME_run_parallel"),
             info: info.expect("the object exports NAME_info"),
-            input_len: compiled.program.input.len(),
-            output_len: compiled.program.output.len(),
+            run_u8,
+            run_u8_parallel,
+            bind,
+            row_bytes: compiled.info.input.width * compiled.info.input.channels,
+            rows: compiled.info.input.height * compiled.info.batch,
+            input_len: compiled.info.batch * compiled.program.input.len(),
+            output_len: compiled.info.batch * compiled.program.output.len(),
             workspace_bytes: compiled.program.workspace_bytes,
         }
     }
@@ -70,6 +83,13 @@ pub struct Network<'a> {
     run: Symbol<'a, Run>,
     run_parallel: Symbol<'a, RunParallel>,
     info: Symbol<'a, unsafe extern "C" fn() -> *const c_char>,
+    run_u8: Option<Symbol<'a, RunU8>>,
+    run_u8_parallel: Option<Symbol<'a, RunU8Parallel>>,
+    bind: Option<Symbol<'a, Bind>>,
+    /// Bytes of a row of a picture.
+    pub row_bytes: usize,
+    /// Rows of the pictures of a run.
+    pub rows: usize,
     /// f32 elements.
     pub input_len: usize,
     /// f32 elements.
@@ -130,6 +150,55 @@ impl Network<'_> {
             Status::Ok => Ok(memory[1].values()),
             status => Err(status),
         }
+    }
+
+    /// One inference from bytes, rows `stride` bytes apart, on a pool if there is one; memory as in [`Network::run`].
+    ///
+    /// # Panics
+    /// When the network takes no bytes, or writes where it may not.
+    pub fn run_u8(&self, pixels: &[u8], stride: usize, pool: Option<&Parallel>) -> Result<Vec<f32>, Status> {
+        let last_row = (self.rows - 1) * stride;
+        assert_eq!(pixels.len(), last_row + self.row_bytes, "nothing follows the last row");
+        let mut memory = [
+            Guarded::new(pixels.len(), 1, 0),
+            Guarded::new(self.output_len * 4, 12, 0xff),
+            Guarded::new(self.workspace_bytes, 0, 0xff),
+        ];
+        memory[0].bytes_mut().copy_from_slice(pixels);
+        let [x, y, workspace] = memory.each_mut().map(Guarded::as_mut_ptr);
+        let [run, parallel] = [self.run_u8.is_some(), self.run_u8_parallel.is_some()];
+        assert!(run && parallel, "the network takes bytes");
+        let code = match (pool, &self.run_u8, &self.run_u8_parallel) {
+            // SAFETY: as much memory as the network says, the workspace at a cache line; the pool keeps its promise.
+            (Some(pool), _, Some(run)) => unsafe { run(x, stride, y.cast(), workspace, pool) },
+            // SAFETY: likewise.
+            (None, Some(run), _) => unsafe { run(x, stride, y.cast(), workspace) },
+            _ => unreachable!("both were asserted"),
+        };
+        assert!(memory.iter().all(Guarded::is_intact), "nothing is written around the memory");
+        assert_eq!(memory[0].bytes(), pixels, "the pixels are as they were");
+        match Status::from_code(code) {
+            Status::Ok => Ok(memory[1].values()),
+            status => Err(status),
+        }
+    }
+
+    /// Whether the network takes bytes.
+    pub fn takes_bytes(&self) -> bool {
+        self.run_u8.is_some()
+    }
+
+    /// The bare call of the entry that binds a workspace to weights.
+    ///
+    /// # Safety
+    /// The workspace is null or as long as the network says; the weights are null or as long as the slice.
+    ///
+    /// # Panics
+    /// When the weights are in the object.
+    pub unsafe fn bind(&self, workspace: *mut u8, weights: &[u8]) -> Status {
+        let bind = self.bind.as_ref().expect("the object exports NAME_bind");
+        // SAFETY: the caller's promise is that of the C header.
+        Status::from_code(unsafe { bind(workspace, weights.as_ptr(), weights.len()) })
     }
 
     /// The bare call.

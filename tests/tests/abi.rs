@@ -63,7 +63,7 @@ fn compile_c(
     need::run(Command::new(compiler).current_dir(folder).args(flags.map(OsStr::new)));
 }
 
-/// The headers of a classifier with labels, and of one that returns a feature map of many channels.
+/// The headers of a classifier, of one with its weights in a file, and of a network that returns a feature map of many channels.
 #[test]
 fn the_header_compiles_everywhere() {
     let target = Target::new("x86_64-unknown-linux-gnu", None).expect("a row of the table");
@@ -71,13 +71,15 @@ fn the_header_compiles_everywhere() {
     let options = Options { name: "net", labels: &[] };
     let random =
         mnc::compile(random.graph, &random.parameters, &target, &options).expect("the network is legal");
-    for compiled in [compile("net", &target), random] {
+    let outside = compile("net", &target).with_weights_file("net.weights");
+    for compiled in [compile("net", &target), random, outside] {
         let folder = Folder::new();
         folder.write("net.h", compiled.header());
         folder.write("header.c", include_str!("../fixtures/header.c"));
         for compilers in compilers() {
             for standard in STANDARDS {
-                compile_c(&compilers, standard, folder.path(), &["-fsyntax-only", "header.c"]);
+                let bytes = if compiled.info.takes_bytes() { "-DTAKES_BYTES" } else { "-DTAKES_NONE" };
+                compile_c(&compilers, standard, folder.path(), &[bytes, "-fsyntax-only", "header.c"]);
             }
         }
     }

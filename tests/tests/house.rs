@@ -34,8 +34,12 @@ const EXCEPTIONS: [(&str, &str, &str); 1] = [(
 )];
 
 /// Cranelift's files.
-const CRANELIFT: &[&str] =
-    &["compiler/src/emit/clif.rs", "compiler/src/emit/entry.rs", "compiler/src/emit/object.rs"];
+const CRANELIFT: &[&str] = &[
+    "compiler/src/emit/clif.rs",
+    "compiler/src/emit/entry.rs",
+    "compiler/src/emit/entry",
+    "compiler/src/emit/object.rs",
+];
 
 /// Crates that only these files, or files below these folders, may name.
 const OWNERS: [(&str, &[&str]); 7] = [

@@ -30,7 +30,7 @@ fn proof(isa: &Isa) -> [u8; 16] {
 /// One inference in a workspace that ends with `before`: the status, the output, and how the workspace ends after it.
 fn run(compiled: &Compiled, network: &Network<'_>, before: [u8; 16]) -> (Status, Vec<f32>, [u8; 16]) {
     let input = networks::input(compiled.program.input, 1);
-    let proof = compiled.program.proof_offset..compiled.program.proof_offset + 16;
+    let proof = compiled.program.state_offset..compiled.program.state_offset + 16;
     let mut memory = [
         Guarded::of(&input, 0),
         Guarded::new(network.output_len * 4, 0, 0xff),

@@ -3,14 +3,15 @@
 use std::process::Command;
 
 use mnc::graph::Graph;
-use mnc::target::PLATFORMS;
+use mnc::target::{ObjectFormat, PLATFORMS};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::{self, RandomNetwork};
 use mnc_tests::recorded::TRAINED;
-use mnc_tests::{bits, each, need};
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind};
+use mnc_tests::{bits, each, need, picture};
+use object::{Architecture, BinaryFormat, Object as _, ObjectKind, ObjectSection as _, ObjectSymbol as _};
+use object::{RelocationTarget, SectionFlags, SectionKind};
 
 /// The C program around a network `net`.
 const RUN_C: &str = include_str!("../fixtures/run.c");
@@ -55,14 +56,22 @@ impl Emulator {
 
     /// The outputs of every input.
     fn run(&self, compiled: &Compiled, inputs: &[Vec<f32>]) -> Vec<f32> {
+        self.run_with(compiled, &bits::to_bytes(&inputs.concat()), &[])
+    }
+
+    /// What `run.c`, compiled with those flags more, makes of the file of inputs.
+    fn run_with(&self, compiled: &Compiled, inputs: &[u8], more: &[&str]) -> Vec<f32> {
         let folder = Folder::new();
         folder.write("net.h", compiled.header());
         folder.write("run.c", RUN_C);
         folder.write("net.o", compiled.object().expect("the network can be emitted"));
-        folder.write("inputs", bits::to_bytes(&inputs.concat()));
+        folder.write("inputs", inputs);
+        if let Some(weights) = compiled.weights_file() {
+            folder.write("net.weights", weights);
+        }
         let flags =
             ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", "run", "run.c", "net.o"];
-        need::run(Command::new(self.cc).current_dir(folder.path()).args(flags));
+        need::run(Command::new(self.cc).current_dir(folder.path()).args(more).args(flags));
         let arguments = ["-cpu", self.cpu, "./run", "inputs", "outputs"];
         need::run(Command::new(self.qemu).current_dir(folder.path()).args(arguments));
         bits::from_bytes(
@@ -70,13 +79,41 @@ impl Emulator {
         )
     }
 
-    fn check(&self, place: &str, (graph, parameters): (&Graph, &Parameters), inputs: &[Vec<f32>]) {
+    /// The entry that takes bytes, and weights in a file: the bits of the reference.
+    fn check_entries(&self) {
+        let target = Target::new(self.triple, None).expect("a row of the table");
+        let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
+        let compiled = compile(&graph, &parameters, &target);
+        let stride = 97;
+        let mut pixels = picture::random(&compiled.info, stride, 1);
+        let input = picture::normalised(&compiled.info, &pixels, stride);
+        // The program reads whole rows.
+        pixels.resize(stride * 32, 0);
+        let expected = reference::output(&compiled.fused, &input);
+        let found = self.run_with(&compiled, &pixels, &[&format!("-DSTRIDE={stride}")]);
+        assert_eq!(bits::compare(&found, &expected), Ok(()), "bytes on {}", self.qemu);
+
+        let outside = compiled.with_weights_file("net.weights");
+        let flags = ["-DWEIGHTS=\"net.weights\""];
+        let found = self.run_with(&outside, &bits::to_bytes(&input), &flags);
+        assert_eq!(bits::compare(&found, &expected), Ok(()), "weights in a file on {}", self.qemu);
+    }
+
+    /// The outputs of every input, which are the reference's.
+    fn check(
+        &self,
+        place: &str,
+        (graph, parameters): (&Graph, &Parameters),
+        inputs: &[Vec<f32>],
+    ) -> Vec<f32> {
         let target = Target::new(self.triple, None).expect("a row of the table");
         let compiled = compile(graph, parameters, &target);
         let expected: Vec<f32> =
             inputs.iter().flat_map(|input| reference::output(&compiled.fused, input)).collect();
-        bits::compare(&self.run(&compiled, inputs), &expected)
+        let found = self.run(&compiled, inputs);
+        bits::compare(&found, &expected)
             .unwrap_or_else(|error| panic!("{place} on {} {}: {error}", self.qemu, self.cpu));
+        found
     }
 
     fn check_all(&self) {
@@ -92,8 +129,13 @@ impl Emulator {
         let inputs = [networks::input(graph.input_shape(), 1)];
         self.check("mobilenet-v1 0.25@64", (&graph, &parameters), &inputs);
         if let Some(trained) = TRAINED[0].read() {
-            self.check(TRAINED[0].weights, (&trained.graph, &trained.parameters), &trained.inputs[..1]);
+            let network = (&trained.graph, &trained.parameters);
+            let outputs = self.check(TRAINED[0].weights, network, &trained.inputs[..1]);
+            let label = |found: &[f32]| (0..found.len()).max_by(|a, b| found[*a].total_cmp(&found[*b]));
+            let expected: Vec<f32> = trained.logits[0].iter().map(|logit| *logit as f32).collect();
+            assert_eq!(label(&outputs), label(&expected), "the label on {}", self.qemu);
         }
+        self.check_entries();
     }
 }
 
@@ -126,28 +168,83 @@ fn riscv64_with_wider_vectors() {
     }
 }
 
+/// An object, and whether its network takes bytes.
+#[derive(PartialEq)]
+struct Emitted {
+    bytes: Vec<u8>,
+    takes_bytes: bool,
+}
+
 /// Every platform and CPU with a whole network and with a random one.
-fn objects() -> Vec<(Target, Vec<u8>, Vec<u8>)> {
+fn objects() -> Vec<(Target, [Emitted; 2])> {
     let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
     let small = RandomNetwork::new(SEEDS.start + 1);
     let targets: Vec<Target> = PLATFORMS.iter().flat_map(need::targets_of).collect();
     each(&targets, |target| {
-        let object =
-            |graph, parameters| compile(graph, parameters, target).object().expect("it can be emitted");
-        (target.clone(), object(&graph, &parameters), object(&small.graph, &small.parameters))
+        let networks = [(&graph, &parameters), (&small.graph, &small.parameters)];
+        let objects = networks.map(|(graph, parameters)| {
+            let compiled = compile(graph, parameters, target);
+            let bytes = compiled.object().expect("it can be emitted");
+            Emitted { bytes, takes_bytes: compiled.info.takes_bytes() }
+        });
+        (target.clone(), objects)
     })
 }
 
 #[test]
 fn objects_are_self_contained() {
-    for (target, large, small) in objects() {
-        for bytes in [large, small] {
-            check_object(&target, &bytes).unwrap_or_else(|error| panic!("{target}: {error}"));
+    for (target, networks) in objects() {
+        for Emitted { bytes, takes_bytes } in &networks {
+            check_object(&target, bytes, *takes_bytes).unwrap_or_else(|error| panic!("{target}: {error}"));
+            check_format(&target, bytes).unwrap_or_else(|error| panic!("{target}: {error}"));
         }
     }
 }
 
-fn check_object(target: &Target, bytes: &[u8]) -> Result<(), String> {
+/// The file is one of the platform's own, for its processor, and each relocation lies in its section and points at a symbol
+/// that the file defines.
+fn check_format(target: &Target, bytes: &[u8]) -> Result<(), String> {
+    let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
+    let format = match target.object_format() {
+        ObjectFormat::Elf => BinaryFormat::Elf,
+        ObjectFormat::MachO => BinaryFormat::MachO,
+        ObjectFormat::Coff => BinaryFormat::Coff,
+    };
+    let processor = match target.triple.architecture.to_string().as_str() {
+        "x86_64" => Architecture::X86_64,
+        "aarch64" => Architecture::Aarch64,
+        "riscv64gc" => Architecture::Riscv64,
+        other => return Err(format!("no test knows {other}")),
+    };
+    let found = (file.format(), file.architecture(), file.kind());
+    let expected = (format, processor, ObjectKind::Relocatable);
+    if found != expected {
+        return Err(format!("{found:?}, expected {expected:?}"));
+    }
+    let mut n_relocations = 0;
+    for section in file.sections() {
+        for (offset, relocation) in section.relocations() {
+            n_relocations += 1;
+            if section.size() <= offset {
+                return Err(format!("a relocation at {offset:#x} of {} bytes", section.size()));
+            }
+            let is_defined = match relocation.target() {
+                RelocationTarget::Symbol(symbol) => {
+                    file.symbol_by_index(symbol).is_ok_and(|symbol| symbol.section_index().is_some())
+                }
+                RelocationTarget::Section(section) => file.section_by_index(section).is_ok(),
+                _ => false,
+            };
+            if !is_defined {
+                return Err(format!("the relocation at {offset:#x} points nowhere: {relocation:?}"));
+            }
+        }
+    }
+    // Entries call kernels and reach constants: some must be there to be checked.
+    if n_relocations < 10 { Err(format!("{n_relocations} relocations")) } else { Ok(()) }
+}
+
+fn check_object(target: &Target, bytes: &[u8], takes_bytes: bool) -> Result<(), String> {
     let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
     let name = |symbol: &object::Symbol<'_, '_>| symbol.name().unwrap_or("?").to_owned();
     let undefined: Vec<String> = file
@@ -165,7 +262,11 @@ fn check_object(target: &Target, bytes: &[u8]) -> Result<(), String> {
         .collect();
     exported.sort();
     let prefix = if target.mangles_with_underscore() { "_" } else { "" };
-    let expected = ["info", "run", "run_parallel"].map(|function| format!("{prefix}net_{function}"));
+    let mut expected = vec!["info", "run", "run_parallel"];
+    if takes_bytes {
+        expected.extend(["run_u8", "run_u8_parallel"]);
+    }
+    let expected: Vec<String> = expected.iter().map(|function| format!("{prefix}net_{function}")).collect();
     if exported != expected {
         return Err(format!("exports {exported:?}, expected {expected:?}"));
     }
@@ -195,7 +296,7 @@ fn check_object(target: &Target, bytes: &[u8]) -> Result<(), String> {
 
 #[test]
 fn the_same_input_gives_the_same_bytes() {
-    for ((target, large, small), again) in objects().into_iter().zip(objects()) {
-        assert!(large == again.1 && small == again.2, "{target}: the second object differs from the first");
+    for ((target, networks), (_, again)) in objects().into_iter().zip(objects()) {
+        assert!(networks == again, "{target}: the second object differs from the first");
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn make(
                 link::shared(&object, &destination.file_name(), &compiled.target, tools.verbose)?
             }
             Format::Header => compiled.header().into_bytes(),
+            Format::WeightsFile => compiled.weights_file().expect("the network has been given one"),
             Format::Cmake => package(compiled, outputs, |package| package.cmake()),
             Format::PkgConfig => package(compiled, outputs, |package| package.pkg_config()),
             Format::Manifest => {

@@ -78,6 +78,14 @@ pub(super) struct Args {
         help_heading = "Output"
     )]
     emit: Vec<Format>,
+    /// Images of one run, 1 to 256, one behind the other in input and output; each gets the bits that it gets alone
+    #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
+    #[arg(value_parser = network::batch, conflicts_with_all = ["tune", "schedule"], help_heading = "Output")]
+    batch: usize,
+    /// Keep the weights in FILE, which processes map and share, instead of in the code; an executable looks for it beside
+    /// itself
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    weights_file: Option<PathBuf>,
     /// Prefix of the exported symbols, a C identifier [default: made of the network's name]
     #[arg(long, value_name = "PREFIX", help_heading = "Output")]
     name: Option<String>,
@@ -113,6 +121,7 @@ Examples:
   mnc compile mobilenet-v1 --random-weights 1 --alpha 0.5 -o bench && ./bench --bench 100
   mnc compile mobilenet-v1 --weights w.safetensors --target-cpu native --tune mine.toml -o classify
   mnc compile mobilenet-v1 --weights w.safetensors --emit asm -o - | less
+  mnc compile mobilenet-v1 --weights w.safetensors -o classify --weights-file classify.weights
   mnc compile mobilenet-v1 --alpha 0.25 --dump graph";
 
 fn stage() -> impl TypedValueParser<Value = Stage> {
@@ -145,6 +154,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     } else {
         output::destinations(&args.emit, args.output.as_deref(), &name, &target)?
     };
+    let outputs = output::with_weights_file(outputs, args.weights_file.as_deref())?;
     let inputs = [weights, args.labels.as_deref(), Some(Path::new(&args.network))];
     output::check_not_an_input(&outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
     // Before any work: an executable that can't be linked is not worth the time.
@@ -158,7 +168,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let place = weights.map_or(String::new(), |path| path.display().to_string());
     let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
     let (alpha, alpha_source) = choose_alpha(args, &configured, weights.as_ref(), &place)?;
-    let graph = Graph::build(&configured.description, &Knobs { alpha, resolution })?;
+    let mut graph = Graph::build(&configured.description, &Knobs { alpha, resolution })?;
+    graph.batch = args.batch;
     if stops && dump_early(args.dump, &configured.description, &graph)? {
         return Ok(());
     }
@@ -181,6 +192,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let tuning = tune::tuning(&args.schedule, &graph, &parameters, &target)?;
     let options = Options { name: &name, labels: &labels };
     let compiled = mnc::compile_tuned(graph, &parameters, &target, &options, tuning.as_ref())?;
+    let compiled = match outputs.iter().find(|(format, _)| *format == Format::WeightsFile) {
+        Some((_, file)) => compiled.with_weights_file(&file.file_name()),
+        None => compiled,
+    };
     clock.note("compile");
     if let Some(stage) = args.dump {
         dump(stage, &configured.description, &compiled)?;

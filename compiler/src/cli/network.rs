@@ -80,6 +80,15 @@ pub(super) fn rho(text: &str) -> Result<f64, String> {
     rho.filter(|rho| 0.0 < *rho && rho.is_finite()).ok_or_else(|| "expected a number above 0".to_owned())
 }
 
+/// Most images of a batch: what more would gain is lost in the caches.
+const MOST_IMAGES: usize = 256;
+
+/// Images of one run.
+pub(super) fn batch(text: &str) -> Result<usize, String> {
+    let batch = text.parse().ok().filter(|batch| (1..=MOST_IMAGES).contains(batch));
+    batch.ok_or_else(|| format!("expected a number of images from 1 to {MOST_IMAGES}"))
+}
+
 /// `160` or `192x160`.
 pub(super) fn resolution(text: &str) -> Result<Resolution, String> {
     text.parse().map_err(|error: mnc::Error| error.faults()[0].detail.clone())

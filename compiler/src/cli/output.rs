@@ -28,6 +28,9 @@ pub(super) enum Format {
     PkgConfig,
     /// JSON: network, shapes, preprocessing, labels, SHA-256 of what was read and written
     Manifest,
+    /// Weights outside of the code; --weights-file asks for it, not --emit
+    #[value(skip)]
+    WeightsFile,
     /// Disassembly, for reading
     Asm,
     /// Cranelift IR, for reading
@@ -46,6 +49,7 @@ impl Format {
             Format::Cmake => "cmake",
             Format::PkgConfig => "pkg-config",
             Format::Manifest => "manifest",
+            Format::WeightsFile => "weights-file",
             Format::Asm => "asm",
             Format::Clif => "clif",
         }
@@ -66,6 +70,7 @@ impl Format {
             Format::Cmake => format!("{stem}Config.cmake"),
             Format::PkgConfig => format!("{stem}.pc"),
             Format::Manifest => format!("{stem}.json"),
+            Format::WeightsFile => format!("{stem}.weights"),
             Format::Asm => format!("{stem}.s"),
             Format::Clif => format!("{stem}.clif"),
         }
@@ -79,8 +84,8 @@ impl Format {
     fn is_text(self) -> bool {
         match self {
             Format::Exe | Format::Obj | Format::Staticlib | Format::Cdylib => false,
-            // These speak of files.
-            Format::Cmake | Format::PkgConfig | Format::Manifest => false,
+            // These speak of files, or are one that others speak of.
+            Format::Cmake | Format::PkgConfig | Format::Manifest | Format::WeightsFile => false,
             Format::Header | Format::Asm | Format::Clif => true,
         }
     }
@@ -139,6 +144,25 @@ pub(super) fn destinations(
             check(path, output.is_some_and(is_folder))?;
         }
     }
+    Ok(destinations)
+}
+
+/// The same, and the weights file if there is to be one.
+pub(super) fn with_weights_file(
+    mut destinations: Vec<(Format, Destination)>,
+    path: Option<&Path>,
+) -> Result<Vec<(Format, Destination)>> {
+    let Some(path) = path else { return Ok(destinations) };
+    let beside = |(_, other): &(Format, Destination)| matches!(other, Destination::File(other) if folder(other) == folder(path));
+    check(path, destinations.iter().any(beside))?;
+    let file = Destination::File(path.to_owned());
+    if destinations.iter().any(|(_, other)| *other == file) {
+        return super::usage(
+            "--weights-file",
+            format!("{} is written already, expected another file", path.display()),
+        );
+    }
+    destinations.push((Format::WeightsFile, file));
     Ok(destinations)
 }
 

@@ -54,7 +54,8 @@ impl fmt::Display for Summary<'_> {
             let set = if changes.is_empty() { "nothing new".to_owned() } else { changes.join(", ") };
             row(f, "read", format!("{}: {set}", path.display()))?;
         }
-        row(f, "shape", format!("{} -> {}", program.input, program.output))?;
+        let batch = if program.batch == 1 { String::new() } else { format!("{} x ", program.batch) };
+        row(f, "shape", format!("{batch}{} -> {batch}{}", program.input, program.output))?;
         row(f, "images", images(info))?;
         row(f, "labels", labels(info))?;
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));

@@ -201,6 +201,6 @@ impl KernelReader<'_> {
 }
 
 /// How a cast between vectors of different lanes sees its bytes.
-fn lane_order() -> MemFlagsData {
+pub(super) fn lane_order() -> MemFlagsData {
     MemFlagsData::new().with_endianness(Endianness::Little)
 }

@@ -4,20 +4,25 @@
 //! They check what the caller passes, choose the version that the processor can run and call kernels with constant offsets;
 //! they know no instruction.
 
+pub(super) mod bytes;
+pub(super) mod weights;
+
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    Block, FuncRef, Function, GlobalValue, InstBuilder, SigRef, StackSlotData, StackSlotKind, Value,
+    Block, FuncRef, Function, GlobalValue, InstBuilder, SigRef, StackSlot, StackSlotData, StackSlotKind,
+    Value,
 };
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
 use mnc_runtime::abi::{ABI_VERSION, ModelAbi, Parallel, Status};
 
 use super::clif::{Frontend, memory};
+use super::weights_file::WeightsFile;
 use crate::plan::WORKSPACE_ALIGN;
-use crate::program::{Argument, Call, Program};
+use crate::program::{Argument, Call, Program, State};
 
 /// A version of the network as seen from inside a function.
 pub(super) struct Body<'a> {
@@ -25,11 +30,20 @@ pub(super) struct Body<'a> {
     /// By position in [`Program::kernels`].
     pub(super) kernels: Vec<FuncRef>,
     /// The packed constants; `None` when the network has no numbers.
-    pub(super) constants: Option<GlobalValue>,
+    pub(super) constants: Option<Constants<'a>>,
     /// A function that returns nonzero when the CPU has what the kernels need.
     pub(super) cpu_check: Option<FuncRef>,
     /// What a pool calls; `None` until it is written.
     pub(super) task: Option<FuncRef>,
+}
+
+/// Where the packed constants are.
+#[derive(Clone, Copy)]
+pub(super) enum Constants<'a> {
+    /// In the object.
+    Inside(GlobalValue),
+    /// In a file of which each bound workspace knows where it is.
+    Outside(&'a WeightsFile),
 }
 
 /// Fills `func` with `int32_t NAME_run(const float *input, float *output, void *workspace)`.
@@ -38,16 +52,22 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
     let [input, output, workspace] = parameters[..] else {
         unreachable!("the entry takes three pointers");
     };
-    check_arguments(&mut b, &parameters);
+    check_arguments(&mut b, &parameters, workspace);
+    check_bound(&mut b, versions, workspace);
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
-        let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
-        for call in body.program.steps.iter().flat_map(|step| &step.calls) {
-            emit_call(&mut b, body, &buffers, call);
-        }
+        run_version(&mut b, body, [input, output, workspace]);
         return_status(&mut b, Status::Ok);
     }
     finish(b, frontend.config);
+}
+
+/// All calls of a version: input, output, workspace.
+fn run_version(b: &mut FunctionBuilder<'_>, body: &Body<'_>, pointers: [Value; 3]) {
+    let buffers = Buffers::of(b, body, pointers);
+    for call in body.program.steps.iter().flat_map(|step| &step.calls) {
+        emit_call(b, body, &buffers, call);
+    }
 }
 
 /// What the parallel entry hands to its tasks, on its stack: the three buffers and the number of the step's first task.
@@ -66,34 +86,45 @@ pub(super) fn run_parallel(
     let [input, output, workspace, pool] = parameters[..] else {
         unreachable!("the parallel entry takes four pointers");
     };
-    check_arguments(&mut b, &parameters);
+    check_arguments(&mut b, &parameters, workspace);
+    check_bound(&mut b, versions, workspace);
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
-        let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
-        for (idx, buffer) in [input, output, workspace].into_iter().enumerate() {
-            b.ins().stack_store(I64, buffer, slot, idx as i32 * 8);
-        }
-        let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
-        let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
-        let task =
-            b.ins().func_addr(I64, body.task.expect("a version's tasks are written before its entries"));
-        let argument = b.ins().stack_addr(I64, slot, 0);
-        let mut first_task = 0;
-        for step in &body.program.steps {
-            if let [calls] = step.tasks.as_slice() {
-                calls.iter().for_each(|call| emit_call(&mut b, body, &buffers, call));
-            } else {
-                let first = b.ins().iconst(I64, first_task as i64);
-                b.ins().stack_store(I64, first, slot, TASK_FIRST);
-                let count = b.ins().iconst(I64, step.tasks.len() as i64);
-                b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
-            }
-            first_task += step.tasks.len();
-        }
+        run_tasks(&mut b, body, ([input, output, workspace], pool), slot, run_signature);
         return_status(&mut b, Status::Ok);
     }
     finish(b, frontend.config);
+}
+
+/// All steps of a version on the pool; `slot` is for what its tasks are told.
+fn run_tasks(
+    b: &mut FunctionBuilder<'_>,
+    body: &Body<'_>,
+    (pointers, pool): ([Value; 3], Value),
+    slot: StackSlot,
+    run_signature: SigRef,
+) {
+    let buffers = Buffers::of(b, body, pointers);
+    for (idx, buffer) in pointers.into_iter().enumerate() {
+        b.ins().stack_store(I64, buffer, slot, idx as i32 * 8);
+    }
+    let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
+    let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
+    let task = b.ins().func_addr(I64, body.task.expect("a version's tasks are written before its entries"));
+    let argument = b.ins().stack_addr(I64, slot, 0);
+    let mut first_task = 0;
+    for step in &body.program.steps {
+        if let [calls] = step.tasks.as_slice() {
+            calls.iter().for_each(|call| emit_call(b, body, &buffers, call));
+        } else {
+            let first = b.ins().iconst(I64, first_task as i64);
+            b.ins().stack_store(I64, first, slot, TASK_FIRST);
+            let count = b.ins().iconst(I64, step.tasks.len() as i64);
+            b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
+        }
+        first_task += step.tasks.len();
+    }
 }
 
 /// Fills `func` with `void task(void *arg, size_t index)`, which the pool calls: task `index` of the step that `arg` names.
@@ -166,13 +197,22 @@ fn finish(mut b: FunctionBuilder<'_>, config: TargetFrontendConfig) {
 }
 
 /// Returns a status unless no pointer is null and the workspace is aligned.
-fn check_arguments(b: &mut FunctionBuilder<'_>, pointers: &[Value]) {
+fn check_arguments(b: &mut FunctionBuilder<'_>, pointers: &[Value], workspace: Value) {
     for pointer in pointers {
         let is_null = b.ins().icmp_imm_u(IntCC::Equal, *pointer, 0);
         return_if(b, is_null, Status::NullPointer);
     }
-    let misaligned = b.ins().band_imm_u(pointers[2], WORKSPACE_ALIGN as i64 - 1);
+    let misaligned = b.ins().band_imm_u(workspace, WORKSPACE_ALIGN as i64 - 1);
     return_if(b, misaligned, Status::MisalignedWorkspace);
+}
+
+/// Returns a status unless the workspace has been bound to the weights, where they are not in the object.
+fn check_bound(b: &mut FunctionBuilder<'_>, versions: &[Body<'_>], workspace: Value) {
+    let body = versions.last().expect("an object holds a version");
+    let Some(Constants::Outside(file)) = body.constants else { return };
+    for differs in weights::marks_differ(b, file, workspace, body.program.state_offset) {
+        return_if(b, differs, Status::NotBound);
+    }
 }
 
 /// Jumps to the block of the version that the processor can run, or returns a status. The processor is asked unless the
@@ -232,7 +272,7 @@ fn ask_processor(
 /// The words that prove that the processor has been asked, with their places in the workspace; `None` where nothing is asked.
 fn proof(program: &Program) -> Option<[(i32, i64); 2]> {
     let [low, high] = program.isa.x86_level?.proof();
-    let offset = program.proof_offset as i32;
+    let offset = (program.state_offset + State::PROOF) as i32;
     Some([(offset, low as i64), (offset + 8, high as i64)])
 }
 
@@ -246,7 +286,13 @@ struct Buffers {
 
 impl Buffers {
     fn of(b: &mut FunctionBuilder<'_>, body: &Body<'_>, [input, output, workspace]: [Value; 3]) -> Buffers {
-        let constants = body.constants.map(|constants| b.ins().symbol_value(I64, constants));
+        let constants = body.constants.map(|constants| match constants {
+            Constants::Inside(symbol) => b.ins().symbol_value(I64, symbol),
+            Constants::Outside(_) => {
+                let offset = body.program.state_offset + State::WEIGHTS;
+                b.ins().load(I64, memory(), workspace, offset as i32)
+            }
+        });
         Buffers { input, output, workspace, constants }
     }
 }
@@ -299,6 +345,8 @@ pub(super) struct ModelRefs<'a> {
     pub(super) step: FuncRef,
     pub(super) info: GlobalValue,
     pub(super) info_len: usize,
+    /// `NAME_bind`; `None` where the weights are in the object.
+    pub(super) bind: Option<FuncRef>,
 }
 
 /// Fills `func` with `void mnc_model(ModelAbi *)`, by which the launcher of an executable finds its network: the version that
@@ -318,6 +366,10 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
         let [run, run_parallel, step] =
             [refs.run, refs.run_parallel, refs.step].map(|function| b.ins().func_addr(I64, function));
         let info = b.ins().symbol_value(I64, refs.info);
+        let bind = match refs.bind {
+            Some(bind) => b.ins().func_addr(I64, bind),
+            None => b.ins().iconst(I64, 0),
+        };
         let mut number = |number: u64| b.ins().iconst(I64, number as i64);
         let fields = [
             (offset_of!(ModelAbi, abi_version), number(ABI_VERSION)),
@@ -326,10 +378,11 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
             (offset_of!(ModelAbi, info), info),
             (offset_of!(ModelAbi, info_len), number(refs.info_len as u64)),
             (offset_of!(ModelAbi, workspace_bytes), number(program.workspace_bytes as u64)),
-            (offset_of!(ModelAbi, input_len), number(program.input.len() as u64)),
-            (offset_of!(ModelAbi, output_len), number(program.output.len() as u64)),
+            (offset_of!(ModelAbi, input_len), number((program.batch * program.input.len()) as u64)),
+            (offset_of!(ModelAbi, output_len), number((program.batch * program.output.len()) as u64)),
             (offset_of!(ModelAbi, step), step),
             (offset_of!(ModelAbi, n_steps), number(program.steps.len() as u64)),
+            (offset_of!(ModelAbi, bind), bind),
         ];
         for (offset, value) in fields {
             b.ins().store(memory(), value, table, offset as i32);

@@ -3,7 +3,7 @@
 //! Whoever gets the files can check that they are those that were made, from what, and how to feed them. Holds no time and no
 //! path: the same input gives the same bytes.
 
-use mnc_runtime::info::{Info, Input, Output, Preprocess};
+use mnc_runtime::info::{Info, Input, Output, Preprocess, WeightsFile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -30,9 +30,11 @@ pub struct Manifest {
     pub alpha: f64,
     /// The resolution multiplier; `None` where rows and columns have different ones.
     pub rho: Option<f64>,
-    /// Shape of one input.
+    /// Images of one run.
+    pub batch: usize,
+    /// Shape of one image.
     pub input: Input,
-    /// Shape of its output, and what the numbers are.
+    /// Shape of the output of one image, and what the numbers are.
     pub output: Output,
     /// From a picture to an input.
     pub preprocess: Preprocess,
@@ -40,15 +42,19 @@ pub struct Manifest {
     pub labels: Vec<String>,
     /// The triple compiled for.
     pub target: String,
-    /// The instruction set.
+    /// The instruction set that runs wherever the artefact does.
     pub isa: String,
+    /// Wider instruction sets that there is code for too.
+    pub wider: Vec<String>,
     /// The CPU features that the code needs.
     pub cpu_features: Vec<String>,
     /// Bytes of the caller's workspace.
     pub workspace_bytes: u64,
     /// Bytes of packed weights.
     pub weight_bytes: u64,
-    /// Multiply-adds of one inference, by the paper's formulas.
+    /// The file of the packed weights, if they aren't in the code.
+    pub weights_file: Option<WeightsFile>,
+    /// Multiply-adds of one image, by the paper's formulas.
     pub multiply_adds: u64,
     /// Parameters of the network, by the paper's formulas.
     pub parameters: u64,
@@ -113,15 +119,18 @@ impl Manifest {
             description: origin.description.lines().map(str::to_owned).collect(),
             alpha: info.alpha,
             rho: (rho == columns).then_some(rho),
+            batch: info.batch,
             input: info.input,
             output: info.output,
             preprocess: info.preprocess,
             labels: info.labels,
             target: info.target,
             isa: info.isa,
+            wider: info.wider,
             cpu_features: info.cpu_features,
             workspace_bytes: info.workspace_bytes,
             weight_bytes: info.weight_bytes,
+            weights_file: info.weights_file,
             multiply_adds: total.mult_adds,
             parameters: total.parameters,
             random_weights: origin.random_weights,

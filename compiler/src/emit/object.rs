@@ -14,7 +14,9 @@ use cranelift_object::{ObjectBuilder, ObjectModule};
 use mnc_runtime::info::Info;
 
 use super::clif::{self, Frontend};
-use super::entry::{self, Body, ModelRefs};
+use super::entry::bytes::{Normalise, Picture};
+use super::entry::{self, Body, Constants, ModelRefs};
+use super::weights_file::WeightsFile;
 use super::x86;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::WORKSPACE_ALIGN;
@@ -31,6 +33,8 @@ pub struct ObjectOptions<'a> {
     pub name: &'a str,
     /// Whether to export `mnc_model` for the launcher of an executable.
     pub launcher_hook: bool,
+    /// The file in which the weights are; `None` for weights in the object.
+    pub weights_file: Option<&'a WeightsFile>,
 }
 
 /// A network for one instruction set. An object holds one or several, the widest first; its entries run the first that the
@@ -89,7 +93,7 @@ pub fn object_with_texts(
 struct Emitted<'a> {
     program: &'a Program,
     kernels: Vec<FuncId>,
-    constants: Option<DataId>,
+    constants: Option<Place<'a>>,
     info: DataId,
     info_len: usize,
     cpu_check: Option<FuncId>,
@@ -97,6 +101,13 @@ struct Emitted<'a> {
     task: Option<FuncId>,
     /// Once it is written, in objects of executables.
     step: Option<FuncId>,
+}
+
+/// Where the packed constants are.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Inside(DataId),
+    Outside(&'a WeightsFile),
 }
 
 struct Writer<'a> {
@@ -127,46 +138,55 @@ impl<'a> Writer<'a> {
 
     fn write(mut self, versions: &[Version<'_>]) -> Result<Object> {
         let base = versions.last().expect("an object holds a version");
-        let constants = match base.program.constants.as_slice() {
-            [] => None,
-            values => {
-                Some(self.data("weights", values.iter().flat_map(|value| value.to_le_bytes()).collect())?)
+        let constants = match (base.program.constants.as_slice(), self.options.weights_file) {
+            ([], _) => None,
+            (_, Some(file)) => Some(Place::Outside(file)),
+            (values, None) => {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                Some(Place::Inside(self.data("weights", bytes)?))
             }
         };
         let emitted: Vec<Emitted<'_>> =
             versions.iter().map(|version| self.version(version, constants)).collect::<Result<_>>()?;
 
         let signature = self.signature(3, true);
-        let run = self.declare(&self.symbol("run"), Linkage::Export, &signature)?;
-        self.define(run, &[], signature, |writer, func| {
-            let bodies: Vec<Body<'_>> = emitted.iter().map(|version| writer.body(func, version)).collect();
+        let run = self.export("run", signature, |writer, func| {
+            let bodies = writer.bodies(func, &emitted);
             entry::run(&mut writer.frontend, func, &bodies);
         })?;
         let signature = self.signature(4, true);
-        let run_parallel = self.declare(&self.symbol("run_parallel"), Linkage::Export, &signature)?;
-        self.define(run_parallel, &[], signature, |writer, func| {
-            let bodies: Vec<Body<'_>> = emitted.iter().map(|version| writer.body(func, version)).collect();
+        let run_parallel = self.export("run_parallel", signature, |writer, func| {
+            let bodies = writer.bodies(func, &emitted);
             let run_signature = func.import_signature(writer.signature(4, false));
             entry::run_parallel(&mut writer.frontend, func, &bodies, run_signature);
         })?;
+        if let Some(picture) = Picture::of(base.info) {
+            self.byte_entries(&emitted, picture)?;
+        }
+        let mut bind = None;
+        if let Some(Place::Outside(file)) = constants {
+            let signature = self.signature(3, true);
+            bind = Some(self.export("bind", signature, |writer, func| {
+                entry::weights::bind(&mut writer.frontend, func, file, base.program.state_offset);
+            })?);
+        }
 
         let mut signature = self.signature(0, false);
         signature.returns.push(AbiParam::new(I64));
-        let id = self.declare(&self.symbol("info"), Linkage::Export, &signature)?;
         let info = emitted[emitted.len() - 1].info;
-        self.define(id, &[], signature, |writer, func| {
+        self.export("info", signature, |writer, func| {
             let text = writer.module.declare_data_in_func(info, func);
             entry::info(&mut writer.frontend, func, text);
         })?;
         if self.options.launcher_hook {
-            self.launcher_hook(&emitted, run, run_parallel)?;
+            self.launcher_hook(&emitted, [run, run_parallel], bind)?;
         }
         let bytes = self.module.finish().emit().map_err(fault)?;
         Ok(Object { bytes, functions: self.texts.unwrap_or_default() })
     }
 
     /// What each version has of its own: kernels, tasks, description, question to the processor.
-    fn version<'p>(&mut self, version: &Version<'p>, constants: Option<DataId>) -> Result<Emitted<'p>> {
+    fn version<'p>(&mut self, version: &Version<'p>, constants: Option<Place<'p>>) -> Result<Emitted<'p>> {
         let Version { program, info } = *version;
         let kernels = program
             .kernels
@@ -228,13 +248,50 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// The entries that take bytes.
+    fn byte_entries(&mut self, emitted: &[Emitted<'_>], picture: Picture<'_>) -> Result<()> {
+        let signature = self.signature(4, false);
+        let rows = self.declare(&self.symbol("normalise"), Linkage::Local, &signature)?;
+        self.define(rows, &[], signature, |writer, func| {
+            entry::bytes::normalise(&mut writer.frontend, func, picture);
+        })?;
+        let signature = self.signature(2, false);
+        let task = self.declare(&self.symbol("normalise_task"), Linkage::Local, &signature)?;
+        self.define(task, &[], signature, |writer, func| {
+            let rows = writer.module.declare_func_in_func(rows, func);
+            entry::bytes::task(&mut writer.frontend, func, picture, rows);
+        })?;
+        let normalise = |writer: &mut Self, func: &mut Function| {
+            let [rows, task] = [rows, task].map(|id| writer.module.declare_func_in_func(id, func));
+            Normalise { rows, task }
+        };
+        let signature = self.signature(4, true);
+        self.export("run_u8", signature, |writer, func| {
+            let (bodies, normalise) = (writer.bodies(func, emitted), normalise(writer, func));
+            entry::bytes::run_u8(&mut writer.frontend, func, &bodies, (picture, normalise));
+        })?;
+        let signature = self.signature(5, true);
+        self.export("run_u8_parallel", signature, |writer, func| {
+            let (bodies, normalise) = (writer.bodies(func, emitted), normalise(writer, func));
+            let run_signature = func.import_signature(writer.signature(4, false));
+            let (frontend, how) = (&mut writer.frontend, (picture, normalise));
+            entry::bytes::run_u8_parallel(frontend, func, &bodies, how, run_signature);
+        })?;
+        Ok(())
+    }
+
     /// `mnc_model`, by which the launcher of an executable finds its network.
-    fn launcher_hook(&mut self, emitted: &[Emitted<'_>], run: FuncId, run_parallel: FuncId) -> Result<()> {
+    fn launcher_hook(
+        &mut self,
+        emitted: &[Emitted<'_>],
+        runs: [FuncId; 2],
+        bind: Option<FuncId>,
+    ) -> Result<()> {
         let signature = self.signature(1, false);
         let id = self.declare("mnc_model", Linkage::Export, &signature)?;
         self.define(id, &[], signature, |writer, func| {
-            let [run, run_parallel] =
-                [run, run_parallel].map(|id| writer.module.declare_func_in_func(id, func));
+            let [run, run_parallel] = runs.map(|id| writer.module.declare_func_in_func(id, func));
+            let bind = bind.map(|id| writer.module.declare_func_in_func(id, func));
             let versions: Vec<ModelRefs<'_>> = emitted
                 .iter()
                 .map(|version| {
@@ -246,6 +303,7 @@ impl<'a> Writer<'a> {
                         step: writer.module.declare_func_in_func(step, func),
                         info: writer.module.declare_data_in_func(version.info, func),
                         info_len: version.info_len,
+                        bind,
                     }
                 })
                 .collect();
@@ -276,8 +334,28 @@ impl<'a> Writer<'a> {
         let mut function = |id: FuncId| self.module.declare_func_in_func(id, func);
         let kernels = version.kernels.iter().map(|id| function(*id)).collect();
         let (cpu_check, task) = (version.cpu_check.map(&mut function), version.task.map(&mut function));
-        let constants = version.constants.map(|id| self.module.declare_data_in_func(id, func));
+        let constants = version.constants.map(|place| match place {
+            Place::Inside(id) => Constants::Inside(self.module.declare_data_in_func(id, func)),
+            Place::Outside(file) => Constants::Outside(file),
+        });
         Body { program: version.program, kernels, constants, cpu_check, task }
+    }
+
+    /// Every version as seen from inside a function.
+    fn bodies<'p>(&mut self, func: &mut Function, versions: &[Emitted<'p>]) -> Vec<Body<'p>> {
+        versions.iter().map(|version| self.body(func, version)).collect()
+    }
+
+    /// Writes a function of the interface.
+    fn export(
+        &mut self,
+        name: &str,
+        signature: Signature,
+        fill: impl FnOnce(&mut Self, &mut Function),
+    ) -> Result<FuncId> {
+        let id = self.declare(&self.symbol(name), Linkage::Export, &signature)?;
+        self.define(id, &[], signature, fill)?;
+        Ok(id)
     }
 
     /// Compiles what `fill` writes and places it.

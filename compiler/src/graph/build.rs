@@ -156,6 +156,7 @@ impl<'d> Builder<'d> {
             nodes: self.nodes,
             outputs: vec![self.last],
             preprocess: self.description.preprocess.clone(),
+            batch: 1,
         };
         debug_assert_eq!(graph.verify().map_err(|error| error.to_string()), Ok(()), "a built graph verifies");
         Ok(graph)

@@ -13,9 +13,13 @@ const FILTER_SHARE: usize = 2;
 /// Parts of a pair, at most: every one of them reads the whole filter, and rows of few pixels make narrow register tiles.
 const MOST_PARTS: usize = 4;
 
-/// Joins the last step to the one before it, if the two are such a pair.
+/// Joins the last step to the one before it, if the two are such a pair. Not in a batch: there the pointwise layer takes all
+/// images at once.
 pub(super) fn join(schedule: &mut Schedule) {
     let isa = schedule.isa;
+    if schedule.batch != 1 {
+        return;
+    }
     let [.., depthwise, pointwise] = schedule.steps.as_slice() else { return };
     let fits = match (kernel(depthwise), kernel(pointwise)) {
         (Some(Kernel::Depthwise(_)), Some(Kernel::Pointwise(kernel))) => {

@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) raw: bool,
     /// A file whose lines replace the labels.
     pub(crate) labels: Option<PathBuf>,
+    /// The weights, of a network that hasn't them in its executable.
+    pub(crate) weights: Option<PathBuf>,
     pub(crate) threads: Threads,
     /// Runs before the first that counts; as many as [`warm_up`](crate::launcher::bench::warm_up) says if not given.
     pub(crate) warmup: Option<usize>,
@@ -56,6 +58,7 @@ impl Default for Options {
             json: false,
             raw: false,
             labels: None,
+            weights: None,
             threads: Threads::Count(1),
             warmup: None,
             harness: false,
@@ -87,6 +90,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             Long("json") => options.json = true,
             Long("raw") => options.raw = true,
             Long("labels") => options.labels = Some(file("--labels", &mut parser)?),
+            Long("weights") => options.weights = Some(file("--weights", &mut parser)?),
             Value(path) => options.inputs.push(path.into()),
             Short(c) => return Err(format!("-{c}: no such option; --help lists them")),
             Long(name) => return Err(format!("--{name}: no such option; --help lists them")),
@@ -175,6 +179,8 @@ Options:
       --json         print one JSON document
       --raw          print every output, one a line
       --labels FILE  take the names of the classes from FILE, one a line
+      --weights FILE take the weights from FILE, if they aren't in this program [the file beside it];
+                     nothing may write to it meanwhile
   -t, --threads T    work on each inference with T threads, or with as many as there are cores: auto [1];
                      the answers are the same to the last bit
       --info         say what is inside: network, sizes, target

@@ -3,6 +3,7 @@
 use crate::abi::{ABI_VERSION, ModelAbi, Status, WORKSPACE_ALIGN};
 use crate::info::Info;
 use crate::pool::Pool;
+use memmap2::Mmap;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -15,6 +16,8 @@ pub(crate) struct Model {
     workspace: Floats,
     /// The threads that work on a run; `None` for the caller alone.
     pool: Option<Pool>,
+    /// The weights that the workspace is bound to; `None` where they are in the executable.
+    weights: Option<Mmap>,
     /// Whether a run has succeeded, so that this CPU can run the network.
     has_run: bool,
     abi: ModelAbi,
@@ -35,8 +38,9 @@ impl Model {
         let info = Info::from_json(json)?;
         let (input_len, output_len) = (abi.input_len as usize, abi.output_len as usize);
         let shape: usize = info.output.shape.iter().product();
-        if input_len != info.input.len() || input_len == 0 {
-            return Err(format!("network: found {input_len} inputs, expected {}", info.input.len()));
+        let (inputs, shape) = (info.batch * info.input.len(), info.batch * shape);
+        if input_len != inputs || input_len == 0 {
+            return Err(format!("network: found {input_len} inputs, expected {inputs}"));
         }
         if output_len != shape || output_len == 0 {
             return Err(format!("network: found {output_len} outputs, expected {shape}"));
@@ -44,9 +48,14 @@ impl Model {
         if abi.n_steps != info.steps.len() as u64 {
             return Err(format!("network: found {} steps, expected {}", abi.n_steps, info.steps.len()));
         }
+        if abi.bind.is_some() != info.weights_file.is_some() {
+            return Err(
+                "network: found a function to bind weights or a weights file, expected both".to_string()
+            );
+        }
         let workspace = Floats::zeroed((abi.workspace_bytes as usize).div_ceil(size_of::<f32>()));
         let (input, output) = (Floats::zeroed(input_len), Floats::zeroed(output_len));
-        Ok(Model { info, input, output, workspace, pool: None, has_run: false, abi: *abi })
+        Ok(Model { info, input, output, workspace, pool: None, weights: None, has_run: false, abi: *abi })
     }
 
     /// From now on `run` shares its work among so many threads, the caller's included.
@@ -57,6 +66,26 @@ impl Model {
     /// Threads that work on a run.
     pub(crate) fn threads(&self) -> usize {
         self.pool.as_ref().map_or(1, Pool::threads)
+    }
+
+    /// Gives the network its weights, of which nothing is copied.
+    ///
+    /// # Panics
+    ///
+    /// When its weights are in the executable.
+    pub(crate) fn bind(&mut self, weights: Mmap) -> Result<(), Status> {
+        let bind = self.abi.bind.expect("only a network with a weights file is bound");
+        let workspace = self.workspace.as_mut_ptr().cast();
+        // SAFETY: the workspace is as long as the table says, and the mapping as its own length says.
+        let status = Status::from_code(unsafe { bind(workspace, weights.as_ptr(), weights.len()) });
+        match status {
+            Status::Ok => {
+                // As long as the workspace points into them.
+                self.weights = Some(weights);
+                Ok(())
+            }
+            status => Err(status),
+        }
     }
 
     /// Runs the network on `input`.
@@ -203,6 +232,7 @@ pub(crate) mod tests {
             output_len: 3,
             step: one_step,
             n_steps: 1,
+            bind: None,
         };
         change(&mut abi);
         // SAFETY: `json` outlives the call, and `first_three` touches three elements.
@@ -227,7 +257,7 @@ pub(crate) mod tests {
     #[test]
     fn a_table_that_contradicts_its_description_is_refused() {
         let check = |change, expected: &str| assert_eq!(with_table(change).err().as_deref(), Some(expected));
-        check(|abi| abi.abi_version = 9, "network: found ABI version 9, expected 2");
+        check(|abi| abi.abi_version = 9, "network: found ABI version 9, expected 3");
         check(|abi| abi.input_len = 7, "network: found 7 inputs, expected 49152");
         check(|abi| abi.output_len = 4, "network: found 4 outputs, expected 3");
         check(|abi| abi.n_steps = 2, "network: found 2 steps, expected 1");

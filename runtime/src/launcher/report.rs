@@ -116,11 +116,12 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
     let rows = [
         ("name", info.name.clone()),
         ("network", format!("{}, alpha {}", info.network, info.alpha)),
+        ("batch", info.batch.to_string()),
         ("input", format!("{} x {} x {} f32", input.height, input.width, input.channels)),
         ("preprocess", format!("{resize}, {:?}", preprocess.channel_order).to_lowercase()),
         ("output", format!("{} f32, {:?}", shape.join(" x "), output.kind).to_lowercase()),
         ("labels", info.labels.len().to_string()),
-        ("weights", format!("{} bytes", info.weight_bytes)),
+        ("weights", format!("{} bytes{}", info.weight_bytes, weights_file(info))),
         ("workspace", format!("{} bytes", info.workspace_bytes)),
         ("multiply-adds", info.multiply_adds.to_string()),
         ("target", format!("{}, {}", info.target, info.isa)),
@@ -128,6 +129,11 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
         ("compiler", format!("mnc {}", info.compiler)),
     ];
     rows.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}  {value}"))
+}
+
+/// Where the weights are, if not in the program.
+fn weights_file(info: &Info) -> String {
+    info.weights_file.as_ref().map_or_else(String::new, |file| format!(", in {}", file.file))
 }
 
 #[cfg(test)]

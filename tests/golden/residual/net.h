@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-#define NET_ABI_VERSION 2
+#define NET_ABI_VERSION 3
+#define NET_BATCH 1
 #define NET_INPUT_HEIGHT 8
 #define NET_INPUT_WIDTH 8
 #define NET_INPUT_CHANNELS 6
@@ -21,11 +22,12 @@ extern "C" {
 
 /* Runs the network once.
 
-   input      NET_INPUT_LEN floats, rows of pixels, the 6 channels of a pixel side by side (in the network's order),
-              already normalised: byte * 0.007843138 + -1.
-   output     NET_OUTPUT_LEN floats (1 x 1 x 5): probabilities, one a class.
-   workspace  NET_WORKSPACE_BYTES bytes aligned to NET_WORKSPACE_ALIGN, whose content does not matter
-              before or after. May not overlap input or output. The first run
+   input      NET_INPUT_LEN floats: rows of pixels, the 6 channels of a pixel side by side (in the network's order).
+              Already normalised: byte * 0.007843138 + -1.
+   output     NET_OUTPUT_LEN floats (1 x 1 x 5: probabilities, one a class). Written, never read.
+   workspace  NET_WORKSPACE_BYTES bytes aligned to NET_WORKSPACE_ALIGN. May not overlap input or output, which
+              need the alignment of a float. Its content does not matter
+              before or after. The first run
               notes in it that the CPU has been checked; zero it once if a memory checker minds.
 
    Returns 0, or

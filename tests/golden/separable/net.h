@@ -10,22 +10,24 @@
 extern "C" {
 #endif
 
-#define NET_ABI_VERSION 2
+#define NET_ABI_VERSION 3
+#define NET_BATCH 1
 #define NET_INPUT_HEIGHT 8
 #define NET_INPUT_WIDTH 8
 #define NET_INPUT_CHANNELS 3
 #define NET_INPUT_LEN 192
 #define NET_OUTPUT_LEN 3
-#define NET_WORKSPACE_BYTES 1088
+#define NET_WORKSPACE_BYTES 1344
 #define NET_WORKSPACE_ALIGN 64
 
 /* Runs the network once.
 
-   input      NET_INPUT_LEN floats, rows of pixels, the 3 channels of a pixel side by side (red, green, blue),
-              already normalised: byte * 0.007843138 + -1.
-   output     NET_OUTPUT_LEN floats (1 x 1 x 3): logits, one a class; softmax gives probabilities.
-   workspace  NET_WORKSPACE_BYTES bytes aligned to NET_WORKSPACE_ALIGN, whose content does not matter
-              before or after. May not overlap input or output. The first run
+   input      NET_INPUT_LEN floats: rows of pixels, the 3 channels of a pixel side by side (red, green, blue).
+              Already normalised: byte * 0.007843138 + -1.
+   output     NET_OUTPUT_LEN floats (1 x 1 x 3: logits, one a class; softmax gives probabilities). Written, never read.
+   workspace  NET_WORKSPACE_BYTES bytes aligned to NET_WORKSPACE_ALIGN. May not overlap input or output, which
+              need the alignment of a float. Its content does not matter
+              before or after. The first run
               notes in it that the CPU has been checked; zero it once if a memory checker minds.
 
    Returns 0, or
@@ -50,6 +52,18 @@ struct mnc_parallel {
 #endif
 int32_t net_run_parallel(const float *input, float *output, void *workspace,
                             const struct mnc_parallel *pool);
+
+/* The same from a picture's bytes: normalises them, then gives the bits that net_run gives for the result.
+
+   rgb               NET_INPUT_HEIGHT rows of NET_INPUT_WIDTH pixels, red, green and blue of a pixel side by side.
+                     Already of the network's size: resized and cropped. Any alignment.
+   row_stride_bytes  from the first byte of a row to that of the next, at least a row's 24 bytes.
+
+   Returns what net_run returns, or
+      -4  the row stride is smaller than a row. */
+int32_t net_run_u8(const uint8_t *rgb, size_t row_stride_bytes, float *output, void *workspace);
+int32_t net_run_u8_parallel(const uint8_t *rgb, size_t row_stride_bytes, float *output, void *workspace,
+                               const struct mnc_parallel *pool);
 
 /* What this network is, as JSON: shapes, preprocessing, labels, target. Ends with a zero byte, never freed. */
 const char *net_info(void);

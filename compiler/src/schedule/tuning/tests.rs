@@ -127,7 +127,7 @@ fn candidates_change_the_schedule_and_no_bit() {
             });
             tuning.layers = layers.collect();
             tuning.check(&graph, &fused, &[isa]).unwrap();
-            let schedule = Schedule::tuned(&fused, isa, Some(&tuning));
+            let schedule = Schedule::tuned(&fused, isa, 1, Some(&tuning));
             for (name, kernel) in schedule.layers(&fused) {
                 assert_eq!(
                     Some(&kernel.name(isa)),
@@ -152,7 +152,7 @@ fn bands_are_a_choice() {
         let (name, reason) = (own.name.clone(), "tuned: 3 % less".to_owned());
         tuning.chains.push(ChainChoice { name, band_rows, reason, line: 1 });
         tuning.check(&graph, &fused, &[isa]).unwrap();
-        Schedule::tuned(&fused, isa, Some(&tuning))
+        Schedule::tuned(&fused, isa, 1, Some(&tuning))
     };
     let fewer = chain(&tuned(own.band_rows / 2)).expect("it still runs in bands");
     assert_eq!(fewer.reason, format!("in bands of {} rows, tuned: 3 % less", own.band_rows / 2));
