@@ -15,6 +15,7 @@ pub mod picture;
 pub mod pool;
 pub mod random;
 pub mod recorded;
+pub mod steps;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use libloading::{Library, Symbol};
 use mnc::Compiled;
-use mnc_runtime::abi::{Bind, Parallel, Run, RunParallel, RunU8, RunU8Parallel, Status, WORKSPACE_ALIGN};
+use mnc_runtime::abi::{
+    Bind, ModelAbi, Parallel, Run, RunParallel, RunU8, RunU8Parallel, Status, WORKSPACE_ALIGN,
+};
 
 use crate::folder::Folder;
 use crate::guarded::Guarded;
@@ -40,6 +42,16 @@ impl Linked {
     /// One compiled network, linked and loaded.
     pub fn one(compiled: &Compiled) -> Option<Linked> {
         Linked::new([(compiled.info.name.as_str(), compiled.object().expect("the network can be emitted"))])
+    }
+
+    /// The function by which a launcher finds the network, of an object that has it.
+    ///
+    /// # Panics
+    /// When no object has it.
+    pub fn model(&self) -> unsafe extern "C" fn(*mut ModelAbi) {
+        // SAFETY: the object exports the function with this type; `mnc::emit::object` declares it.
+        let model = unsafe { self.library.get("mnc_model") };
+        *model.expect("the object has a launcher's hook")
     }
 
     /// The network of that description in the library.
