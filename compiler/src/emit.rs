@@ -15,6 +15,7 @@ pub mod manifest;
 #[cfg(feature = "cranelift")]
 pub mod object;
 pub mod package;
+pub mod rust;
 #[cfg(feature = "cranelift")]
 pub mod weights_file;
 #[cfg(feature = "cranelift")]

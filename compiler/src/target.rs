@@ -17,6 +17,8 @@ pub enum Reader {
     Clif,
     /// x86-64 machine code with 256-bit or 512-bit vectors.
     X86,
+    /// Rust source, which is somebody else's to compile.
+    Rust,
 }
 
 /// A level of the x86-64 psABI, as the check at entry asks for it.
@@ -67,6 +69,8 @@ pub struct Isa {
     pub fma_latency: usize,
     /// Loads that a typical core starts in one cycle.
     pub loads_per_cycle: usize,
+    /// Steps of a reduction that are written out at once.
+    pub unroll: usize,
     /// Cranelift settings that the instruction set implies, beyond the architecture's own.
     pub cranelift_flags: &'static [&'static str],
     /// The level that is asked of the processor at entry, on x86-64.
@@ -78,6 +82,9 @@ pub struct Isa {
     /// Bytes of the second-level cache of a typical core.
     pub l2_bytes: usize,
 }
+
+/// Unrolled steps where the code is ours to the last instruction; four are as fast, full unrolling is ruinous.
+const UNROLL: usize = 8;
 
 /// The flags of Cranelift that x86-64-v3 implies.
 const X86_64_V3_FLAGS: &[&str] = &[
@@ -107,6 +114,7 @@ pub const X86_64_V3: Isa = Isa {
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
+    unroll: UNROLL,
     cranelift_flags: X86_64_V3_FLAGS,
     x86_level: Some(X86Level::V3),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma"],
@@ -152,6 +160,7 @@ pub const AARCH64: Isa = Isa {
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
+    unroll: UNROLL,
     cranelift_flags: &[],
     x86_level: None,
     cpu_features: &["asimd"],
@@ -173,6 +182,7 @@ pub const RISCV64: Isa = Isa {
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
+    unroll: UNROLL,
     cranelift_flags: &[
         "has_m",
         "has_a",
@@ -190,7 +200,20 @@ pub const RISCV64: Isa = Isa {
     l2_bytes: 512 << 10,
 };
 
-/// Every instruction set, the default of its architecture first.
+/// What Rust source is written for: the registers of x86-64 with AVX2, which are also 32 registers of 128 bits, in pairs. No
+/// platform's: rustc knows the processor, and the same text and packed weights serve all of them.
+pub const RUST: Isa = Isa {
+    name: "rust",
+    tag: "f32x8",
+    reader: Reader::Rust,
+    unroll: 1,
+    cranelift_flags: &[],
+    x86_level: None,
+    cpu_features: &[],
+    ..X86_64_V3
+};
+
+/// Every instruction set of a platform, the default of its architecture first.
 pub const ISAS: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_CRANELIFT, &AARCH64, &RISCV64];
 
 /// The instruction sets of x86-64 platforms.
@@ -302,6 +325,11 @@ impl Target {
             return Err(Error::new(ErrorKind::Target, "multiversion", detail));
         }
         Ok(Target { wider, ..self })
+    }
+
+    /// The target of Rust source ([`RUST`]): any platform.
+    pub fn rust() -> Target {
+        Target { triple: Triple::unknown(), isa: &RUST, wider: Vec::new() }
     }
 
     /// Whether exported C symbols carry a leading underscore in the object file.

@@ -3,6 +3,7 @@
 //! | module | feature | holds |
 //! |---|---|---|
 //! | [`abi`] | none, `no_std` | the C interface of a compiled network: types and status codes |
+//! | [`network`], [`simd`], [`fma`] | none, `no_std` | what the macro `mobilenet!` expands to: memory, vectors, threads |
 //! | `pool` | `std` | a thread pool made for a network's short steps, behind [`abi::Parallel`] |
 //! | `peak` | `std` | what this core can do at most: multiply-adds and reads |
 //! | `info` | `info` | the JSON that describes a network inside its executable |
@@ -61,16 +62,21 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod abi;
+mod fma;
 #[cfg(feature = "info")]
 pub mod info;
 #[cfg(feature = "launcher")]
 pub mod launcher;
 #[cfg(feature = "info")]
 pub mod measured;
+pub mod network;
 #[cfg(feature = "std")]
 pub mod peak;
 #[cfg(feature = "std")]
 pub mod pool;
+pub mod simd;
+
+pub use fma::fma;
 
 /// The entry point of executables. The compiler's build script alone sets `mnc_main`: a feature would put a second
 /// `main` into every test program of a build with all features.

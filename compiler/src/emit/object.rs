@@ -245,6 +245,10 @@ impl<'a> Writer<'a> {
                 self.define_x86(id, kernel)?;
                 Ok(id)
             }
+            Reader::Rust => {
+                let detail = "found an instruction set that Rust source is written for, expected a platform's";
+                Err(Error::new(ErrorKind::Target, program.isa.name, detail))
+            }
         }
     }
 

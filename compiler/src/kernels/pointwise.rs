@@ -63,7 +63,7 @@ impl Pointwise {
     fn panel(&self, b: &mut Builder, isa: &Isa, (input, panel, output): (Ptr, Ptr, Ptr), panels: Panels) {
         let tiles = split_evenly(self.input.shape.pixels(), self.tile.mr);
         let n_tiles = tiles.iter().map(|(_, count)| count).sum();
-        let (lines, mut fetching) = Stream::spread(panels.len(), self.input.shape.channels, n_tiles);
+        let (lines, mut fetching) = Stream::spread(panels.len(), self.input.shape.channels, n_tiles, isa);
         let (row_in, row_out, next) = (b.pointer(), b.pointer(), b.pointer());
         b.set_pointer(row_in, input, 0);
         b.set_pointer(row_out, output, 0);

@@ -148,9 +148,6 @@ pub(super) fn activate(b: &mut Builder, activation: Activation, registers: &[Reg
     }
 }
 
-/// Steps of the reduction that are written out at once; four are as fast, full unrolling is ruinous.
-const UNROLL: usize = 8;
-
 /// Cache lines fetched ahead while a reduction runs: the panel that comes next, so that it is in the second-level cache when
 /// its turn comes.
 #[derive(Clone, Copy)]
@@ -166,8 +163,8 @@ const LINE: usize = 16;
 
 impl Stream {
     /// How `elements` of the next panel are spread over `tiles` reductions of `depth`: (lines a body, tiles that fetch).
-    pub(super) fn spread(elements: usize, depth: usize, tiles: usize) -> (usize, usize) {
-        let (lines, bodies) = (elements.div_ceil(LINE), trips(depth).0);
+    pub(super) fn spread(elements: usize, depth: usize, tiles: usize, isa: &Isa) -> (usize, usize) {
+        let (lines, bodies) = (elements.div_ceil(LINE), trips(depth, isa).0);
         if bodies == 0 {
             return (0, 0);
         }
@@ -182,8 +179,8 @@ impl Stream {
 }
 
 /// A reduction as (unrolled bodies, single steps behind them).
-fn trips(depth: usize) -> (usize, usize) {
-    if depth < 2 * UNROLL { (0, depth) } else { (depth / UNROLL, depth % UNROLL) }
+fn trips(depth: usize, isa: &Isa) -> (usize, usize) {
+    if depth < 2 * isa.unroll { (0, depth) } else { (depth / isa.unroll, depth % isa.unroll) }
 }
 
 /// The reduction over `depth` consecutive input elements: for each, the panel's weights times the element of each row, in
@@ -198,7 +195,7 @@ pub(super) fn reduce(
     (depth, stream): (usize, Option<Stream>),
 ) {
     let width = registers.panels.width;
-    let (trips, rest) = trips(depth);
+    let (trips, rest) = trips(depth, isa);
     let steps = |b: &mut Builder, element: Ptr, steps: usize| {
         reduce_steps(b, isa, registers, rows, (element, weights), steps);
         b.advance(weights, steps * width);
@@ -212,8 +209,8 @@ pub(super) fn reduce(
         if let Some(stream) = stream {
             stream.emit(b);
         }
-        steps(b, element, UNROLL);
-        b.advance(element, UNROLL);
+        steps(b, element, isa.unroll);
+        b.advance(element, isa.unroll);
     });
     if rest != 0 {
         steps(b, element, rest);

@@ -1,0 +1,202 @@
+//! What the expansion of `mobilenet!` stands on: memory of the right size and alignment, the choice of an instruction set,
+//! threads.
+//!
+//! The expansion supplies the kernels and the calls ([`Steps`]); everything here is the same for every network.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+use crate::abi::{Parallel, WORKSPACE_ALIGN};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Avx2;
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
+#[cfg(not(target_arch = "aarch64"))]
+use crate::simd::Portable;
+use crate::simd::Registers;
+
+/// The memory of one inference at a time: scratch for `SCRATCH` floats, and the `OUTPUT` floats of the answer.
+///
+/// It is large. A `static` takes it without a heap, and [`Workspace::boxed`] puts it on one without passing through the
+/// stack.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Workspace<const SCRATCH: usize, const OUTPUT: usize> {
+    scratch: [MaybeUninit<f32>; SCRATCH],
+    output: [MaybeUninit<f32>; OUTPUT],
+}
+
+const _: () = assert!(align_of::<Workspace<1, 1>>() == WORKSPACE_ALIGN);
+
+impl<const SCRATCH: usize, const OUTPUT: usize> Workspace<SCRATCH, OUTPUT> {
+    /// A workspace; what is in it doesn't matter.
+    #[expect(clippy::new_without_default, reason = "a default of megabytes would be moved about unseen")]
+    pub const fn new() -> Self {
+        Workspace {
+            scratch: [const { MaybeUninit::uninit() }; SCRATCH],
+            output: [const { MaybeUninit::uninit() }; OUTPUT],
+        }
+    }
+
+    /// A workspace on the heap.
+    #[cfg(feature = "std")]
+    pub fn boxed() -> Box<Self> {
+        // SAFETY: every part of it may be uninitialised.
+        unsafe { Box::new_uninit().assume_init() }
+    }
+
+    /// Where a network reads and writes.
+    pub fn buffers<const INPUT: usize>(&mut self, input: &[f32; INPUT], weights: *const f32) -> Buffers {
+        Buffers {
+            input: input.as_ptr(),
+            weights,
+            workspace: self.scratch.as_mut_ptr().cast(),
+            output: self.output.as_mut_ptr().cast(),
+        }
+    }
+
+    /// The answer.
+    ///
+    /// # Safety
+    /// A network that writes all of its output has run in this workspace.
+    pub unsafe fn output(&self) -> &[f32; OUTPUT] {
+        // SAFETY: the caller vouches for the content.
+        unsafe { &*self.output.as_ptr().cast() }
+    }
+}
+
+/// Packed weights as the bytes of a program, aligned to a cache line.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub struct Constants<const BYTES: usize>([u8; BYTES]);
+
+impl<const BYTES: usize> Constants<BYTES> {
+    /// From little-endian f32.
+    ///
+    /// # Panics
+    /// Where the target is big-endian, when it is compiled.
+    pub const fn new(little_endian: [u8; BYTES]) -> Self {
+        assert!(cfg!(target_endian = "little"), "mobilenet! supports little-endian targets only");
+        Constants(little_endian)
+    }
+
+    /// The first of them.
+    pub const fn as_ptr(&self) -> *const f32 {
+        self.0.as_ptr().cast()
+    }
+}
+
+/// What a network reads and writes, each at its first element.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffers {
+    /// The caller's input.
+    pub input: *const f32,
+    /// The packed weights.
+    pub weights: *const f32,
+    /// Scratch memory.
+    pub workspace: *mut f32,
+    /// The answer.
+    pub output: *mut f32,
+}
+
+/// A network as its expansion has it: steps, cut into parts that may run side by side.
+///
+/// # Safety
+/// The parts of a step don't write what another of them touches, so that threads may run them at once.
+pub unsafe trait Steps {
+    /// Of each step, how many parts it has.
+    const PARTS: &'static [usize];
+
+    /// Runs all steps on this thread.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `R`; the buffers are those of this network, and nobody else uses the two that
+    /// are written.
+    unsafe fn run<R: Registers>(at: Buffers);
+
+    /// Runs a part of a step, all steps before it being done.
+    ///
+    /// # Safety
+    /// As [`Steps::run`], but for other parts of the same step.
+    unsafe fn part<R: Registers>(at: Buffers, step: usize, part: usize);
+}
+
+/// Threads that can be asked to share pieces of work among themselves.
+///
+/// # Safety
+/// The result keeps the promise of [`Parallel::run`] as long as `self` is borrowed.
+pub unsafe trait Threads {
+    /// The callback through which work is handed over.
+    fn parallel(&self) -> Parallel;
+}
+
+#[cfg(feature = "std")]
+// SAFETY: the pool calls each piece once and waits for all of them.
+unsafe impl Threads for crate::pool::Pool {
+    fn parallel(&self) -> Parallel {
+        self.parallel()
+    }
+}
+
+/// Runs a network on this thread, with the widest instructions that the processor has.
+///
+/// # Safety
+/// The buffers are those of this network, and nobody else uses the two that are written.
+pub unsafe fn run<N: Steps>(at: Buffers) {
+    #[cfg(target_arch = "x86_64")]
+    if Avx2::is_available() {
+        // SAFETY: just asked; the caller vouches for the buffers.
+        return unsafe { N::run::<Avx2>(at) };
+    }
+    // SAFETY: the caller vouches for the buffers; the type needs nothing beyond the target's baseline.
+    unsafe { N::run::<Baseline>(at) }
+}
+
+/// Runs a network on the caller's threads; the answer has the same bits.
+///
+/// # Safety
+/// As [`run`].
+pub unsafe fn run_parallel<N: Steps>(at: Buffers, threads: &impl Threads) {
+    let pool = threads.parallel();
+    #[cfg(target_arch = "x86_64")]
+    if Avx2::is_available() {
+        // SAFETY: just asked; the caller vouches for the buffers.
+        return unsafe { share::<N, Avx2>(at, &pool) };
+    }
+    // SAFETY: the caller vouches for the buffers; the type needs nothing beyond the target's baseline.
+    unsafe { share::<N, Baseline>(at, &pool) }
+}
+
+/// What every processor of the target has.
+#[cfg(target_arch = "aarch64")]
+type Baseline = Neon;
+#[cfg(not(target_arch = "aarch64"))]
+type Baseline = Portable;
+
+/// # Safety
+/// As [`Steps::run`].
+unsafe fn share<N: Steps, R: Registers>(at: Buffers, pool: &Parallel) {
+    struct Job {
+        at: Buffers,
+        step: usize,
+    }
+    /// # Safety
+    /// `job` is a [`Job`] whose step has such a part, and the promises of [`Steps::part`] hold.
+    unsafe extern "C" fn piece<N: Steps, R: Registers>(job: *mut c_void, part: usize) {
+        // SAFETY: the caller's.
+        unsafe {
+            let job = &*job.cast::<Job>();
+            N::part::<R>(job.at, job.step, part);
+        }
+    }
+    for (step, count) in N::PARTS.iter().enumerate() {
+        if *count == 1 {
+            // SAFETY: the caller's; the steps before are done.
+            unsafe { N::part::<R>(at, step, 0) }
+        } else {
+            let job = Job { at, step };
+            // SAFETY: the pool calls each part once and returns when all of them have; the job outlives that.
+            unsafe { (pool.run)(pool.ctx, piece::<N, R>, (&raw const job).cast_mut().cast(), *count) }
+        }
+    }
+}

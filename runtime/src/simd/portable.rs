@@ -1,0 +1,108 @@
+//! Registers in arrays: any processor, any compiler.
+
+use super::{LANES, N_REGISTERS, Registers};
+use crate::fma::fma;
+
+/// Sixteen arrays of eight.
+///
+/// The functions are called, not inlined. Inlined, a kernel would be thousands of scalar instructions, and a network would
+/// take ten times as long to build.
+#[derive(Debug)]
+pub struct Portable([[f32; LANES]; N_REGISTERS]);
+
+impl Portable {
+    #[inline(always)]
+    fn zip(&mut self, dst: usize, a: usize, b: usize, op: impl Fn(f32, f32) -> f32) {
+        self.0[dst] = core::array::from_fn(|lane| op(self.0[a][lane], self.0[b][lane]));
+    }
+}
+
+impl Registers for Portable {
+    #[inline(always)]
+    unsafe fn with(kernel: impl FnOnce(&mut Self)) {
+        kernel(&mut Portable([[0.0; LANES]; N_REGISTERS]));
+    }
+
+    #[inline(never)]
+    fn constant(&mut self, dst: usize, value: f32) {
+        self.0[dst] = [value; LANES];
+    }
+
+    #[inline(never)]
+    fn copy(&mut self, dst: usize, src: usize) {
+        self.0[dst] = self.0[src];
+    }
+
+    #[inline(never)]
+    unsafe fn load(&mut self, dst: usize, from: *const f32, elements: usize) {
+        // SAFETY: the caller vouches for the memory; an array of floats is aligned as one.
+        self.0[dst] = unsafe { from.wrapping_add(elements).cast::<[f32; LANES]>().read() };
+    }
+
+    #[inline(never)]
+    unsafe fn load_part<const N: usize>(&mut self, dst: usize, from: *const f32, elements: usize) {
+        self.0[dst] = [0.0; LANES];
+        // SAFETY: the caller vouches for the memory.
+        let part = unsafe { from.wrapping_add(elements).cast::<[f32; N]>().read() };
+        self.0[dst][..N].copy_from_slice(&part);
+    }
+
+    #[inline(never)]
+    unsafe fn splat(&mut self, dst: usize, from: *const f32, elements: usize) {
+        // SAFETY: the caller vouches for the memory.
+        self.0[dst] = [unsafe { *from.wrapping_add(elements) }; LANES];
+    }
+
+    #[inline(never)]
+    unsafe fn store(&self, src: usize, to: *mut f32, elements: usize) {
+        // SAFETY: the caller vouches for the memory; an array of floats is aligned as one.
+        unsafe { to.wrapping_add(elements).cast::<[f32; LANES]>().write(self.0[src]) }
+    }
+
+    #[inline(never)]
+    unsafe fn store_part<const N: usize>(&self, src: usize, to: *mut f32, elements: usize) {
+        let part: [f32; N] = core::array::from_fn(|lane| self.0[src][lane]);
+        // SAFETY: the caller vouches for the memory.
+        unsafe { to.wrapping_add(elements).cast::<[f32; N]>().write(part) }
+    }
+
+    #[inline(never)]
+    fn fma(&mut self, acc: usize, a: usize, b: usize) {
+        self.0[acc] = core::array::from_fn(|lane| fma(self.0[a][lane], self.0[b][lane], self.0[acc][lane]));
+    }
+
+    #[inline(never)]
+    fn add(&mut self, dst: usize, a: usize, b: usize) {
+        self.zip(dst, a, b, |a, b| a + b);
+    }
+
+    #[inline(never)]
+    fn sub(&mut self, dst: usize, a: usize, b: usize) {
+        self.zip(dst, a, b, |a, b| a - b);
+    }
+
+    #[inline(never)]
+    fn mul(&mut self, dst: usize, a: usize, b: usize) {
+        self.zip(dst, a, b, |a, b| a * b);
+    }
+
+    #[inline(never)]
+    fn div(&mut self, dst: usize, a: usize, b: usize) {
+        self.zip(dst, a, b, |a, b| a / b);
+    }
+
+    #[inline(never)]
+    fn max(&mut self, dst: usize, a: usize, b: usize) {
+        self.zip(dst, a, b, |a, b| if a > b { a } else { b });
+    }
+
+    #[inline(never)]
+    fn min(&mut self, dst: usize, a: usize, b: usize) {
+        self.zip(dst, a, b, |a, b| if a < b { a } else { b });
+    }
+
+    #[inline(never)]
+    fn shift_left<const BITS: i32>(&mut self, dst: usize, src: usize) {
+        self.0[dst] = self.0[src].map(|value| f32::from_bits(value.to_bits() << BITS));
+    }
+}
