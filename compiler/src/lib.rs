@@ -51,6 +51,7 @@ pub mod passes;
 pub mod plan;
 pub mod program;
 pub mod reference;
+pub mod request;
 pub mod schedule;
 pub mod target;
 pub mod weights;

@@ -1,6 +1,33 @@
-//! The macro `mobilenet!`, to come: a network as Rust kernels in the user's own crate.
+//! The macro `mobilenet!`: a trained network as Rust kernels in the user's own crate.
 //!
-//! It will read a description and its weights when the crate is built, call the library `mnc` (without its features
-//! `cranelift` and `cli`, so that nobody pays for a code generator that isn't used), and expand to kernels in Rust with
-//! the same bits as those of `mnc compile`. Until then the crate has nothing in it; objects link into Rust programs
-//! through the C interface in `docs/abi.md`.
+//! ```ignore
+//! mnc_macros::mobilenet! {
+//!     /// Names what is in a photograph.
+//!     pub struct Classifier {
+//!         network: "mobilenet-v1",
+//!         weights: "weights/mobilenet_v1_0.25_128.safetensors",
+//!         resolution: 128,
+//!     }
+//! }
+//!
+//! let mut workspace = ClassifierWorkspace::boxed();
+//! let scores: &[f32; 1001] = Classifier::run(&image, &mut workspace);
+//! ```
+//!
+//! The expansion names the crate `mnc_runtime`, which has to be among the dependencies too. `docs/macro.md` in the repository
+//! has the whole syntax. This crate parses it, calls the compiler, and brings its errors to the words at fault.
+
+#![forbid(unsafe_code)]
+
+mod expand;
+mod files;
+mod inline;
+mod parse;
+
+/// Expands to a struct of the given name with the functions `run` and `run_parallel`, the constants of the network, and a type
+/// for its workspace.
+#[proc_macro]
+pub fn mobilenet(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let definition = syn::parse_macro_input!(input as parse::Definition);
+    expand::expand(&definition).unwrap_or_else(syn::Error::into_compile_error).into()
+}

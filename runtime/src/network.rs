@@ -104,7 +104,7 @@ pub struct Buffers {
 /// # Safety
 /// The parts of a step don't write what another of them touches, so that threads may run them at once.
 pub unsafe trait Steps {
-    /// Of each step, how many parts it has.
+    /// Of each step, how many parts it has; none if they are parts of the next step.
     const PARTS: &'static [usize];
 
     /// Runs all steps on this thread.
@@ -190,13 +190,15 @@ unsafe fn share<N: Steps, R: Registers>(at: Buffers, pool: &Parallel) {
         }
     }
     for (step, count) in N::PARTS.iter().enumerate() {
-        if *count == 1 {
+        match *count {
+            0 => {}
             // SAFETY: the caller's; the steps before are done.
-            unsafe { N::part::<R>(at, step, 0) }
-        } else {
-            let job = Job { at, step };
-            // SAFETY: the pool calls each part once and returns when all of them have; the job outlives that.
-            unsafe { (pool.run)(pool.ctx, piece::<N, R>, (&raw const job).cast_mut().cast(), *count) }
+            1 => unsafe { N::part::<R>(at, step, 0) },
+            count => {
+                let job = Job { at, step };
+                // SAFETY: the pool calls each part once and returns when all of them have; the job outlives that.
+                unsafe { (pool.run)(pool.ctx, piece::<N, R>, (&raw const job).cast_mut().cast(), count) }
+            }
         }
     }
 }

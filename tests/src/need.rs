@@ -20,6 +20,11 @@ pub fn skip(missing: &str) {
     say(missing);
 }
 
+/// Notes that something is missing that no test insists on: what neither a package of the system nor cargo brings.
+pub fn skip_optional(missing: &str) {
+    say(missing);
+}
+
 /// Once for each test program, and past the test harness, which would show it of failing tests only.
 fn say(missing: &str) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mnc::describe::Description;
 use mnc::emit::object::FunctionText;
+use mnc::emit::rust::{self, Names, Source};
 use mnc::graph::{Graph, Knobs};
 use mnc::kernels::{Family, KernelName};
 use mnc::target::{Isa, X86_64_V3, X86_64_V3_CRANELIFT, X86_64_V4};
@@ -23,12 +24,15 @@ fn folder() -> PathBuf {
 }
 
 fn compile(case: &Path, isa: &Isa) -> Compiled {
+    compile_for(case, &Target::new("x86_64-unknown-linux-gnu", Some(isa.name)).expect("a row of the table"))
+}
+
+fn compile_for(case: &Path, target: &Target) -> Compiled {
     let text = std::fs::read_to_string(case.join("network.toml")).expect("a case has a network.toml");
     let description = Description::parse(&text, "network.toml").unwrap_or_else(|error| panic!("{error}"));
     let graph = Graph::build(&description, &Knobs::default()).unwrap_or_else(|error| panic!("{error}"));
     let parameters = Parameters::random(&graph, 1);
-    let target = Target::new("x86_64-unknown-linux-gnu", Some(isa.name)).expect("a row of the table");
-    mnc::compile(graph, &parameters, &target, &Options { name: "net", labels: &[] })
+    mnc::compile(graph, &parameters, target, &Options { name: "net", labels: &[] })
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -38,6 +42,13 @@ fn listing(compiled: &Compiled, text: impl Fn(FunctionText) -> Option<String>) -
     functions
         .filter_map(|function| Some(format!("; {}\n{}\n", function.symbol.clone(), text(function)?)))
         .collect()
+}
+
+/// What `mobilenet!` expands to, its weights in a file.
+fn expanded(compiled: &Compiled) -> String {
+    let names = Names { type_name: "Net", visibility: "pub", constants: "*include_bytes!(\"weights\")" };
+    let Source { types, items } = rust::network(&compiled.program, &compiled.info, &names);
+    format!("pub struct Net;\n{types}const _: () = {{\n{items}}};\n")
 }
 
 /// The case that shows AVX-512 code alone: what becomes of pixels and channels that fill no tile.
@@ -66,6 +77,7 @@ fn dumps(case: &Path) -> Vec<(&'static str, String)> {
         avx512,
         ("clif", clif),
         ("net.h", compiled.header()),
+        ("expanded.rs", expanded(&compile_for(case, &Target::rust()))),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mnc_tests::need::workspace;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "error",
     "describe",
     "graph",
@@ -22,6 +22,7 @@ const ORDER: [&str; 17] = [
     "program",
     "emit",
     "compile",
+    "request",
     "dump",
     "cli",
 ];
@@ -212,7 +213,8 @@ fn files_are_short_and_finished() {
     let mut faults = Vec::new();
     for (path, text) in files(&[".rs"]) {
         let n_lines = text.lines().count();
-        if MOST_LINES < n_lines {
+        let is_generated = path.starts_with("tests/golden");
+        if MOST_LINES < n_lines && !is_generated {
             faults.push(format!("{}: {n_lines} lines, expected {MOST_LINES} at most", path.display()));
         }
         for word in unfinished.iter().filter(|word| text.contains(*word)) {

@@ -12,7 +12,7 @@ use mnc::plan::Plan;
 use mnc::program::Program;
 use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
-use mnc::{Compiled, Error, ErrorKind, Options, Result};
+use mnc::{Compiled, Error, ErrorKind, Options, Result, request};
 
 use super::artefacts::{self, Tools};
 use super::config::{self, Configured, Sources};
@@ -273,7 +273,7 @@ fn choose_alpha(
     };
     match (weights.infer_alpha(&configured.description, args.naming), stated) {
         (Ok(inferred), Some((alpha, AlphaSource::Flag))) => {
-            if same_channels(&configured.description, alpha, inferred)? {
+            if request::same_channels(&configured.description, alpha, inferred)? {
                 return Ok((alpha, AlphaSource::Flag));
             }
             let detail = format!("found {alpha}, expected {inferred}, the alpha of the tensors in {place}");
@@ -284,12 +284,6 @@ fn choose_alpha(
         (Err(_), Some(stated)) => Ok(stated),
         (Err(error), None) => Err(error),
     }
-}
-
-/// Whether two alphas give the same network: rounding makes one of many.
-fn same_channels(description: &Description, a: f64, b: f64) -> Result<bool> {
-    let build = |alpha| Graph::build(description, &Knobs { alpha, resolution: None });
-    Ok(a == b || build(a)?.nodes == build(b)?.nodes)
 }
 
 /// Labels of the flag or of the configuration, or none.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Padding, Resize, Rounding};
 use mnc::graph::layer::Activation;
 use mnc::weights::config::{ModelConfig, PreprocessorConfig};
-use mnc::{Error, Result};
+use mnc::{Error, Result, request};
 
 /// The files that the user named, or where they are looked for.
 #[derive(Clone, Copy, Debug)]
@@ -68,26 +68,13 @@ fn text(path: &Path) -> Result<String> {
     fs::read_to_string(path).or_else(|error| super::fail(path, format!("{error}, expected a JSON file")))
 }
 
-/// The file that the user named, unless that is `none`; else the first that exists of `DIR/X.NAME`, X shortened at its
-/// dots, and `DIR/NAME`, beside weights `DIR/X.safetensors`.
+/// The file that the user named, unless that is `none`; else the first that exists beside the weights.
 fn find(named: Option<&Path>, weights: Option<&Path>, name: &str) -> Option<PathBuf> {
     match named {
         Some(named) if named == OsStr::new("none") => None,
         Some(named) => Some(named.to_owned()),
-        None => candidates(weights?, name).into_iter().find(|path| path.is_file()),
+        None => request::beside(weights?, name).into_iter().find(|path| path.is_file()),
     }
-}
-
-fn candidates(weights: &Path, name: &str) -> Vec<PathBuf> {
-    let folder = weights.parent().unwrap_or(Path::new(""));
-    let mut stems = Vec::new();
-    let mut stem = weights.file_stem().and_then(OsStr::to_str).unwrap_or("");
-    while !stem.is_empty() {
-        stems.push(format!("{stem}.{name}"));
-        stem = stem.rsplit_once('.').map_or("", |(shorter, _)| shorter);
-    }
-    stems.push(name.to_owned());
-    stems.iter().map(|stem| folder.join(stem)).collect()
 }
 
 /// What is different, in the words of a description.
@@ -171,7 +158,7 @@ fn specs(description: &Description) -> impl Iterator<Item = &ConvSpec> {
 /// Labels from a file, one a line.
 pub(super) fn labels(path: &Path) -> Result<Vec<String>, Error> {
     match fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect()),
+        Ok(text) => Ok(request::labels(&text)),
         Err(error) => super::fail(path, format!("{error}, expected a text file with one label a line")),
     }
 }
@@ -179,17 +166,6 @@ pub(super) fn labels(path: &Path) -> Result<Vec<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_beside_the_weights() {
-        let found = candidates(Path::new("dir/v1_0.25.f16.safetensors"), "config.json");
-        let expected = ["v1_0.25.f16.config.json", "v1_0.25.config.json", "v1_0.config.json", "config.json"];
-        assert_eq!(found, expected.map(|name| Path::new("dir").join(name)));
-        assert_eq!(
-            candidates(Path::new("w"), "config.json"),
-            [Path::new("w.config.json"), Path::new("config.json")]
-        );
-    }
 
     #[test]
     fn changes_are_named() {

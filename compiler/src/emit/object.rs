@@ -246,7 +246,8 @@ impl<'a> Writer<'a> {
                 Ok(id)
             }
             Reader::Rust => {
-                let detail = "found an instruction set that Rust source is written for, expected a platform's";
+                let detail =
+                    "found an instruction set that Rust source is written for, expected a platform's";
                 Err(Error::new(ErrorKind::Target, program.isa.name, detail))
             }
         }

@@ -24,19 +24,27 @@ pub struct Names<'a> {
     pub constants: &'a str,
 }
 
-/// The items behind `struct NAME`: the type of its workspace, then everything else in an anonymous constant.
-pub fn network(program: &Program, info: &Info, names: &Names<'_>) -> String {
+/// The text of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What stands beside `struct NAME;`.
+    pub types: String,
+    /// What belongs into a block of its own, such as an anonymous constant's.
+    pub items: String,
+}
+
+/// Writes a network.
+pub fn network(program: &Program, info: &Info, names: &Names<'_>) -> Source {
     let mut writer = Writer::new(program, info, names);
     writer.types();
-    writer.line("const _: () = {");
+    let types = std::mem::take(&mut writer.text);
     writer.line("    use ::mnc_runtime::network::{self, Buffers, Constants, Steps, Threads};");
     writer.line("    use ::mnc_runtime::simd::Registers;");
     writer.weights();
     writer.methods();
     writer.steps();
     writer.layers();
-    writer.line("};");
-    writer.text
+    Source { types, items: writer.text }
 }
 
 struct Writer<'a> {
@@ -195,7 +203,7 @@ impl<'a> Writer<'a> {
                     }
                 }
             } else {
-                self.line(format!("                {name}_serial::<R>(at);"));
+                self.line(format!("                {name}_whole::<R>(at);"));
             }
         }
         self.line("            }\n        }");
@@ -203,7 +211,9 @@ impl<'a> Writer<'a> {
         self.line("            // SAFETY: the caller's promises are those of the steps.");
         self.line("            unsafe {\n                match step {");
         for (idx, name) in self.steps.clone().into_iter().enumerate() {
-            self.line(format!("                    {idx} => {name}::<R>(at, part),"));
+            if !self.program.steps[idx].tasks.is_empty() {
+                self.line(format!("                    {idx} => {name}::<R>(at, part),"));
+            }
         }
         self.line("                    _ => {}\n                }\n            }\n        }\n    }");
         for (step, name) in self.program.steps.iter().zip(self.steps.clone()) {
@@ -215,13 +225,17 @@ impl<'a> Writer<'a> {
         let doc = |part: &str| format!("\n    /// Step `{}`{part}.", step.name);
         if step.calls != step.tasks.concat() {
             self.line(doc(", on one thread"));
-            self.line(format!("    unsafe fn {name}_serial<R: Registers>(at: Buffers) {{"));
+            self.line(format!("    unsafe fn {name}_whole<R: Registers>(at: Buffers) {{"));
             self.line("        // SAFETY: the plan of the workspace leads to what each kernel expects.");
             self.line("        unsafe {");
             step.calls.iter().for_each(|call| self.call(call, 3));
             self.line("        }\n    }");
         }
         let n_parts = step.tasks.len();
+        // The next step's parts have this one's calls in them.
+        if n_parts == 0 {
+            return;
+        }
         self.line(doc(&if n_parts == 1 { String::new() } else { format!(", one of {n_parts} parts") }));
         self.line(format!("    unsafe fn {name}<R: Registers>(at: Buffers, part: usize) {{"));
         self.line("        // SAFETY: the plan of the workspace leads to what each kernel expects.");

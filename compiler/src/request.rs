@@ -1,0 +1,289 @@
+//! What a user asks for, a network with its weights and knobs, as the macro and build scripts take it.
+//!
+//! In: names and paths, and a way to read files. Out: the numbers of a network, ready to be compiled. The order in which the
+//! files have their say is that of `mnc compile`. Reads nothing itself: files are the business of the door that asks.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::compile::{Compiled, Options, compile};
+use crate::describe::{self, BUILTIN, Description};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
+use crate::target::Target;
+use crate::weights::config::{ModelConfig, PreprocessorConfig};
+use crate::weights::naming::Naming;
+use crate::weights::{Parameters, Weights};
+
+/// Where the network's description comes from.
+#[derive(Clone, Debug)]
+pub enum Network {
+    /// A built-in network's name, or the path of a description.
+    Named(String),
+    /// A description as text, and what errors call it.
+    Inline {
+        /// TOML.
+        text: String,
+        /// The file in `file:line:column`.
+        place: String,
+    },
+}
+
+/// Where the numbers come from.
+#[derive(Clone, Debug)]
+pub enum Numbers {
+    /// A safetensors file.
+    File(PathBuf),
+    /// Drawn at random, to measure or to test.
+    Random(u64),
+}
+
+/// A network, its weights, and the knobs.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The network.
+    pub network: Network,
+    /// Its numbers.
+    pub numbers: Numbers,
+    /// The name of the tensors' naming; found out if `None`.
+    pub naming: Option<String>,
+    /// The model's configuration, `none` for none; looked for beside the weights if `None`.
+    pub config: Option<PathBuf>,
+    /// The preprocessor's configuration, likewise.
+    pub preprocessor: Option<PathBuf>,
+    /// A file with the name of an output on each line; else those of the configuration.
+    pub labels: Option<PathBuf>,
+    /// Width multiplier, checked against the weights; else theirs.
+    pub alpha: Option<f64>,
+    /// Resolution multiplier.
+    pub rho: Option<f64>,
+    /// `160` or `192x160`.
+    pub resolution: Option<String>,
+}
+
+impl Request {
+    /// A network with its weights, everything else by default.
+    pub fn new(network: Network, numbers: Numbers) -> Request {
+        Request {
+            network,
+            numbers,
+            naming: None,
+            config: None,
+            preprocessor: None,
+            labels: None,
+            alpha: None,
+            rho: None,
+            resolution: None,
+        }
+    }
+
+    /// Reads the files and compiles the network for `target`; `name` prefixes the symbols of an object.
+    ///
+    /// # Errors
+    /// A file that can't be read, or is not what it should be; knobs that don't fit; everything of [`compile`].
+    pub fn compile(&self, files: &mut impl Files, target: &Target, name: &str) -> Result<Compiled> {
+        let mut description = self.description(files)?;
+        let rho = |rho| Resolution::from_rho(description.input, rho);
+        let resolution = match (&self.resolution, self.rho) {
+            (Some(_), Some(_)) => {
+                return Err(options("rho", "found a resolution too, expected one of the two"));
+            }
+            (Some(text), None) => Some(resolution(text)?),
+            (None, value) => value.map(rho).transpose()?,
+        };
+        let configured = self.configure(files, &mut description)?;
+        let naming = self.naming()?;
+        let (graph, parameters) = match &self.numbers {
+            Numbers::Random(seed) => {
+                let alpha = self.alpha()?.or(configured.alpha).unwrap_or(1.0);
+                let graph = Graph::build(&description, &Knobs { alpha, resolution })?;
+                let parameters = Parameters::random(&graph, *seed);
+                (graph, parameters)
+            }
+            Numbers::File(path) => {
+                let bytes = read(files, path, "weights in safetensors")?;
+                let place = path.display().to_string();
+                let weights = Weights::parse(&bytes, &place)?;
+                let alpha = choose_alpha(
+                    (&description, naming),
+                    &weights,
+                    &place,
+                    (self.alpha()?, configured.alpha),
+                )?;
+                let graph = Graph::build(&description, &Knobs { alpha, resolution })?;
+                let parameters = weights.parameters(&graph, naming)?;
+                (graph, parameters)
+            }
+        };
+        let labels = match &self.labels {
+            Some(path) => labels(&read_text(files, path, "a text file with one label a line")?),
+            None => configured.labels.unwrap_or_default(),
+        };
+        compile(graph, &parameters, target, &Options { name, labels: &labels })
+    }
+
+    fn description(&self, files: &mut impl Files) -> Result<Description> {
+        match &self.network {
+            Network::Inline { text, place } => Description::parse(text, place),
+            Network::Named(name) => {
+                if let Some(builtin) = describe::builtin(name) {
+                    return Ok(builtin.description());
+                }
+                let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
+                let expected = format!("{} or a description in TOML", names.join(", "));
+                Description::parse(&read_text(files, Path::new(name), &expected)?, name)
+            }
+        }
+    }
+
+    /// Applies the files beside the weights, or those that were named.
+    fn configure(&self, files: &mut impl Files, description: &mut Description) -> Result<Configured> {
+        let weights = match &self.numbers {
+            Numbers::File(path) => Some(path.as_path()),
+            Numbers::Random(_) => None,
+        };
+        let mut configured = Configured { alpha: None, labels: None };
+        let mut size = None;
+        if let Some(path) = find(files, self.config.as_deref(), weights, "config.json") {
+            let text = read_text(files, &path, "a JSON file")?;
+            let config = ModelConfig::parse(&text, &path.display().to_string())?;
+            config.apply(description);
+            configured = Configured { alpha: config.alpha(), labels: config.labels() };
+            size = config.resolution().map(|_| (description.input.height, description.input.width));
+        }
+        if let Some(path) = find(files, self.preprocessor.as_deref(), weights, "preprocessor_config.json") {
+            let text = read_text(files, &path, "a JSON file")?;
+            PreprocessorConfig::parse(&text, &path.display().to_string())?.apply(description);
+            // The model's own word stands: a preprocessor of another size is that of another resolution.
+            if let Some((height, width)) = size {
+                (description.input.height, description.input.width) = (height, width);
+            }
+        }
+        Ok(configured)
+    }
+
+    fn alpha(&self) -> Result<Option<f64>> {
+        match self.alpha {
+            Some(alpha) if !(0.0 < alpha && alpha <= MAX_ALPHA) => Err(options(
+                "alpha",
+                format!("found {alpha}, expected a number above 0, at most {MAX_ALPHA}"),
+            )),
+            alpha => Ok(alpha),
+        }
+    }
+
+    fn naming(&self) -> Result<Option<&'static Naming>> {
+        let Some(name) = &self.naming else { return Ok(None) };
+        let known: Vec<&str> = Naming::ALL.iter().map(|naming| naming.name).collect();
+        let detail = || format!("found {name:?}, expected one of {}", known.join(", "));
+        Naming::by_name(name).map(Some).ok_or_else(|| options("naming", detail()))
+    }
+}
+
+/// What the configuration says beside the description.
+struct Configured {
+    alpha: Option<f64>,
+    labels: Option<Vec<String>>,
+}
+
+/// How a door reads files, and what it makes of paths that aren't absolute.
+pub trait Files {
+    /// Whether there is such a file.
+    fn is_file(&self, path: &Path) -> bool;
+
+    /// Its content. An error's text says where the file was looked for.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>>;
+}
+
+fn options(place: &str, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Options, place, detail)
+}
+
+fn resolution(text: &str) -> Result<Resolution> {
+    text.parse().map_err(|error: Error| options("resolution", error.faults()[0].detail.clone()))
+}
+
+fn read(files: &mut impl Files, path: &Path, expected: &str) -> Result<Vec<u8>> {
+    files.read(path).map_err(|error| {
+        Error::new(ErrorKind::Io, path.display().to_string(), format!("{error}, expected {expected}"))
+    })
+}
+
+fn read_text(files: &mut impl Files, path: &Path, expected: &str) -> Result<String> {
+    String::from_utf8(read(files, path, expected)?).map_err(|_| {
+        Error::new(
+            ErrorKind::Io,
+            path.display().to_string(),
+            format!("found bytes that are not UTF-8, expected {expected}"),
+        )
+    })
+}
+
+/// Labels, one a line.
+pub fn labels(text: &str) -> Vec<String> {
+    text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect()
+}
+
+/// The file that the user named, unless that is `none`; else the first of [`beside`] that exists.
+fn find(files: &impl Files, named: Option<&Path>, weights: Option<&Path>, name: &str) -> Option<PathBuf> {
+    match named {
+        Some(named) if named == OsStr::new("none") => None,
+        Some(named) => Some(named.to_owned()),
+        None => beside(weights?, name).into_iter().find(|path| files.is_file(path)),
+    }
+}
+
+/// Where a configuration of weights `DIR/X.safetensors` may lie: `DIR/X.NAME`, X shortened at its dots, and `DIR/NAME`.
+///
+/// ```
+/// # use std::path::Path;
+/// let found = mnc::request::beside(Path::new("dir/v1_0.25.f16.safetensors"), "config.json");
+/// let expected = ["v1_0.25.f16.config.json", "v1_0.25.config.json", "v1_0.config.json", "config.json"];
+/// assert_eq!(found, expected.map(|name| Path::new("dir").join(name)));
+/// ```
+pub fn beside(weights: &Path, name: &str) -> Vec<PathBuf> {
+    let folder = weights.parent().unwrap_or(Path::new(""));
+    let mut stems = Vec::new();
+    let mut stem = weights.file_stem().and_then(OsStr::to_str).unwrap_or("");
+    while !stem.is_empty() {
+        stems.push(format!("{stem}.{name}"));
+        stem = stem.rsplit_once('.').map_or("", |(shorter, _)| shorter);
+    }
+    stems.push(name.to_owned());
+    stems.iter().map(|stem| folder.join(stem)).collect()
+}
+
+/// The alpha that was asked for, if it gives the network of the weights; else the weights' own, else the configuration's.
+fn choose_alpha(
+    (description, naming): (&Description, Option<&'static Naming>),
+    weights: &Weights<'_>,
+    place: &str,
+    (asked, configured): (Option<f64>, Option<f64>),
+) -> Result<f64> {
+    match (weights.infer_alpha(description, naming), asked, configured) {
+        (Ok(inferred), Some(alpha), _) => {
+            if same_channels(description, alpha, inferred)? {
+                return Ok(alpha);
+            }
+            let detail = format!("found {alpha}, expected {inferred}, the alpha of the tensors in {place}");
+            Err(options("alpha", detail))
+        }
+        (Ok(inferred), None, _) => Ok(inferred),
+        // An alpha of many digits can't be found, only believed; the tensors are checked against it all the same.
+        (Err(_), Some(alpha), _) | (Err(_), None, Some(alpha)) => Ok(alpha),
+        (Err(error), None, None) => Err(error),
+    }
+}
+
+/// Whether two alphas give the same network: rounding makes one of many.
+///
+/// # Errors
+/// Those of [`Graph::build`].
+pub fn same_channels(description: &Description, a: f64, b: f64) -> Result<bool> {
+    let build = |alpha| Graph::build(description, &Knobs { alpha, resolution: None });
+    Ok(a == b || build(a)?.nodes == build(b)?.nodes)
+}

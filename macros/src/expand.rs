@@ -1,0 +1,79 @@
+//! A definition -> its expansion, or errors at the words at fault.
+
+use std::path::Path;
+
+use mnc::emit::rust::{self, Names};
+use mnc::{Error, ErrorKind, Options, Target};
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::{ToTokens as _, quote};
+
+use crate::files::Manifest;
+use crate::parse::Definition;
+
+pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
+    let Definition { attributes, visibility, name, request, .. } = definition;
+    let mut files = Manifest::new();
+    let compiled = request
+        .compile(&mut files, &Target::rust(), &Options::name_of(&name.to_string()))
+        .map_err(|error| spanned(definition, &error))?;
+    let constants = &compiled.program.constants;
+    let bytes: Vec<u8> = constants.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let (literal, n_bytes) = (Literal::byte_string(&bytes), Literal::usize_unsuffixed(bytes.len()));
+    let names = Names {
+        type_name: &name.to_string(),
+        visibility: &visibility.to_token_stream().to_string(),
+        constants: "*BYTES",
+    };
+    let text = rust::network(&compiled.program, &compiled.info, &names);
+    let parse = |text: &str| -> syn::Result<TokenStream> {
+        text.parse().map_err(|error| syn::Error::new(name.span(), format!("the expansion: {error}")))
+    };
+    let (types, items) = (parse(&text.types)?, parse(&text.items)?);
+    // What makes rustc, and so cargo, look at the files again.
+    let tracked = files.read.iter().map(|path| path.to_string_lossy().into_owned());
+    Ok(quote! {
+        #(#attributes)*
+        #visibility struct #name;
+        #types
+        const _: () = {
+            #(const _: &[u8] = ::core::include_bytes!(#tracked);)*
+            const BYTES: &[u8; #n_bytes] = #literal;
+            #items
+        };
+    })
+}
+
+/// The faults of an error, each where the user wrote what is wrong.
+fn spanned(definition: &Definition, error: &Error) -> syn::Error {
+    let mut faults = error.faults().iter().map(|fault| {
+        let (span, is_line) = span(definition, error.kind(), &fault.place);
+        // A line of a text that the user never saw says nothing.
+        let text = if is_line { fault.detail.clone() } else { fault.to_string() };
+        syn::Error::new(span, text)
+    });
+    let first = faults.next().expect("an error has a fault");
+    faults.fold(first, |mut all, fault| {
+        all.combine(fault);
+        all
+    })
+}
+
+/// The words that a fault is about, and whether its place is a line of an inline description.
+fn span(definition: &Definition, kind: ErrorKind, place: &str) -> (Span, bool) {
+    if let Some(span) = definition.inline.as_ref().and_then(|inline| inline.span(place)) {
+        return (span, place.contains(':'));
+    }
+    let field = |name: &str| definition.fields.iter().find(|field| field.name == name);
+    let by_text = definition.fields.iter().find(|field| {
+        field.text.as_ref().is_some_and(|text| place == text || place.starts_with(&format!("{text}:")))
+    });
+    let by_kind = match kind {
+        ErrorKind::Description | ErrorKind::Graph => field("network"),
+        ErrorKind::Weights => field("weights"),
+        // A configuration beside the weights.
+        ErrorKind::Io if Path::new(place).extension().is_some_and(|it| it == "json") => field("weights"),
+        ErrorKind::Io | ErrorKind::Options | ErrorKind::Target | ErrorKind::Emit | _ => None,
+    };
+    let found = by_text.or_else(|| field(place)).or(by_kind);
+    (found.map_or(definition.name.span(), |field| field.span), false)
+}

@@ -1,0 +1,168 @@
+//! `mobilenet!` in a crate of a user's: trained and random networks give the reference's bits, on one thread and on several,
+//! with AVX2, in portable code, on aarch64, and a tiny one under Miri. That compiled objects do too is `trained.rs`'s to say.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use mnc::graph::{Graph, Knobs};
+use mnc::passes::Fused;
+use mnc::weights::Parameters;
+use mnc::weights::naming::Naming;
+use mnc::{describe::Description, reference};
+use mnc_tests::networks::RandomNetwork;
+use mnc_tests::recorded::TRAINED;
+use mnc_tests::user_crate::UserCrate;
+use mnc_tests::{bits, each, need};
+
+/// Random networks; every kind of layer is among them, which `other_cpus.rs` holds for the same seeds.
+const SEEDS: std::ops::Range<u64> = 0..16;
+/// Trained networks that are small enough for emulators and portable code.
+const SMALL: [usize; 2] = [0, 2];
+
+/// The program around the networks: `NETWORK INPUTS OUTPUTS` runs each input of a file.
+const MAIN: &str = include_str!("../fixtures/macro_main.rs");
+
+/// A network of the user's crate: its definition, inputs and expected outputs.
+struct Case {
+    definition: String,
+    inputs: Vec<Vec<f32>>,
+    expected: Vec<f32>,
+}
+
+impl Case {
+    fn new(name: &str, fields: &str, fused: &Fused, inputs: Vec<Vec<f32>>) -> Case {
+        let expected = each(&inputs, |input| reference::output(fused, input)).concat();
+        Case { definition: format!("mobilenet! {{ pub struct {name} {{ {fields} }} }}\n"), inputs, expected }
+    }
+}
+
+/// Writes the networks into a user's crate.
+fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Option<(UserCrate, Vec<Case>)> {
+    let manifest = format!(
+        "[dependencies]\nmnc-macros = {{ path = \"{{root}}/macros\" }}\n\
+         mnc-runtime = {{ path = \"{{root}}/runtime\"{features} }}\n\
+         [features]\nthreads = [\"mnc-runtime/std\"]\n"
+    );
+    let package = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), name, &manifest)?;
+    let mut cases = Vec::new();
+    for idx in trained {
+        let Some(network) = TRAINED[*idx].read() else { continue };
+        let path = |name: &str| need::shared_data(name).map(|path| path.display().to_string());
+        let (Some(weights), Some(config)) = (path(TRAINED[*idx].weights), path(TRAINED[*idx].config)) else {
+            continue;
+        };
+        let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
+        let fields = format!("network: \"mobilenet-v1\", weights: {weights:?}, config: {config:?}");
+        let inputs = network.inputs.into_iter().take(2).collect();
+        cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
+    }
+    for seed in SEEDS.filter(|_| seeds) {
+        let RandomNetwork { toml, graph, parameters, .. } = &RandomNetwork::new(seed);
+        let file = parameters.to_safetensors(graph, &Naming::PLAIN).expect("the file can be written");
+        package.write(&format!("data/{seed}.toml"), toml);
+        package.write(&format!("data/{seed}.safetensors"), file);
+        let fused = mnc::passes::run(graph, parameters).expect("the network is legal");
+        let fields = format!(
+            "network: \"data/{seed}.toml\", weights: \"data/{seed}.safetensors\", naming: \"plain\", alpha: {:?}",
+            graph.alpha
+        );
+        let inputs = RandomNetwork::new(seed).inputs();
+        cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
+    }
+    let mut main = String::from("use mnc_macros::mobilenet;\n");
+    let mut arms = String::new();
+    for (idx, case) in cases.iter().enumerate() {
+        main += &case.definition;
+        writeln!(arms, "        {idx} => network!(N{idx}, N{idx}Workspace, &inputs),").expect("a String");
+    }
+    main += &MAIN.replace("        // NETWORKS\n", &arms);
+    package.write("src/main.rs", main);
+    Some((package, cases))
+}
+
+/// Runs each network and compares.
+fn check(cases: &[Case], folder: &Path, program: impl Fn() -> Command) {
+    for (idx, case) in cases.iter().enumerate() {
+        let (inputs, outputs) = (folder.join("inputs"), folder.join("outputs"));
+        std::fs::write(&inputs, bits::to_bytes(&case.inputs.concat())).expect("the folder is ours");
+        need::run(program().arg(idx.to_string()).arg(&inputs).arg(&outputs));
+        let found = bits::from_bytes(&std::fs::read(&outputs).expect("the program wrote its outputs"));
+        bits::compare(&found, &case.expected).unwrap_or_else(|error| panic!("{}: {error}", case.definition));
+    }
+}
+
+#[test]
+fn with_the_instructions_of_this_machine() {
+    let all: Vec<usize> = (0..TRAINED.len()).collect();
+    let Some((package, cases)) = user_crate("macro-std", "", &all, true) else { return };
+    need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
+    check(&cases, package.path(), || Command::new(package.built("release/macro-std")));
+}
+
+/// Without `std` nobody asks the CPU, and without a feature of the target there is no AVX2.
+#[test]
+fn portable() {
+    let Some((package, cases)) = user_crate("macro-portable", ", default-features = false", &SMALL, true)
+    else {
+        return;
+    };
+    need::run(&mut package.cargo(&["build", "--release"]));
+    check(&cases, package.path(), || Command::new(package.built("release/macro-portable")));
+}
+
+#[test]
+fn aarch64() {
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    let [Some(cc), Some(qemu)] = ["aarch64-linux-gnu-gcc", "qemu-aarch64"].map(need::program) else { return };
+    let print = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let library = print.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if !library.is_ok_and(|folder| Path::new(&folder).is_dir()) {
+        return need::skip_optional("Rust's standard library for aarch64 (`rustup target add` brings it)");
+    }
+    let Some((package, cases)) = user_crate("macro-aarch64", "", &SMALL, true) else { return };
+    let mut build = package.cargo(&["build", "--release", "--features", "threads", "--target", TARGET]);
+    need::run(build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", cc));
+    let program = package.built(&format!("{TARGET}/release/macro-aarch64"));
+    check(&cases, package.path(), || {
+        let mut command = Command::new(&qemu);
+        command.args(["-L", "/usr/aarch64-linux-gnu"]).arg(&program);
+        command
+    });
+}
+
+/// Every access of a tiny network, in its bounds and initialised, as Miri sees it.
+#[test]
+fn miri() {
+    let Some(cargo) = need::optional_program("cargo") else { return };
+    let has_miri = Command::new(cargo).args(["+nightly", "miri", "--version"]).output();
+    if !has_miri.is_ok_and(|output| output.status.success()) {
+        return need::skip_optional("Miri (`rustup component add miri` on nightly)");
+    }
+    let toml = "name = \"tiny\"\nclasses = 3\ninput = { height = 5, width = 5, channels = 3 }\n\
+                [[layer]]\nkind = \"conv\"\nfilters = 5\nstride = 2\n[[layer]]\nkind = \"separable\"\nfilters = 9\n\
+                [[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n[[layer]]\nkind = \"softmax\"\n";
+    let Some((package, _)) = user_crate("macro-miri", ", default-features = false", &[], false) else {
+        return;
+    };
+    package.write("data/tiny.toml", toml);
+    let description = Description::parse(toml, "tiny.toml").expect("it is legal");
+    let graph = Graph::build(&description, &Knobs::default()).expect("it is legal");
+    let parameters = Parameters::random(&graph, 1);
+    let fused = mnc::passes::run(&graph, &parameters).expect("it is legal");
+    let input: Vec<f32> = (0..graph.input_shape().len()).map(|idx| idx as f32 / 40.0 - 1.0).collect();
+    let expected: Vec<u32> = reference::output(&fused, &input).iter().map(|value| value.to_bits()).collect();
+    let main = format!(
+        "mnc_macros::mobilenet! {{ struct Net {{ network: \"data/tiny.toml\", weights: random(1) }} }}\n\
+         fn main() {{\n    let input = std::array::from_fn(|idx| idx as f32 / 40.0 - 1.0);\n    \
+         let mut workspace = Net::workspace();\n    \
+         assert_eq!(Net::run(&input, &mut workspace).map(f32::to_bits), {expected:?});\n}}\n"
+    );
+    package.write("src/main.rs", main);
+    let mut run = package.cargo(&["+nightly", "miri", "run"]);
+    // Cargo of this test's own toolchain, and what it says of it, must not reach the other toolchain.
+    for name in ["RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CARGO"] {
+        run.env_remove(name);
+    }
+    need::run(&mut run);
+}
