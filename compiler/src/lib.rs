@@ -38,6 +38,8 @@
 //! # Ok::<(), mnc::Error>(())
 //! ```
 
+#[cfg(feature = "cranelift")]
+pub mod build;
 pub mod code;
 mod compile;
 pub mod cost;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mnc_tests::need::workspace;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "error",
     "describe",
     "graph",
@@ -23,6 +23,7 @@ const ORDER: [&str; 18] = [
     "emit",
     "compile",
     "request",
+    "build",
     "dump",
     "cli",
 ];

@@ -1,0 +1,172 @@
+//! The door for build scripts: compiles a network for cargo's target, hands the object to the linker, and writes bindings.
+//!
+//! ```no_run
+//! // build.rs
+//! fn main() -> Result<(), mnc::Error> {
+//!     mnc::build::Model::new("mobilenet-v1").weights("weights/net.safetensors").emit("Classifier")
+//! }
+//! ```
+//!
+//! In the crate, `include!(concat!(env!("OUT_DIR"), "/classifier.rs"));` then brings the struct `Classifier`, with the same
+//! functions, constants and workspace as the macro's. The bindings name the crate `mnc_runtime`.
+//!
+//! Beside the command's, this is the one module that reads files and the environment, as build scripts are there to do.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::compile::{Compiled, Options};
+use crate::emit::archive::archive;
+use crate::emit::rust::bindings::bindings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::{Files, Network, Numbers, Request};
+use crate::target::Target;
+
+/// A network to be linked into the crate whose build script runs.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is compiled before `emit`"]
+pub struct Model {
+    request: Request,
+    cpu: Option<String>,
+}
+
+impl Model {
+    /// A built-in network's name, or the path of a description, from the package's folder like every path here.
+    pub fn new(network: impl Into<String>) -> Model {
+        let numbers = Numbers::File(PathBuf::new());
+        Model { request: Request::new(Network::Named(network.into()), numbers), cpu: None }
+    }
+
+    /// Its weights in safetensors.
+    pub fn weights(mut self, path: impl Into<PathBuf>) -> Model {
+        self.request.numbers = Numbers::File(path.into());
+        self
+    }
+
+    /// Weights drawn at random instead, to measure or to test.
+    pub fn random_weights(mut self, seed: u64) -> Model {
+        self.request.numbers = Numbers::Random(seed);
+        self
+    }
+
+    /// Whose tensor names the weights have; found out without it.
+    pub fn naming(mut self, name: impl Into<String>) -> Model {
+        self.request.naming = Some(name.into());
+        self
+    }
+
+    /// The model's configuration, or `none`; looked for beside the weights without it.
+    pub fn config(mut self, path: impl Into<PathBuf>) -> Model {
+        self.request.config = Some(path.into());
+        self
+    }
+
+    /// The preprocessor's configuration, or `none`; looked for beside the weights without it.
+    pub fn preprocessor(mut self, path: impl Into<PathBuf>) -> Model {
+        self.request.preprocessor = Some(path.into());
+        self
+    }
+
+    /// A file with the name of an output on each line; those of the configuration without it.
+    pub fn labels(mut self, path: impl Into<PathBuf>) -> Model {
+        self.request.labels = Some(path.into());
+        self
+    }
+
+    /// Width multiplier, checked against the weights; theirs without it.
+    pub fn alpha(mut self, alpha: f64) -> Model {
+        self.request.alpha = Some(alpha);
+        self
+    }
+
+    /// Resolution multiplier.
+    pub fn rho(mut self, rho: f64) -> Model {
+        self.request.rho = Some(rho);
+        self
+    }
+
+    /// `160`, or `"192x160"`.
+    pub fn resolution(mut self, resolution: impl ToString) -> Model {
+        self.request.resolution = Some(resolution.to_string());
+        self
+    }
+
+    /// Instruction set, as `mnc targets` lists them; the target's first without it.
+    pub fn target_cpu(mut self, cpu: impl Into<String>) -> Model {
+        self.cpu = Some(cpu.into());
+        self
+    }
+
+    /// Compiles the network for cargo's target, writes `lib*.a` and `type_name` in lower case `.rs` into `OUT_DIR`, and tells
+    /// cargo to link the one and to come back when an input changes.
+    ///
+    /// # Errors
+    /// Those of `mnc compile`; a target that no object is written for; not being called by a build script.
+    pub fn emit(&self, type_name: &str) -> Result<()> {
+        let target = Target::new(&variable("TARGET")?.to_string_lossy(), self.cpu.as_deref())?;
+        let out_dir = PathBuf::from(variable("OUT_DIR")?);
+        let mut files = Manifest { folder: PathBuf::from(variable("CARGO_MANIFEST_DIR")?), read: Vec::new() };
+        let package = variable("CARGO_PKG_NAME")?;
+        // Two packages may have a type of one name.
+        let name = Options::name_of(&format!("mnc_{}_{type_name}", package.to_string_lossy())).to_lowercase();
+        let compiled = self.request.compile(&mut files, &target, &name)?;
+        write(&out_dir, &name, type_name, &compiled)?;
+        // Whatever a script prints replaces cargo's own idea of when to run it again, that it has changed included.
+        println!("cargo::rerun-if-changed=build.rs");
+        for path in files.read {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
+        println!("cargo::rustc-link-search=native={}", out_dir.display());
+        println!("cargo::rustc-link-lib=static={name}");
+        Ok(())
+    }
+}
+
+fn write(out_dir: &Path, name: &str, type_name: &str, compiled: &Compiled) -> Result<()> {
+    let is_msvc = compiled.target.triple.environment == target_lexicon::Environment::Msvc;
+    let library = if is_msvc { format!("{name}.lib") } else { format!("lib{name}.a") };
+    let files = [
+        (library, archive(&compiled.object()?, &format!("{name}.o"), &compiled.target)?),
+        (
+            format!("{}.rs", type_name.to_lowercase()),
+            bindings(&compiled.program, &compiled.info, type_name).into_bytes(),
+        ),
+    ];
+    for (file, bytes) in files {
+        let path = out_dir.join(file);
+        fs::write(&path, bytes)
+            .map_err(|error| Error::new(ErrorKind::Io, path.display().to_string(), error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn variable(name: &str) -> Result<OsString> {
+    env::var_os(name).ok_or_else(|| {
+        let detail =
+            "found no such variable, expected to be called by a build script, for which cargo sets it";
+        Error::new(ErrorKind::Io, name, detail)
+    })
+}
+
+/// Files from the package's folder, and those of them that were read.
+struct Manifest {
+    folder: PathBuf,
+    read: Vec<PathBuf>,
+}
+
+impl Files for Manifest {
+    fn is_file(&self, path: &Path) -> bool {
+        self.folder.join(path).is_file()
+    }
+
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        let path = self.folder.join(path);
+        let bytes = fs::read(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{error}, tried {}", path.display())))?;
+        self.read.push(path);
+        Ok(bytes)
+    }
+}
