@@ -76,7 +76,7 @@ impl<const BYTES: usize> Constants<BYTES> {
     /// # Panics
     /// Where the target is big-endian, when it is compiled.
     pub const fn new(little_endian: [u8; BYTES]) -> Self {
-        assert!(cfg!(target_endian = "little"), "mobilenet! supports little-endian targets only");
+        const { assert!(cfg!(target_endian = "little"), "mobilenet! supports little-endian targets only") };
         Constants(little_endian)
     }
 
