@@ -129,12 +129,12 @@ int32_t {0}_run_parallel(const float *input, float *output, void *workspace,
 
 fn bytes(info: &Info, upper: &str) -> String {
     let Info { name, input, batch, .. } = info;
-    let (order, images) = match input.channels {
-        1 => ("one byte a pixel", batch),
-        3 => ("red, green and blue of a pixel side by side", batch),
-        _ => ("the bytes of a pixel side by side", batch),
+    let order = match input.channels {
+        1 => "one byte a pixel",
+        3 => "red, green and blue of a pixel side by side",
+        _ => "the bytes of a pixel side by side",
     };
-    let images = match images {
+    let images = match batch {
         1 => String::new(),
         n => format!("; the {n} images one below the other"),
     };
