@@ -5,9 +5,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --quiet --locked --bin mnc
-mnc=$(realpath "${CARGO_TARGET_DIR:-target}/debug/mnc")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# As it is installed: a program in a folder of its own, which finds nothing of the repository.
+install -D "$(realpath "${CARGO_TARGET_DIR:-target}/debug/mnc")" "$work/bin/mnc"
+mnc=$work/bin/mnc
 
 # expect NAME FILE TEXT...: each text is in the file.
 expect() {
@@ -51,3 +53,41 @@ cross() {
 }
 cross aarch64 qemu-aarch64 TARGET=aarch64-unknown-linux-gnu
 cross riscv64 'qemu-riscv64 -cpu rv64,v=true,zba=true,zbb=true,zbs=true' TARGET=riscv64gc-unknown-linux-gnu
+
+# needs PROGRAM EXAMPLE: whether the program is there, which the example needs.
+needs() {
+    command -v "$1" > /dev/null && return
+    [ "${MNC_REQUIRE_ALL:-}" = 1 ] && { echo "$2: found no $1"; exit 1; }
+    echo "skipped: $2, which needs $1"
+    return 1
+}
+# person_library EXAMPLE FORMATS: a copy of the example with the library in its folder person.
+person_library() {
+    rm -rf "${work:?}/$1"
+    cp -r "examples/$1" "$work/$1"
+    "$mnc" compile mobilenet-v1 --quiet --weights examples/person-detector/person.safetensors --name person \
+        --emit "$2" -o "$work/$1/person/"
+}
+
+if needs cmake cmake-cpp; then
+    person_library cmake-cpp staticlib,header,cmake
+    cmake --log-level=ERROR -S "$work/cmake-cpp" -B "$work/cmake-cpp/build" -DCMAKE_PREFIX_PATH="$work/cmake-cpp/person" > "$work/log"
+    cmake --build "$work/cmake-cpp/build" >> "$work/log" || { cat "$work/log"; exit 1; }
+    "$work/cmake-cpp/build/detect" examples/link-c/astronaut.ppm > "$work/out"
+    expect cmake-cpp "$work/out" '  1.444228  person' ' -1.464711  non_person'
+fi
+
+person_library link-rust staticlib,header
+(cd "$work/link-rust" && CARGO_TARGET_DIR="$work/link-rust/target" cargo build --quiet)
+"$work/link-rust/target/debug/detect" examples/link-c/astronaut.ppm > "$work/out"
+expect link-rust "$work/out" '  1.444228  person' ' -1.464711  non_person'
+
+# Weights in a file, which two processes share, and several pictures in one run.
+mkdir "$work/shared-weights"
+"$mnc" compile mobilenet-v1 --quiet --weights examples/person-detector/person.safetensors --batch 2 \
+    -o "$work/shared-weights/person" --weights-file "$work/shared-weights/person.weights"
+"$work/shared-weights/person" --top 1 examples/person-detector/photos > "$work/out" &
+"$work/shared-weights/person" --top 1 examples/person-detector/photos > "$work/out2"
+wait $!
+cmp "$work/out" "$work/out2"
+expect 'weights in a file, two pictures at a time' "$work/out" '0.9495  person' '0.9772  non_person'
