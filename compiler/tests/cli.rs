@@ -205,6 +205,26 @@ fn mistakes_are_named() {
             2,
             "--emit cdylib: for riscv64gc-unknown-linux-gnu, expected a cross compiler in CC, such as CC=riscv64-linux-gnu-gcc",
         ),
+        (
+            small(&["--batch", "0"]),
+            2,
+            "invalid value '0' for '--batch <N>': expected a number of images from 1 to 256",
+        ),
+        (
+            small(&["--batch", "2", "--tune", "x.toml"]),
+            2,
+            "the argument '--batch <N>' cannot be used with '--tune",
+        ),
+        (
+            small(&["--emit", "obj", "-o", "net.o", "--weights-file", "net.o"]),
+            2,
+            "--weights-file: net.o is written already, expected another file",
+        ),
+        (
+            small(&["--weights-file", "gone/net.weights"]),
+            1,
+            "gone/net.weights: found no folder gone, expected it to exist",
+        ),
         (small(&["-o", "-"]), 2, "-o -: standard output takes one of --emit header, asm, clif, or a dump"),
         (small(&["-o", "three.txt", "--labels", "three.txt"]), 2, "-o: three.txt is an input"),
         (
