@@ -1,0 +1,49 @@
+//! Errors of `mobilenet!`: each file of `ui/` fails to compile with the text beside it.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p mnc-tests --test macro_errors` writes the texts anew; nothing else does.
+
+use std::path::PathBuf;
+
+use mnc_tests::need;
+use mnc_tests::user_crate::UserCrate;
+
+const BLESS: &str = "UPDATE_GOLDEN=1 cargo test -p mnc-tests --test macro_errors";
+
+fn cases() -> Vec<PathBuf> {
+    let folder = need::workspace().join("tests/ui");
+    let entries = std::fs::read_dir(folder).expect("the folder can be read");
+    let mut cases: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("the entry can be read").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .collect();
+    cases.sort();
+    cases
+}
+
+#[test]
+fn errors_point_at_the_words_at_fault() {
+    let manifest = "[dependencies]\nmnc-macros = { path = \"{root}/macros\" }\nmnc-runtime = { path = \"{root}/runtime\" }\n";
+    let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "macro-errors", manifest) else { return };
+    package.write("data/not-toml.toml", "name = \n");
+    package.write("data/not.safetensors", "not safetensors at all");
+    let is_blessing = std::env::var("UPDATE_GOLDEN").as_deref() == Ok("1");
+    let mut wrong = String::new();
+    let cases = cases();
+    assert!(!cases.is_empty(), "there are cases");
+    for case in cases {
+        let name = case.file_stem().and_then(|stem| stem.to_str()).expect("a name in UTF-8").to_owned();
+        package.write("src/main.rs", std::fs::read(&case).expect("the case can be read"));
+        let output = package.cargo(&["check"]).output().expect("cargo runs");
+        assert!(!output.status.success(), "{name}: compiles");
+        let text = String::from_utf8_lossy(&output.stderr);
+        let found = text.replace(&package.path().display().to_string(), "$DIR");
+        let file = case.with_extension("stderr");
+        let expected = std::fs::read_to_string(&file).unwrap_or_default();
+        if is_blessing {
+            std::fs::write(&file, found).expect("the file can be written");
+        } else if expected != found {
+            wrong += &format!("\n{name}, found:\n{found}\nexpected:\n{expected}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}\nwhere the new text is right: {BLESS}");
+}

@@ -1,0 +1,13 @@
+mnc_macros::mobilenet! {
+    struct Net {
+        network: {
+            input: 8 x 8 x 3,
+            conv(9x9, 8),
+            separabel(16),
+            dense(3, activation relu7),
+        },
+        weights: random(1),
+    }
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+mnc_macros::mobilenet! {
+    struct Net {
+        network: "mobilenet-v1",
+    }
+}
+
+fn main() {}
