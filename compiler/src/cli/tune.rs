@@ -67,6 +67,9 @@ const N_ROUNDS: usize = 7;
 /// Profiled runs of a process, of which the best of each step counts.
 const N_RUNS: usize = 30;
 
+/// What the whole network must gain, at the median and at its best.
+const LEAST_WHOLE_GAIN: f64 = 0.005;
+
 /// What is tuned, and where its candidates are made.
 struct Bench<'a> {
     workbench: Workbench,
@@ -108,11 +111,12 @@ impl Bench<'_> {
             change(before.min, after.min)
         );
         let [none, tuned] = pair.map(|candidate| candidate.tuning);
-        if before.median <= after.median || before.min <= after.min {
-            eprintln!("tune: {n_choices} layers were faster by themselves, but {told}; nothing is changed");
+        let is_less = |before: f64, after: f64| after < before * (1.0 - LEAST_WHOLE_GAIN);
+        if !(is_less(before.median, after.median) && is_less(before.min, after.min)) {
+            eprintln!("tune: choices that won by themselves: {n_choices}; but {told}; nothing is changed");
             return Ok(none);
         }
-        eprintln!("tune: {n_choices} choices, {told}");
+        eprintln!("tune: choices: {n_choices}; {told}");
         Ok(tuned)
     }
 

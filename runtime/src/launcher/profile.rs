@@ -294,6 +294,8 @@ pub(crate) mod tests {
         let profile = measure(&mut example_model(), Some(3)).unwrap();
         assert_eq!((profile.n_runs, profile.steps.len()), (3, 1));
         // The example says 14 million multiply-adds and does three copies.
-        assert_eq!(profile.steps[0].share, 1.0);
+        let StepProfile { microseconds, share, .. } = profile.steps[0];
+        // Three copies may take no time that a clock sees.
+        assert_eq!(share, if microseconds == 0.0 { 0.0 } else { 1.0 });
     }
 }
