@@ -6,7 +6,6 @@
 mod args;
 mod bench;
 mod inputs;
-mod limits;
 mod model;
 mod picture;
 mod prepare;

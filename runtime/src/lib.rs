@@ -8,9 +8,12 @@
 //! | `peak` | `std` | what this core can do at most: multiply-adds and reads |
 //! | `info` | `info` | the JSON that describes a network inside its executable |
 //! | `measured` | `info` | what a measuring executable tells, as JSON, and the arithmetic of latencies |
+//! | `limits` | `info` | the limits of this core, sampled with `peak` between the runs of a network |
+//! | `chart` | `chart` | axes and labels of pictures in SVG |
 //! | `launcher` | `launcher` | the program around a network: arguments, pictures, answers, benchmark, profile |
 //!
-//! Nothing here knows how a network is compiled. The compiler knows `abi`, `info` and `measured`, and embeds the launcher as bytes.
+//! Nothing here knows how a network is compiled. The compiler knows the others, and embeds the
+//! launcher as bytes.
 //!
 //! # A network on two threads
 //!
@@ -62,11 +65,15 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod abi;
+#[cfg(feature = "chart")]
+pub mod chart;
 mod fma;
 #[cfg(feature = "info")]
 pub mod info;
 #[cfg(feature = "launcher")]
 pub mod launcher;
+#[cfg(feature = "info")]
+pub mod limits;
 #[cfg(feature = "info")]
 pub mod measured;
 pub mod network;

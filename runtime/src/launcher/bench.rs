@@ -1,8 +1,8 @@
 //! Latencies: timed runs, meanwhile the core's peak, and both as text.
 
-use super::limits::Limits;
 use super::model::Model;
 use crate::abi::Status;
+use crate::limits::Limits;
 use crate::measured::{Latencies, Speed, Summary, Work};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};

@@ -11,10 +11,10 @@ mod table;
 pub(crate) use table::size;
 
 use super::bench::to_ms;
-use super::limits::{Limits, gb_per_s};
 use super::model::Model;
 use crate::abi::Status;
 use crate::info::{Info, StepInfo};
+use crate::limits::{Limits, gb_per_s};
 use crate::measured::profile::{Bound, Profile, Read, Roof, StepProfile, Total};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};

@@ -4,14 +4,14 @@
 //! the top, and on the left what memory brings, once from the nearest that is measured and once from where the whole
 //! network is. The picture refers to nothing outside of itself.
 
-mod labels;
 mod legend;
 mod plot;
 
 use super::profile::size;
+use crate::chart::labels::{self, Circle, Label};
+use crate::chart::{Short, Tick, escape};
 use crate::measured::profile::{Profile, StepProfile};
-use labels::{Circle, Label};
-use plot::{Plot, Short};
+use plot::Plot;
 use std::fmt::{self, Write as _};
 
 const WIDTH: f64 = 1120.0;
@@ -112,7 +112,7 @@ impl Picture<'_> {
 
     fn grid(&self, svg: &mut String) -> fmt::Result {
         let Plot { x, y } = self.plot;
-        for (value, has_number) in x.ticks() {
+        for Tick { value, has_number } in x.ticks() {
             let (at, colour) = (x.at(value), line_colour(has_number));
             writeln!(svg, r##"<path d="M{at:.1} {TOP}V{BOTTOM}" stroke="{colour}"/>"##)?;
             if has_number {
@@ -124,7 +124,7 @@ impl Picture<'_> {
                 )?;
             }
         }
-        for (value, has_number) in y.ticks() {
+        for Tick { value, has_number } in y.ticks() {
             let (at, colour) = (y.at(value), line_colour(has_number));
             writeln!(svg, r##"<path d="M{LEFT} {at:.1}H{RIGHT}" stroke="{colour}"/>"##)?;
             if has_number {
@@ -262,10 +262,6 @@ fn colour(kind: &str) -> &'static str {
 
 fn line_colour(has_number: bool) -> &'static str {
     if has_number { "#dde3e9" } else { "#eff2f5" }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

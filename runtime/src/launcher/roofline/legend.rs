@@ -1,6 +1,7 @@
 //! What stands beside the plot: kinds by their share of time, and the network as a whole.
 
-use super::{Picture, RIGHT, TOP, colour, escape};
+use super::{Picture, RIGHT, TOP, colour};
+use crate::chart::escape;
 use std::fmt::{self, Write as _};
 
 impl Picture<'_> {

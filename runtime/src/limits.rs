@@ -5,7 +5,7 @@ use crate::peak::{Memory, Probe};
 
 /// The limits seen so far.
 #[derive(Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     probe: Option<Probe>,
     fma_gflops: f64,
     memory: Option<Memory>,
@@ -17,25 +17,25 @@ const READ_BYTES: [usize; 8] = [256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20,
 
 impl Limits {
     /// No samples yet; and there won't be any where there is no probe for the instruction set.
-    pub(crate) fn new(isa: &str) -> Limits {
+    pub fn new(isa: &str) -> Limits {
         Limits { probe: Probe::new(isa), fma_gflops: 0.0, memory: None, reads: Vec::new() }
     }
 
     /// As if these had been measured.
     #[cfg(test)]
-    pub(crate) fn known(fma_gflops: f64, reads: &[Read]) -> Limits {
+    pub fn known(fma_gflops: f64, reads: &[Read]) -> Limits {
         Limits { probe: None, fma_gflops, memory: None, reads: reads.to_vec() }
     }
 
     /// Takes a few samples of multiply-adds: half a millisecond.
-    pub(crate) fn sample_fma(&mut self) {
+    pub fn sample_fma(&mut self) {
         if let Some(probe) = self.probe {
             self.fma_gflops = (0..3).map(|_| probe.fma()).fold(self.fma_gflops, f64::max);
         }
     }
 
     /// Takes a sample of reads of each size: some milliseconds, and the caches are cold for everybody else.
-    pub(crate) fn sample_reads(&mut self) {
+    pub fn sample_reads(&mut self) {
         let Some(probe) = self.probe else { return };
         let memory = self.memory.get_or_insert_with(|| Memory::new(READ_BYTES[READ_BYTES.len() - 1]));
         self.reads.resize(READ_BYTES.len(), Read { bytes: 0, gb_per_s: 0.0 });
@@ -45,19 +45,26 @@ impl Limits {
     }
 
     /// Multiply-adds of one core, each as two operations.
-    pub(crate) fn fma_gflops(&self) -> Option<f64> {
+    pub fn fma_gflops(&self) -> Option<f64> {
         (self.fma_gflops != 0.0).then_some(self.fma_gflops)
     }
 
     /// By size, smallest first; empty without samples.
-    pub(crate) fn reads(&self) -> &[Read] {
+    pub fn reads(&self) -> &[Read] {
         &self.reads
     }
 }
 
 /// The speed at which `bytes` are read over and over: between two measured sizes, in proportion to the logarithm.
 /// `None` if nothing was measured.
-pub(crate) fn gb_per_s(reads: &[Read], bytes: u64) -> Option<f64> {
+///
+/// ```
+/// use mnc_runtime::limits::gb_per_s;
+/// use mnc_runtime::measured::profile::Read;
+/// let reads = [Read { bytes: 1 << 20, gb_per_s: 100.0 }, Read { bytes: 4 << 20, gb_per_s: 60.0 }];
+/// assert_eq!(gb_per_s(&reads, 2 << 20), Some(80.0));
+/// ```
+pub fn gb_per_s(reads: &[Read], bytes: u64) -> Option<f64> {
     let (first, last) = (reads.first()?, reads.last()?);
     let bytes = bytes.clamp(first.bytes as u64, last.bytes as u64) as f64;
     let above = reads.iter().position(|read| bytes <= read.bytes as f64)?;

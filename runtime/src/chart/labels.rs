@@ -1,35 +1,42 @@
 //! Names beside dots, where they cover neither each other nor a dot.
 
 /// Of the names, in pixels.
-pub(super) const FONT_SIZE: f64 = 11.0;
+pub const FONT_SIZE: f64 = 11.0;
 
 /// A dot.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Circle {
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) radius: f64,
+pub struct Circle {
+    /// Of the centre.
+    pub x: f64,
+    /// Of the centre.
+    pub y: f64,
+    /// What names keep away from.
+    pub radius: f64,
 }
 
 /// Left, top, right, bottom.
-pub(super) type Box = (f64, f64, f64, f64);
+pub type Box = (f64, f64, f64, f64);
 
 /// A name with its place: where its first letter stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Label {
-    pub(super) name: String,
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) circle: Circle,
+pub struct Label {
+    /// What is written.
+    pub name: String,
+    /// Where the first letter begins.
+    pub x: f64,
+    /// The line that the letters stand on.
+    pub y: f64,
+    /// The dot that has the name.
+    pub circle: Circle,
     /// The end of a line from the dot to a name that stands far from it.
-    pub(super) leader: Option<(f64, f64)>,
+    pub leader: Option<(f64, f64)>,
 }
 
 /// Dots at nearly the same place share a name.
 const SAME_PLACE: f64 = 6.0;
 
 /// One name for each place, with the largest dot there; in the order of the first dot of each.
-pub(super) fn group(dots: &[(&str, Circle)]) -> Vec<(String, Circle)> {
+pub fn group(dots: &[(&str, Circle)]) -> Vec<(String, Circle)> {
     let mut groups: Vec<(Vec<&str>, Circle)> = Vec::new();
     for (name, circle) in dots {
         let is_same = |other: &Circle| (circle.x - other.x).hypot(circle.y - other.y) < SAME_PLACE;
@@ -65,12 +72,7 @@ fn joined(mut names: Vec<&str>) -> String {
 
 /// Finds a place for each name beside its dot, as near as possible, the first names first; one that finds none is left
 /// out. Names keep away from `circles` and from `taken`.
-pub(super) fn place(
-    names: Vec<(String, Circle)>,
-    circles: &[Circle],
-    plot: Box,
-    taken: &[Box],
-) -> Vec<Label> {
+pub fn place(names: Vec<(String, Circle)>, circles: &[Circle], plot: Box, taken: &[Box]) -> Vec<Label> {
     let mut taken = taken.to_vec();
     let mut labels = Vec::new();
     for (name, circle) in names {
@@ -87,7 +89,7 @@ pub(super) fn place(
 }
 
 /// Whether neither a dot nor another box is there.
-pub(super) fn is_free(area: Box, circles: &[Circle], taken: &[Box]) -> bool {
+pub fn is_free(area: Box, circles: &[Circle], taken: &[Box]) -> bool {
     !taken.iter().any(|other| overlap(area, *other)) && !circles.iter().any(|circle| covers(*circle, area))
 }
 
