@@ -12,6 +12,7 @@ mod describe;
 mod executable;
 mod host;
 mod link;
+mod machine;
 mod map;
 mod network;
 mod output;

@@ -51,6 +51,7 @@ pub mod graph;
 pub mod kernels;
 pub mod passes;
 pub mod plan;
+pub mod predict;
 pub mod program;
 pub mod reference;
 pub mod request;

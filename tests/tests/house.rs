@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mnc_tests::need::workspace;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "error",
     "describe",
     "graph",
@@ -15,6 +15,7 @@ const ORDER: [&str; 19] = [
     "passes",
     "reference",
     "target",
+    "predict",
     "code",
     "kernels",
     "schedule",

@@ -1,5 +1,7 @@
 //! `mnc cost`: what a network costs, as a table, JSON or CSV.
 
+mod predict;
+
 use mnc::Result;
 use mnc::cost::{Cost, Kind, KindCost, LayerCost, Report};
 use mnc::graph::Graph;
@@ -23,6 +25,7 @@ use super::{host, network};
 Examples:
   mnc cost mobilenet-v1
   mnc cost mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128
+  mnc cost mobilenet-v1 --alpha 0.5 --predict
   mnc cost net.toml --alpha 0.5 --csv > layers.csv")]
 pub(super) struct Args {
     /// A built-in network or the path of a description
@@ -32,6 +35,18 @@ pub(super) struct Args {
     /// Platform whose workspace is told [default: this machine's]
     #[arg(long, value_name = "TRIPLE")]
     target: Option<String>,
+    /// Predict the latency of one inference on this machine instead, from the counts and from what a core can do
+    #[arg(long, conflicts_with = "target")]
+    predict: bool,
+    /// Instruction set of the prediction [default: native, the best of this machine]
+    #[arg(
+        long,
+        value_name = "CPU",
+        requires = "predict",
+        default_value = "native",
+        hide_default_value = true
+    )]
+    target_cpu: String,
     /// One JSON document: all layers of each variant
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -42,12 +57,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let description = network::read(&args.network)?;
+    let members = args.family.members(&description, 1.0)?;
+    let graphs =
+        members.iter().map(|knobs| Graph::build(&description, knobs)).collect::<Result<Vec<Graph>>>()?;
+    if args.predict {
+        return print(&predict::output(&graphs, &args.target_cpu, (args.json, args.csv))?);
+    }
     let target = host::target(args.target.as_deref(), None)?;
     let mut reports = Vec::new();
-    for knobs in args.family.members(&description, 1.0)? {
-        let graph = Graph::build(&description, &knobs)?;
-        let mut report = Report::of(&graph);
-        report.workspace_bytes = workspace_bytes(&graph, &report, target.isa)?;
+    for graph in &graphs {
+        let mut report = Report::of(graph);
+        report.workspace_bytes = workspace_bytes(graph, &report, target.isa)?;
         reports.push(report);
     }
     let is_one = reports.len() == 1;

@@ -1,0 +1,18 @@
+//! The limits of this machine, for predictions: measured in the process of the command itself, in half a second.
+
+use mnc::predict::Machine;
+use mnc::target::Isa;
+use mnc_runtime::limits::Limits;
+
+/// Samples of each limit, of which the best counts: a shared core is at its best now and then only.
+const N_SAMPLES: usize = 8;
+
+/// What one core of this machine can do. `None` where there is no probe for the instruction set, or this CPU lacks it.
+pub(super) fn measure(isa: &Isa) -> Option<Machine> {
+    let mut limits = Limits::new(isa.name);
+    for _ in 0..N_SAMPLES {
+        limits.sample_fma();
+        limits.sample_reads();
+    }
+    Some(Machine { fma_gflops: limits.fma_gflops()?, reads: limits.reads().to_vec() })
+}
