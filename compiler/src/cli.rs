@@ -10,6 +10,7 @@ mod config;
 mod cost;
 mod describe;
 mod executable;
+mod explore;
 mod host;
 mod link;
 mod machine;
@@ -55,6 +56,7 @@ Examples:
 
   mnc bench ./classify --threads 1,2
   mnc cost mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128
+  mnc explore --max-latency 2ms -o classify
   mnc describe mobilenet-v1 > net.toml
 
 Exit code: 0; 1 if something failed (bad input, a check); 2 if the command line is wrong.
@@ -68,6 +70,7 @@ enum Command {
     Profile(profile::Args),
     Describe(describe::Args),
     Cost(cost::Args),
+    Explore(explore::Args),
     Tensors(tensors::Args),
     Targets(targets::Args),
     Completions(completions::Args),
@@ -81,6 +84,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Profile(args) => profile::run(&args),
         Command::Describe(args) => describe::run(&args),
         Command::Cost(args) => cost::run(&args),
+        Command::Explore(args) => explore::run(&args),
         Command::Tensors(args) => tensors::run(&args),
         Command::Targets(args) => targets::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -202,7 +202,7 @@ impl Report {
         for layer in &self.layers {
             let Shape { height, width, channels } = layer.output;
             let reduction = layer.reduction.map_or(String::new(), |reduction| format!("{reduction:.6}"));
-            let (name, kind, cost) = (quoted(&layer.name), layer.kind, numbers(&layer.cost));
+            let (name, kind, cost) = (csv_field(&layer.name), layer.kind, numbers(&layer.cost));
             csv += &format!("{name},{kind},{height},{width},{channels},{cost},{reduction}\n");
         }
         csv += &format!("total,,,,,{},\n", numbers(&self.total));
@@ -343,7 +343,7 @@ fn numbers(cost: &Cost) -> String {
 }
 
 /// A field as RFC 4180 wants it. Names from files need no quotes; graphs made by hand may hold anything.
-fn quoted(text: &str) -> String {
+pub fn csv_field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Emit,
     /// Reading or writing a file, running a tool.
     Io,
+    /// What was asked of a network, and none meets: a budget.
+    Unmet,
 }
 
 impl ErrorKind {
@@ -38,6 +40,7 @@ impl ErrorKind {
             ErrorKind::Target => "target",
             ErrorKind::Emit => "emitted code",
             ErrorKind::Io => "files",
+            ErrorKind::Unmet => "demands",
         }
     }
 }

@@ -117,7 +117,9 @@ fn has_cc() -> bool {
 fn help_shows_examples() {
     let folder = Folder::new();
     let help = folder.stdout(["--help"]);
-    for command in ["compile", "bench", "profile", "describe", "cost", "tensors", "targets", "completions"] {
+    for command in
+        ["compile", "bench", "profile", "describe", "cost", "explore", "tensors", "targets", "completions"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{command} in\n{help}");
         let own = folder.stdout(["help", command]);
         assert!(own.contains("Examples:\n  mnc "), "{own}");

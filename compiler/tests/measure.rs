@@ -1,38 +1,17 @@
 //! `mnc bench` and `mnc profile` as a user meets them. No test looks at how long anything took.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+#[path = "support/command.rs"]
+mod command;
 
+use command::{has_compiler, json, mnc, stdout};
 use serde_json::Value;
 
 /// A network that is compiled in no time.
 const SMALL: &[&str] = &["mobilenet-v1", "--alpha", "0.25", "--resolution", "32"];
 
-/// Exit code, standard output, standard error.
-fn mnc(folder: &Path, args: &[&str], more: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mnc"));
-    command.args(args).args(more).current_dir(folder).env_remove("CC").stdin(Stdio::null());
-    let output = command.output().expect("mnc runs");
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    (output.status.code().expect("not ended by a signal"), text(output.stdout), text(output.stderr))
-}
-
-/// Standard output of what must succeed without a word on standard error.
-fn stdout(folder: &Path, args: &[&str], more: &[&str]) -> String {
-    let (code, out, err) = mnc(folder, args, more);
-    assert_eq!((code, err.as_str()), (0, ""), "{args:?} {more:?}");
-    out
-}
-
-fn json(folder: &Path, args: &[&str], more: &[&str]) -> Value {
-    serde_json::from_str(&stdout(folder, args, more)).expect("one JSON document")
-}
-
 /// A folder with the executable `net`; `None` without a C compiler.
 fn folder_with_net() -> Option<tempfile::TempDir> {
-    if Command::new("cc").arg("--version").output().is_err() {
-        assert_ne!(std::env::var("MNC_REQUIRE_ALL").as_deref(), Ok("1"), "no C compiler `cc`");
-        println!("skipped: no C compiler `cc`");
+    if !has_compiler() {
         return None;
     }
     let folder = tempfile::tempdir().expect("a folder for temporary files");

@@ -14,6 +14,7 @@ use mnc::{Compiled, Error, ErrorKind, Result};
 use mnc_runtime::info::Info;
 use mnc_runtime::measured::Latencies;
 use mnc_runtime::measured::profile::Profile;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{link, output};
@@ -136,6 +137,21 @@ impl Executable {
         finish(&self.path, started(&self.path, &mut command)?).map(drop)
     }
 
+    /// One process that classifies the pictures of a folder, the five most probable classes of each.
+    pub(super) fn classify(&self, folder: &Path) -> Result<Vec<Answer>> {
+        self.json(&["--json", "--top", "5", &folder.to_string_lossy()])
+    }
+
+    /// The file.
+    pub(super) fn read(&self) -> Result<Vec<u8>> {
+        fs::read(&self.path).or_else(|error| super::fail(&self.path, format!("{error}, expected to read it")))
+    }
+
+    /// How many numbers it answers with.
+    pub(super) fn n_outputs(&self) -> usize {
+        self.info.output.shape.iter().product()
+    }
+
     fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
         let json = finish(&self.path, spawn(&self.path, args)?)?;
         serde_json::from_slice(&json).map_err(|error| {
@@ -143,6 +159,22 @@ impl Executable {
             Error::new(ErrorKind::Io, self.path.display().to_string(), detail)
         })
     }
+}
+
+/// What a network says of a picture.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Answer {
+    /// As it was named or found.
+    pub(super) file: PathBuf,
+    /// The most probable class first.
+    pub(super) top: Vec<Top>,
+}
+
+/// One class of an answer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Top {
+    /// Its output.
+    pub(super) index: usize,
 }
 
 /// How the description begins that every executable carries.

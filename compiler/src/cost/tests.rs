@@ -181,7 +181,7 @@ softmax_1,softmax,1,1,5,0,0,0,0,0,
 total,,,,,926,96,100,110,400,
 ";
     assert_eq!(report.to_csv(), expected);
-    assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+    assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
 }
 
 #[test]

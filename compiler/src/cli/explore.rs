@@ -1,0 +1,303 @@
+//! `mnc explore`: the family M(alpha, rho) of a network on this machine: the map, the choice within budgets, the paper's claims.
+
+mod budget;
+mod chart;
+mod checkpoints;
+mod claims;
+mod family;
+mod front;
+mod images;
+mod map;
+mod page;
+mod pictures;
+mod published;
+mod quantity;
+mod store;
+mod survey;
+
+use std::path::{Path, PathBuf};
+
+use mnc::describe::Description;
+use mnc::graph::Resolution;
+use mnc::{Error, ErrorKind, Options, Result, Target};
+use mnc_runtime::peak::cpu_name;
+
+use self::budget::Budgets;
+use self::claims::{Claim, Evidence};
+use self::family::{FULL_CONV, Family, NARROW, SHALLOW, WHOLE, witnesses};
+use self::images::Images;
+use self::map::{AccuracySource, Map, Measured, Member, Setting};
+use self::page::Page;
+use self::store::{Conditions, Store};
+use self::survey::{Circumstances, Compiled};
+use super::output::{self, Destination, Format};
+use super::variants::Workbench;
+use super::{host, machine, network};
+
+/// Draws the map of a network's family on this machine, and chooses on it
+///
+/// Compiles every width at every resolution, times all of them in interleaved rounds, and writes a page with pictures, a table, JSON
+/// and CSV into a folder. The folder also keeps what was measured: an interrupted run goes on where it stopped, and what was
+/// measured of the same bytes on the same machine is not measured again.
+///
+/// Without weights the numbers are drawn at random: speed doesn't depend on them. Accuracies are then those that the authors
+/// published for their own weights, and are called so everywhere.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// A built-in network or the path of a description
+    #[arg(default_value = "mobilenet-v1")]
+    network: String,
+    /// Width multipliers, separated by commas [default: those of the weights, else 1,0.75,0.5,0.25]
+    #[arg(long, value_name = "A", value_delimiter = ',', value_parser = network::alpha, help_heading = "The family")]
+    alpha: Vec<f64>,
+    /// Resolution multipliers of the description's input, separated by commas
+    #[arg(long, value_name = "R", value_delimiter = ',', value_parser = network::rho, conflicts_with = "resolution")]
+    #[arg(help_heading = "The family")]
+    rho: Vec<f64>,
+    /// Input sizes, N or HEIGHTxWIDTH, separated by commas [default: 224,192,160,128]
+    #[arg(long, value_name = "N|HxW", value_delimiter = ',', value_parser = network::resolution)]
+    #[arg(help_heading = "The family")]
+    resolution: Vec<Resolution>,
+    /// Trained weights, a safetensors file for each alpha or for several resolutions of one
+    #[arg(long, value_name = "DIR", conflicts_with = "random_weights", help_heading = "The family")]
+    weights_dir: Option<PathBuf>,
+    /// Weights drawn at random from this seed [default: 1]
+    #[arg(long, value_name = "SEED", help_heading = "The family")]
+    random_weights: Option<u64>,
+    /// Measure accuracy on these pictures: a folder with a folder for each class, named by label or number of output
+    #[arg(long, value_name = "DIR", requires = "weights_dir", help_heading = "The family")]
+    images: Option<PathBuf>,
+    /// Labels of the pictures, PATH,LABEL a line, instead of folders
+    #[arg(long, value_name = "FILE", requires = "images", help_heading = "The family")]
+    image_labels: Option<PathBuf>,
+
+    /// The longest median latency allowed, such as 10ms
+    #[arg(long, value_name = "TIME", value_parser = quantity::milliseconds, help_heading = "The choice")]
+    max_latency: Option<f64>,
+    /// The largest executable allowed, such as 5MB
+    #[arg(long, value_name = "SIZE", value_parser = quantity::bytes, help_heading = "The choice")]
+    max_size: Option<u64>,
+    /// The most memory allowed for an inference beside weights, input and output, such as 2MB
+    #[arg(long, value_name = "SIZE", value_parser = quantity::bytes, help_heading = "The choice")]
+    max_memory: Option<u64>,
+    /// Write the executable of the most accurate member within the budgets
+    #[arg(long, short, value_name = "FILE", help_heading = "The choice")]
+    output: Option<PathBuf>,
+
+    /// Also judge the paper's claims, on mobilenet-v1 and its variants
+    #[arg(long)]
+    claims: bool,
+    /// Instruction set [default: native, the best of this machine]
+    #[arg(long, value_name = "CPU", default_value = "native", hide_default_value = true)]
+    target_cpu: String,
+    /// Threads that work on each inference
+    #[arg(long, short, value_name = "T", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// Processes of each member; they take turns
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Where page, tables and measurements go [default: NETWORK-family]
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Print JSON instead of the table
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print comma-separated values instead of the table
+    #[arg(long)]
+    csv: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mnc explore
+  mnc explore --weights-dir checkpoints --images validation --max-latency 2ms -o classify
+  mnc explore --max-latency 1ms --max-size 5MB --max-memory 2MB
+  mnc explore --alpha 1,0.5 --resolution 224,160,96 --threads 2 --folder two-threads
+  mnc explore --claims
+  mnc explore net.toml --weights-dir trained --images photos --image-labels photos.csv";
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let budgets = Budgets {
+        latency_ms: args.max_latency,
+        executable_bytes: args.max_size,
+        workspace_bytes: args.max_memory,
+    };
+    check(args, &budgets)?;
+    let target = host::target(None, Some(&args.target_cpu))?;
+    let written = network::read(&args.network)?;
+    let destination = args.output.as_deref().map(|path| destination(path, &written, &target)).transpose()?;
+    let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(format!("{}-family", written.name)));
+    let family = Family::new(args, &written)?;
+    let images = args
+        .images
+        .as_deref()
+        .map(|folder| Images::read(folder, args.image_labels.as_deref()))
+        .transpose()?;
+    let workbench = Workbench::new()?;
+    let mut wanted = family.wanted(&written)?;
+    let n_members = wanted.len();
+    if args.claims {
+        wanted.extend(witnesses(&family.members)?);
+    }
+    std::fs::create_dir_all(&folder)
+        .or_else(|error| super::fail(&folder, format!("{error}, expected a folder or a place for one")))?;
+    let cpu = cpu_name().unwrap_or_else(|| "an unnamed CPU".to_owned());
+    let conditions = Conditions { cpu: cpu.clone(), threads: args.threads.into() };
+    let (mut store, note) = Store::open(&folder.join("measurements.json"), conditions)?;
+    let machine = store.machine(target.isa.name, || machine::measure(target.isa)).cloned();
+    let circumstances = Circumstances {
+        target: &target,
+        threads: args.threads.into(),
+        rounds: args.rounds.into(),
+        machine: machine.as_ref(),
+        images: images.as_ref(),
+    };
+    family.notes.iter().chain(&note).for_each(|note| eprintln!("note: {note}"));
+
+    let compiled = survey::compile(wanted, &workbench, circumstances, |wanted| family.parameters(wanted))?;
+    survey::measure(&compiled, circumstances, &mut store)?;
+    let measured: Vec<Measured> =
+        compiled.iter().map(|subject| subject.measured(&store, circumstances)).collect();
+    let map = Map {
+        network: written.name,
+        setting: setting(&target, cpu, circumstances),
+        accuracy_source: accuracy_source(args, images.as_ref(), &measured[..n_members]),
+        members: measured[..n_members].to_vec(),
+    };
+    let claims = if args.claims { judge(&map, &measured)? } else { Vec::new() };
+    finish(args, (&map, &claims), (&budgets, destination.as_deref()), &compiled, &folder)
+}
+
+/// Options that make no sense together.
+fn check(args: &Args, budgets: &Budgets) -> Result<()> {
+    if args.claims && (args.network != "mobilenet-v1" || args.weights_dir.is_some()) {
+        let detail = "found another network or weights, expected mobilenet-v1 without --weights-dir";
+        return super::usage("--claims", detail);
+    }
+    if args.output.is_some() && budgets.is_empty() {
+        let detail = "found no budget to choose by, expected --max-latency, --max-size or --max-memory";
+        return super::usage("-o", detail);
+    }
+    Ok(())
+}
+
+/// The file that the chosen executable goes to: what can't be written is known before any work.
+fn destination(path: &Path, network: &Description, target: &Target) -> Result<PathBuf> {
+    let name = Options::name_of(&network.name);
+    match output::destinations(&[Format::Exe], Some(path), &name, target)?.pop() {
+        Some((_, Destination::File(path))) => Ok(path),
+        Some((_, Destination::Stdout)) | None => super::usage("-o", "expected the name of a file"),
+    }
+}
+
+fn judge(map: &Map, measured: &[Measured]) -> Result<Vec<Claim>> {
+    let find = |network: &str, member: Member| {
+        let found = measured.iter().find(|measured| measured.network == network && measured.member == member);
+        found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Unmet,
+                network,
+                format!("{member} wasn't measured, expected it for the claims"),
+            )
+        })
+    };
+    Ok(claims::judge(Evidence {
+        map,
+        whole: find(&map.network, WHOLE)?,
+        narrow: find(&map.network, NARROW)?,
+        full_conv: find(FULL_CONV, WHOLE)?,
+        shallow: find(SHALLOW, WHOLE)?,
+    }))
+}
+
+fn setting(target: &Target, cpu: String, circumstances: Circumstances<'_>) -> Setting {
+    Setting {
+        compiler: env!("CARGO_PKG_VERSION").to_owned(),
+        cpu,
+        target: target.to_string(),
+        isa: target.isa.name.to_owned(),
+        threads: circumstances.threads,
+        rounds: circumstances.rounds,
+        machine: circumstances.machine.cloned(),
+    }
+}
+
+/// What the accuracies of a map are.
+fn accuracy_source(args: &Args, images: Option<&Images>, members: &[Measured]) -> AccuracySource {
+    match (images, &args.images) {
+        (Some(images), Some(folder)) => AccuracySource::Measured(format!(
+            "measured with these weights on the {} labelled pictures of {}",
+            images.len(),
+            folder.display()
+        )),
+        _ if members.iter().any(|member| member.accuracy.is_some()) => {
+            AccuracySource::Published(published::RELEASE.to_owned())
+        }
+        _ => {
+            AccuracySource::Unknown(format!("nobody has published any for these members of {}", args.network))
+        }
+    }
+}
+
+/// Writes the files, prints the table and the answers, and the chosen executable last.
+fn finish(
+    args: &Args,
+    (map, claims): (&Map, &[Claim]),
+    (budgets, destination): (&Budgets, Option<&Path>),
+    compiled: &[Compiled],
+    folder: &Path,
+) -> Result<()> {
+    let choice = if budgets.is_empty() { None } else { Some(budgets.choose(map)) };
+    let answer = choice.as_ref().map(|choice| match choice {
+        Ok(choice) => choice.text(map),
+        Err(error) => error.to_string(),
+    });
+    let figures = pictures::all(map, budgets);
+    let page = Page { map, answer: answer.as_deref(), figures: &figures, claims };
+    let mut files = vec![
+        ("index.html", page.to_html()),
+        ("family.json", document(map, claims)),
+        ("family.csv", map.to_csv()),
+    ];
+    files.extend(
+        pictures::accuracy_by_latency(map, budgets).map(|figure| ("front.svg", page::standalone(&figure))),
+    );
+    for (name, text) in &files {
+        output::write(&folder.join(name), text.as_bytes(), false)?;
+    }
+    if args.json || args.csv {
+        output::print(&if args.json { document(map, claims) } else { map.to_csv() })?;
+    } else {
+        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        let choice = choice.as_ref().and_then(|choice| choice.as_ref().ok());
+        let choice = choice.map_or(String::new(), |choice| format!("\n{}", choice.text(map)));
+        let claims = claims::to_text(claims);
+        let place = folder.display();
+        output::print(&format!(
+            "{}{claims}{choice}\nwrote {} to {place}\n",
+            map.to_table(),
+            names.join(", ")
+        ))?;
+    }
+    let Some(choice) = choice.transpose()? else { return Ok(()) };
+    let Some(path) = destination else { return Ok(()) };
+    let idx = map.members.iter().position(|member| member.member == choice.chosen.member);
+    let chosen = &compiled[idx.expect("what was chosen is on the map")];
+    output::write(path, &chosen.executable.read()?, true)?;
+    eprintln!("wrote {} ({})", path.display(), choice.chosen.member);
+    Ok(())
+}
+
+/// Map and claims as one JSON document.
+fn document(map: &Map, claims: &[Claim]) -> String {
+    #[derive(serde::Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        map: &'a Map,
+        prediction_median_error: Option<f64>,
+        claims: &'a [Claim],
+    }
+    let document = Document { map, prediction_median_error: map.median_error(), claims };
+    serde_json::to_string_pretty(&document).expect("numbers and strings always have a JSON form") + "\n"
+}

@@ -1,0 +1,150 @@
+//! `mnc explore` as a user meets it, on networks that are compiled in no time. No test looks at how long anything took.
+
+#[path = "support/command.rs"]
+mod command;
+
+use std::fs;
+use std::path::Path;
+
+use command::{has_compiler, json, mnc, stdout};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Three small members.
+const SMALL: &[&str] = &["explore", "--alpha", "0.25", "--resolution", "32,48,64x32", "--folder", "out"];
+
+const ONE_ROUND: &[&str] = &["--rounds", "1"];
+
+const ONE_ROUND_AS_JSON: &[&str] = &["--rounds", "1", "--json"];
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder for temporary files")
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn a_map_is_a_table_json_csv_and_a_page() {
+    if !has_compiler() {
+        return;
+    }
+    let folder = folder();
+    let table = stdout(folder.path(), SMALL, ONE_ROUND);
+    for text in [
+        "mobilenet-v1 on ",
+        "0.25@32 ",
+        "0.25@48 ",
+        "0.25@64x32 ",
+        "1 interleaved rounds",
+        "wrote index.html",
+    ] {
+        assert!(table.contains(text), "{text} in\n{table}");
+    }
+    assert!(table.contains("Accuracy: nobody has published any"), "{table}");
+    let csv = read(folder.path(), "out/family.csv");
+    assert_eq!(csv.lines().count(), 4);
+    let document: serde_json::Value =
+        serde_json::from_str(&read(folder.path(), "out/family.json")).expect("JSON");
+    let member = &document["members"][2];
+    assert_eq!((member["height"].as_u64(), member["width"].as_u64()), (Some(64), Some(32)));
+    assert!(0.0 < member["median"].as_f64().expect("a latency"));
+    let kinds = member["kinds"].as_array().expect("a list");
+    assert!(kinds.iter().any(|kind| kind["kind"] == "pointwise"), "{kinds:?}");
+    let page = read(folder.path(), "out/index.html");
+    assert!(page.contains("Latency against multiply-adds") && !page.contains("<script"), "{page}");
+}
+
+#[test]
+fn what_was_measured_is_not_measured_again() {
+    if !has_compiler() {
+        return;
+    }
+    let folder = folder();
+    let first = json(folder.path(), SMALL, ONE_ROUND_AS_JSON);
+    let kept = read(folder.path(), "out/measurements.json");
+    assert_eq!(json(folder.path(), SMALL, ONE_ROUND_AS_JSON)["members"], first["members"]);
+    assert_eq!(read(folder.path(), "out/measurements.json"), kept);
+
+    // One more round is measured, and the first is kept.
+    stdout(folder.path(), SMALL, &["--rounds", "2"]);
+    let records = |text: &str| -> serde_json::Value { serde_json::from_str(text).expect("JSON") };
+    let (old, new) = (records(&kept), records(&read(folder.path(), "out/measurements.json")));
+    for (key, record) in old["records"].as_object().expect("records") {
+        let rounds = new["records"][key]["rounds"].as_array().expect("rounds");
+        assert_eq!((rounds.len(), &rounds[0]), (2, &record["rounds"][0]));
+    }
+
+    // Another number of threads is another measurement.
+    let (code, _, err) = mnc(folder.path(), SMALL, &["--rounds", "1", "--threads", "2"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.starts_with("note: out/measurements.json: what is in it was measured on "), "{err}");
+}
+
+#[test]
+fn budgets_choose_and_compile() {
+    if !has_compiler() {
+        return;
+    }
+    // The network of the repository, on its two photographs.
+    let root = fs::canonicalize(ROOT).expect("the repository is there");
+    let weights = root.join("examples/person-detector").display().to_string();
+    let folder = folder();
+    fs::write(folder.path().join("labels.csv"), "astronaut.jpg,person\nchelsea.jpg,1\n")
+        .expect("it is writable");
+    let photos = root.join("examples/person-detector/photos").display().to_string();
+    let explore = ["explore", "--weights-dir", &weights, "--images", &photos, "--image-labels", "labels.csv"];
+    let more = ["--resolution", "96,64", "--rounds", "1", "--folder", "out"];
+    let fits = ["--max-latency", "10s", "--max-size", "5MB", "-o", "chosen"];
+    let (code, out, err) = mnc(folder.path(), &explore, &[&more[..], &fits].concat());
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("is the most accurate within the budgets: top-1 100.0 % (measured)"), "{out}");
+    assert!(out.contains("Accuracy: measured with these weights on the 2 labelled pictures of "), "{out}");
+    assert!(read(folder.path(), "out/family.csv").contains("person.safetensors, trained at 96"));
+    let chosen =
+        std::process::Command::new(folder.path().join("chosen")).args(["--top", "1", &photos]).output();
+    let answer = String::from_utf8(chosen.expect("it runs").stdout).expect("UTF-8");
+    assert!(answer.contains("  person  (0)"), "{answer}");
+
+    let (code, out, err) =
+        mnc(folder.path(), &explore, &[&more[..], &["--max-size", "1kB", "-o", "none"]].concat());
+    assert_eq!(code, 1, "{out}");
+    assert!(err.starts_with("error: budgets: nothing is within --max-size 1.0 kB; 0.25@"), "{err}");
+    assert!(!folder.path().join("none").exists());
+
+    let (code, _, err) = mnc(folder.path(), &explore, &[&more[..], &["--alpha", "0.5"]].concat());
+    let expected = "error: --alpha: found 0.5, expected one that the weights have: 0.25 (person.safetensors, trained at 96)\n";
+    assert_eq!((code, err.as_str()), (2, expected));
+}
+
+#[test]
+fn mistakes_are_named_before_any_work() {
+    let folder = folder();
+    let check = |args: &[&str], expected_code: i32, expected: &str| {
+        let (code, _, err) = mnc(folder.path(), &["explore"], args);
+        assert_eq!(code, expected_code, "{args:?}: {err}");
+        assert!(err.contains(expected), "{args:?}: {err}");
+    };
+    check(&["--max-latency", "10"], 2, "expected a time above 0 with its unit (us, ms or s), such as 10ms");
+    check(&["--max-latency", "5MB"], 2, "expected a time above 0");
+    check(&["--max-size", "5ms"], 2, "expected a size above 0 with its unit");
+    check(&["--max-memory", "-1MB"], 2, "");
+    check(&["--max-latency", "1ms", "--max-latency", "2ms"], 2, "cannot be used multiple times");
+    check(
+        &["-o", "chosen"],
+        2,
+        "-o: found no budget to choose by, expected --max-latency, --max-size or --max-memory",
+    );
+    check(&["--max-size", "1MB", "-o", "-"], 2, "standard output takes");
+    check(&["--images", "photos"], 2, "--weights-dir");
+    check(&["--claims", "mobilenet-v1-shallow"], 2, "expected mobilenet-v1 without --weights-dir");
+    check(
+        &["--weights-dir", "missing"],
+        1,
+        "missing: No such file or directory (os error 2), expected a folder of safetensors",
+    );
+    check(&["--weights-dir", "."], 1, ".: found no weights of this network, expected .safetensors files");
+    let left: Vec<_> = fs::read_dir(folder.path()).expect("it is there").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
