@@ -4,7 +4,7 @@
 //! judges them and its faults find their way back.
 
 use mnc::request::Network;
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenTree};
 use syn::parse::{Parse, ParseStream};
 use syn::{Lit, LitInt, Token, braced, parenthesized};
 
@@ -146,7 +146,7 @@ fn value(input: ParseStream<'_>) -> syn::Result<String> {
     if input.peek(Lit) {
         return Ok(match input.parse::<Lit>()? {
             Lit::Str(text) => format!("{:?}", text.value()),
-            other => TokenStream::from(quote::quote!(#other)).to_string(),
+            other => quote::quote!(#other).to_string(),
         });
     }
     let word: Ident = input.parse()?;

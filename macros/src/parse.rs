@@ -119,7 +119,7 @@ impl Fields {
             }
             "weights" if input.peek(syn::Ident) => self.numbers = Some(random(input)?),
             "weights" => {
-                self.numbers = Some(Numbers::File(PathBuf::from(string("a path, or `random(SEED)`")?)))
+                self.numbers = Some(Numbers::File(PathBuf::from(string("a path, or `random(SEED)`")?)));
             }
             "naming" => self.others.naming = Some(string("the name of a naming")?),
             "config" => self.others.config = Some(PathBuf::from(string("a path, or \"none\"")?)),
@@ -131,7 +131,7 @@ impl Fields {
                 self.others.resolution = Some(input.parse::<LitInt>()?.to_string());
             }
             "resolution" => {
-                self.others.resolution = Some(string("a number, or a string such as \"192x160\"")?)
+                self.others.resolution = Some(string("a number, or a string such as \"192x160\"")?);
             }
             _ => unreachable!("every field of the list has an arm"),
         }
