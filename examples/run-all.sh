@@ -91,3 +91,21 @@ mkdir "$work/shared-weights"
 wait $!
 cmp "$work/out" "$work/out2"
 expect 'weights in a file, two pictures at a time' "$work/out" '0.9495  person' '0.9772  non_person'
+
+# rust NAME COMMAND...: runs cargo in an example that is a crate of its own, with the versions of the workspace.
+rust() {
+    local name=$1
+    shift
+    cp Cargo.lock "examples/$name/Cargo.lock"
+    (cd "examples/$name" && CARGO_TARGET_DIR="$examples_target" cargo "$@") > "$work/out" 2> "$work/log" || { cat "$work/out" "$work/log"; exit 1; }
+}
+examples_target=$(realpath "${CARGO_TARGET_DIR:-target}")/examples
+photos=../person-detector/photos
+rust macro-photograph run --quiet --release -- "$photos/astronaut.jpg" "$photos/chelsea.jpg"
+expect macro-photograph "$work/out" 'astronaut.jpg: person' 'chelsea.jpg: non_person'
+rust macro-inline run --quiet --release
+expect macro-inline "$work/out" '10 classes, 1.000000 in all' 'class 0: 1.7943318e-4'
+rust macro-no-std test --quiet --release
+expect macro-no-std "$work/out" 'test result: ok. 1 passed'
+rust build-script run --quiet -- ../link-c/astronaut.ppm
+expect build-script "$work/out" '  1.444228  person' ' -1.464711  non_person'

@@ -87,7 +87,7 @@ mod tests {
             let [a, b, c] = [random(), random(), random()].map(|bits| {
                 let mantissa = (bits as u32) & (bits >> 13) as u32 & 0x007f_ffff;
                 f32::from_bits(
-                    (bits >> 63) as u32 * 0x8000_0000 | (110 + (bits >> 40) as u32 % 34) << 23 | mantissa,
+                    ((bits >> 63) as u32 * 0x8000_0000) | ((110 + (bits >> 40) as u32 % 34) << 23) | mantissa,
                 )
             });
             check(a, b, c);

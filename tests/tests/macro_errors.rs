@@ -47,3 +47,20 @@ fn errors_point_at_the_words_at_fault() {
     }
     assert!(wrong.is_empty(), "{wrong}\nwhere the new text is right: {BLESS}");
 }
+
+/// Whoever uses the macro builds no code generator and no command line.
+#[test]
+fn few_packages_are_built() {
+    const MOST: usize = 45;
+    let manifest = "[dependencies]\nmnc-macros = { path = \"{root}/macros\" }\nmnc-runtime = { path = \"{root}/runtime\" }\n";
+    let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "macro-tree", manifest) else { return };
+    package.write("src/lib.rs", "");
+    let output =
+        need::run(&mut package.cargo(&["tree", "--edges", "normal", "--prefix", "none", "--no-dedupe"]));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let packages: std::collections::BTreeSet<&str> = text.lines().collect();
+    for heavy in ["cranelift", "clap", "iced-x86", "image "] {
+        assert!(!packages.iter().any(|name| name.starts_with(heavy)), "{heavy} is among them:\n{text}");
+    }
+    assert!(packages.len() <= MOST, "{} packages, expected {MOST} at most:\n{text}", packages.len());
+}

@@ -99,7 +99,7 @@ fn check(r: &mut impl Registers) {
 #[test]
 fn portable() {
     // SAFETY: it needs no instructions.
-    unsafe { Portable::with(|r| check(r)) }
+    unsafe { Portable::with(check) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -107,7 +107,7 @@ fn portable() {
 fn avx2() {
     if super::Avx2::is_available() {
         // SAFETY: just asked.
-        unsafe { super::Avx2::with(|r| check(r)) }
+        unsafe { super::Avx2::with(check) }
     }
 }
 
@@ -115,5 +115,5 @@ fn avx2() {
 #[test]
 fn neon() {
     // SAFETY: it is part of the baseline.
-    unsafe { super::Neon::with(|r| check(r)) }
+    unsafe { super::Neon::with(check) }
 }
