@@ -111,7 +111,9 @@ impl<'a> Writer<'a> {
                 match step.tasks.len() {
                     1 => self.line(format!("                {name}::<R>(at, 0);")),
                     n => {
-                        self.line(format!("                (0..{n}).for_each(|part| {name}::<R>(at, part));"));
+                        self.line(format!(
+                            "                (0..{n}).for_each(|part| {name}::<R>(at, part));"
+                        ));
                     }
                 }
             } else {
