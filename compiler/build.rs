@@ -2,7 +2,11 @@
 //!
 //! The runtime beside this package is built as a static library for the target of `mnc` itself, then linked into one
 //! relocatable object that keeps only what `main` reaches: 2 MB instead of 9, and a quicker link for each executable.
-//! Only the command needs it; without the feature `cli` this script does nothing.
+//! Beside it, for the compiler's own linker, stands the launcher without a C library (`build/bare.rs`).
+//! Only the command needs them; without the feature `cli` this script does nothing.
+
+#[path = "build/bare.rs"]
+mod bare;
 
 use std::env;
 use std::fs;
@@ -11,20 +15,25 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     if env::var_os("CARGO_FEATURE_CLI").is_none() {
         return;
     }
     let out_dir = PathBuf::from(variable("OUT_DIR"));
     let target = variable("TARGET");
     match build(&out_dir, &target) {
-        Ok(source) => fs::write(out_dir.join("launcher.rs"), source).expect("OUT_DIR is writable"),
+        Ok([launcher, bare]) => {
+            fs::write(out_dir.join("launcher.rs"), launcher).expect("OUT_DIR is writable");
+            fs::write(out_dir.join("bare.rs"), bare).expect("OUT_DIR is writable");
+        }
         // Cargo shows one line an instruction.
         Err(message) => message.lines().for_each(|line| println!("cargo::error={line}")),
     }
 }
 
-/// Leaves the launcher in `out_dir` and returns the Rust expression that embeds it.
-fn build(out_dir: &Path, target: &str) -> Result<String, String> {
+/// Leaves the launchers in `out_dir` and returns the Rust expressions that embed them: the one for the system's linker,
+/// those for our own.
+fn build(out_dir: &Path, target: &str) -> Result<[String; 2], String> {
     let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("..");
     let manifest = workspace.join("runtime/Cargo.toml");
     if !manifest.is_file() {
@@ -39,7 +48,9 @@ fn build(out_dir: &Path, target: &str) -> Result<String, String> {
     }
     println!("cargo::rerun-if-env-changed=MNC_LAUNCHER_CC");
     let build_dir = shared_build_dir(out_dir);
-    let archive = build_archive(&manifest, &build_dir, target)?;
+    let libraries_path = build_dir.join(LIBRARIES);
+    let print = format!("--print=native-static-libs={}", libraries_path.display());
+    let archive = cargo_rustc(&manifest, &build_dir, (target, "launcher"), &["--cfg", "mnc_main", &print])?;
     let libraries = native_libraries(&build_dir)?;
     let object = out_dir.join("launcher.o");
     if !prelink(&archive, &object, target) {
@@ -47,10 +58,11 @@ fn build(out_dir: &Path, target: &str) -> Result<String, String> {
         fs::copy(&archive, &object).map_err(|e| format!("{}: {e}", archive.display()))?;
     }
     let is_archive = fs::read(&object).is_ok_and(|bytes| bytes.starts_with(b"!<arch>"));
-    Ok(format!(
+    let launcher = format!(
         "Launcher {{\n    triple: {target:?},\n    bytes: include_bytes!({object:?}),\n    is_archive: {is_archive},\n    \
          libraries: &{libraries:?},\n}}\n"
-    ))
+    );
+    Ok([launcher, bare::build(&manifest, &build_dir, out_dir)?])
 }
 
 /// The nearest target directory that holds `out_dir`, so that dev, release and clippy builds share one launcher.
@@ -60,16 +72,22 @@ fn shared_build_dir(out_dir: &Path) -> PathBuf {
     target_dir.unwrap_or(out_dir).join("mnc-launcher")
 }
 
-fn build_archive(manifest: &Path, build_dir: &Path, target: &str) -> Result<PathBuf, String> {
+/// Builds the runtime as a static library, for a target and with a feature.
+fn cargo_rustc(
+    manifest: &Path,
+    build_dir: &Path,
+    (target, feature): (&str, &str),
+    flags: &[&str],
+) -> Result<PathBuf, String> {
     let mut command = Command::new(variable("CARGO"));
     command
-        .args(["rustc", "--lib", "--crate-type", "staticlib", "--features", "launcher"])
+        .args(["rustc", "--lib", "--crate-type", "staticlib", "--features", feature])
         .args(["--profile", "launcher", "--locked", "--target", target, "--manifest-path"])
         .arg(manifest)
         .arg("--target-dir")
         .arg(build_dir)
-        .args(["--", "--cfg", "mnc_main"])
-        .arg(format!("--print=native-static-libs={}", build_dir.join(LIBRARIES).display()))
+        .arg("--")
+        .args(flags)
         // The nearest `.cargo/config.toml`, with its vendored sources, is found from here.
         .current_dir(manifest.parent().expect("a manifest is in a folder"))
         // What an outer build was told is not meant for this one: not clippy's wrapper, and above all no flags such

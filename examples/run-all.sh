@@ -109,3 +109,29 @@ rust macro-no-std test --quiet --release
 expect macro-no-std "$work/out" 'test result: ok. 1 passed'
 rust build-script run --quiet -- ../link-c/astronaut.ppm
 expect build-script "$work/out" '  1.444228  person' ' -1.464711  non_person'
+
+# Without a linker, here and for another processor.
+"$mnc" compile mobilenet-v1 --quiet --weights examples/person-detector/person.safetensors --linker internal -o "$work/static"
+"$work/static" --top 1 examples/person-detector/photos > "$work/out"
+expect 'static person-detector' "$work/out" '0.9495  person' '0.9772  non_person'
+
+# The interpreter with Ray, NumPy and Pillow: `.ci/run` makes one in target/python.
+python=python3
+[ -x target/python/bin/python ] && python=target/python/bin/python
+"$mnc" compile mobilenet-v1 --quiet --weights examples/person-detector/person.safetensors \
+    --name person --emit python,obj,manifest -o "$work/module/"
+"$mnc" inspect "$work/module/person.o" > "$work/out"
+expect inspect "$work/out" 'kept    every access inside its buffers' 'kept    as its manifest says'
+if "$python" -c 'import numpy, PIL, ray.data' 2> /dev/null; then
+    "$python" examples/python/classify.py "$work/module" examples/person-detector/photos > "$work/out"
+    expect python "$work/out" 'astronaut.jpg person 0.9' 'chelsea.jpg non_person 0.9'
+    # Two pictures, two workers, and the labels of the executable.
+    "$python" examples/ray/classify.py "$work/module/person.py" examples/person-detector/photos > "$work/out" 2> "$work/log" \
+        || { cat "$work/log"; exit 1; }
+    expect ray "$work/out" '	person' '	non_person' '# 2 pictures, 2 workers'
+elif [ "${MNC_REQUIRE_ALL:-}" = 1 ]; then
+    echo "python and ray: found no NumPy, Pillow and Ray for $python"
+    exit 1
+else
+    echo 'skipped: python and ray, which need pip install numpy pillow "ray[data]"'
+fi

@@ -12,6 +12,7 @@ mod describe;
 mod executable;
 mod explore;
 mod host;
+mod inspect;
 mod link;
 mod machine;
 mod map;
@@ -73,6 +74,7 @@ enum Command {
     Explore(explore::Args),
     Tensors(tensors::Args),
     Targets(targets::Args),
+    Inspect(inspect::Args),
     Completions(completions::Args),
 }
 
@@ -87,6 +89,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explore(args) => explore::run(&args),
         Command::Tensors(args) => tensors::run(&args),
         Command::Targets(args) => targets::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

@@ -15,7 +15,10 @@ pub mod manifest;
 #[cfg(feature = "cranelift")]
 pub mod object;
 pub mod package;
+pub mod python;
 pub mod rust;
+#[cfg(feature = "cranelift")]
+pub mod static_link;
 #[cfg(feature = "cranelift")]
 pub mod weights_file;
 #[cfg(feature = "cranelift")]

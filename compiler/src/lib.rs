@@ -48,6 +48,8 @@ pub mod dump;
 pub mod emit;
 mod error;
 pub mod graph;
+#[cfg(feature = "cranelift")]
+pub mod inspect;
 pub mod kernels;
 pub mod passes;
 pub mod plan;

@@ -10,6 +10,7 @@
 //! | `measured` | `info` | what a measuring executable tells, as JSON, and the arithmetic of latencies |
 //! | `limits` | `info` | the limits of this core, sampled with `peak` between the runs of a network |
 //! | `chart` | `chart` | axes and labels of pictures in SVG |
+//! | `bare` | `bare` | what the launcher needs of a C library, for executables without one |
 //! | `launcher` | `launcher` | the program around a network: arguments, pictures, answers, benchmark, profile |
 //!
 //! Nothing here knows how a network is compiled. The compiler knows the others, and embeds the
@@ -65,6 +66,13 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod abi;
+#[cfg(all(
+    feature = "bare",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(mnc_bare, test)
+))]
+mod bare;
 #[cfg(feature = "chart")]
 pub mod chart;
 mod fma;

@@ -23,6 +23,7 @@ const ORDER: [&str; 20] = [
     "program",
     "emit",
     "compile",
+    "inspect",
     "request",
     "build",
     "dump",
@@ -50,7 +51,7 @@ const OWNERS: [(&str, &[&str]); 7] = [
     ("cranelift_frontend", CRANELIFT),
     ("cranelift_module", CRANELIFT),
     ("cranelift_object", CRANELIFT),
-    ("iced_x86", &["compiler/src/emit/x86.rs", "compiler/src/emit/x86"]),
+    ("iced_x86", &["compiler/src/emit/x86.rs", "compiler/src/emit/x86", "compiler/src/inspect"]),
     ("proc_macro2", &["compiler/src/emit/rust.rs", "compiler/src/emit/rust", "macros"]),
     ("quote", &["compiler/src/emit/rust.rs", "compiler/src/emit/rust", "macros"]),
 ];

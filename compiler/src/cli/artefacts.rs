@@ -2,13 +2,12 @@
 
 use mnc::cost::Report;
 use mnc::emit::archive::archive;
-use mnc::emit::launcher::Launcher;
 use mnc::emit::manifest::{File, Manifest, Origin};
 use mnc::emit::object::FunctionText;
 use mnc::emit::package::Package;
 use mnc::{Compiled, Result, Target};
 
-use super::link;
+use super::link::{self, Program};
 use super::output::{Destination, Format};
 
 /// A file, or a text for standard output.
@@ -21,7 +20,7 @@ pub(super) struct Artefact {
 /// What formats are made with.
 pub(super) struct Tools {
     /// The program around an executable's network, where an executable is asked for.
-    pub(super) launcher: Option<&'static Launcher>,
+    pub(super) program: Option<Program>,
     /// Whether to show the linker's command.
     pub(super) verbose: bool,
 }
@@ -44,8 +43,8 @@ pub(super) fn make(
     for (format, destination) in first.into_iter().chain(last) {
         let bytes = match format {
             Format::Exe => {
-                let launcher = tools.launcher.expect("an executable's launcher was found before");
-                link::link(&compiled.executable_object()?, launcher, tools.verbose)?
+                let program = tools.program.expect("an executable's program was found before");
+                link::link(&compiled.executable_object()?, program, tools.verbose)?
             }
             Format::Obj => object.clone(),
             Format::Staticlib => archive(&object, &format!("{}.o", compiled.info.name), &compiled.target)?,
@@ -56,6 +55,7 @@ pub(super) fn make(
             Format::WeightsFile => compiled.weights_file().expect("the network has been given one"),
             Format::Cmake => package(compiled, outputs, |package| package.cmake()),
             Format::PkgConfig => package(compiled, outputs, |package| package.pkg_config()),
+            Format::Python => python(compiled, outputs),
             Format::Manifest => {
                 let origin = origin.take().expect("a format is made once")()?;
                 let file = |made: &Artefact| {
@@ -94,6 +94,13 @@ fn package(
         cdylib: cdylib.as_deref(),
     })
     .into_bytes()
+}
+
+/// The module over the shared library beside it.
+fn python(compiled: &Compiled, outputs: &[(Format, Destination)]) -> Vec<u8> {
+    let library = outputs.iter().find(|(format, _)| *format == Format::Cdylib);
+    let (_, library) = library.expect("the company of formats has been checked");
+    mnc::emit::python::module(&compiled.info, &library.file_name()).into_bytes()
 }
 
 /// In place of the IR of a function that was written as machine code.

@@ -16,6 +16,7 @@ use mnc::{Compiled, Error, ErrorKind, Options, Result, request};
 
 use super::artefacts::{self, Tools};
 use super::config::{self, Configured, Sources};
+use super::link::Linker;
 use super::output::{self, Destination, Format};
 use super::summary::{AlphaSource, Summary};
 use super::{host, link, map, network, tune};
@@ -100,6 +101,9 @@ pub(super) struct Args {
     multiversion: bool,
     #[command(flatten)]
     schedule: tune::Args,
+    /// Who links an executable [default: cc if there is one, else internal]
+    #[arg(long, value_enum, value_name = "LINKER", help_heading = "Output")]
+    linker: Option<Linker>,
     /// Print a stage of the compiler, and stop there unless -o is given
     #[arg(long, value_name = "STAGE", value_parser = stage(), help_heading = "Output")]
     dump: Option<Stage>,
@@ -156,13 +160,19 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let outputs = output::with_weights_file(outputs, args.weights_file.as_deref())?;
     let inputs = [weights, args.labels.as_deref(), Some(Path::new(&args.network))];
+    if 1 < args.batch && outputs.iter().any(|(format, _)| *format == Format::Python) {
+        return super::usage(
+            "--batch",
+            "the module of --emit python runs one image at a time, on as many threads as it is told",
+        );
+    }
     output::check_not_an_input(&outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
     // Before any work: an executable that can't be linked is not worth the time.
-    let launcher = match outputs.iter().any(|(format, _)| *format == Format::Exe) {
-        true => Some(link::launcher(&target)?),
+    let program = match outputs.iter().any(|(format, _)| *format == Format::Exe) {
+        true => Some(link::program(&target, args.linker)?),
         false => None,
     };
-    let tools = Tools { launcher, verbose: args.verbose };
+    let tools = Tools { program, verbose: args.verbose };
 
     let file = weights.map(map::map).transpose()?;
     let place = weights.map_or(String::new(), |path| path.display().to_string());

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mnc::emit::launcher::Launcher;
 use mnc::{Compiled, Error, ErrorKind, Result};
 use mnc_runtime::info::Info;
 use mnc_runtime::measured::Latencies;
@@ -17,6 +16,7 @@ use mnc_runtime::measured::profile::Profile;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::link::Program;
 use super::{link, output};
 
 /// An executable on disk.
@@ -63,11 +63,11 @@ impl Executable {
     /// Links a compiled network into an executable at `path`; its compile time counts from `started`.
     pub(super) fn link(
         compiled: &Compiled,
-        launcher: &Launcher,
+        program: Program,
         path: &Path,
         started: Instant,
     ) -> Result<Executable> {
-        let bytes = link::link(&compiled.executable_object()?, launcher, false)?;
+        let bytes = link::link(&compiled.executable_object()?, program, false)?;
         output::write(path, &bytes, true)?;
         let compile_time = started.elapsed();
         let executable = Executable::described(path.to_owned(), None, bytes.len() as u64)?;

@@ -1,4 +1,4 @@
-//! Object + launcher -> executable, object -> shared library, by the system's C compiler.
+//! Object + launcher -> executable, object -> shared library: by the system's C compiler, executables also by our own linker.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -6,36 +6,92 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mnc::emit::launcher::{Launcher, launcher_for};
+use clap::ValueEnum;
+use mnc::emit::launcher::{BareLauncher, Launcher, bare_launcher_for, launcher_for};
+use mnc::emit::static_link;
 use mnc::target::ObjectFormat;
 use mnc::{Error, ErrorKind, Result, Target};
 
-/// The launcher for a target.
+/// Who links an executable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Linker {
+    /// The system's C compiler, or what CC names
+    Cc,
+    /// This program: a static executable of Linux, without a C library
+    Internal,
+}
+
+/// A linker with the launcher that it links around a network.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Program {
+    /// For the system's C compiler.
+    Cc(&'static Launcher),
+    /// For our own.
+    Internal(&'static [&'static [u8]]),
+}
+
+/// The program around a target's network, by the linker that was asked for; without a wish, by the C compiler if there is one
+/// for the target, and by our own if not.
 ///
 /// # Errors
 /// A target that this `mnc` has no launcher for.
-pub(super) fn launcher(target: &Target) -> Result<&'static Launcher> {
-    let triple = target.triple.to_string();
-    match launcher_for(&triple) {
-        Some(launcher) => Ok(launcher),
-        None => super::usage(
+pub(super) fn program(target: &Target, wish: Option<Linker>) -> Result<Program> {
+    let system = launcher_for(&target.triple.to_string());
+    let own = bare_launcher_for(target);
+    match (wish, system, own) {
+        (Some(Linker::Internal), _, Some(launcher)) => internal(launcher),
+        (Some(Linker::Internal), _, None) => {
+            let detail = format!(
+                "internal makes executables for Linux on x86-64 and aarch64, not for {}",
+                target.triple
+            );
+            super::usage("--linker", detail)
+        }
+        (Some(Linker::Cc), Some(launcher), _) => Ok(Program::Cc(launcher)),
+        (None, Some(launcher), own) if own.is_none() || has_compiler() || env::var_os("CC").is_some() => {
+            Ok(Program::Cc(launcher))
+        }
+        (None, _, Some(launcher)) => internal(launcher),
+        (_, None, _) | (None, Some(_), None) => super::usage(
             "--emit exe",
             format!(
-                "this mnc makes executables for {} only, not for {triple}: use --emit obj,header and link the object with a \
-                 cross compiler",
-                target_lexicon::HOST
+                "this mnc makes executables for {} (and with --linker internal for Linux on x86-64 and aarch64), not for {}: \
+                 use --emit obj,header and link the object with a cross compiler",
+                target_lexicon::HOST,
+                target.triple
+            ),
+        ),
+    }
+}
+
+fn internal(launcher: &BareLauncher) -> Result<Program> {
+    match launcher.objects {
+        Some(objects) => Ok(Program::Internal(objects)),
+        None => super::usage(
+            "--linker internal",
+            format!(
+                "this mnc was built without the launcher for {0}, because Rust's standard library for it was missing: build \
+                 mnc again after `rustup target add {0}`",
+                launcher.triple
             ),
         ),
     }
 }
 
 /// The bytes of the executable. `verbose` shows the command.
-pub(super) fn link(object: &[u8], launcher: &Launcher, verbose: bool) -> Result<Vec<u8>> {
-    let program = if launcher.is_archive { "liblauncher.a" } else { "launcher.o" };
-    let files = [("network.o", object), (program, launcher.bytes)];
-    run_compiler(&files, verbose, |command| {
-        command.args(launcher.libraries).args(flags(launcher.triple));
-    })
+pub(super) fn link(object: &[u8], program: Program, verbose: bool) -> Result<Vec<u8>> {
+    match program {
+        Program::Cc(launcher) => {
+            let name = if launcher.is_archive { "liblauncher.a" } else { "launcher.o" };
+            run_compiler(&[("network.o", object), (name, launcher.bytes)], verbose, |command| {
+                command.args(launcher.libraries).args(flags(launcher.triple));
+            })
+        }
+        Program::Internal(objects) => {
+            let all: Vec<&[u8]> = objects.iter().copied().chain([object]).collect();
+            static_link::link(&all, "_start")
+        }
+    }
 }
 
 /// The bytes of a shared library called `file_name`, which needs no other: it exports what the object does.

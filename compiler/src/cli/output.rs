@@ -26,6 +26,8 @@ pub(super) enum Format {
     Cmake,
     /// pkg-config file
     PkgConfig,
+    /// Python module, and the shared library that it loads
+    Python,
     /// JSON: network, shapes, preprocessing, labels, SHA-256 of what was read and written
     Manifest,
     /// Weights outside of the code; --weights-file asks for it, not --emit
@@ -48,6 +50,7 @@ impl Format {
             Format::Header => "header",
             Format::Cmake => "cmake",
             Format::PkgConfig => "pkg-config",
+            Format::Python => "python",
             Format::Manifest => "manifest",
             Format::WeightsFile => "weights-file",
             Format::Asm => "asm",
@@ -69,6 +72,7 @@ impl Format {
             Format::Header => format!("{stem}.h"),
             Format::Cmake => format!("{stem}Config.cmake"),
             Format::PkgConfig => format!("{stem}.pc"),
+            Format::Python => format!("{stem}.py"),
             Format::Manifest => format!("{stem}.json"),
             Format::WeightsFile => format!("{stem}.weights"),
             Format::Asm => format!("{stem}.s"),
@@ -85,7 +89,9 @@ impl Format {
         match self {
             Format::Exe | Format::Obj | Format::Staticlib | Format::Cdylib => false,
             // These speak of files, or are one that others speak of.
-            Format::Cmake | Format::PkgConfig | Format::Manifest | Format::WeightsFile => false,
+            Format::Cmake | Format::PkgConfig | Format::Python | Format::Manifest | Format::WeightsFile => {
+                false
+            }
             Format::Header | Format::Asm | Format::Clif => true,
         }
     }
@@ -124,6 +130,10 @@ pub(super) fn destinations(
             wanted.push(*format);
         }
     });
+    // The module is nothing without the library.
+    if wanted.contains(&Format::Python) && !wanted.contains(&Format::Cdylib) {
+        wanted.push(Format::Cdylib);
+    }
     if output.is_some_and(|output| output == "-") {
         return match wanted.as_slice() {
             [format] if format.is_text() => Ok(vec![(*format, Destination::Stdout)]),
@@ -186,7 +196,7 @@ fn is_folder(path: &Path) -> bool {
 
 /// The last part of the path without an extension of ours. `mobilenet_v1_0.25` keeps its `.25`.
 fn stem(path: &Path) -> String {
-    let is_ours = |extension: &str| ["o", "obj", "h", "s", "clif", "exe"].contains(&extension);
+    let is_ours = |extension: &str| ["o", "obj", "h", "py", "s", "clif", "exe"].contains(&extension);
     let name = match path.extension().and_then(|extension| extension.to_str()) {
         Some(extension) if is_ours(extension) => path.file_stem(),
         _ => path.file_name(),

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mnc::describe;
-use mnc::emit::launcher::Launcher;
 use mnc::graph::{Graph, Knobs};
 use mnc::weights::{Parameters, Weights};
 use mnc::{Compiled, Error, ErrorKind, Options, Result, Target};
@@ -13,6 +12,7 @@ use tempfile::TempDir;
 
 use super::config::{self, Sources};
 use super::executable::Executable;
+use super::link::Program;
 use super::network::{self, Family};
 use super::{host, link, map, rounds};
 
@@ -99,19 +99,19 @@ fn targets(cpus: &[String]) -> Result<Vec<Target>> {
 #[derive(Debug)]
 pub(super) struct Workbench {
     folder: TempDir,
-    launcher: &'static Launcher,
+    program: Program,
     n_made: std::cell::Cell<usize>,
 }
 
 impl Workbench {
     /// An empty one, for this machine.
     pub(super) fn new() -> Result<Workbench> {
-        let launcher = link::launcher(&host::target(None, None)?)?;
+        let program = link::program(&host::target(None, None)?, None)?;
         let folder = tempfile::Builder::new().prefix("mnc-").tempdir().map_err(|error| {
             let place = std::env::temp_dir().display().to_string();
             Error::new(ErrorKind::Io, place, format!("{error}, expected to write there"))
         })?;
-        Ok(Workbench { folder, launcher, n_made: std::cell::Cell::new(0) })
+        Ok(Workbench { folder, program, n_made: std::cell::Cell::new(0) })
     }
 
     /// Compiles a network to an executable in the folder; its compile time counts from `started`.
@@ -132,6 +132,6 @@ impl Workbench {
         let n_made = self.n_made.get();
         self.n_made.set(n_made + 1);
         let path = self.folder.path().join(format!("{}-{n_made}", compiled.info.name));
-        Executable::link(compiled, self.launcher, &path, started)
+        Executable::link(compiled, self.program, &path, started)
     }
 }

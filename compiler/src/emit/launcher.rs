@@ -3,6 +3,10 @@
 //! It defines `main` and calls `mnc_model`, which the network's object must define (`mnc_runtime::abi::ModelAbi`).
 //! The build script makes it from the runtime; what it does with a picture isn't known here.
 
+use target_lexicon::OperatingSystem;
+
+use crate::target::Target;
+
 /// A program that lacks only its network.
 #[derive(Clone, Copy, Debug)]
 pub struct Launcher {
@@ -27,6 +31,25 @@ pub fn launcher_for(triple: &str) -> Option<&'static Launcher> {
 }
 
 static LAUNCHER: Launcher = include!(concat!(env!("OUT_DIR"), "/launcher.rs"));
+
+/// The launcher for our own linker ([`super::static_link`]): it needs no C library and no system linker.
+#[derive(Clone, Copy, Debug)]
+pub struct BareLauncher {
+    /// The target it was built for. It runs on any Linux of that architecture.
+    pub triple: &'static str,
+    /// Relocatable objects that define `_start` and lack only `mnc_model`; `None` if Rust's standard library for the
+    /// target wasn't there when `mnc` was built.
+    pub objects: Option<&'static [&'static [u8]]>,
+}
+
+/// The launcher for our own linker, if that target has one: Linux on x86-64 or aarch64.
+pub fn bare_launcher_for(target: &Target) -> Option<&'static BareLauncher> {
+    let is_linux = target.triple.operating_system == OperatingSystem::Linux;
+    let architecture = target.triple.architecture.into_str();
+    BARE.iter().find(|launcher| is_linux && launcher.triple.split('-').next() == Some(&*architecture))
+}
+
+static BARE: [BareLauncher; 2] = include!(concat!(env!("OUT_DIR"), "/bare.rs"));
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,230 @@
+"""A network compiled by mnc, as a Python module. It needs Python 3.8 and the shared library beside it, nothing else.
+
+    import NAME
+    scores = NAME.run(input)                   # normalised floats, rows of pixels: INPUT_SHAPE
+    scores = NAME.run_batch(inputs, threads=4)
+    for answer in NAME.classify(["photo.jpg", "holiday/"]):   # needs Pillow, and NumPy
+        print(answer["path"], answer["top"][0])
+
+Where NumPy is, results are NumPy arrays; without it they are arrays of the standard library. The arithmetic is that of
+the library, the same to the last bit on every machine. Run as a program, the module classifies files and folders.
+"""
+
+import array
+import ctypes
+import json
+import math
+import mmap
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+try:
+    import numpy
+except ImportError:
+    numpy = None
+
+_library = ctypes.CDLL(os.path.join(os.path.dirname(os.path.abspath(__file__)), "LIBRARY"))
+_library.NAME_info.restype = ctypes.c_char_p
+_library.NAME_run.argtypes = [ctypes.c_void_p] * 3
+_library.NAME_run.restype = ctypes.c_int32
+
+#: All that the library says of itself: shapes, preprocessing, target, sizes.
+INFO = json.loads(_library.NAME_info())
+#: Rows, columns, channels.
+INPUT_SHAPE = tuple(INFO["input"][key] for key in ("height", "width", "channels"))
+#: (classes,), or rows, columns, channels of a feature map.
+OUTPUT_SHAPE = tuple(INFO["output"]["shape"])
+if OUTPUT_SHAPE[:2] == (1, 1):
+    OUTPUT_SHAPE = OUTPUT_SHAPE[2:]
+#: The name of each output, or nothing.
+LABELS = INFO["labels"]
+
+_INPUT_LEN = math.prod(INPUT_SHAPE)
+_OUTPUT_LEN = math.prod(OUTPUT_SHAPE)
+_WORKSPACE_ALIGN = 64
+
+_STATUS = {
+    -1: "a pointer is null",
+    -2: "the workspace is not aligned",
+    -6: "the weights file isn't the one that was written with the library, or is damaged",
+    -3: "this CPU lacks a feature that the network was compiled for: " + ", ".join(INFO["cpu_features"]),
+}
+
+
+class Error(RuntimeError):
+    """The network refused to run."""
+
+
+_weights = None
+if INFO["weights_file"] is not None:
+    # Pages that nobody writes to are shared among processes; they are private because ctypes asks for memory it may write.
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), INFO["weights_file"]["file"]), "rb") as _file:
+        _weights = mmap.mmap(_file.fileno(), 0, access=mmap.ACCESS_COPY)
+    _library.NAME_bind.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    _library.NAME_bind.restype = ctypes.c_int32
+
+
+class _Memory(threading.local):
+    """A workspace for each thread, as the library asks for."""
+
+    def __init__(self):
+        size = INFO["workspace_bytes"]
+        self._bytes = ctypes.create_string_buffer(size + _WORKSPACE_ALIGN)
+        start = ctypes.addressof(self._bytes)
+        self.workspace = start + -start % _WORKSPACE_ALIGN
+        if _weights is not None:
+            address = ctypes.addressof(ctypes.c_char.from_buffer(_weights))
+            _check(_library.NAME_bind(self.workspace, address, len(_weights)))
+
+
+_memory = _Memory()
+
+
+def run(input):
+    """The scores of one input: INPUT_LEN floats, already normalised (see `prepare`), in rows of pixels.
+
+    Takes a NumPy array, anything with the buffer protocol that holds 32-bit floats, or a flat list. Threads may call it at
+    the same time: the interpreter's lock is released while the network runs.
+    """
+    values = _floats(input)
+    output = array.array("f", bytes(4 * _OUTPUT_LEN)) if numpy is None else numpy.empty(OUTPUT_SHAPE, numpy.float32)
+    _call(_address(values), _address(output))
+    return output
+
+
+def run_batch(inputs, threads=1):
+    """The scores of several inputs, in their order, on so many threads: one array with NumPy, else a list."""
+    if threads == 1:
+        results = [run(input) for input in inputs]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            results = list(pool.map(run, inputs))
+    if numpy is None:
+        return results
+    return numpy.stack(results) if results else numpy.empty((0, *OUTPUT_SHAPE), numpy.float32)
+
+
+def prepare(picture):
+    """The input of a picture: resized, cropped and normalised as the network was trained.
+
+    Takes a Pillow image, or an array of bytes, rows of pixels of three channels. Needs Pillow and NumPy.
+    """
+    if numpy is None:
+        raise ImportError("prepare needs NumPy: pip install numpy")
+    from PIL import Image
+
+    if not isinstance(picture, Image.Image):
+        picture = Image.fromarray(numpy.ascontiguousarray(picture, numpy.uint8))
+    height, width, channels = INPUT_SHAPE
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    rule = INFO["preprocess"]["resize"]
+    full = (width, height)
+    if rule["rule"] == "cover":
+        if picture.height * rule["width"] <= picture.width * rule["height"]:
+            full = (rule["height"] * picture.width // picture.height, rule["height"])
+        else:
+            full = (rule["width"], rule["width"] * picture.height // picture.width)
+    left, top = (full[0] - width) // 2, (full[1] - height) // 2
+    picture = picture.resize(full, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
+    pixels = numpy.asarray(picture, numpy.float64).reshape(INPUT_SHAPE)
+    if INFO["preprocess"]["channel_order"] == "bgr":
+        pixels = pixels[:, :, ::-1]
+    # In double precision, where a product of a byte and a float is exact.
+    multiplier, offset = (
+        numpy.asarray(INFO["preprocess"][key], numpy.float32).astype(numpy.float64) for key in ("multiplier", "offset")
+    )
+    return (pixels * multiplier + offset).astype(numpy.float32)
+
+
+def top(scores, k=5):
+    """The k largest scores: a list of dictionaries with `index`, `label` (or None), `score` and `probability`."""
+    scores = [float(score) for score in scores]
+    best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))[:k]
+    if INFO["output"]["kind"] == "logits":
+        largest = max(scores)
+        total = math.fsum(math.exp(score - largest) for score in scores)
+        probability = [math.exp(scores[index] - largest) / total for index in best]
+    else:
+        probability = [scores[index] for index in best]
+    return [
+        {"index": index, "label": LABELS[index] if LABELS else None, "score": scores[index], "probability": share}
+        for index, share in zip(best, probability)
+    ]
+
+
+def classify(paths, k=5, threads=1):
+    """Names what is in pictures: a dictionary with `path` and `top` for each, in order. Folders are listed, not their folders.
+
+    Needs Pillow and NumPy. A file that can't be read raises what Pillow raises.
+    """
+    from PIL import Image
+
+    def answer(path):
+        with Image.open(path) as picture:
+            return {"path": path, "top": top(run(prepare(picture)), k)}
+
+    files = list(_files(paths))
+    if threads == 1:
+        return [answer(path) for path in files]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(answer, files))
+
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".pnm")
+
+
+def _files(paths):
+    for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
+        path = os.fspath(path)
+        if not os.path.isdir(path):
+            yield path
+            continue
+        for name in sorted(os.listdir(path)):
+            if name.lower().endswith(_PICTURES):
+                yield os.path.join(path, name)
+
+
+def _floats(input):
+    """The input as memory that stays while the network reads it."""
+    if numpy is not None:
+        values = numpy.ascontiguousarray(input, numpy.float32)
+        length, found = values.size, values.shape
+    else:
+        try:
+            view = memoryview(input)
+            values = input if view.contiguous and view.format == "f" else array.array("f", view.tolist())
+            length = found = view.nbytes // view.itemsize
+        except TypeError:
+            values = array.array("f", input)
+            length = found = len(values)
+    if length != _INPUT_LEN:
+        raise ValueError("input: found %s, expected %s: %d floats" % (found, INPUT_SHAPE, _INPUT_LEN))
+    return values
+
+
+def _address(values):
+    if numpy is not None and isinstance(values, numpy.ndarray):
+        return values.ctypes.data
+    if isinstance(values, array.array):
+        return values.buffer_info()[0]
+    return ctypes.addressof(ctypes.c_char.from_buffer(values))
+
+
+def _call(input, output):
+    _check(_library.NAME_run(input, output, _memory.workspace))
+
+
+def _check(code):
+    if code != 0:
+        raise Error(_STATUS.get(code, "unknown status %d" % code))
+
+
+if __name__ == "__main__":
+    import sys
+
+    if len(sys.argv) == 1:
+        sys.exit("usage: python %s PICTURE|FOLDER..." % os.path.basename(__file__))
+    for _answer in classify(sys.argv[1:], k=1, threads=os.cpu_count() or 1):
+        _best = _answer["top"][0]
+        print("%s\t%.4f\t%s" % (_answer["path"], _best["probability"], _best["label"] or _best["index"]))
