@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mnc_tests::need::workspace;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "error",
     "describe",
     "graph",

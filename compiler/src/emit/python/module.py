@@ -56,8 +56,13 @@ class Error(RuntimeError):
     """The network refused to run."""
 
 
+def _check(code):
+    if code != 0:
+        raise Error(_STATUS.get(code, "unknown status %d" % code))
+
+
 _weights = None
-if INFO["weights_file"] is not None:
+if INFO.get("weights_file"):
     # Pages that nobody writes to are shared among processes; they are private because ctypes asks for memory it may write.
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), INFO["weights_file"]["file"]), "rb") as _file:
         _weights = mmap.mmap(_file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -213,11 +218,6 @@ def _address(values):
 
 def _call(input, output):
     _check(_library.NAME_run(input, output, _memory.workspace))
-
-
-def _check(code):
-    if code != 0:
-        raise Error(_STATUS.get(code, "unknown status %d" % code))
 
 
 if __name__ == "__main__":
