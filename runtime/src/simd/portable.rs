@@ -5,8 +5,8 @@ use crate::fma::fma;
 
 /// Sixteen arrays of eight.
 ///
-/// The functions are called, not inlined. Inlined, a kernel would be thousands of scalar instructions, and a network would
-/// take ten times as long to build.
+/// The functions are called, not inlined: inlined, a kernel would be thousands of scalar instructions, which take long to
+/// compile.
 #[derive(Debug)]
 pub struct Portable([[f32; LANES]; N_REGISTERS]);
 
