@@ -311,7 +311,7 @@ fn stages_are_printed() {
 #[test]
 fn an_executable_is_whole_or_not_there() {
     let folder = Folder::new();
-    let arguments = small(&["--emit", "obj,exe", "-o", "net"]);
+    let arguments = small(&["--emit", "obj,exe", "-o", "net", "--linker", "cc"]);
     let missing = Ran::of(folder.command(&arguments).env("PATH", ""));
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.starts_with("error: cc: "), "{}", missing.stderr);
