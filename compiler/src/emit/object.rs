@@ -80,7 +80,7 @@ pub fn object(versions: &[Version<'_>], target: &Target, options: &ObjectOptions
 /// Writes the object and the texts of its functions.
 ///
 /// # Errors
-/// As [`object`].
+/// As [`object()`].
 pub fn object_with_texts(
     versions: &[Version<'_>],
     target: &Target,
