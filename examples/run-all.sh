@@ -125,10 +125,14 @@ expect inspect "$work/out" 'kept    every access inside its buffers' 'kept    as
 if "$python" -c 'import numpy, PIL, ray.data' 2> /dev/null; then
     "$python" examples/python/classify.py "$work/module" examples/person-detector/photos > "$work/out"
     expect python "$work/out" 'astronaut.jpg person 0.9' 'chelsea.jpg non_person 0.9'
-    # Two pictures, two workers, and the labels of the executable.
-    "$python" examples/ray/classify.py "$work/module/person.py" examples/person-detector/photos > "$work/out" 2> "$work/log" \
+    # Two workers, and the labels of the executable.
+    mkdir "$work/many"
+    for copy in 1 2 3 4 5 6 7 8; do
+        for photo in examples/person-detector/photos/*.jpg; do cp "$photo" "$work/many/$copy-${photo##*/}"; done
+    done
+    "$python" examples/ray/classify.py "$work/module/person.py" "$work/many" > "$work/out" 2> "$work/log" \
         || { cat "$work/log"; exit 1; }
-    expect ray "$work/out" '	person' '	non_person' '# 2 pictures, 2 workers'
+    expect ray "$work/out" '	person' '	non_person' '# 16 pictures, 2 workers'
 elif [ "${MNC_REQUIRE_ALL:-}" = 1 ]; then
     echo "python and ray: found no NumPy, Pillow and Ray for $python"
     exit 1

@@ -44,7 +44,10 @@ def main():
         ray.init()
     else:
         ray.init(num_cpus=options.workers, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    # The first worker that is up would do everything while the others still load the network.
+    context.wait_for_min_actors_s = 60
 
     pictures = {".jpg", ".jpeg", ".png", ".bmp", ".ppm"}
     paths = sorted(str(path.resolve()) for path in options.folder.iterdir() if path.suffix.lower() in pictures)
