@@ -96,7 +96,8 @@ impl Request {
         let naming = self.naming()?;
         let (graph, parameters) = match &self.numbers {
             Numbers::Random(seed) => {
-                let alpha = self.alpha()?.or(configured.alpha).unwrap_or(1.0);
+                let (alpha, _) =
+                    choose_alpha((&description, naming), None, (self.alpha()?, configured.alpha))?;
                 let graph = Graph::build(&description, &Knobs { alpha, resolution })?;
                 let parameters = Parameters::random(&graph, *seed);
                 (graph, parameters)
@@ -105,12 +106,8 @@ impl Request {
                 let bytes = read(files, path, "weights in safetensors")?;
                 let place = path.display().to_string();
                 let weights = Weights::parse(&bytes, &place)?;
-                let alpha = choose_alpha(
-                    (&description, naming),
-                    &weights,
-                    &place,
-                    (self.alpha()?, configured.alpha),
-                )?;
+                let asked = (self.alpha()?, configured.alpha);
+                let (alpha, _) = choose_alpha((&description, naming), Some((&weights, &place)), asked)?;
                 let graph = Graph::build(&description, &Knobs { alpha, resolution })?;
                 let parameters = weights.parameters(&graph, naming)?;
                 (graph, parameters)
@@ -257,33 +254,54 @@ pub fn beside(weights: &Path, name: &str) -> Vec<PathBuf> {
     stems.iter().map(|stem| folder.join(stem)).collect()
 }
 
-/// The alpha that was asked for, if it gives the network of the weights; else the weights' own, else the configuration's.
-fn choose_alpha(
+/// Where alpha came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlphaSource {
+    /// The user asked for it.
+    Asked,
+    /// The shapes of the weights.
+    Weights,
+    /// The model configuration.
+    Config,
+    /// Nobody said anything.
+    Default,
+}
+
+/// The alpha that was asked for, if it gives the network of the weights; else the weights' own, else the configuration's,
+/// else 1.
+///
+/// # Errors
+/// An alpha that isn't that of the weights, and weights whose alpha nobody can tell.
+pub fn choose_alpha(
     (description, naming): (&Description, Option<&'static Naming>),
-    weights: &Weights<'_>,
-    place: &str,
+    weights: Option<(&Weights<'_>, &str)>,
     (asked, configured): (Option<f64>, Option<f64>),
-) -> Result<f64> {
-    match (weights.infer_alpha(description, naming), asked, configured) {
-        (Ok(inferred), Some(alpha), _) => {
+) -> Result<(f64, AlphaSource)> {
+    let stated = match (asked, configured) {
+        (Some(alpha), _) => Some((alpha, AlphaSource::Asked)),
+        (None, Some(alpha)) => Some((alpha, AlphaSource::Config)),
+        (None, None) => None,
+    };
+    let Some((weights, place)) = weights else {
+        return Ok(stated.unwrap_or((1.0, AlphaSource::Default)));
+    };
+    match (weights.infer_alpha(description, naming), stated) {
+        (Ok(inferred), Some((alpha, AlphaSource::Asked))) => {
             if same_channels(description, alpha, inferred)? {
-                return Ok(alpha);
+                return Ok((alpha, AlphaSource::Asked));
             }
             let detail = format!("found {alpha}, expected {inferred}, the alpha of the tensors in {place}");
-            Err(options("alpha", detail))
+            Err(Error::new(ErrorKind::Weights, "alpha", detail))
         }
-        (Ok(inferred), None, _) => Ok(inferred),
+        (Ok(inferred), _) => Ok((inferred, AlphaSource::Weights)),
         // An alpha of many digits can't be found, only believed; the tensors are checked against it all the same.
-        (Err(_), Some(alpha), _) | (Err(_), None, Some(alpha)) => Ok(alpha),
-        (Err(error), None, None) => Err(error),
+        (Err(_), Some(stated)) => Ok(stated),
+        (Err(error), None) => Err(error),
     }
 }
 
 /// Whether two alphas give the same network: rounding makes one of many.
-///
-/// # Errors
-/// Those of [`Graph::build`].
-pub fn same_channels(description: &Description, a: f64, b: f64) -> Result<bool> {
+fn same_channels(description: &Description, a: f64, b: f64) -> Result<bool> {
     let build = |alpha| Graph::build(description, &Knobs { alpha, resolution: None });
     Ok(a == b || build(a)?.nodes == build(b)?.nodes)
 }

@@ -12,13 +12,13 @@ use mnc::plan::Plan;
 use mnc::program::Program;
 use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
-use mnc::{Compiled, Error, ErrorKind, Options, Result, request};
+use mnc::{Compiled, Options, Result, request};
 
 use super::artefacts::{self, Tools};
 use super::config::{self, Configured, Sources};
 use super::link::Linker;
 use super::output::{self, Destination, Format};
-use super::summary::{AlphaSource, Summary};
+use super::summary::Summary;
 use super::{host, link, map, network, tune};
 
 /// Compiles a network with its weights
@@ -177,7 +177,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let file = weights.map(map::map).transpose()?;
     let place = weights.map_or(String::new(), |path| path.display().to_string());
     let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
-    let (alpha, alpha_source) = choose_alpha(args, &configured, weights.as_ref(), &place)?;
+    let (alpha, alpha_source) = request::choose_alpha(
+        (&configured.description, args.naming),
+        weights.as_ref().map(|weights| (weights, place.as_str())),
+        (args.alpha, configured.alpha),
+    )?;
     let mut graph = Graph::build(&configured.description, &Knobs { alpha, resolution })?;
     graph.batch = args.batch;
     if stops && dump_early(args.dump, &configured.description, &graph)? {
@@ -264,36 +268,6 @@ fn files_read(args: &Args, configured: &Configured) -> Result<Vec<File>> {
     let configurations = configured.read.iter().map(|(path, _)| ("configuration", path.as_path()));
     let rest = others.chain(configurations).map(|(kind, path)| read(kind, path));
     std::iter::once(Ok(network)).chain(rest).collect()
-}
-
-/// The alpha of the flag, else of the tensors, else of the configuration, else 1.
-fn choose_alpha(
-    args: &Args,
-    configured: &Configured,
-    weights: Option<&Weights<'_>>,
-    place: &str,
-) -> Result<(f64, AlphaSource)> {
-    let stated = match (args.alpha, configured.alpha) {
-        (Some(alpha), _) => Some((alpha, AlphaSource::Flag)),
-        (None, Some(alpha)) => Some((alpha, AlphaSource::Config)),
-        (None, None) => None,
-    };
-    let Some(weights) = weights else {
-        return Ok(stated.unwrap_or((1.0, AlphaSource::Default)));
-    };
-    match (weights.infer_alpha(&configured.description, args.naming), stated) {
-        (Ok(inferred), Some((alpha, AlphaSource::Flag))) => {
-            if request::same_channels(&configured.description, alpha, inferred)? {
-                return Ok((alpha, AlphaSource::Flag));
-            }
-            let detail = format!("found {alpha}, expected {inferred}, the alpha of the tensors in {place}");
-            Err(Error::new(ErrorKind::Weights, "alpha", detail))
-        }
-        (Ok(inferred), _) => Ok((inferred, AlphaSource::Weights)),
-        // An alpha of many digits can't be found, only believed; the tensors are checked against it all the same.
-        (Err(_), Some(stated)) => Ok(stated),
-        (Err(error), None) => Err(error),
-    }
 }
 
 /// Labels of the flag or of the configuration, or none.

@@ -6,25 +6,13 @@ use std::time::Duration;
 
 use mnc::Compiled;
 use mnc::cost::Report;
+use mnc::request::AlphaSource;
 use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize};
 
 use super::config::Configured;
 use super::host;
 use super::output::Format;
 use super::text::{numbers, size, thousands};
-
-/// Where alpha came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AlphaSource {
-    /// `--alpha`.
-    Flag,
-    /// The shapes of the weights.
-    Weights,
-    /// The model configuration.
-    Config,
-    /// Nobody said anything.
-    Default,
-}
 
 /// All that the summary speaks of.
 pub(super) struct Summary<'a> {
@@ -41,7 +29,7 @@ impl fmt::Display for Summary<'_> {
         let Compiled { graph, program, info, target, .. } = self.compiled;
         let total = Report::of(graph).total;
         let alpha = match (self.alpha_source, self.configured.alpha) {
-            (AlphaSource::Flag | AlphaSource::Default, _) => String::new(),
+            (AlphaSource::Asked | AlphaSource::Default, _) => String::new(),
             (AlphaSource::Weights, Some(stated)) if stated != info.alpha => {
                 format!(" (read from the weights; the configuration says {stated})")
             }
