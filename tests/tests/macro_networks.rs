@@ -142,7 +142,9 @@ fn miri() {
     let toml = "name = \"tiny\"\nclasses = 3\ninput = { height = 5, width = 5, channels = 3 }\n\
                 [[layer]]\nkind = \"conv\"\nfilters = 5\nstride = 2\n[[layer]]\nkind = \"separable\"\nfilters = 9\n\
                 [[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n[[layer]]\nkind = \"softmax\"\n";
-    let Some((package, _)) = user_crate("macro-miri", ", default-features = false", &[], false) else {
+    // What Miri calls the program remembers the folder of the package; one left by an earlier run would look for that.
+    let name = format!("macro-miri-{}", std::process::id());
+    let Some((package, _)) = user_crate(&name, ", default-features = false", &[], false) else {
         return;
     };
     package.write("data/tiny.toml", toml);
