@@ -151,6 +151,22 @@ impl Kernel {
         }
     }
 
+    /// Weights and biases that it reads, in elements, padding left out.
+    pub fn filter_len(&self) -> usize {
+        match self {
+            Kernel::Conv(kernel) => {
+                let taps = kernel.window.d_k * kernel.window.d_k * kernel.input.shape.channels;
+                (taps + 1) * kernel.output.shape.channels
+            }
+            Kernel::Pointwise(kernel) => (kernel.input.shape.channels + 1) * kernel.output.shape.channels,
+            Kernel::Depthwise(kernel) => {
+                (kernel.window.d_k * kernel.window.d_k + 1) * kernel.output.shape.channels
+            }
+            Kernel::Dense(kernel) => (kernel.input.shape.len() + 1) * kernel.output.shape.channels,
+            Kernel::GlobalAveragePool(_) | Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => 0,
+        }
+    }
+
     /// The first of its inputs.
     pub fn input(&self) -> FeatureMap {
         match self {

@@ -44,11 +44,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Places the values: larger ones first, each at the lowest offset that is free while it lives.
+    /// Places the values: larger ones first, each at the lowest offset that is free while it lives. What a run on one thread
+    /// leaves alone comes last, so that such a run touches few bytes, over and over.
     pub fn build(schedule: Schedule) -> Plan {
         let mut unplaced = lifetimes(&schedule);
+        let is_idle = |slot: &Slot| {
+            let value = schedule.value(slot.value);
+            value.idle || value.place == Place::Input
+        };
         // The value breaks ties, so that the same schedule gives the same plan.
-        unplaced.sort_by_key(|slot| (std::cmp::Reverse(slot.bytes), slot.value));
+        unplaced.sort_by_key(|slot| (is_idle(slot), std::cmp::Reverse(slot.bytes), slot.value));
         let mut slots: Vec<Slot> = Vec::with_capacity(unplaced.len());
         for mut slot in unplaced {
             let mut neighbours: Vec<&Slot> = slots.iter().filter(|placed| placed.lives_with(&slot)).collect();

@@ -329,7 +329,7 @@ impl Caller<'_> {
             .into_iter()
             .enumerate()
             .map(|(part, rows)| {
-                let moves = band::walk(&kernels, rows, self.step.band_rows);
+                let moves = band::walk(&kernels, rows, self.step.band_rows, self.library.isa);
                 moves.iter().map(|step| self.band_move(step, part)).collect()
             })
             .collect()
@@ -347,7 +347,7 @@ impl Caller<'_> {
                     None => self.place(self.step.reads[0], from),
                     Some(before) => self.buffer(before, part, from),
                 };
-                let output = match self.step.buffers.get(*stage) {
+                let output = match self.step.buffer_offsets.get(*stage) {
                     None => self.place(self.step.writes, to),
                     Some(_) => self.buffer(*stage, part, to),
                 };
@@ -366,11 +366,9 @@ impl Caller<'_> {
         }
     }
 
-    /// A position in the rows of a part in the buffer behind a stage.
+    /// A position in a part's buffer behind a stage.
     fn buffer(&self, stage: usize, part: usize, elements: usize) -> Argument {
-        let id = self.step.buffers[stage];
-        let part_len = self.plan.schedule.value(id).map.len() / self.step.split.parts();
-        self.place(id, part * part_len + elements)
+        self.place(self.step.buffers[part], self.step.buffer_offsets[stage] + elements)
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Value {
     pub images: usize,
     /// Whose memory it lies in.
     pub place: Place,
+    /// Whether a run on one thread leaves it alone: the buffers of parts that other threads take.
+    pub idle: bool,
 }
 
 /// A layer of a step.
@@ -68,8 +70,10 @@ pub struct Step {
     pub reads: Vec<ValueId>,
     /// The output of the last stage.
     pub writes: ValueId,
-    /// The buffers between the stages, with as many rows as all parts need.
+    /// For each part, the rows between its stages, as one buffer. A run on one thread takes the first.
     pub buffers: Vec<ValueId>,
+    /// Elements into a part's buffer where the rows behind each stage but the last begin.
+    pub buffer_offsets: Vec<usize>,
     /// Rows of the last stage that a band computes; only a chain has bands.
     pub band_rows: usize,
     /// How often it is done: for each image of a batch, or once for all of them together.
@@ -138,12 +142,9 @@ impl Schedule {
         };
         let mut next = 0;
         while next < network.nodes.len() {
-            let chain = band::chain(network, FusedId(next), isa);
-            next += chain.len();
-            match chain.as_slice() {
-                [node] => scheduler.node_alone(*node),
-                chain => scheduler.chain_or_nodes(chain),
-            }
+            let run = band::run(network, FusedId(next));
+            next += run.len();
+            scheduler.run(&run);
         }
         scheduler.output();
         scheduler.schedule.verify();
@@ -205,7 +206,7 @@ struct Scheduler<'a> {
 impl Scheduler<'_> {
     fn value(&mut self, name: &str, map: FeatureMap, place: Place) -> ValueId {
         let images = self.schedule.batch;
-        self.schedule.values.push(Value { name: name.to_owned(), map, images, place });
+        self.schedule.values.push(Value { name: name.to_owned(), map, images, place, idle: false });
         ValueId(self.schedule.values.len() - 1)
     }
 
@@ -247,6 +248,7 @@ impl Scheduler<'_> {
             reads,
             writes,
             buffers: Vec::new(),
+            buffer_offsets: Vec::new(),
             band_rows: 0,
             images,
             split,
@@ -297,25 +299,51 @@ impl Scheduler<'_> {
         }
     }
 
+    /// Nodes of which each is the only reader of the one before: in bands where that keeps large maps in the cache.
+    fn run(&mut self, run: &[FusedId]) {
+        if let [node] = run {
+            return self.node_alone(*node);
+        }
+        let reads = self.reads(run[0]);
+        let (stages, _) = self.stages(run, self.map(reads[0]));
+        let kernels: Vec<&Kernel> = stages.iter().map(|stage| &stage.kernel).collect();
+        let mut rest = run;
+        for len in band::cut(&kernels, self.schedule.isa) {
+            let (chain, behind) = rest.split_at(len);
+            match chain {
+                [node] => self.node_alone(*node),
+                chain => self.chain_or_nodes(chain),
+            }
+            rest = behind;
+        }
+    }
+
+    /// The stages that compute such nodes from an input of that layout, and their cycles.
+    fn stages(&self, chain: &[FusedId], input: FeatureMap) -> (Vec<Stage>, usize) {
+        let (mut map, mut total_cycles) = (input, 0);
+        let mut stages = Vec::with_capacity(chain.len());
+        for (idx, id) in chain.iter().enumerate() {
+            let node = &self.network.nodes[id.0];
+            let output =
+                if idx + 1 == chain.len() { self.output_map(*id).0 } else { self.padded(node.shape) };
+            let Chosen { kernel, cycles, .. } =
+                choose(&node.op, &[map], output, self.schedule.isa, self.wanted(&node.name));
+            stages.push(Stage { node: Some(*id), kernel });
+            total_cycles += cycles;
+            map = output;
+        }
+        (stages, total_cycles)
+    }
+
     /// Several nodes, each the only reader of the one before, as one step in bands; of so many rows for that reason if
     /// somebody wants it.
     fn chain(&mut self, name: String, chain: &[FusedId], wanted: Option<(usize, &str)>) {
         let (network, isa) = (self.network, self.schedule.isa);
         let (first, last) = (chain[0], chain[chain.len() - 1]);
         let reads = self.reads(first);
-        let mut map = self.map(reads[0]);
-        let (mut stages, mut total_cycles) = (Vec::new(), 0);
-        for id in chain {
-            let node = &network.nodes[id.0];
-            let output = if *id == last { self.output_map(*id).0 } else { self.padded(node.shape) };
-            let Chosen { kernel, cycles, .. } =
-                choose(&node.op, &[map], output, isa, self.wanted(&node.name));
-            stages.push(Stage { node: Some(*id), kernel });
-            total_cycles += cycles;
-            map = output;
-        }
+        let (stages, total_cycles) = self.stages(chain, self.map(reads[0]));
         let kernels: Vec<&Kernel> = stages.iter().map(|stage| &stage.kernel).collect();
-        let height = map.shape.height;
+        let height = kernels[kernels.len() - 1].output().shape.height;
         let (band_rows, reason) = match wanted {
             Some((rows, reason)) => (rows, reason),
             None => (band::band_rows(&kernels, height, isa), "whose buffers stay in the second-level cache"),
@@ -323,22 +351,28 @@ impl Scheduler<'_> {
         let n_parts =
             (total_cycles * self.schedule.batch / LEAST_PART_CYCLES).clamp(1, MOST_BAND_PARTS).min(height);
 
-        // Each part has rows of its own in each buffer.
+        // What any part needs behind each stage.
         let mut capacities = vec![0; stages.len() - 1];
         for rows in band::parts(height, 1).into_iter().chain(band::parts(height, n_parts)) {
-            let needed = band::capacities(&band::walk(&kernels, rows, band_rows), stages.len());
+            let needed = band::capacities(&band::walk(&kernels, rows, band_rows, isa), stages.len());
             capacities
                 .iter_mut()
                 .zip(needed)
                 .for_each(|(capacity, needed)| *capacity = needed.max(*capacity));
         }
-        let buffer_maps: Vec<FeatureMap> = kernels.iter().map(|kernel| kernel.output()).collect();
-        let mut buffers = Vec::new();
-        for ((id, mut map), rows) in chain.iter().zip(buffer_maps).zip(&capacities) {
-            map.shape.height = rows * n_parts;
-            let buffer = self.value(&format!("{}.band", network.nodes[id.0].name), map, Place::Workspace);
-            self.schedule.values[buffer.0].images = 1;
-            buffers.push(buffer);
+        let mut buffer_offsets = Vec::with_capacity(capacities.len());
+        let mut elements = 0;
+        for (kernel, rows) in kernels.iter().zip(capacities) {
+            buffer_offsets.push(elements);
+            elements += rows * kernel.output().row_stride();
+        }
+        let buffer = FeatureMap::tight(Shape { height: 1, width: 1, channels: elements });
+        let mut buffers = Vec::with_capacity(n_parts);
+        for part in 0..n_parts {
+            let id = self.value(&format!("{name}.band_{part}"), buffer, Place::Workspace);
+            let value = &mut self.schedule.values[id.0];
+            (value.images, value.idle) = (1, part != 0);
+            buffers.push(id);
         }
         let (map, place) = self.output_map(last);
         let writes = self.value(&network.nodes[last.0].name, map, place);
@@ -348,6 +382,7 @@ impl Scheduler<'_> {
             reads,
             writes,
             buffers,
+            buffer_offsets,
             band_rows,
             images: self.schedule.batch,
             split: Split::Rows(n_parts),
@@ -394,6 +429,7 @@ impl Scheduler<'_> {
             reads: vec![from],
             writes,
             buffers: Vec::new(),
+            buffer_offsets: Vec::new(),
             band_rows: 0,
             images: self.schedule.batch,
             split: Split::Whole,

@@ -4,6 +4,9 @@
 //! takes the layers of a chain in turn over the rows that the next few rows of the last layer need. Between two layers lies a
 //! buffer of a few rows; what the next band still needs of them (the rows under the upper part of its first window) is moved
 //! to the buffer's start. No row is computed twice, except where a part for another thread begins.
+//!
+//! A pointwise layer takes each row as soon as the layer before it has written it, out of a buffer that stays in the
+//! first-level cache: it looks at no row twice.
 
 use std::ops::Range;
 
@@ -37,9 +40,10 @@ pub enum Move {
 }
 
 /// The moves that compute `rows` of the last stage, at most `band_rows` of them at a time.
-pub fn walk(stages: &[&Kernel], rows: Range<usize>, band_rows: usize) -> Vec<Move> {
+pub fn walk(stages: &[&Kernel], rows: Range<usize>, band_rows: usize, isa: &Isa) -> Vec<Move> {
     let last = stages.len() - 1;
     let input_rows = |stage: usize, rows: Range<usize>| stages[stage].input_rows(rows);
+    let groups = groups(stages, isa);
     // For each stage, the first row that isn't computed yet and the row at the start of its buffer.
     let mut done = vec![rows.start; stages.len()];
     for stage in (0..last).rev() {
@@ -58,14 +62,21 @@ pub fn walk(stages: &[&Kernel], rows: Range<usize>, band_rows: usize) -> Vec<Mov
             end[stage] =
                 if next.is_empty() { done[stage] } else { input_rows(stage + 1, next).end.max(done[stage]) };
         }
-        for stage in 0..stages.len() {
-            if done[stage] < end[stage] {
-                moves.push(Move::Compute {
-                    stage,
-                    rows: done[stage]..end[stage],
-                    input_base: if stage == 0 { 0 } else { base[stage - 1] },
-                    output_base: base[stage],
-                });
+        for group in &groups {
+            let (head, tail) = (group.stages.start, group.stages.end - 1);
+            for rows in chunks(done[head]..end[head], group.rows) {
+                for stage in group.stages.clone() {
+                    moves.push(Move::Compute {
+                        stage,
+                        rows: rows.clone(),
+                        input_base: match stage.checked_sub(1) {
+                            None => 0,
+                            Some(before) if stage == head => base[before],
+                            Some(_) => rows.start,
+                        },
+                        output_base: if stage == tail { base[stage] } else { rows.start },
+                    });
+                }
             }
         }
         done = end;
@@ -82,6 +93,38 @@ pub fn walk(stages: &[&Kernel], rows: Range<usize>, band_rows: usize) -> Vec<Mov
         }
     }
     moves
+}
+
+/// A stage and the pointwise ones behind it, which take each of its rows at once.
+struct Group {
+    stages: Range<usize>,
+    /// Rows that they compute at a time.
+    rows: usize,
+}
+
+/// The rows between two stages of a group must leave room for weights in the first-level cache.
+const ROWS_SHARE: usize = 2;
+
+fn groups(stages: &[&Kernel], isa: &Isa) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (stage, kernel) in stages.iter().enumerate() {
+        match groups.last_mut() {
+            Some(group) if matches!(kernel, Kernel::Pointwise(_)) => {
+                let row_bytes = kernel.input().row_stride() * 4;
+                group.stages.end = stage + 1;
+                group.rows = group.rows.min(isa.l1_bytes / ROWS_SHARE / row_bytes).max(1);
+            }
+            _ => groups.push(Group { stages: stage..stage + 1, rows: usize::MAX }),
+        }
+    }
+    groups
+}
+
+/// Rows in pieces of at most `most`, as even as can be.
+fn chunks(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let n_chunks = rows.len().div_ceil(most);
+    let at = move |chunk: usize| rows.start + chunk * rows.len() / n_chunks;
+    (0..n_chunks).map(move |chunk| at(chunk)..at(chunk + 1))
 }
 
 /// Rows that the buffer behind each stage but the last must hold.
@@ -102,31 +145,24 @@ pub fn parts(height: usize, parts: usize) -> Vec<Range<usize>> {
     (0..parts).map(|part| part * height / parts..(part + 1) * height / parts).collect()
 }
 
-/// The filters of a chain are read once a band and must leave room for the maps.
-const FILTER_SHARE: usize = 2;
-/// The buffers of a band must leave room for filters and input.
-const BUFFER_SHARE: usize = 2;
-
-/// The nodes of a chain that begins with `first`: each but the last has a large map that only the next node reads.
-pub(super) fn chain(network: &Fused, first: FusedId, isa: &Isa) -> Vec<FusedId> {
-    let mut chain = vec![first];
-    let mut filter_bytes = network.nodes[first.0].op.n_numbers() * 4;
+/// The nodes from `first` on of which each computes rows from rows that only the one before it gives: those of which chains
+/// can be made.
+pub(super) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> {
+    let mut run = vec![first];
     if !has_rows(&network.nodes[first.0].op) {
-        return chain;
+        return run;
     }
-    while let Some(next) = network.nodes.get(chain[chain.len() - 1].0 + 1) {
-        let id = chain[chain.len() - 1];
+    while let Some(next) = network.nodes.get(run[run.len() - 1].0 + 1) {
+        let id = run[run.len() - 1];
         let readers =
             network.nodes.iter().flat_map(|node| &node.inputs).filter(|input| **input == id).count();
         let private = next.inputs == [id] && readers == 1 && !network.outputs.contains(&id);
-        filter_bytes += next.op.n_numbers() * 4;
-        let large = isa.l2_bytes < network.nodes[id.0].shape.len() * 4;
-        if !(private && large && has_rows(&next.op) && filter_bytes < isa.l2_bytes / FILTER_SHARE) {
+        if !(private && has_rows(&next.op)) {
             break;
         }
-        chain.push(FusedId(id.0 + 1));
+        run.push(FusedId(id.0 + 1));
     }
-    chain
+    run
 }
 
 /// Whether the layer computes rows from rows.
@@ -141,13 +177,52 @@ fn has_rows(op: &FusedOp) -> bool {
     }
 }
 
+/// Cuts a run of stages into chains, as their lengths: the cut of which the fewest bytes between two chains don't stay in the
+/// second-level cache; among equals that with the fewest layers in bands.
+pub(super) fn cut(stages: &[&Kernel], isa: &Isa) -> Vec<usize> {
+    let n = stages.len();
+    // For each number of stages, the cheapest cut: bytes, layers in bands, where its last chain begins.
+    let mut best: Vec<(usize, usize, usize)> = vec![(0, 0, 0)];
+    for end in 1..=n {
+        let bytes = stages[end - 1].output().len() * 4;
+        let far = if end < n && isa.l2_bytes < bytes { bytes } else { 0 };
+        let fitting = (0..end).rev().take_while(|first| fits(&stages[*first..end], 1, isa));
+        let cuts = fitting.map(|first| {
+            let (before, banded, _) = best[first];
+            let len = end - first;
+            (before + far, banded + if len == 1 { 0 } else { len }, first)
+        });
+        best.push(cuts.min().expect("a stage by itself fits"));
+    }
+    let mut lens = Vec::new();
+    let mut end = n;
+    while end != 0 {
+        let first = best[end].2;
+        lens.push(end - first);
+        end = first;
+    }
+    lens.reverse();
+    lens
+}
+
+/// Of the second-level cache, what filters and buffers of a chain may fill: pages of its other tenants lie where they lie.
+const CACHE_SHARE: (usize, usize) = (3, 4);
+
+/// Whether filters and buffers of a chain stay in the second-level cache.
+fn fits(stages: &[&Kernel], band_rows: usize, isa: &Isa) -> bool {
+    if stages.len() == 1 {
+        return true;
+    }
+    let height = stages[stages.len() - 1].output().shape.height;
+    let capacities = capacities(&walk(stages, 0..height, band_rows, isa), stages.len());
+    let buffers = stages.iter().zip(capacities).map(|(stage, rows)| rows * stage.output().row_stride() * 4);
+    let filters = stages.iter().map(|stage| stage.filter_len() * 4);
+    (buffers.sum::<usize>() + filters.sum::<usize>()) * CACHE_SHARE.1 <= isa.l2_bytes * CACHE_SHARE.0
+}
+
 /// The most rows of the last stage whose buffers leave room in the second-level cache, at least one.
 pub(super) fn band_rows(stages: &[&Kernel], height: usize, isa: &Isa) -> usize {
-    let bytes = |band_rows: usize| -> usize {
-        let capacities = capacities(&walk(stages, 0..height, band_rows), stages.len());
-        stages.iter().zip(capacities).map(|(stage, rows)| rows * stage.output().row_stride() * 4).sum()
-    };
-    (1..=height).rev().find(|rows| bytes(*rows) <= isa.l2_bytes / BUFFER_SHARE).unwrap_or(1)
+    (1..=height).rev().find(|rows| fits(stages, *rows, isa)).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -155,7 +230,8 @@ mod tests {
     use super::*;
     use crate::graph::layer::Activation;
     use crate::graph::shape::{Pads, Shape, Window};
-    use crate::kernels::{Depthwise, FeatureMap};
+    use crate::kernels::{Depthwise, FeatureMap, Pointwise, Tile};
+    use crate::target::X86_64_V3;
 
     fn depthwise(stride: usize, height: usize) -> Kernel {
         let map = |height: usize| FeatureMap::tight(Shape { height, width: 8, channels: 8 });
@@ -169,61 +245,65 @@ mod tests {
         })
     }
 
-    /// Each stage computes the rows that its part needs once and in order, and reads only rows that are in the buffer.
+    fn pointwise(height: usize, width: usize) -> Kernel {
+        let map = FeatureMap::tight(Shape { height, width, channels: 8 });
+        let tile = Tile { mr: 6, vectors: 1 };
+        Kernel::Pointwise(Pointwise { input: map, output: map, activation: Activation::None, tile })
+    }
+
+    /// Each stage computes its rows once and in order, and finds the rows that it reads in the buffer before it.
     #[test]
     fn every_row_is_computed_once_from_rows_that_are_there() {
-        let (first, second, third) = (depthwise(1, 24), depthwise(2, 24), depthwise(1, 12));
-        let stages = [&first, &second, &third];
+        // Whose rows are so wide that a pointwise stage takes them one by one.
+        let (first, second, third, last) =
+            (depthwise(1, 24), depthwise(2, 24), pointwise(12, 512), depthwise(1, 12));
+        let stages = [&first, &second, &third, &last];
         for band_rows in 1..=12 {
-            let moves = walk(&stages, 0..12, band_rows);
+            let moves = walk(&stages, 0..12, band_rows, &X86_64_V3);
             let capacities = capacities(&moves, stages.len());
-            let (mut done, mut base) = ([0; 3], [0; 3]);
+            assert_eq!(capacities[1], 1, "a row between two stages of a group");
+            let mut buffers: Vec<Vec<Option<usize>>> =
+                capacities.iter().map(|rows| vec![None; *rows]).collect();
+            let mut done = [0; 4];
             for step in &moves {
                 match step {
                     Move::Compute { stage, rows, input_base, output_base } => {
-                        assert_eq!(
-                            rows.start, done[*stage],
-                            "stage {stage} leaves no row out and repeats none"
-                        );
+                        assert_eq!(rows.start, done[*stage], "stage {stage} skips no row and repeats none");
                         done[*stage] = rows.end;
-                        assert_eq!(*output_base, base[*stage]);
-                        if *stage != 0 {
-                            let needed = stages[*stage].input_rows(rows.clone());
-                            assert_eq!(*input_base, base[stage - 1]);
-                            assert!(base[stage - 1] <= needed.start && needed.end <= done[stage - 1]);
+                        for row in stages[*stage].input_rows(rows.clone()).filter(|_| *stage != 0) {
+                            assert_eq!(buffers[stage - 1][row - input_base], Some(row));
                         }
-                        assert!(*stage == 2 || rows.end - output_base <= capacities[*stage]);
+                        for row in rows.clone().filter(|_| *stage != 3) {
+                            buffers[*stage][row - output_base] = Some(row);
+                        }
                     }
-                    Move::Keep { stage, rows, base: before } => {
-                        assert_eq!((*before, rows.end), (base[*stage], done[*stage]));
-                        base[*stage] = rows.start;
-                    }
-                }
-                // A buffer of which nothing is kept begins with the next row.
-                for stage in 0..2 {
-                    let next =
-                        moves.iter().skip_while(|other| *other != step).skip(1).find_map(
-                            |other| match other {
-                                Move::Compute { stage: of, output_base, .. } if *of == stage => {
-                                    Some(*output_base)
-                                }
-                                _ => None,
-                            },
-                        );
-                    if let Some(next) = next.filter(|next| *next == done[stage]) {
-                        base[stage] = next;
+                    Move::Keep { stage, rows, base } => {
+                        for (to, row) in rows.clone().enumerate() {
+                            buffers[*stage][to] = buffers[*stage][row - base];
+                        }
                     }
                 }
             }
-            assert_eq!(done, [24, 12, 12]);
+            assert_eq!(done, [24, 12, 12, 12]);
         }
+    }
+
+    #[test]
+    fn chains_end_where_the_least_leaves_the_cache() {
+        let lens = |height| {
+            let stages = [&depthwise(1, height), &depthwise(2, height), &pointwise(height / 2, 8)];
+            cut(&stages, &X86_64_V3)
+        };
+        // Maps of 2 KiB stay in the cache; of 1 MiB and half of it only the smaller do.
+        assert_eq!(lens(8), [1, 1, 1]);
+        assert_eq!(lens(4096), [2, 1]);
     }
 
     #[test]
     fn parts_share_no_row_of_the_last_stage() {
         assert_eq!(parts(7, 3), [0..2, 2..4, 4..7]);
         let (first, second) = (depthwise(1, 24), depthwise(2, 24));
-        let second_part = walk(&[&first, &second], 6..12, 12);
+        let second_part = walk(&[&first, &second], 6..12, 12, &X86_64_V3);
         // The row above the first window of the part is computed again.
         assert!(matches!(&second_part[0], Move::Compute { stage: 0, rows, .. } if *rows == (11..24)));
     }

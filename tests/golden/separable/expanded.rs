@@ -104,7 +104,7 @@ const _: () = {
         unsafe {
             match part {
                 0 => {
-                    conv_1::f32_conv_3x3s2_6x16_relu6_f32x8::<R>(at.input, at.weights, at.workspace.add(192));
+                    conv_1::f32_conv_3x3s2_6x16_relu6_f32x8::<R>(at.input, at.weights, at.workspace);
                 }
                 _ => {}
             }
@@ -117,7 +117,7 @@ const _: () = {
         unsafe {
             match part {
                 0 => {
-                    conv_dw_1::f32_depthwise_3x3s1_4x8_relu6_f32x8::<R>(at.workspace.add(192), at.weights.add(448), at.workspace);
+                    conv_dw_1::f32_depthwise_3x3s1_4x8_relu6_f32x8::<R>(at.workspace, at.weights.add(448), at.workspace.add(128));
                 }
                 _ => {}
             }
@@ -130,7 +130,7 @@ const _: () = {
         unsafe {
             match part {
                 0 => {
-                    conv_pw_1::f32_pointwise_13x8_relu6_f32x8::<R>(at.workspace, at.weights.add(528), at.workspace.add(128));
+                    conv_pw_1::f32_pointwise_13x8_relu6_f32x8::<R>(at.workspace.add(128), at.weights.add(528), at.workspace);
                 }
                 _ => {}
             }
@@ -143,7 +143,7 @@ const _: () = {
         unsafe {
             match part {
                 0 => {
-                    pool_1::f32_pool_1x64_f32x8::<R>(at.workspace.add(128), at.workspace);
+                    pool_1::f32_pool_1x64_f32x8::<R>(at.workspace, at.workspace.add(128));
                 }
                 _ => {}
             }
@@ -156,7 +156,7 @@ const _: () = {
         unsafe {
             match part {
                 0 => {
-                    dense_1::f32_dense_1x96_f32x8::<R>(at.workspace, at.weights.add(608), at.workspace.add(16));
+                    dense_1::f32_dense_1x96_f32x8::<R>(at.workspace.add(128), at.weights.add(608), at.workspace);
                 }
                 _ => {}
             }
@@ -169,7 +169,7 @@ const _: () = {
         unsafe {
             match part {
                 0 => {
-                    output::f32_copy_1x8_f32x8::<R>(at.workspace.add(16), at.output);
+                    output::f32_copy_1x8_f32x8::<R>(at.workspace, at.output);
                 }
                 _ => {}
             }
