@@ -22,7 +22,7 @@ use crate::compile::{Compiled, Options};
 use crate::emit::archive::archive;
 use crate::emit::rust::bindings::bindings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{Files, Network, Numbers, Request};
+use crate::request::{Files, Network, Numbers, Request, tried};
 use crate::target::Target;
 
 /// A network to be linked into the crate whose build script runs.
@@ -110,6 +110,10 @@ impl Model {
         let out_dir = PathBuf::from(variable("OUT_DIR")?);
         let mut files = Manifest { folder: PathBuf::from(variable("CARGO_MANIFEST_DIR")?), read: Vec::new() };
         let package = variable("CARGO_PKG_NAME")?;
+        if matches!(&self.request.numbers, Numbers::File(path) if path.as_os_str().is_empty()) {
+            let detail = "found none, expected `.weights(\"FILE.safetensors\")` or `.random_weights(1)`";
+            return Err(Error::new(ErrorKind::Options, "weights", detail));
+        }
         // Two packages may have a type of one name.
         let name = Options::name_of(&format!("mnc_{}_{type_name}", package.to_string_lossy())).to_lowercase();
         let compiled = self.request.compile(&mut files, &target, &name)?;
@@ -164,8 +168,7 @@ impl Files for Manifest {
 
     fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let path = self.folder.join(path);
-        let bytes = fs::read(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{error}, tried {}", path.display())))?;
+        let bytes = fs::read(&path).map_err(|error| tried(&error, &path))?;
         self.read.push(path);
         Ok(bytes)
     }

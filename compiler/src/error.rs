@@ -67,10 +67,8 @@ impl fmt::Display for Fault {
 /// let error = Error::new(ErrorKind::Options, "alpha", "found 0, expected a number above 0");
 /// assert_eq!(error.to_string(), "alpha: found 0, expected a number above 0");
 /// ```
-#[derive(Debug)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
     faults: Vec<Fault>,
@@ -105,6 +103,13 @@ impl fmt::Display for Error {
                 faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
             }
         }
+    }
+}
+
+/// As it is displayed: a build script's `main` returns it, and Rust prints that with `Debug`.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -196,6 +196,13 @@ pub trait Files {
     fn read(&mut self, path: &Path) -> io::Result<Vec<u8>>;
 }
 
+/// An error of the file system in our words, with the place where the file was looked for.
+pub fn tried(error: &io::Error, path: &Path) -> io::Error {
+    let text = error.to_string().to_lowercase();
+    let text = text.split(" (os error").next().unwrap_or("");
+    io::Error::new(error.kind(), format!("{text}, tried {}", path.display()))
+}
+
 fn options(place: &str, detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::Options, place, detail)
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mnc::request::Files;
+use mnc::request::{Files, tried};
 
 /// Files below the user's manifest, and those of them that were read.
 pub(crate) struct Manifest {
@@ -26,11 +26,7 @@ impl Files for Manifest {
 
     fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let path = self.folder.join(path);
-        let bytes = std::fs::read(&path).map_err(|error| {
-            let text = error.to_string().to_lowercase();
-            let text = text.split(" (os error").next().unwrap_or("").to_owned();
-            io::Error::new(error.kind(), format!("{text}, tried {}", path.display()))
-        })?;
+        let bytes = std::fs::read(&path).map_err(|error| tried(&error, &path))?;
         self.read.push(path);
         Ok(bytes)
     }
