@@ -62,6 +62,17 @@ pub fn optional_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// Whether Rust's standard library for another target is installed, which no test insists on.
+pub fn has_std(triple: &str) -> bool {
+    let print = Command::new("rustc").args(["--print", "target-libdir", "--target", triple]).output();
+    let library = print.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let is_there = library.is_ok_and(|folder| Path::new(&folder).is_dir());
+    if !is_there {
+        skip_optional(&format!("Rust's standard library for {triple} (`rustup target add` brings it)"));
+    }
+    is_there
+}
+
 /// A file or folder of the trained weights and photographs that lie beside the workspace.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
     let path = workspace().join("../shared/data").join(name);

@@ -6,13 +6,43 @@ use std::process::Command;
 use crate::folder::Folder;
 use crate::need;
 
+/// The manifest of whoever uses the macro.
+pub const MACRO: &str = "[dependencies]\nmnc-macros = { path = \"{root}/macros\" }\nmnc-runtime = { path = \"{root}/runtime\" }\n";
+
+/// The manifest of whoever has a build script.
+pub const BUILD_SCRIPT: &str = "[dependencies]\nmnc-runtime = { path = \"{root}/runtime\" }\n\
+    [build-dependencies]\nmnc = { path = \"{root}/compiler\", default-features = false, features = [\"cranelift\"] }\n";
+
 /// A package in a folder of its own, outside of the workspace. All of them share one target directory.
 #[derive(Debug)]
 pub struct UserCrate {
+    name: String,
     folder: Folder,
     /// Where cargo builds, below `CARGO_TARGET_TMPDIR` of the test.
     target_dir: PathBuf,
     cargo: PathBuf,
+}
+
+/// What cargo tells of a unit of the package.
+#[derive(Debug)]
+pub struct Message(serde_json::Value);
+
+impl Message {
+    /// Whether cargo compiled it now; `None` of messages about anything else.
+    pub fn was_compiled(&self) -> Option<bool> {
+        Some(!self.0["fresh"].as_bool()?)
+    }
+
+    /// The build script, as a program.
+    pub fn build_script(&self) -> Option<PathBuf> {
+        let is_script = self.0["target"]["kind"][0] == "custom-build";
+        is_script.then(|| self.0["filenames"][0].as_str().map(PathBuf::from))?
+    }
+
+    /// The folder that the build script has written into.
+    pub fn out_dir(&self) -> Option<PathBuf> {
+        self.0["out_dir"].as_str().map(PathBuf::from)
+    }
 }
 
 impl UserCrate {
@@ -31,12 +61,18 @@ impl UserCrate {
         for below in ["src/bin", "data"] {
             std::fs::create_dir_all(folder.path().join(below)).expect("the folder is ours");
         }
-        Some(UserCrate { folder, target_dir: target_dir.as_ref().join("user-crates"), cargo })
+        let target_dir = target_dir.as_ref().join("user-crates");
+        Some(UserCrate { name: name.to_owned(), folder, target_dir, cargo })
     }
 
     /// Writes a file of the package and says where.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         self.folder.write(name, bytes)
+    }
+
+    /// The package's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The package's folder.
@@ -54,6 +90,22 @@ impl UserCrate {
             command.env_remove(name);
         }
         command
+    }
+
+    /// Builds the package with arguments for `cargo build`; what cargo tells of it, and of nothing that it depends on.
+    ///
+    /// # Panics
+    /// When it doesn't compile.
+    pub fn build(&self, arguments: &[&str]) -> Vec<Message> {
+        let mut command = self.cargo(&["build", "--message-format", "json"]);
+        let output = need::run(command.args(arguments));
+        let messages = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>();
+        let parse = |line: &String| serde_json::from_str(line).expect("cargo writes JSON");
+        let messages = messages.iter().map(parse).map(Message);
+        let folder = self.path().display().to_string();
+        messages
+            .filter(|Message(it)| it["package_id"].as_str().is_some_and(|id| id.contains(&folder)))
+            .collect()
     }
 
     /// A file below the shared target directory.

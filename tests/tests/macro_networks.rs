@@ -115,10 +115,8 @@ fn portable() {
 fn aarch64() {
     const TARGET: &str = "aarch64-unknown-linux-gnu";
     let [Some(cc), Some(qemu)] = ["aarch64-linux-gnu-gcc", "qemu-aarch64"].map(need::program) else { return };
-    let print = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
-    let library = print.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    if !library.is_ok_and(|folder| Path::new(&folder).is_dir()) {
-        return need::skip_optional("Rust's standard library for aarch64 (`rustup target add` brings it)");
+    if !need::has_std(TARGET) {
+        return;
     }
     let Some((package, cases)) = user_crate("macro-aarch64", "", &SMALL, true) else { return };
     let mut build = package.cargo(&["build", "--release", "--features", "threads", "--target", TARGET]);
