@@ -52,8 +52,9 @@ pub fn network(program: &Program, info: &Info, names: &Names<'_>) -> Source {
     writer.weights();
     writer.text += &interface::methods(program, info, names.type_name, &CALLS);
     writer.steps();
+    let items = std::mem::take(&mut writer.text);
     writer.layers();
-    Source { types: interface::types(program, info, names), items: writer.text }
+    Source { types: interface::types(program, info, names) + &writer.text, items }
 }
 
 struct Writer<'a> {
@@ -163,7 +164,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A module for each layer that has kernels of its own: layers of one shape share them, and rustc compiles modules side
-    /// by side.
+    /// by side. They stand beside the type, for of what is inside of a block, an anonymous constant's too, rustc makes one piece.
     fn layers(&mut self) {
         let (program, kernels) = (self.program, self.kernels.clone());
         let mut modules: Vec<&str> = Vec::new();
@@ -172,8 +173,14 @@ impl<'a> Writer<'a> {
                 modules.push(module);
             }
         }
+        let type_name = self.names.type_name;
+        self.line(format!("/// The kernels of [`{type_name}`]."));
+        self.line("#[allow(non_snake_case, reason = \"it is named after the type\")]");
+        self.line(format!("mod {} {{", self.kernels_module()));
         for module in modules {
-            self.line(format!("\n    mod {module} {{\n        use ::mnc_runtime::simd::Registers;"));
+            self.line(format!(
+                "\n    pub(crate) mod {module} {{\n        use ::mnc_runtime::simd::Registers;"
+            ));
             let own = program.kernels.iter().zip(&kernels).filter(|(_, (other, _))| other == module);
             for (kernel, (_, function)) in own {
                 let doc = format!("`{}`: {}.", kernel.layers.join("`, `"), kernel.name);
@@ -182,6 +189,12 @@ impl<'a> Writer<'a> {
             }
             self.line("    }");
         }
+        self.line("}");
+    }
+
+    /// The module around those of the layers.
+    fn kernels_module(&self) -> String {
+        format!("__{}_kernels", self.names.type_name)
     }
 
     fn call(&mut self, call: &Call, depth: usize) {
@@ -196,8 +209,9 @@ impl<'a> Writer<'a> {
         };
         let arguments: Vec<String> = call.arguments.iter().map(argument).collect();
         let (module, function) = &self.kernels[call.kernel];
+        let (kernels, arguments) = (self.kernels_module(), arguments.join(", "));
         let line =
-            format!("{:indent$}{module}::{function}::<R>({});", "", arguments.join(", "), indent = depth * 4);
+            format!("{:indent$}{kernels}::{module}::{function}::<R>({arguments});", "", indent = depth * 4);
         self.line(line);
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn kernel(out: &mut String, name: &str, doc: &str, code: &Code) {
     writer.block(&scopes(&code.body), &[]);
     let _ = writeln!(out, "        /// {doc}");
     let _ = writeln!(out, "        #[inline(never)]");
-    let _ = writeln!(out, "        pub(super) unsafe fn {name}<R: Registers>({}) {{", parameters.join(", "));
+    let _ = writeln!(out, "        pub(crate) unsafe fn {name}<R: Registers>({}) {{", parameters.join(", "));
     let _ = writeln!(
         out,
         "            // SAFETY: each access lies inside of the buffers; the compiler's interpreter holds that."
