@@ -71,6 +71,8 @@ pub struct Isa {
     pub loads_per_cycle: usize,
     /// Steps of a reduction that are written out at once.
     pub unroll: usize,
+    /// Whether kernels take their reader so long that one thread runs those of several, where it loses nothing by that.
+    pub few_kernels: bool,
     /// Cranelift settings that the instruction set implies, beyond the architecture's own.
     pub cranelift_flags: &'static [&'static str],
     /// The level that is asked of the processor at entry, on x86-64.
@@ -115,6 +117,7 @@ pub const X86_64_V3: Isa = Isa {
     fma_latency: 4,
     loads_per_cycle: 2,
     unroll: UNROLL,
+    few_kernels: false,
     cranelift_flags: X86_64_V3_FLAGS,
     x86_level: Some(X86Level::V3),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma"],
@@ -161,6 +164,7 @@ pub const AARCH64: Isa = Isa {
     fma_latency: 4,
     loads_per_cycle: 2,
     unroll: UNROLL,
+    few_kernels: false,
     cranelift_flags: &[],
     x86_level: None,
     cpu_features: &["asimd"],
@@ -183,6 +187,7 @@ pub const RISCV64: Isa = Isa {
     fma_latency: 4,
     loads_per_cycle: 2,
     unroll: UNROLL,
+    few_kernels: false,
     cranelift_flags: &[
         "has_m",
         "has_a",
@@ -207,6 +212,7 @@ pub const RUST: Isa = Isa {
     tag: "f32x8",
     reader: Reader::Rust,
     unroll: 1,
+    few_kernels: true,
     cranelift_flags: &[],
     x86_level: None,
     cpu_features: &[],
