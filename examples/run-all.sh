@@ -99,7 +99,8 @@ rust() {
     cp Cargo.lock "examples/$name/Cargo.lock"
     (cd "examples/$name" && CARGO_TARGET_DIR="$examples_target" cargo "$@") > "$work/out" 2> "$work/log" || { cat "$work/out" "$work/log"; exit 1; }
 }
-examples_target=$(realpath "${CARGO_TARGET_DIR:-target}")/examples
+# The folder in which the tests build crates of users: what they depend on is compiled once for all.
+examples_target=$(realpath "${CARGO_TARGET_DIR:-target}")/tmp/user-crates
 photos=../person-detector/photos
 rust macro-photograph run --quiet --release -- "$photos/astronaut.jpg" "$photos/chelsea.jpg"
 expect macro-photograph "$work/out" 'astronaut.jpg: person' 'chelsea.jpg: non_person'
@@ -107,7 +108,7 @@ rust macro-inline run --quiet --release
 expect macro-inline "$work/out" '10 classes, 1.000000 in all' 'class 0: 1.7943318e-4'
 rust macro-no-std test --quiet --release
 expect macro-no-std "$work/out" 'test result: ok. 1 passed'
-rust build-script run --quiet -- ../link-c/astronaut.ppm
+rust build-script run --quiet --release -- ../link-c/astronaut.ppm
 expect build-script "$work/out" '  1.444228  person' ' -1.464711  non_person'
 
 # Without a linker, here and for another processor.

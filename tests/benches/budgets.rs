@@ -1,0 +1,205 @@
+//! What the macro costs who uses it, held against budgets: `cargo bench --workspace --bench budgets --profile dev`.
+//!
+//! In: a user's crate whose dependencies are built. Out: a table of `cargo build --release` and `cargo check` after an edit, the
+//! memory of the largest process among them, the size of the expansion and the number of packages; the exit status says
+//! whether each is within its budget. Of several rounds the fastest counts, for neighbours on a shared machine only ever add
+//! to a time; rounds go on while one is over.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Instant;
+
+use mnc::emit::rust::{self, Names};
+use mnc::graph::{Graph, Knobs};
+use mnc::weights::Parameters;
+use mnc::{Options, Target, describe};
+use mnc_tests::need;
+use mnc_tests::user_crate::{self, UserCrate};
+
+/// A member of the family, and what it may cost at most.
+struct Budget {
+    alpha: f64,
+    resolution: usize,
+    build_seconds: f64,
+    build_megabytes: f64,
+    check_seconds: f64,
+    /// Of Rust, without the weights.
+    source_kilobytes: f64,
+}
+
+/// The builds' times and the memory of 1.0@224 are those that users were promised; the others leave room above what was
+/// measured: a time twice and more, for machines differ, a size a fifth.
+const BUDGETS: [Budget; 2] = [
+    Budget {
+        alpha: 1.0,
+        resolution: 224,
+        build_seconds: 15.0,
+        build_megabytes: 1000.0,
+        check_seconds: 6.0,
+        source_kilobytes: 1300.0,
+    },
+    Budget {
+        alpha: 0.25,
+        resolution: 128,
+        build_seconds: 4.0,
+        build_megabytes: 500.0,
+        check_seconds: 2.0,
+        source_kilobytes: 750.0,
+    },
+];
+/// The cores that the budgets are for.
+const JOBS: &str = "2";
+const FEWEST_ROUNDS: usize = 2;
+const MOST_ROUNDS: usize = 6;
+const EMPTY: &str = "fn main() {}\n";
+
+/// What a command took, with all processes that it started and waited for.
+#[derive(Clone, Copy)]
+struct Usage {
+    wall_seconds: f64,
+    cpu_seconds: f64,
+    /// Of the largest process.
+    megabytes: f64,
+}
+
+impl Usage {
+    #[expect(
+        clippy::zombie_processes,
+        reason = "`wait4` waits, and tells more than the standard library's `wait`"
+    )]
+    fn of(command: &mut Command) -> Usage {
+        let start = Instant::now();
+        let child =
+            command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let pid = libc::pid_t::try_from(child.id()).expect("a process has an id");
+        let mut status = 0;
+        // SAFETY: the structure is numbers alone, for which zeros are values.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: both places are ours to write. `child` has not been waited for, and is not after this.
+        let waited = unsafe { libc::wait4(pid, &mut status, 0, &mut usage) };
+        let wall_seconds = start.elapsed().as_secs_f64();
+        assert!(waited == pid && ExitStatus::from_raw(status).success(), "{command:?} failed");
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 * 1e-6;
+        Usage {
+            wall_seconds,
+            cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+            // Linux counts it in kibibytes.
+            megabytes: usage.ru_maxrss as f64 * 1024.0 / 1e6,
+        }
+    }
+
+    /// The better time, the most memory.
+    fn or(self, other: Usage) -> Usage {
+        let faster = if other.wall_seconds < self.wall_seconds { other } else { self };
+        Usage { megabytes: self.megabytes.max(other.megabytes), ..faster }
+    }
+}
+
+fn main() -> ExitCode {
+    let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "budgets", user_crate::MACRO) else {
+        return ExitCode::SUCCESS;
+    };
+    let build = || package.cargo(&["build", "--release", "--jobs", JOBS]);
+    let check = || package.cargo(&["check", "--jobs", JOBS]);
+    let mut n_edits = 0;
+    let mut write = |program: &str| {
+        n_edits += 1;
+        package.write("src/main.rs", format!("{program}\n// Edit {n_edits}.\n"));
+    };
+    // All that it depends on, for both commands.
+    write(EMPTY);
+    need::run(&mut build());
+    need::run(&mut check());
+
+    write(EMPTY);
+    let empty = Usage::of(&mut build());
+    println!("on {JOBS} cores; an empty program builds in {:.2} s", empty.wall_seconds);
+    let mut measured: Vec<Option<[Usage; 2]>> = BUDGETS.iter().map(|_| None).collect();
+    for round in 0..MOST_ROUNDS {
+        let is_over = |(budget, best): (&Budget, &Option<[Usage; 2]>)| {
+            best.is_none_or(|[of_build, of_check]| {
+                budget.build_seconds < of_build.wall_seconds || budget.check_seconds < of_check.wall_seconds
+            })
+        };
+        if FEWEST_ROUNDS <= round && !BUDGETS.iter().zip(&measured).any(is_over) {
+            break;
+        }
+        for (budget, best) in BUDGETS.iter().zip(&mut measured) {
+            let program = budget.program();
+            write(&program);
+            let of_build = Usage::of(&mut build());
+            need::run(&mut check());
+            write(&program);
+            let of_check = Usage::of(&mut check());
+            *best = Some(best.map_or([of_build, of_check], |[a, b]| [a.or(of_build), b.or(of_check)]));
+        }
+    }
+    let tree = ["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"];
+    let tree = need::run(&mut package.cargo(&tree));
+    let tree = String::from_utf8_lossy(&tree.stdout);
+    // Without the user's own.
+    println!("{} packages besides the user's own", tree.lines().collect::<BTreeSet<&str>>().len() - 1);
+
+    println!("{:10} {:24} {:>10} {:>10} {:>8}", "network", "", "measured", "at most", "CPU");
+    let mut n_over = 0;
+    for (budget, measured) in BUDGETS.iter().zip(measured) {
+        let [of_build, of_check] = measured.expect("there is a round");
+        // After all that is measured: a child's memory is never less than its parent's when it was started.
+        let rows = [
+            ("cargo build --release", "s", of_build.wall_seconds, budget.build_seconds, Some(of_build)),
+            ("  its memory", "MB", of_build.megabytes, budget.build_megabytes, None),
+            ("cargo check", "s", of_check.wall_seconds, budget.check_seconds, Some(of_check)),
+            ("expansion", "kB", budget.expansion_kilobytes(), budget.source_kilobytes, None),
+        ];
+        for (what, unit, found, most, usage) in rows {
+            let over = if most < found { "  OVER" } else { "" };
+            n_over += usize::from(most < found);
+            let cpu = usage.map_or(String::new(), |usage| format!("{:.2} s", usage.cpu_seconds));
+            let [found, most] = [found, most].map(|number| match unit {
+                "s" => format!("{number:.2} s"),
+                _ => format!("{number:.0} {unit}"),
+            });
+            println!("{:10} {what:24} {found:>10} {most:>10} {cpu:>8}{over}", budget.name());
+        }
+    }
+    if n_over != 0 {
+        eprintln!("budgets: {n_over} are over");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+impl Budget {
+    fn name(&self) -> String {
+        format!("{:?}@{}", self.alpha, self.resolution)
+    }
+
+    /// All of the network is used, for rustc compiles nothing else.
+    fn program(&self) -> String {
+        let Budget { alpha, resolution, .. } = self;
+        format!(
+            "mnc_macros::mobilenet! {{\n    struct Net {{\n        network: \"mobilenet-v1\",\n        \
+             weights: random(1),\n        alpha: {alpha:?},\n        resolution: {resolution},\n    }}\n}}\n\
+             fn main() {{\n    let input = [0.5; Net::INPUT_LEN];\n    let mut workspace = NetWorkspace::boxed();\n    \
+             println!(\"{{:?}}\", Net::run(&input, &mut workspace));\n    \
+             let pool = mnc_runtime::pool::Pool::new(2);\n    \
+             println!(\"{{:?}}\", Net::run_parallel(&input, &mut workspace, &pool));\n}}\n"
+        )
+    }
+
+    /// The text that the macro hands to rustc, but for its one literal of weights.
+    fn expansion_kilobytes(&self) -> f64 {
+        let description = describe::builtin("mobilenet-v1").expect("it is built in").description();
+        let resolution = self.resolution.to_string().parse().expect("it is a resolution");
+        let knobs = Knobs { alpha: self.alpha, resolution: Some(resolution) };
+        let graph = Graph::build(&description, &knobs).expect("it is a network");
+        let parameters = Parameters::random(&graph, 1);
+        let compiled =
+            mnc::compile(graph, &parameters, &Target::rust(), &Options { name: "net", labels: &[] })
+                .expect("it can be compiled");
+        let names = Names { type_name: "Net", visibility: "pub", constants: "*BYTES" };
+        let text = rust::network(&compiled.program, &compiled.info, &names);
+        (text.types.len() + text.items.len()) as f64 / 1e3
+    }
+}
