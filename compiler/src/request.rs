@@ -83,7 +83,7 @@ impl Request {
     /// # Errors
     /// A file that can't be read, or is not what it should be; knobs that don't fit; everything of [`compile`].
     pub fn compile(&self, files: &mut impl Files, target: &Target, name: &str) -> Result<Compiled> {
-        let mut description = self.description(files)?;
+        let description = self.description(files)?;
         let rho = |rho| Resolution::from_rho(description.input, rho);
         let resolution = match (&self.resolution, self.rho) {
             (Some(_), Some(_)) => {
@@ -92,13 +92,14 @@ impl Request {
             (Some(text), None) => Some(resolution(text)?),
             (None, value) => value.map(rho).transpose()?,
         };
-        let configured = self.configure(files, &mut description)?;
+        let configured = configure(files, description, self.sources())?;
+        let description = &configured.description;
         let naming = self.naming()?;
+        let asked = (self.alpha()?, configured.alpha);
         let (graph, parameters) = match &self.numbers {
             Numbers::Random(seed) => {
-                let (alpha, _) =
-                    choose_alpha((&description, naming), None, (self.alpha()?, configured.alpha))?;
-                let graph = Graph::build(&description, &Knobs { alpha, resolution })?;
+                let (alpha, _) = choose_alpha((description, naming), None, asked)?;
+                let graph = Graph::build(description, &Knobs { alpha, resolution })?;
                 let parameters = Parameters::random(&graph, *seed);
                 (graph, parameters)
             }
@@ -106,15 +107,14 @@ impl Request {
                 let bytes = read(files, path, "weights in safetensors")?;
                 let place = path.display().to_string();
                 let weights = Weights::parse(&bytes, &place)?;
-                let asked = (self.alpha()?, configured.alpha);
-                let (alpha, _) = choose_alpha((&description, naming), Some((&weights, &place)), asked)?;
-                let graph = Graph::build(&description, &Knobs { alpha, resolution })?;
+                let (alpha, _) = choose_alpha((description, naming), Some((&weights, &place)), asked)?;
+                let graph = Graph::build(description, &Knobs { alpha, resolution })?;
                 let parameters = weights.parameters(&graph, naming)?;
                 (graph, parameters)
             }
         };
         let labels = match &self.labels {
-            Some(path) => labels(&read_text(files, path, "a text file with one label a line")?),
+            Some(path) => labels(files, path)?,
             None => configured.labels.unwrap_or_default(),
         };
         compile(graph, &parameters, target, &Options { name, labels: &labels })
@@ -134,30 +134,13 @@ impl Request {
         }
     }
 
-    /// Applies the files beside the weights, or those that were named.
-    fn configure(&self, files: &mut impl Files, description: &mut Description) -> Result<Configured> {
+    /// Where the configurations are.
+    fn sources(&self) -> Sources<'_> {
         let weights = match &self.numbers {
             Numbers::File(path) => Some(path.as_path()),
             Numbers::Random(_) => None,
         };
-        let mut configured = Configured { alpha: None, labels: None };
-        let mut size = None;
-        if let Some(path) = find(files, self.config.as_deref(), weights, "config.json") {
-            let text = read_text(files, &path, "a JSON file")?;
-            let config = ModelConfig::parse(&text, &path.display().to_string())?;
-            config.apply(description);
-            configured = Configured { alpha: config.alpha(), labels: config.labels() };
-            size = config.resolution().map(|_| (description.input.height, description.input.width));
-        }
-        if let Some(path) = find(files, self.preprocessor.as_deref(), weights, "preprocessor_config.json") {
-            let text = read_text(files, &path, "a JSON file")?;
-            PreprocessorConfig::parse(&text, &path.display().to_string())?.apply(description);
-            // The model's own word stands: a preprocessor of another size is that of another resolution.
-            if let Some((height, width)) = size {
-                (description.input.height, description.input.width) = (height, width);
-            }
-        }
-        Ok(configured)
+        Sources { config: self.config.as_deref(), preprocessor: self.preprocessor.as_deref(), weights }
     }
 
     fn alpha(&self) -> Result<Option<f64>> {
@@ -178,11 +161,62 @@ impl Request {
     }
 }
 
-/// What the configuration says beside the description.
-struct Configured {
-    alpha: Option<f64>,
-    labels: Option<Vec<String>>,
+/// The configurations that the user named, or where they are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The model's configuration, `none` for none.
+    pub config: Option<&'a Path>,
+    /// The preprocessor's, likewise.
+    pub preprocessor: Option<&'a Path>,
+    /// The weights beside which they are looked for.
+    pub weights: Option<&'a Path>,
 }
+
+/// A description after the files that speak of it.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// What all of them make of it.
+    pub description: Description,
+    /// The model's width multiplier.
+    pub alpha: Option<f64>,
+    /// The model's names of its outputs.
+    pub labels: Option<Vec<String>>,
+    /// Each file that was read, and what it made of the description; alpha and labels are of the first.
+    pub read: Vec<(PathBuf, Description)>,
+}
+
+/// Reads both configurations, if there are any, and applies them: first the model's, then the preprocessor's.
+///
+/// # Errors
+/// A file that can't be read, or is not what it should be.
+pub fn configure(
+    files: &mut impl Files,
+    description: Description,
+    sources: Sources<'_>,
+) -> Result<Configured> {
+    let mut configured = Configured { description, alpha: None, labels: None, read: Vec::new() };
+    let description = &mut configured.description;
+    let mut size = None;
+    if let Some(path) = find(files, sources.config, sources.weights, "config.json") {
+        let config = ModelConfig::parse(&read_text(files, &path, JSON)?, &path.display().to_string())?;
+        config.apply(description);
+        (configured.alpha, configured.labels) = (config.alpha(), config.labels());
+        size = config.resolution().map(|_| (description.input.height, description.input.width));
+        configured.read.push((path, description.clone()));
+    }
+    if let Some(path) = find(files, sources.preprocessor, sources.weights, "preprocessor_config.json") {
+        let config = PreprocessorConfig::parse(&read_text(files, &path, JSON)?, &path.display().to_string())?;
+        config.apply(description);
+        // The model's own word stands: a preprocessor of another size is that of another resolution.
+        if let Some((height, width)) = size {
+            (description.input.height, description.input.width) = (height, width);
+        }
+        configured.read.push((path, description.clone()));
+    }
+    Ok(configured)
+}
+
+const JSON: &str = "a JSON file";
 
 /// How a door reads files, and what it makes of paths that aren't absolute.
 pub trait Files {
@@ -227,9 +261,13 @@ fn read_text(files: &mut impl Files, path: &Path, expected: &str) -> Result<Stri
     })
 }
 
-/// Labels, one a line.
-pub fn labels(text: &str) -> Vec<String> {
-    text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect()
+/// Labels from a file, one a line.
+///
+/// # Errors
+/// A file that can't be read, or is not text.
+pub fn labels(files: &mut impl Files, path: &Path) -> Result<Vec<String>> {
+    let text = read_text(files, path, "a text file with one label a line")?;
+    Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect())
 }
 
 /// The file that the user named, unless that is `none`; else the first of [`beside`] that exists.

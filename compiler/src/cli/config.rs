@@ -1,24 +1,13 @@
-//! The JSON beside the weights: where it is looked for, and what it changed.
+//! The JSON beside the weights: what it changed, in words.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use mnc::Result;
 use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Padding, Resize, Rounding};
 use mnc::graph::layer::Activation;
-use mnc::weights::config::{ModelConfig, PreprocessorConfig};
-use mnc::{Error, Result, request};
-
-/// The files that the user named, or where they are looked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sources<'a> {
-    /// `--config`.
-    pub(super) config: Option<&'a Path>,
-    /// `--preprocessor`.
-    pub(super) preprocessor: Option<&'a Path>,
-    /// The weights beside which they are looked for.
-    pub(super) weights: Option<&'a Path>,
-}
+pub(super) use mnc::request::Sources;
+use mnc::request::{self, Files};
 
 /// A description after the files that speak of it.
 #[derive(Clone, Debug)]
@@ -31,49 +20,35 @@ pub(super) struct Configured {
 }
 
 /// Reads both files, if there are any, and applies them.
-pub(super) fn apply(mut description: Description, sources: Sources<'_>) -> Result<Configured> {
-    let mut read = Vec::new();
-    let (mut alpha, mut labels) = (None, None);
-    let mut config_size = None;
-    if let Some(path) = find(sources.config, sources.weights, "config.json") {
-        let config = ModelConfig::parse(&text(&path)?, &path.display().to_string())?;
-        let before = description.clone();
-        config.apply(&mut description);
-        let mut changes = changes(&before, &description);
-        alpha = config.alpha();
-        labels = config.labels();
-        changes.extend(alpha.map(|alpha| format!("alpha {alpha}")));
-        changes.extend(labels.as_ref().map(|labels| format!("{} labels", labels.len())));
-        config_size = config.resolution().map(|_| size(&description));
-        read.push((path, changes));
-    }
-    if let Some(path) = find(sources.preprocessor, sources.weights, "preprocessor_config.json") {
-        let config = PreprocessorConfig::parse(&text(&path)?, &path.display().to_string())?;
-        let before = description.clone();
-        config.apply(&mut description);
-        // The model's own word stands: a preprocessor of another size is that of another resolution.
-        if let Some((height, width)) = config_size {
-            (description.input.height, description.input.width) = (height, width);
-        }
-        read.push((path, changes(&before, &description)));
-    }
+pub(super) fn apply(description: Description, sources: Sources<'_>) -> Result<Configured> {
+    let mut before = description.clone();
+    let request::Configured { description, alpha, labels, read } =
+        request::configure(&mut Disk, description, sources)?;
+    let said = [
+        alpha.map(|alpha| format!("alpha {alpha}")),
+        labels.as_ref().map(|it| format!("{} labels", it.len())),
+    ];
+    let mut said = Some(said.into_iter().flatten());
+    let told = |(path, after): (PathBuf, Description)| {
+        let mut changes = changes(&before, &after);
+        changes.extend(said.take().into_iter().flatten());
+        before = after;
+        (path, changes)
+    };
+    let read = read.into_iter().map(told).collect();
     Ok(Configured { description, alpha, labels, read })
 }
 
-fn size(description: &Description) -> (usize, usize) {
-    (description.input.height, description.input.width)
-}
+/// Files as the user of a shell names them.
+struct Disk;
 
-fn text(path: &Path) -> Result<String> {
-    fs::read_to_string(path).or_else(|error| super::fail(path, format!("{error}, expected a JSON file")))
-}
+impl Files for Disk {
+    fn is_file(&self, path: &Path) -> bool {
+        path.is_file()
+    }
 
-/// The file that the user named, unless that is `none`; else the first that exists beside the weights.
-fn find(named: Option<&Path>, weights: Option<&Path>, name: &str) -> Option<PathBuf> {
-    match named {
-        Some(named) if named == OsStr::new("none") => None,
-        Some(named) => Some(named.to_owned()),
-        None => request::beside(weights?, name).into_iter().find(|path| path.is_file()),
+    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
     }
 }
 
@@ -156,15 +131,14 @@ fn specs(description: &Description) -> impl Iterator<Item = &ConvSpec> {
 }
 
 /// Labels from a file, one a line.
-pub(super) fn labels(path: &Path) -> Result<Vec<String>, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(request::labels(&text)),
-        Err(error) => super::fail(path, format!("{error}, expected a text file with one label a line")),
-    }
+pub(super) fn labels(path: &Path) -> Result<Vec<String>> {
+    request::labels(&mut Disk, path)
 }
 
 #[cfg(test)]
 mod tests {
+    use mnc::weights::config::ModelConfig;
+
     use super::*;
 
     #[test]
