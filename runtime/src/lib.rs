@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`abi`] | none, `no_std` | the C interface of a compiled network: types and status codes |
 //! | [`network`], [`simd`], [`fma`] | none, `no_std` | what the macro `mobilenet!` expands to: memory, vectors, threads |
+//! | [`weights`], [`filter`] | none, `no_std` | weights at run time; how they are ordered, folded and packed, then or when compiling |
 //! | `pool` | `std` | a thread pool made for a network's short steps, behind [`abi::Parallel`] |
 //! | `peak` | `std` | what this core can do at most: multiply-adds and reads |
 //! | `info` | `info` | the JSON that describes a network inside its executable |
@@ -75,6 +76,7 @@ pub mod abi;
 mod bare;
 #[cfg(feature = "chart")]
 pub mod chart;
+pub mod filter;
 mod fma;
 #[cfg(feature = "info")]
 pub mod info;
@@ -90,6 +92,8 @@ pub mod peak;
 #[cfg(feature = "std")]
 pub mod pool;
 pub mod simd;
+mod sqrt;
+pub mod weights;
 
 pub use fma::fma;
 
