@@ -21,6 +21,8 @@ mod split;
 mod tests;
 mod tile;
 
+use mnc_runtime::filter::{self, Packing};
+
 pub use add::Add;
 pub use conv::Conv;
 pub use copy::Copy;
@@ -90,6 +92,17 @@ pub struct Filter<'a> {
     pub bias: &'a [f32],
 }
 
+impl Filter<'_> {
+    /// The numbers in the layout of a packing.
+    fn pack(&self, packing: &Packing) -> Vec<f32> {
+        let mut packed = vec![0.0; packing.len()];
+        let order = filter::Order::chain(self.bias.len(), self.weights.len() / self.bias.len());
+        let filter = filter::Filter { weights: self.weights, order, bias: Some(self.bias), norm: None };
+        filter::pack(&filter, packing, &mut packed).expect("only a batch norm makes numbers infinite");
+        packed
+    }
+}
+
 /// One kernel of one family, every shape fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kernel {
@@ -140,31 +153,20 @@ impl Kernel {
         }
     }
 
-    /// The filter in the order in which the program reads it; `None` for kernels without one.
-    pub fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Option<Vec<f32>> {
+    /// The layout of the filter that the program reads; `None` for kernels without one.
+    pub fn packing(&self, isa: &Isa) -> Option<Packing> {
         match self {
-            Kernel::Conv(kernel) => Some(kernel.pack(isa, filter)),
-            Kernel::Pointwise(kernel) => Some(kernel.pack(isa, filter)),
-            Kernel::Depthwise(kernel) => Some(kernel.pack(isa, filter)),
-            Kernel::Dense(kernel) => Some(kernel.pack(isa, filter)),
+            Kernel::Conv(kernel) => Some(kernel.packing(isa)),
+            Kernel::Pointwise(kernel) => Some(kernel.packing(isa)),
+            Kernel::Depthwise(kernel) => Some(kernel.packing(isa)),
+            Kernel::Dense(kernel) => Some(kernel.packing(isa)),
             Kernel::GlobalAveragePool(_) | Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => None,
         }
     }
 
-    /// Weights and biases that it reads, in elements, padding left out.
-    pub fn filter_len(&self) -> usize {
-        match self {
-            Kernel::Conv(kernel) => {
-                let taps = kernel.window.d_k * kernel.window.d_k * kernel.input.shape.channels;
-                (taps + 1) * kernel.output.shape.channels
-            }
-            Kernel::Pointwise(kernel) => (kernel.input.shape.channels + 1) * kernel.output.shape.channels,
-            Kernel::Depthwise(kernel) => {
-                (kernel.window.d_k * kernel.window.d_k + 1) * kernel.output.shape.channels
-            }
-            Kernel::Dense(kernel) => (kernel.input.shape.len() + 1) * kernel.output.shape.channels,
-            Kernel::GlobalAveragePool(_) | Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => 0,
-        }
+    /// The filter in the order in which the program reads it; `None` for kernels without one.
+    pub fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Option<Vec<f32>> {
+        Some(filter.pack(&self.packing(isa)?))
     }
 
     /// The first of its inputs.

@@ -8,9 +8,11 @@
 
 use std::ops::Range;
 
+use mnc_runtime::filter::Packing;
+
 use super::panel::Panels;
 use super::tile::{Registers, Run, Tile, panels, reduce, runs};
-use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
+use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
 use crate::graph::shape::Window;
@@ -41,15 +43,20 @@ impl Conv {
         }
     }
 
-    pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
-        Panels::pack(filter, self.tile, isa)
+    /// Products of each output element.
+    fn depth(&self) -> usize {
+        self.window.d_k * self.window.d_k * self.input.shape.channels
+    }
+
+    pub(super) fn packing(&self, isa: &Isa) -> Packing {
+        Panels::packing(self.output.shape.channels, self.depth(), self.tile, isa)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let Conv { window, input: map_in, output: map_out, .. } = self;
         let rows = runs(map_out.shape.height, 1, |y| window.rows(y, map_in.shape.height));
         let columns = runs(map_out.shape.width, self.tile.mr, |x| window.columns(x, map_in.shape.width));
-        let depth = window.d_k * window.d_k * map_in.shape.channels;
+        let depth = self.depth();
 
         let mut b = Builder::new(isa);
         let input = b.parameter("input", Access::Read);

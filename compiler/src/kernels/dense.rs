@@ -4,9 +4,11 @@
 //!
 //! Register map: `vectors` accumulators, one broadcast input element, the rest take turns with weights.
 
+use mnc_runtime::filter::Packing;
+
 use super::panel::Panels;
 use super::tile::{Registers, Tile, panels, reduce};
-use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
+use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code};
 use crate::graph::layer::Activation;
 use crate::target::Isa;
@@ -38,8 +40,8 @@ impl Dense {
         }
     }
 
-    pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
-        Panels::pack(filter, self.tile(), isa)
+    pub(super) fn packing(&self, isa: &Isa) -> Packing {
+        Panels::packing(self.output.shape.channels, self.input.shape.len(), self.tile(), isa)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {

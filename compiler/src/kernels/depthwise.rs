@@ -8,8 +8,10 @@
 
 use std::ops::Range;
 
-use super::tile::{Run, activate, padded_channels, runs};
-use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
+use mnc_runtime::filter::Packing;
+
+use super::tile::{Run, activate, runs};
+use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
 use crate::graph::shape::Window;
@@ -49,17 +51,9 @@ impl Depthwise {
     }
 
     /// By vector of channels: the bias, then the taps.
-    pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
-        let n = filter.bias.len();
-        let mut packed = Vec::with_capacity(self.packed_len(isa));
-        for first in (0..n).step_by(isa.lanes) {
-            let channels = first..(first + isa.lanes).min(n);
-            for row in std::iter::once(filter.bias).chain(filter.weights.chunks_exact(n)) {
-                packed.extend_from_slice(&row[channels.clone()]);
-                packed.resize(packed.len() + isa.lanes - channels.len(), 0.0);
-            }
-        }
-        packed
+    pub(super) fn packing(&self, isa: &Isa) -> Packing {
+        let n_vectors = self.output.shape.channels.div_ceil(isa.lanes);
+        Packing::new(self.window.d_k * self.window.d_k, (isa.lanes, n_vectors), 0)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
@@ -104,11 +98,6 @@ impl Depthwise {
         let row =
             (run.first * self.window.stride + run.taps[0].start) as isize - self.window.pads.top as isize;
         row * self.input.row_stride() as isize
-    }
-
-    /// Elements of the packed filter.
-    fn packed_len(&self, isa: &Isa) -> usize {
-        (self.window.d_k * self.window.d_k + 1) * padded_channels(self.output.shape.channels, isa)
     }
 
     /// The steps of a run, over all vectors of channels.

@@ -4,7 +4,8 @@
 //! A register tile reads one panel as wide as itself, or several narrow ones side by side. Where instruction sets of several
 //! vector widths share weights, panels have one width for all of them ([`Isa::panel_channels`]).
 
-use super::Filter;
+use mnc_runtime::filter::Packing;
+
 use super::tile::{Tile, panels};
 use crate::target::Isa;
 
@@ -42,37 +43,47 @@ impl Panels {
         (self.vectors * self.lanes).div_ceil(self.width)
     }
 
-    /// The filter as the tiles read it.
-    pub(super) fn pack(filter: Filter<'_>, tile: Tile, isa: &Isa) -> Vec<f32> {
-        let n = filter.bias.len();
-        let depth = filter.weights.len() / n;
-        let mut packed = Vec::new();
-        let mut first = 0;
-        for (vectors, count) in panels(n, tile, isa) {
+    /// The layout of a filter `[depth][n]` as the tiles read it.
+    pub(super) fn packing(n: usize, depth: usize, tile: Tile, isa: &Isa) -> Packing {
+        let runs = panels(n, tile, isa).into_iter().map(|(vectors, count)| {
             let panels = Panels::new(vectors, depth, isa);
-            for _ in 0..count * panels.count() {
-                let channels = first..(first + panels.width).min(n);
-                for row in std::iter::once(filter.bias).chain(filter.weights.chunks_exact(n)) {
-                    packed.extend_from_slice(&row[channels.clone()]);
-                    packed.resize(packed.len() + panels.width - channels.len(), 0.0);
-                }
-                first += panels.width;
+            (panels.width, count * panels.count())
+        });
+        let (mut full, mut rest) = ((0, 0), 0);
+        for (width, count) in runs {
+            match full {
+                (_, 0) => full = (width, count),
+                (same, before) if same == width => full = (width, before + count),
+                _ => rest = width,
             }
         }
-        packed
+        Packing::new(depth, full, rest)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::Filter;
     use crate::target::{X86_64_V3, X86_64_V3_CRANELIFT as FOUR_LANES, X86_64_V4};
 
     #[test]
-    fn packing_pads_with_zeros() {
-        let filter = Filter { weights: &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], bias: &[7.0, 8.0, 9.0] };
-        let packed = Panels::pack(filter, Tile { mr: 6, vectors: 2 }, &FOUR_LANES);
-        assert_eq!(packed, [7.0, 8.0, 9.0, 0.0, 1.0, 2.0, 3.0, 0.0, 4.0, 5.0, 6.0, 0.0]);
+    fn packings_are_those_of_the_tiles() {
+        let check = |n, vectors, isa, expected| {
+            let tile = Tile { mr: 6, vectors };
+            assert_eq!(
+                Panels::packing(n, 3, tile, isa).panels(),
+                expected,
+                "{n} channels, {vectors} vectors"
+            );
+        };
+        check(3, 2, &FOUR_LANES, ((4, 1), 0));
+        check(9, 2, &FOUR_LANES, ((8, 1), 4));
+        check(64, 2, &FOUR_LANES, ((8, 8), 0));
+        // Panels of 16 channels, whatever the tile.
+        check(8, 1, &X86_64_V3, ((16, 1), 0));
+        check(56, 2, &X86_64_V3, ((16, 4), 0));
+        check(56, 4, &X86_64_V4, ((16, 4), 0));
     }
 
     #[test]
@@ -81,8 +92,8 @@ mod tests {
         let weights: Vec<f32> = (0..depth * n).map(|at| at as f32).collect();
         let bias: Vec<f32> = (0..n).map(|channel| -(channel as f32)).collect();
         let filter = Filter { weights: &weights, bias: &bias };
-        let narrow = Panels::pack(filter, Tile { mr: 6, vectors: 2 }, &X86_64_V3);
-        let wide = Panels::pack(filter, Tile { mr: 6, vectors: 4 }, &X86_64_V4);
+        let pack = |vectors, isa| filter.pack(&Panels::packing(n, depth, Tile { mr: 6, vectors }, isa));
+        let (narrow, wide) = (pack(2, &X86_64_V3), pack(4, &X86_64_V4));
         assert_eq!(narrow, wide);
         let panels = Panels::new(4, depth, &X86_64_V4);
         assert_eq!(wide[panels.at(0, 2)], -32.0);

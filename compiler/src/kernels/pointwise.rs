@@ -6,9 +6,11 @@
 //! Register map: `mr x vectors` accumulators; of the rest, `vectors` hold weights and the others take turns with one
 //! broadcast input element each.
 
+use mnc_runtime::filter::Packing;
+
 use super::panel::Panels;
 use super::tile::{Registers, Stream, Tile, panels, reduce, split_evenly};
-use super::{Family, FeatureMap, Filter, KernelName, NamedTile};
+use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
 use crate::target::Isa;
@@ -36,8 +38,8 @@ impl Pointwise {
         }
     }
 
-    pub(super) fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Vec<f32> {
-        Panels::pack(filter, self.tile, isa)
+    pub(super) fn packing(&self, isa: &Isa) -> Packing {
+        Panels::packing(self.output.shape.channels, self.input.shape.channels, self.tile, isa)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {

@@ -5,6 +5,8 @@
 //! 1 - epsilon, gamma 1 and mean 0, scale is within 1.5e-8 of 1, less than half an f32 step, and the filter comes back to
 //! the bit. Knows nothing of activations but that they are nodes.
 
+use mnc_runtime::filter::{self, BatchNorm, Filter, NotFinite, Order, Packing};
+
 use super::{FusedId, FusedOp, count_readers};
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::layer::{Activation, Layer};
@@ -52,8 +54,8 @@ pub(super) fn run(graph: &Graph, parameters: &Parameters) -> Result<Folded> {
             (&node.layer, parameters)
         {
             let id = moved[node.inputs[0].0];
-            let norm = Norm { name: &node.name, epsilon: *epsilon, gamma, beta, mean, variance };
-            fold(&norm, &mut nodes[id.0].op, &mut faults);
+            let norm = BatchNorm { epsilon: *epsilon, gamma, beta, mean, variance };
+            fold(&node.name, norm, &mut nodes[id.0].op, &mut faults);
             moved.push(id);
             continue;
         }
@@ -142,57 +144,32 @@ fn convert(node: &Node, parameters: &NodeParameters) -> FoldedOp {
     })
 }
 
-/// One batch norm's numbers.
-struct Norm<'a> {
-    name: &'a str,
-    epsilon: f64,
-    gamma: &'a [f32],
-    beta: &'a [f32],
-    mean: &'a [f32],
-    variance: &'a [f32],
-}
-
 /// Folds a norm into a layer's filter; both have the output channel N innermost.
-fn fold(norm: &Norm<'_>, op: &mut FoldedOp, faults: &mut Faults) {
+fn fold(name: &str, norm: BatchNorm<'_>, op: &mut FoldedOp, faults: &mut Faults) {
     let (FoldedOp::Layer(FusedOp::Conv { weights, bias, .. })
     | FoldedOp::Layer(FusedOp::Depthwise { weights, bias, .. })
     | FoldedOp::Layer(FusedOp::Dense { weights, bias, .. })) = op
     else {
         unreachable!("checked: a batch norm follows a layer with weights");
     };
-    let mut scales = Vec::with_capacity(bias.len());
-    for channel in 0..bias.len() {
-        let [gamma, beta, mean, variance] =
-            [norm.gamma, norm.beta, norm.mean, norm.variance].map(|part| f64::from(part[channel]));
-        let scale = gamma / f64::sqrt(variance + norm.epsilon);
-        // Written so that a beta of -0 survives a mean of 0.
-        bias[channel] = (beta - (mean - f64::from(bias[channel])) * scale) as f32;
-        scales.push(scale);
+    let n = bias.len();
+    let order = Order::chain(n, weights.len() / n);
+    let mut folded = vec![0.0; n + weights.len()];
+    let filter = Filter { weights, order, bias: Some(bias), norm: Some(norm) };
+    if let Err(fault) = filter::pack(&filter, &Packing::chain(n, order.depth()), &mut folded) {
+        let NotFinite { is_bias, channel, value } = fault;
+        let what = if is_bias { "bias" } else { "weight" };
+        let BatchNorm { epsilon, gamma, beta, mean, variance } = norm;
+        faults.push(
+            name,
+            format!(
+                "folded {what} of channel {channel} is {value}, expected a finite f32 (gamma {}, beta {}, mean {}, variance {}, \
+                 epsilon {epsilon})",
+                gamma[channel], beta[channel], mean[channel], variance[channel],
+            ),
+        );
+        return;
     }
-    for row in weights.chunks_exact_mut(scales.len()) {
-        for (weight, scale) in row.iter_mut().zip(&scales) {
-            *weight = (f64::from(*weight) * scale) as f32;
-        }
-    }
-    let n = scales.len();
-    let wrong = |numbers: &[f32]| numbers.iter().position(|x| !x.is_finite());
-    for (what, numbers) in [("bias", &*bias), ("weight", &*weights)] {
-        if let Some(index) = wrong(numbers) {
-            let channel = index % n;
-            faults.push(
-                norm.name,
-                format!(
-                    "folded {what} of channel {channel} is {}, expected a finite f32 (gamma {}, beta {}, mean {}, variance {}, \
-                     epsilon {})",
-                    numbers[index],
-                    norm.gamma[channel],
-                    norm.beta[channel],
-                    norm.mean[channel],
-                    norm.variance[channel],
-                    norm.epsilon
-                ),
-            );
-            return;
-        }
-    }
+    *weights = folded.split_off(n);
+    *bias = folded;
 }

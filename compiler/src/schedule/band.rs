@@ -216,7 +216,7 @@ fn fits(stages: &[&Kernel], band_rows: usize, isa: &Isa) -> bool {
     let height = stages[stages.len() - 1].output().shape.height;
     let capacities = capacities(&walk(stages, 0..height, band_rows, isa), stages.len());
     let buffers = stages.iter().zip(capacities).map(|(stage, rows)| rows * stage.output().row_stride() * 4);
-    let filters = stages.iter().map(|stage| stage.filter_len() * 4);
+    let filters = stages.iter().filter_map(|stage| stage.packing(isa)).map(|packing| packing.len() * 4);
     (buffers.sum::<usize>() + filters.sum::<usize>()) * CACHE_SHARE.1 <= isa.l2_bytes * CACHE_SHARE.0
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use half::{bf16, f16};
+use mnc_runtime::filter::{self, Filter, Order, Packing};
 use safetensors::Dtype;
 
 use super::header::tensor_place;
@@ -146,21 +147,16 @@ impl Weights<'_> {
         let numbers = tensor
             .widen()
             .ok_or_else(|| format!("tensor {name:?} is {}, expected F32, F16 or BF16", tensor.dtype))?;
-        let (is_wrong, rule): (fn(f32) -> bool, _) = match spec.role {
-            Role::Variance => (|x| !(0.0..f32::INFINITY).contains(&x), "finite numbers from 0 up"),
-            Role::Weight | Role::Bias | Role::Gamma | Role::Beta | Role::Mean => {
-                (|x| !x.is_finite(), "finite numbers")
-            }
-        };
-        let mut wrong = numbers.iter().enumerate().filter(|&(_, &x)| is_wrong(x));
+        let mut wrong = numbers.iter().enumerate().filter(|&(_, &x)| !spec.role.allows(x));
         if let Some((index, x)) = wrong.next() {
             let more = match wrong.count() {
                 0 => String::new(),
                 n_more => format!(" and {n_more} more such"),
             };
             return Err(format!(
-                "tensor {name:?} holds {x} at {:?}{more}, expected {rule}",
-                position(index, &tensor.shape)
+                "tensor {name:?} holds {x} at {:?}{more}, expected {}",
+                position(index, &tensor.shape),
+                spec.role.rule()
             ));
         }
         Ok(numbers)
@@ -211,15 +207,11 @@ fn arrange(graph: &Graph, id: NodeId, parts: Parts) -> NodeParameters {
 
 /// `[n][m][taps]` -> `[taps][m][n]`.
 fn transpose_filter(file: &[f32], n: usize, m: usize, taps: usize) -> Vec<f32> {
-    let mut weights = vec![0.0; file.len()];
-    for (n_idx, filter) in file.chunks_exact(m * taps).enumerate() {
-        for (m_idx, kernel) in filter.chunks_exact(taps).enumerate() {
-            for (tap, &weight) in kernel.iter().enumerate() {
-                weights[(tap * m + m_idx) * n + n_idx] = weight;
-            }
-        }
-    }
-    weights
+    let filter = Filter { weights: file, order: Order::file(n, m, taps), bias: None, norm: None };
+    let mut rows = vec![0.0; n + file.len()];
+    filter::pack(&filter, &Packing::chain(n, m * taps), &mut rows)
+        .expect("only a batch norm makes numbers infinite");
+    rows.split_off(n)
 }
 
 /// The extents of a shape in the paper's symbols: ` (N=512, M=256)`.

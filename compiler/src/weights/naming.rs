@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use mnc_runtime::weights::Role;
+
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Window;
@@ -236,42 +238,6 @@ impl Naming {
 impl fmt::Display for Naming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.exporter)
-    }
-}
-
-/// What a tensor is to its layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Filter of a convolution or matrix of a dense layer.
-    Weight,
-    /// The layer's own bias.
-    Bias,
-    /// Scale of a batch norm.
-    Gamma,
-    /// Shift of a batch norm.
-    Beta,
-    /// Running mean of a batch norm.
-    Mean,
-    /// Running variance of a batch norm.
-    Variance,
-}
-
-impl Role {
-    /// Every role, in the order of the declaration.
-    pub const ALL: [Role; 6] =
-        [Role::Weight, Role::Bias, Role::Gamma, Role::Beta, Role::Mean, Role::Variance];
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Weight => "weight",
-            Role::Bias => "bias",
-            Role::Gamma => "gamma",
-            Role::Beta => "beta",
-            Role::Mean => "mean",
-            Role::Variance => "variance",
-        })
     }
 }
 
