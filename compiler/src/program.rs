@@ -4,14 +4,16 @@
 //! a longer list of calls; no emitter knows of bands. Knows no instruction and no symbol table.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Range;
 use std::sync::Arc;
+
+use mnc_runtime::filter::Packing;
 
 use crate::code::Code;
 use crate::code::interpret::{self, Region, Violation};
 use crate::graph::shape::Shape;
 use crate::kernels::{Copy, FeatureMap, Filter, Kernel, KernelName, Part, Split};
-use crate::passes::{Fused, FusedOp};
+use crate::passes::{Fused, FusedId, FusedOp};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
 use crate::schedule::{Place, Stage, Step, ValueId, band};
 use crate::target::Isa;
@@ -66,6 +68,17 @@ pub struct ProgramStep {
     pub tasks: Vec<Vec<Call>>,
 }
 
+/// Where the numbers of a layer are among the constants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProgramFilter {
+    /// The layer.
+    pub layer: String,
+    /// Where it begins, in elements.
+    pub first: usize,
+    /// How it lies there.
+    pub packing: Packing,
+}
+
 /// What lies in the last cache line of a workspace, by the byte where it begins there.
 #[derive(Clone, Copy, Debug)]
 pub struct State;
@@ -88,6 +101,8 @@ pub struct Program {
     pub kernels: Vec<ProgramKernel>,
     /// Packed weights and biases of all layers, each block aligned to a cache line. Programs of one object share them.
     pub constants: Arc<Vec<f32>>,
+    /// What the constants hold, layer by layer. No two layers share a block, whatever their numbers.
+    pub filters: Vec<ProgramFilter>,
     /// The steps, in order.
     pub steps: Vec<ProgramStep>,
     /// Size of the workspace that the caller brings: the plan's, and a cache line behind it for what a network remembers
@@ -121,14 +136,26 @@ impl Program {
             .map(|plan| {
                 let mut library =
                     Library { isa: plan.schedule.isa, kernels: Vec::new(), known: HashMap::new() };
-                let mut steps: Vec<ProgramStep> = (0..plan.schedule.steps.len())
-                    .map(|idx| ProgramStep::build((plan, idx), network, &mut constants, &mut library))
+                let filters = plan.schedule.steps.iter().map(|step| {
+                    step.stages.iter().map(|stage| constants.filter(stage, library.isa, network)).collect()
+                });
+                let filters: Vec<Vec<Option<ProgramFilter>>> = filters.collect();
+                let mut steps: Vec<ProgramStep> = filters
+                    .iter()
+                    .enumerate()
+                    .map(|(idx, filters)| ProgramStep::build((plan, idx), network, filters, &mut library))
                     .collect();
                 for idx in (1..steps.len()).filter(|idx| plan.schedule.steps[*idx].joined) {
                     let before = std::mem::take(&mut steps[idx - 1].tasks);
                     steps[idx].join(before);
                 }
-                (library, steps, plan.offset(ValueId(0)).expect("the plan has a place for the input"))
+                let filters: Vec<ProgramFilter> = filters.into_iter().flatten().flatten().collect();
+                (
+                    library,
+                    filters,
+                    steps,
+                    plan.offset(ValueId(0)).expect("the plan has a place for the input"),
+                )
             })
             .collect();
         let constants = Arc::new(constants.values);
@@ -136,10 +163,11 @@ impl Program {
         let workspace_bytes = plans.iter().map(|plan| Program::workspace_bytes(plan)).max().unwrap_or(0);
         parts
             .into_iter()
-            .map(|(library, steps, normalised_offset)| Program {
+            .map(|(library, filters, steps, normalised_offset)| Program {
                 isa: library.isa,
                 kernels: library.kernels,
                 constants: constants.clone(),
+                filters,
                 steps,
                 workspace_bytes,
                 state_offset,
@@ -193,15 +221,11 @@ impl ProgramStep {
     fn build(
         (plan, idx): (&Plan, usize),
         network: &Fused,
-        constants: &mut Constants,
+        filters: &[Option<ProgramFilter>],
         library: &mut Library,
     ) -> ProgramStep {
         let (isa, step) = (plan.schedule.isa, &plan.schedule.steps[idx]);
-        let pack = |stage: &Stage| {
-            let filter = filter(&network.nodes[stage.node?.0].op)?;
-            Some(constants.place(stage.kernel.pack(isa, filter)?))
-        };
-        let filters = step.stages.iter().map(pack).collect();
+        let filters = filters.iter().map(|filter| Some(filter.as_ref()?.first)).collect();
         let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
         let layers = step.stages.iter().map(layer).collect();
         let mut caller = Caller { plan, step, layers, filters, image: 0, library };
@@ -241,32 +265,35 @@ impl ProgramStep {
     }
 }
 
-/// The packed filters so far, each block once.
+/// The packed filters so far.
 #[derive(Default)]
 struct Constants {
     values: Vec<f32>,
-    /// Blocks by a hash of their bits: where they begin.
-    known: HashMap<u64, Vec<usize>>,
+    /// For each layer, its blocks.
+    known: HashMap<FusedId, Vec<Range<usize>>>,
 }
 
 impl Constants {
+    /// Packs the filter of a stage, if it has one.
+    fn filter(&mut self, stage: &Stage, isa: &Isa, network: &Fused) -> Option<ProgramFilter> {
+        let id = stage.node?;
+        let node = &network.nodes[id.0];
+        let packing = stage.kernel.packing(isa)?;
+        let first = self.place(id, stage.kernel.pack(isa, filter(&node.op)?)?);
+        Some(ProgramFilter { layer: node.name.clone(), first, packing })
+    }
+
     /// Where the block begins, in elements. Versions of a network for several vector widths pack most filters alike.
-    fn place(&mut self, mut block: Vec<f32>) -> usize {
+    fn place(&mut self, id: FusedId, mut block: Vec<f32>) -> usize {
         block.resize(block.len().next_multiple_of(CONSTANT_ALIGN), 0.0);
+        let known = self.known.entry(id).or_default();
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
-        let block_bits = bits(&block);
-        let mut hasher = DefaultHasher::new();
-        block_bits.hash(&mut hasher);
-        let alike = self.known.entry(hasher.finish()).or_default();
-        let same = |first: &&usize| {
-            self.values.get(**first..**first + block.len()).is_some_and(|known| bits(known) == block_bits)
-        };
-        if let Some(first) = alike.iter().find(same) {
-            return *first;
+        if let Some(same) = known.iter().find(|place| bits(&self.values[(*place).clone()]) == bits(&block)) {
+            return same.start;
         }
         let first = self.values.len();
-        alike.push(first);
         self.values.extend(block);
+        known.push(first..self.values.len());
         first
     }
 }
