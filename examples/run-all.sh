@@ -106,6 +106,8 @@ rust macro-photograph run --quiet --release -- "$photos/astronaut.jpg" "$photos/
 expect macro-photograph "$work/out" 'astronaut.jpg: person' 'chelsea.jpg: non_person'
 rust macro-inline run --quiet --release
 expect macro-inline "$work/out" '10 classes, 1.000000 in all' 'class 0: 1.7943318e-4'
+rust macro-training run --quiet --release
+expect macro-training "$work/out" 'loss 1.5930212e1, 8 of 16 right' 'loss 0e0, 16 of 16 right'
 rust macro-no-std test --quiet --release
 expect macro-no-std "$work/out" 'test result: ok. 1 passed'
 rust build-script run --quiet --release -- ../link-c/astronaut.ppm

@@ -439,3 +439,37 @@ fn filter(op: &FusedOp) -> Option<Filter<'_>> {
         FusedOp::Input | FusedOp::Add { .. } | FusedOp::GlobalAveragePool | FusedOp::Softmax => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::describe::Description;
+    use crate::graph::{Graph, Knobs};
+    use crate::passes;
+    use crate::schedule::Schedule;
+    use crate::target::{X86_64_V3, X86_64_V4};
+    use crate::weights::Parameters;
+
+    /// Two layers of one shape, all of whose numbers are zero.
+    fn network() -> Fused {
+        let layer = "[[layer]]\nkind = \"pointwise\"\nfilters = 8\n";
+        let input = "name = \"net\"\nclasses = 1\ninput = { height = 2, width = 2, channels = 8 }\n";
+        let description = Description::parse(&format!("{input}{layer}{layer}"), "net.toml").unwrap();
+        let graph = Graph::build(&description, &Knobs::default()).unwrap();
+        passes::run(&graph, &Parameters::zeros(&graph)).unwrap()
+    }
+
+    #[test]
+    fn layers_have_places_of_their_own_and_versions_share_them() {
+        let network = network();
+        let plans = [&X86_64_V3, &X86_64_V4].map(|isa| Plan::build(Schedule::build(&network, isa)));
+        let programs = Program::build_all(&plans.each_ref(), &network);
+        let places = |program: &Program| -> Vec<(String, usize)> {
+            program.filters.iter().map(|filter| (filter.layer.clone(), filter.first)).collect()
+        };
+        let expected = [("conv_pw_1", 0), ("conv_pw_2", 144)].map(|(layer, first)| (layer.to_owned(), first));
+        assert_eq!(places(&programs[0]), expected);
+        assert_eq!(places(&programs[1]), expected);
+        assert_eq!(programs[0].constants.len(), 2 * 144);
+    }
+}

@@ -37,6 +37,8 @@ pub enum Numbers {
     File(PathBuf),
     /// Drawn at random, to measure or to test.
     Random(u64),
+    /// Brought by who runs the network. The compiled one has zeros, a place for each layer.
+    Runtime,
 }
 
 /// A network, its weights, and the knobs.
@@ -96,11 +98,19 @@ impl Request {
         let description = &configured.description;
         let naming = self.naming()?;
         let asked = (self.alpha()?, configured.alpha);
+        let without_weights = || {
+            let (alpha, _) = choose_alpha((description, naming), None, asked)?;
+            Graph::build(description, &Knobs { alpha, resolution })
+        };
         let (graph, parameters) = match &self.numbers {
             Numbers::Random(seed) => {
-                let (alpha, _) = choose_alpha((description, naming), None, asked)?;
-                let graph = Graph::build(description, &Knobs { alpha, resolution })?;
+                let graph = without_weights()?;
                 let parameters = Parameters::random(&graph, *seed);
+                (graph, parameters)
+            }
+            Numbers::Runtime => {
+                let graph = without_weights()?;
+                let parameters = Parameters::zeros(&graph);
                 (graph, parameters)
             }
             Numbers::File(path) => {
@@ -138,7 +148,7 @@ impl Request {
     fn sources(&self) -> Sources<'_> {
         let weights = match &self.numbers {
             Numbers::File(path) => Some(path.as_path()),
-            Numbers::Random(_) => None,
+            Numbers::Random(_) | Numbers::Runtime => None,
         };
         Sources { config: self.config.as_deref(), preprocessor: self.preprocessor.as_deref(), weights }
     }
@@ -153,7 +163,11 @@ impl Request {
         }
     }
 
-    fn naming(&self) -> Result<Option<&'static Naming>> {
+    /// The naming that was asked for.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn naming(&self) -> Result<Option<&'static Naming>> {
         let Some(name) = &self.naming else { return Ok(None) };
         let known: Vec<&str> = Naming::ALL.iter().map(|naming| naming.name).collect();
         let detail = || format!("found {name:?}, expected one of {}", known.join(", "));

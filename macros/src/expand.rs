@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use mnc::emit::rust::{self, Names};
-use mnc::{Error, ErrorKind, Options, Target};
+use mnc::emit::rust::{self, Names, Tables, Weights};
+use mnc::request::{Numbers, Request};
+use mnc::weights::naming::Naming;
+use mnc::{Compiled, Error, ErrorKind, Options, Target};
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::{ToTokens as _, quote};
 
@@ -17,12 +19,20 @@ pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
         .compile(&mut files, &Target::rust(), &Options::name_of(&name.to_string()))
         .map_err(|error| spanned(definition, &error))?;
     let constants = &compiled.program.constants;
-    let bytes: Vec<u8> = constants.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let (literal, n_bytes) = (Literal::byte_string(&bytes), Literal::usize_unsuffixed(bytes.len()));
+    let (tables, bytes) = match request.numbers {
+        Numbers::Runtime => {
+            (Some(tables(request, &compiled).map_err(|error| spanned(definition, &error))?), None)
+        }
+        Numbers::File(_) | Numbers::Random(_) => {
+            let bytes: Vec<u8> = constants.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let (literal, n_bytes) = (Literal::byte_string(&bytes), Literal::usize_unsuffixed(bytes.len()));
+            (None, Some(quote! { const BYTES: &[u8; #n_bytes] = #literal; }))
+        }
+    };
     let names = Names {
         type_name: &name.to_string(),
         visibility: &visibility.to_token_stream().to_string(),
-        constants: "*BYTES",
+        weights: tables.as_ref().map_or(Weights::Constants("*BYTES"), Weights::Runtime),
     };
     let text = rust::network(&compiled.program, &compiled.info, &names);
     let parse = |text: &str| -> syn::Result<TokenStream> {
@@ -37,10 +47,15 @@ pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
         #types
         const _: () = {
             #(const _: &[u8] = ::core::include_bytes!(#tracked);)*
-            const BYTES: &[u8; #n_bytes] = #literal;
+            #bytes
             #items
         };
     })
+}
+
+/// What weights at run time are called, and where they go.
+fn tables(request: &Request, compiled: &Compiled) -> mnc::Result<Tables> {
+    Tables::new(&compiled.graph, request.naming()?.unwrap_or(&Naming::PLAIN))
 }
 
 /// The faults of an error, each where the user wrote what is wrong.

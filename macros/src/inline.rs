@@ -72,6 +72,8 @@ impl Inline {
             let line: usize = line.split(':').next()?.parse().ok()?;
             return self.spans.get(line.checked_sub(1)?).copied();
         }
+        // A batch norm was written with the layer before it.
+        let place = place.strip_suffix(".norm").unwrap_or(place);
         self.layers.iter().find(|(name, _)| name == place).map(|(_, span)| *span)
     }
 

@@ -63,9 +63,9 @@ impl Parse for Definition {
         let network = parser.network.ok_or_else(|| {
             missing("network", "`network: \"mobilenet-v1\"`, the path of a description, or layers in braces")
         })?;
-        let numbers = parser
-            .numbers
-            .ok_or_else(|| missing("weights", "`weights: \"FILE.safetensors\"` or `weights: random(1)`"))?;
+        let numbers = parser.numbers.ok_or_else(|| {
+            missing("weights", "`weights: \"FILE.safetensors\"`, `weights: random(1)` or `weights: runtime`")
+        })?;
         let request = Request { network, numbers, ..parser.others };
         let (inline, fields) = (parser.inline, parser.fields);
         Ok(Definition { attributes, visibility, name, request, inline, fields })
@@ -117,9 +117,9 @@ impl Fields {
                 let expected = "the name of a built-in network, a path, or layers in braces, as a string";
                 self.network = Some(Network::Named(string(expected)?));
             }
-            "weights" if input.peek(syn::Ident) => self.numbers = Some(random(input)?),
+            "weights" if input.peek(syn::Ident) => self.numbers = Some(numbers(input)?),
             "weights" => {
-                self.numbers = Some(Numbers::File(PathBuf::from(string("a path, or `random(SEED)`")?)));
+                self.numbers = Some(Numbers::File(PathBuf::from(string(WEIGHTS)?)));
             }
             "naming" => self.others.naming = Some(string("the name of a naming")?),
             "config" => self.others.config = Some(PathBuf::from(string("a path, or \"none\"")?)),
@@ -140,11 +140,17 @@ impl Fields {
     }
 }
 
-/// `random(SEED)`.
-fn random(input: ParseStream<'_>) -> syn::Result<Numbers> {
+/// What the weights may be.
+const WEIGHTS: &str = "a path as a string, `random(SEED)` or `runtime`";
+
+/// `random(SEED)` or `runtime`.
+fn numbers(input: ParseStream<'_>) -> syn::Result<Numbers> {
     let word: Ident = input.parse()?;
+    if word == "runtime" {
+        return Ok(Numbers::Runtime);
+    }
     if word != "random" {
-        let detail = format!("`weights`: found `{word}`, expected a path as a string, or `random(SEED)`");
+        let detail = format!("`weights`: found `{word}`, expected {WEIGHTS}");
         return Err(syn::Error::new(word.span(), detail));
     }
     let seed;

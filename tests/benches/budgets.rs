@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 
-use mnc::emit::rust::{self, Names};
+use mnc::emit::rust::{self, Names, Weights};
 use mnc::graph::{Graph, Knobs};
 use mnc::weights::Parameters;
 use mnc::{Options, Target, describe};
@@ -198,7 +198,7 @@ impl Budget {
         let compiled =
             mnc::compile(graph, &parameters, &Target::rust(), &Options { name: "net", labels: &[] })
                 .expect("it can be compiled");
-        let names = Names { type_name: "Net", visibility: "pub", constants: "*BYTES" };
+        let names = Names { type_name: "Net", visibility: "pub", weights: Weights::Constants("*BYTES") };
         let text = rust::network(&compiled.program, &compiled.info, &names);
         (text.types.len() + text.items.len()) as f64 / 1e3
     }

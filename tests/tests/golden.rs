@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use mnc::describe::Description;
 use mnc::emit::object::FunctionText;
-use mnc::emit::rust::{self, Names, Source};
+use mnc::emit::rust::{self, Names, Source, Weights};
 use mnc::graph::{Graph, Knobs};
 use mnc::kernels::{Family, KernelName};
 use mnc::target::{Isa, X86_64_V3, X86_64_V3_CRANELIFT, X86_64_V4};
@@ -46,7 +46,8 @@ fn listing(compiled: &Compiled, text: impl Fn(FunctionText) -> Option<String>) -
 
 /// What `mobilenet!` expands to, its weights in a file.
 fn expanded(compiled: &Compiled) -> String {
-    let names = Names { type_name: "Net", visibility: "pub", constants: "*include_bytes!(\"weights\")" };
+    let weights = Weights::Constants("*include_bytes!(\"weights\")");
+    let names = Names { type_name: "Net", visibility: "pub", weights };
     let Source { types, items } = rust::network(&compiled.program, &compiled.info, &names);
     format!("pub struct Net;\n{types}const _: () = {{\n{items}}};\n")
 }

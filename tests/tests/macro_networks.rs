@@ -1,5 +1,5 @@
-//! `mobilenet!` in a crate of a user's: trained and random networks give the reference's bits, on one thread and on several,
-//! with AVX2, in portable code, on aarch64, and a tiny one under Miri. That compiled objects do too is `trained.rs`'s to say.
+//! `mobilenet!` in a crate of a user's: trained and random networks give the reference's bits, their weights in the macro or set
+//! at run time, on one thread and on several, with AVX2, in portable code, on aarch64, and a tiny one under Miri. That compiled objects do too is `trained.rs`'s to say.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,13 +14,17 @@ use mnc_tests::networks::RandomNetwork;
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::user_crate::UserCrate;
 use mnc_tests::{bits, each, need};
+use safetensors::SafeTensors;
 
 /// Random networks; every kind of layer is among them, which `other_cpus.rs` holds for the same seeds.
 const SEEDS: std::ops::Range<u64> = 0..16;
 /// Trained networks that are small enough for emulators and portable code.
 const SMALL: [usize; 2] = [0, 2];
 
-/// The program around the networks: `NETWORK INPUTS OUTPUTS` runs each input of a file.
+/// Trained networks with batch norms that do something, whose weights are set at run time as well.
+const WITH_NORMS: [usize; 2] = [1, 2];
+
+/// The program around the networks: `NETWORK INPUTS OUTPUTS WEIGHTS` runs each input of a file.
 const MAIN: &str = include_str!("../fixtures/macro_main.rs");
 
 /// A network of the user's crate: its definition, inputs and expected outputs.
@@ -28,13 +32,32 @@ struct Case {
     definition: String,
     inputs: Vec<Vec<f32>>,
     expected: Vec<f32>,
+    /// The numbers of all tensors, where they are set at run time.
+    numbers: Option<Vec<f32>>,
 }
 
 impl Case {
     fn new(name: &str, fields: &str, fused: &Fused, inputs: Vec<Vec<f32>>) -> Case {
         let expected = each(&inputs, |input| reference::output(fused, input)).concat();
-        Case { definition: format!("mobilenet! {{ pub struct {name} {{ {fields} }} }}\n"), inputs, expected }
+        let definition = format!("mobilenet! {{ pub struct {name} {{ {fields} }} }}\n");
+        Case { definition, inputs, expected, numbers: None }
     }
+
+    /// The same network and numbers, set at run time.
+    fn at_run_time(&self, name: &str, fields: &str, numbers: Vec<f32>) -> Case {
+        let definition = format!("mobilenet! {{ pub struct {name} {{ {fields}, weights: runtime }} }}\n");
+        let (inputs, expected) = (self.inputs.clone(), self.expected.clone());
+        Case { definition, inputs, expected, numbers: Some(numbers) }
+    }
+}
+
+/// The numbers of all tensors, as a file would have them, in the order in which `mnc tensors` lists them.
+fn numbers(graph: &Graph, parameters: &Parameters) -> Vec<f32> {
+    let file = parameters.to_safetensors(graph, &Naming::PLAIN).expect("the file can be written");
+    let file = SafeTensors::deserialize(&file).expect("it is one");
+    let specs = Naming::PLAIN.tensors(graph).expect("plain names fit every network");
+    let bytes = specs.iter().flat_map(|spec| file.tensor(&spec.tensor).expect("it is there").data());
+    bits::from_bytes(&bytes.copied().collect::<Vec<u8>>())
 }
 
 /// Writes the networks into a user's crate.
@@ -55,7 +78,17 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
         let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
         let fields = format!("network: \"mobilenet-v1\", weights: {weights:?}, config: {config:?}");
         let inputs = network.inputs.into_iter().take(2).collect();
-        cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
+        let case = Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs);
+        if WITH_NORMS.contains(idx) {
+            let name = format!("N{}", cases.len() + 1);
+            let numbers = numbers(&network.graph, &network.parameters);
+            let alpha = network.graph.alpha;
+            let fields = format!("network: \"mobilenet-v1\", alpha: {alpha:?}, config: {config:?}");
+            let again = case.at_run_time(&name, &fields, numbers);
+            cases.extend([case, again]);
+        } else {
+            cases.push(case);
+        }
     }
     for seed in SEEDS.filter(|_| seeds) {
         let RandomNetwork { toml, graph, parameters, .. } = &RandomNetwork::new(seed);
@@ -68,13 +101,22 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
             graph.alpha
         );
         let inputs = RandomNetwork::new(seed).inputs();
-        cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
+        let case = Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs);
+        let fields = format!("network: \"data/{seed}.toml\", alpha: {:?}", graph.alpha);
+        let again = case.at_run_time(&format!("N{}", cases.len() + 1), &fields, numbers(graph, parameters));
+        cases.extend([case, again]);
     }
     let mut main = String::from("use mnc_macros::mobilenet;\n");
     let mut arms = String::new();
     for (idx, case) in cases.iter().enumerate() {
         main += &case.definition;
-        writeln!(arms, "        {idx} => network!(N{idx}, N{idx}Workspace, &inputs),").expect("a String");
+        let arm = match case.numbers {
+            None => format!("network!(N{idx}, N{idx}Workspace, &inputs)"),
+            Some(_) => {
+                format!("runtime_network!(N{idx}, N{idx}Workspace, N{idx}Weights, &inputs, &numbers)")
+            }
+        };
+        writeln!(arms, "        {idx} => {arm},").expect("a String");
     }
     main += &MAIN.replace("        // NETWORKS\n", &arms);
     package.write("src/main.rs", main);
@@ -84,9 +126,11 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
 /// Runs each network and compares.
 fn check(cases: &[Case], folder: &Path, program: impl Fn() -> Command) {
     for (idx, case) in cases.iter().enumerate() {
-        let (inputs, outputs) = (folder.join("inputs"), folder.join("outputs"));
+        let [inputs, outputs, weights] = ["inputs", "outputs", "weights"].map(|name| folder.join(name));
         std::fs::write(&inputs, bits::to_bytes(&case.inputs.concat())).expect("the folder is ours");
-        need::run(program().arg(idx.to_string()).arg(&inputs).arg(&outputs));
+        let numbers = case.numbers.as_deref().unwrap_or_default();
+        std::fs::write(&weights, bits::to_bytes(numbers)).expect("the folder is ours");
+        need::run(program().arg(idx.to_string()).arg(&inputs).arg(&outputs).arg(&weights));
         let found = bits::from_bytes(&std::fs::read(&outputs).expect("the program wrote its outputs"));
         bits::compare(&found, &case.expected).unwrap_or_else(|error| panic!("{}: {error}", case.definition));
     }
@@ -152,11 +196,18 @@ fn miri() {
     let fused = mnc::passes::run(&graph, &parameters).expect("it is legal");
     let input: Vec<f32> = (0..graph.input_shape().len()).map(|idx| idx as f32 / 40.0 - 1.0).collect();
     let expected: Vec<u32> = reference::output(&fused, &input).iter().map(|value| value.to_bits()).collect();
+    let numbers: Vec<u32> = numbers(&graph, &parameters).iter().map(|x| x.to_bits()).collect();
     let main = format!(
         "mnc_macros::mobilenet! {{ struct Net {{ network: \"data/tiny.toml\", weights: random(1) }} }}\n\
+         mnc_macros::mobilenet! {{ struct Set {{ network: \"data/tiny.toml\", weights: runtime }} }}\n\
          fn main() {{\n    let input = std::array::from_fn(|idx| idx as f32 / 40.0 - 1.0);\n    \
          let mut workspace = Net::workspace();\n    \
-         assert_eq!(Net::run(&input, &mut workspace).map(f32::to_bits), {expected:?});\n}}\n"
+         assert_eq!(Net::run(&input, &mut workspace).map(f32::to_bits), {expected:?});\n    \
+         let numbers: [f32; Set::PARAMETERS_LEN] = {numbers:?}.map(f32::from_bits);\n    \
+         let mut weights = Set::weights();\n    \
+         weights.set(|tensor| numbers.get(tensor.range())).unwrap();\n    \
+         let mut workspace = Set::workspace();\n    \
+         assert_eq!(Set::run(&input, &weights, &mut workspace).map(f32::to_bits), {expected:?});\n}}\n"
     );
     package.write("src/main.rs", main);
     let mut run = package.cargo(&["+nightly", "miri", "run"]);

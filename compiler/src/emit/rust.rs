@@ -2,18 +2,20 @@
 //!
 //! The text names nothing but `core` and `mnc_runtime`, one function for each kernel and each step. Kernels are generic over
 //! `mnc_runtime::simd::Registers`, so that one text, and one packing of the weights, serves every processor that rustc has.
-//! Knows no token and no file: the weights are an expression of the caller's.
+//! Knows no token and no file: the weights are an expression of the caller's, or come when the network runs.
 
 pub mod bindings;
 mod interface;
 mod kernel;
 mod scope;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 
 use mnc_runtime::info::Info;
 
 use self::interface::Calls;
+pub use self::tables::Tables;
 use crate::program::{Argument, Call, Program, ProgramStep};
 
 /// What the text doesn't take from the network.
@@ -23,8 +25,17 @@ pub struct Names<'a> {
     pub type_name: &'a str,
     /// Its visibility: `pub`, `pub(crate)` or nothing.
     pub visibility: &'a str,
+    /// Its numbers.
+    pub weights: Weights<'a>,
+}
+
+/// Where the numbers of a network come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
     /// An expression of type `[u8; N]`, the packed constants as little-endian bytes.
-    pub constants: &'a str,
+    Constants(&'a str),
+    /// The caller of each run, who has them in a value of a type of their own.
+    Runtime(&'a Tables),
 }
 
 /// The text of a network.
@@ -37,7 +48,8 @@ pub struct Source {
 }
 
 /// How the methods of the expansion run its steps.
-const CALLS: Calls = Calls {
+const CALLS: Calls<'_> = Calls {
+    weights: None,
     buffers: "WEIGHTS.as_ptr()",
     run: "network::run::<Self>(at);",
     run_parallel: "network::run_parallel::<Self>(at, threads);",
@@ -47,10 +59,23 @@ const CALLS: Calls = Calls {
 /// Writes a network.
 pub fn network(program: &Program, info: &Info, names: &Names<'_>) -> Source {
     let mut writer = Writer::new(program, names);
-    writer.line("    use ::mnc_runtime::network::{self, Buffers, Constants, Steps, Threads};");
-    writer.line("    use ::mnc_runtime::simd::Registers;");
-    writer.weights();
-    writer.text += &interface::methods(program, info, names.type_name, &CALLS);
+    match names.weights {
+        Weights::Constants(bytes) => {
+            writer.line("    use ::mnc_runtime::network::{self, Buffers, Constants, Steps, Threads};");
+            writer.line("    use ::mnc_runtime::simd::Registers;");
+            writer.weights(bytes);
+            writer.text += &interface::methods(program, info, names.type_name, &CALLS);
+        }
+        Weights::Runtime(tables) => {
+            writer.line("    use ::mnc_runtime::filter::{Order, Packing};");
+            writer.line("    use ::mnc_runtime::network::{self, Buffers, Steps, Threads};");
+            writer.line("    use ::mnc_runtime::simd::Registers;");
+            writer.line("    use ::mnc_runtime::weights::{Layer, Layout, Role, Tensor};");
+            let calls = Calls { weights: Some(tables), buffers: "weights.as_ptr()", ..CALLS };
+            writer.text += &interface::methods(program, info, names.type_name, &calls);
+            writer.text += &tables.layout(program, names.type_name);
+        }
+    }
     writer.steps();
     let items = std::mem::take(&mut writer.text);
     writer.layers();
@@ -89,8 +114,8 @@ impl<'a> Writer<'a> {
         self.text.push('\n');
     }
 
-    fn weights(&mut self) {
-        let (bytes, constants) = (self.program.constants.len() * 4, self.names.constants);
+    fn weights(&mut self, constants: &str) {
+        let bytes = self.program.constants.len() * 4;
         self.line(
             "\n    /// Weights and biases of all layers, each in the order in which its kernel reads them.",
         );

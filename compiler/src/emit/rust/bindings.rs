@@ -2,12 +2,12 @@
 
 use mnc_runtime::info::Info;
 
-use super::Names;
 use super::interface::{self, Calls};
 use crate::program::Program;
 
 /// How the bindings run a network: through the C interface.
-const CALLS: Calls = Calls {
+const CALLS: Calls<'_> = Calls {
+    weights: None,
     buffers: "::core::ptr::null()",
     run: "status(run(at.input, at.output, at.workspace));",
     run_parallel: "let pool = threads.parallel();\n                \
@@ -17,8 +17,7 @@ const CALLS: Calls = Calls {
 
 /// A file with the type and all that belongs to it.
 pub fn bindings(program: &Program, info: &Info, type_name: &str) -> String {
-    let names = Names { type_name, visibility: "pub", constants: "" };
-    let types = interface::types(program, info, &names);
+    let types = interface::workspace(program, info, (type_name, "pub"));
     let items = interface::methods(program, info, type_name, &CALLS);
     let name = &info.name;
     let network = &info.network;

@@ -2,24 +2,40 @@
 
 use mnc_runtime::info::Info;
 
-use super::Names;
+use super::{Names, Tables, Weights};
 use crate::program::Program;
 
 /// How the functions do their work, as Rust source.
-pub(super) struct Calls {
+#[derive(Clone, Copy)]
+pub(super) struct Calls<'a> {
+    /// The tables of weights that the caller brings.
+    pub(super) weights: Option<&'a Tables>,
     /// A pointer to the weights, for who needs one.
-    pub(super) buffers: &'static str,
+    pub(super) buffers: &'a str,
     /// Runs the network in the buffers `at`.
-    pub(super) run: &'static str,
+    pub(super) run: &'a str,
     /// The same on the threads of `threads`.
-    pub(super) run_parallel: &'static str,
+    pub(super) run_parallel: &'a str,
     /// Documentation of what else may happen.
-    pub(super) panics: &'static str,
+    pub(super) panics: &'a str,
 }
 
-/// The type of the workspace.
+/// The types beside the network's own: of its workspace, and of its weights where the caller brings them.
 pub(super) fn types(program: &Program, info: &Info, names: &Names<'_>) -> String {
-    let Names { type_name, visibility, .. } = names;
+    let Names { type_name, visibility, weights } = names;
+    let mut types = workspace(program, info, (type_name, visibility));
+    if matches!(weights, Weights::Runtime(_)) {
+        let packed = program.constants.len();
+        types += &format!(
+            "/// The weights of [`{type_name}`].\n\
+             {visibility} type {type_name}Weights = ::mnc_runtime::weights::Weights<{type_name}, {packed}>;\n"
+        );
+    }
+    types
+}
+
+/// The type of the workspace of a type with a name and a visibility.
+pub(super) fn workspace(program: &Program, info: &Info, (type_name, visibility): (&str, &str)) -> String {
     let (scratch, output) = (program.workspace_bytes / 4, program.output.len());
     let Info { network, alpha, compiler, .. } = info;
     let input = program.input;
@@ -31,7 +47,7 @@ pub(super) fn types(program: &Program, info: &Info, names: &Names<'_>) -> String
 }
 
 /// The inherent implementation.
-pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &Calls) -> String {
+pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &Calls<'_>) -> String {
     let (input, output) = (program.input, program.output);
     let labels: Vec<String> = info.labels.iter().map(|label| format!("{label:?}")).collect();
     let Info { network, alpha, preprocess, .. } = info;
@@ -40,7 +56,9 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
     };
     let (multiplier, offset) = (floats(&preprocess.multiplier), floats(&preprocess.offset));
     let channels = input.channels;
-    let Calls { buffers, run, run_parallel, panics } = calls;
+    let Calls { weights, buffers, run, run_parallel, panics } = calls;
+    let parameter = weights.map_or(String::new(), |_| format!("            weights: &{type_name}Weights,\n"));
+    let tables = weights.map_or(String::new(), |tables| self::tables(tables, type_name));
     format!(
         r#"
     impl {type_name} {{
@@ -71,11 +89,11 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         pub const fn workspace() -> {type_name}Workspace {{
             {type_name}Workspace::new()
         }}
-
+{tables}
         /// From {input} to {output}. The input has rows of pixels, the channels of a pixel side by side, normalised.{panics}
         pub fn run<'w>(
             input: &[f32; {input_len}],
-            workspace: &'w mut {type_name}Workspace,
+{parameter}            workspace: &'w mut {type_name}Workspace,
         ) -> &'w [f32; {output_len}] {{
             let at = workspace.buffers(input, {buffers});
             // SAFETY: the buffers are this network's by their types, and borrowed until it has written its output.
@@ -88,7 +106,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         /// The same on several threads. The output has the same bits.{panics}
         pub fn run_parallel<'w>(
             input: &[f32; {input_len}],
-            workspace: &'w mut {type_name}Workspace,
+{parameter}            workspace: &'w mut {type_name}Workspace,
             threads: &impl Threads,
         ) -> &'w [f32; {output_len}] {{
             let at = workspace.buffers(input, {buffers});
@@ -108,5 +126,25 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         labels = labels.join(", "),
         n_multiplier = preprocess.multiplier.len(),
         n_offset = preprocess.offset.len(),
+    )
+}
+
+/// What the type has for weights that the caller brings.
+fn tables(tables: &Tables, type_name: &str) -> String {
+    let n_numbers = tables.n_numbers();
+    let tensors = tables.tensors();
+    format!(
+        r#"
+        /// What the weights are made of, in the order of the layers: each tensor's name, shape, and place in an array of all.
+        pub const TENSORS: &'static [Tensor] = &[
+{tensors}        ];
+        /// Numbers of all tensors.
+        pub const PARAMETERS_LEN: usize = {n_numbers};
+
+        /// Weights that are all zero, to be set. They are large: put them into a `static`, or use `{type_name}Weights::boxed()`.
+        pub const fn weights() -> {type_name}Weights {{
+            {type_name}Weights::new()
+        }}
+"#
     )
 }

@@ -1,0 +1,150 @@
+//! The tables of a network whose weights come at run time: its tensors, and where each layer is among the packed numbers.
+
+use std::fmt::Write as _;
+
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::graph::layer::Layer;
+use crate::graph::shape::Window;
+use crate::program::{Program, ProgramFilter};
+use crate::weights::naming::{Naming, Role, TensorSpec};
+
+/// The tensors of a network under one naming, layer by layer.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    layers: Vec<TableLayer>,
+}
+
+/// A layer with a filter.
+#[derive(Clone, Debug)]
+struct TableLayer {
+    name: String,
+    /// Those of its batch norm behind its own.
+    tensors: Vec<TensorSpec>,
+    /// Of its batch norm.
+    epsilon: Option<f64>,
+    /// N, M, D_K^2 of the file's order.
+    extents: [usize; 3],
+}
+
+impl Tables {
+    /// The tables of a graph, without their places.
+    ///
+    /// # Errors
+    /// A layer that the naming has no name for.
+    pub fn new(graph: &Graph, naming: &Naming) -> Result<Tables> {
+        let specs = naming.tensors(graph)?;
+        let mut layers = Vec::new();
+        for (idx, node) in graph.nodes.iter().enumerate() {
+            let taps = |window: &Window| window.d_k * window.d_k;
+            let input = || graph.node(node.inputs[0]).shape;
+            let (m, taps) = match &node.layer {
+                Layer::Conv { window, .. } => (input().channels, taps(window)),
+                Layer::Depthwise { window, .. } => (1, taps(window)),
+                Layer::Dense { .. } => (input().len(), 1),
+                Layer::Input
+                | Layer::BatchNorm { .. }
+                | Layer::Activation(_)
+                | Layer::Add
+                | Layer::GlobalAveragePool
+                | Layer::Softmax => continue,
+            };
+            let mut nodes = graph.nodes.iter().enumerate();
+            let norm = nodes.find_map(|(norm_idx, norm)| match norm.layer {
+                Layer::BatchNorm { epsilon } if norm.inputs[0].0 == idx => Some((norm_idx, epsilon)),
+                _ => None,
+            });
+            let of = |idx: usize| specs.iter().filter(move |spec| spec.node.0 == idx).cloned();
+            layers.push(TableLayer {
+                name: node.name.clone(),
+                tensors: of(idx).chain(norm.into_iter().flat_map(|(idx, _)| of(idx))).collect(),
+                epsilon: norm.map(|(_, epsilon)| epsilon),
+                extents: [node.shape.channels, m, taps],
+            });
+        }
+        Ok(Tables { layers })
+    }
+
+    /// Numbers of all tensors.
+    pub(super) fn n_numbers(&self) -> usize {
+        self.layers.iter().flat_map(|layer| &layer.tensors).map(n_numbers).sum()
+    }
+
+    /// The rows of the list of tensors.
+    pub(super) fn tensors(&self) -> String {
+        let (mut text, mut offset) = (String::new(), 0);
+        for layer in &self.layers {
+            for spec in &layer.tensors {
+                let TensorSpec { tensor, shape, role, .. } = spec;
+                let (layer, role) = (&layer.name, variant(*role));
+                let _ = writeln!(
+                    text,
+                    "            Tensor {{ name: {tensor:?}, layer: {layer:?}, role: Role::{role}, shape: &{shape:?}, offset: {offset} }},"
+                );
+                offset += n_numbers(spec);
+            }
+        }
+        text
+    }
+
+    /// The trait by which the runtime finds both lists.
+    pub(super) fn layout(&self, program: &Program, type_name: &str) -> String {
+        let (mut rows, mut first_tensor) = (String::new(), 0);
+        for TableLayer { name, tensors, epsilon, extents: [n, m, taps] } in &self.layers {
+            let place = program.filters.iter().find(|filter| filter.layer == *name);
+            let ProgramFilter { first, packing, .. } = place.expect("every filter has been packed");
+            let ((width, n_panels), rest) = packing.panels();
+            let range = first_tensor..first_tensor + tensors.len();
+            let depth = packing.depth();
+            let _ = writeln!(
+                rows,
+                "            Layer {{\n                \
+                 tensors: {range:?},\n                \
+                 order: Order::file({n}, {m}, {taps}),\n                \
+                 epsilon: {epsilon:?},\n                \
+                 packing: Packing::new({depth}, ({width}, {n_panels}), {rest}),\n                \
+                 first: {first},\n            }},"
+            );
+            first_tensor = range.end;
+        }
+        format!(
+            "\n    impl Layout for {type_name} {{\n        \
+             const TENSORS: &'static [Tensor] = {type_name}::TENSORS;\n        \
+             const LAYERS: &'static [Layer] = &[\n{rows}        ];\n    }}\n"
+        )
+    }
+}
+
+fn n_numbers(spec: &TensorSpec) -> usize {
+    spec.shape.iter().product()
+}
+
+fn variant(role: Role) -> &'static str {
+    match role {
+        Role::Weight => "Weight",
+        Role::Bias => "Bias",
+        Role::Gamma => "Gamma",
+        Role::Beta => "Beta",
+        Role::Mean => "Mean",
+        Role::Variance => "Variance",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::describe::builtin;
+    use crate::graph::Knobs;
+
+    /// `mnc tensors` lists the same.
+    #[test]
+    fn tensors_are_in_the_order_of_their_naming() {
+        let description = builtin("mobilenet-v1").unwrap().description();
+        let graph = Graph::build(&description, &Knobs { alpha: 0.25, resolution: None }).unwrap();
+        for naming in Naming::ALL {
+            let tables = Tables::new(&graph, naming).unwrap();
+            let found: Vec<TensorSpec> = tables.layers.into_iter().flat_map(|layer| layer.tensors).collect();
+            assert_eq!(found, naming.tensors(&graph).unwrap());
+        }
+    }
+}
