@@ -3,7 +3,8 @@
 //! The rows that a part of the pointwise layer reads are then still in the cache of the core that wrote them, and all threads
 //! wait for each other once instead of twice, which in a small network is a large share of the time.
 
-use super::{LEAST_PART_CYCLES, Schedule, Step};
+use super::choose::LEAST_PART_CYCLES;
+use super::{Schedule, Step};
 use crate::kernels::{Kernel, Split};
 
 /// The filter of the pointwise layer is read once for each part, so it has to stay in the second-level cache, of which maps

@@ -1,0 +1,162 @@
+//! The kernel of a node, its register tile, and into which parts it is cut for threads.
+//!
+//! In: an operation and the layouts around it. Knows no other node.
+
+use super::tiling::{self, Choice, Product};
+use super::tuning::LayerChoice;
+use crate::graph::shape::{Shape, Window};
+use crate::kernels::{
+    Add, Conv, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Softmax, Split, Tile,
+};
+use crate::passes::FusedOp;
+use crate::target::Isa;
+
+/// A kernel, the cycles that it is expected to take, and why it was chosen.
+pub(super) struct Chosen {
+    pub(super) kernel: Kernel,
+    pub(super) cycles: usize,
+    pub(super) reason: String,
+}
+
+/// Whether a layer takes the images of a batch as one tall map: each of its outputs is made of one pixel.
+pub(super) fn stacks(op: &FusedOp, input: FeatureMap) -> bool {
+    match op {
+        FusedOp::Conv { window, .. } => *window == Window::POINTWISE,
+        FusedOp::Dense { .. } => input.shape.pixels() == 1,
+        FusedOp::Input
+        | FusedOp::Depthwise { .. }
+        | FusedOp::Add { .. }
+        | FusedOp::GlobalAveragePool
+        | FusedOp::Softmax => false,
+    }
+}
+
+pub(super) fn choose(
+    op: &FusedOp,
+    inputs: &[FeatureMap],
+    output: FeatureMap,
+    isa: &Isa,
+    wanted: Option<&LayerChoice>,
+) -> Chosen {
+    let input = inputs[0];
+    let why = wanted.map_or(String::new(), |wanted| format!(", {}", wanted.reason));
+    let vectors = |map: FeatureMap| map.shape.pixels() * map.shape.channels.div_ceil(isa.lanes);
+    let tiled = |product: Product, kernel: &dyn Fn(Tile) -> Kernel| {
+        let wanted = wanted.map(|wanted| wanted.kernel.tile.of_lanes(isa.lanes));
+        let Choice { tile, cycles } = match wanted {
+            Some(tile) => tiling::expected(product, tile, isa),
+            None => tiling::choose(product, isa),
+        };
+        let reason = format!("{}x{} tile{why}", tile.mr, tile.vectors * isa.lanes);
+        Chosen { kernel: kernel(tile), cycles, reason }
+    };
+    match *op {
+        FusedOp::Input => unreachable!("the input is not computed"),
+        FusedOp::Conv { window: Window::POINTWISE, activation, .. } => {
+            let shape = input.shape;
+            let (pixels, depth, n) = (shape.pixels(), shape.channels, output.shape.channels);
+            tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
+                Kernel::Pointwise(Pointwise { input, output, activation, tile })
+            })
+        }
+        FusedOp::Conv { window, activation, .. } => {
+            let Shape { height: groups, width: pixels, channels: n } = output.shape;
+            let depth = window.d_k * window.d_k * input.shape.channels;
+            tiled(Product { groups, pixels, depth, n }, &|tile| {
+                Kernel::Conv(Conv { window, input, output, activation, tile })
+            })
+        }
+        FusedOp::Depthwise { window, activation, .. } => {
+            let width = output.shape.width;
+            let pixels = wanted
+                .map_or_else(|| depthwise_pixels(window, width, isa), |wanted| wanted.kernel.tile.pixels);
+            Chosen {
+                kernel: Kernel::Depthwise(Depthwise { window, input, output, activation, pixels }),
+                // Half of the peak: a load and its share of the weights for each few multiply-adds.
+                cycles: vectors(output) * window.d_k * window.d_k,
+                reason: format!("rows of {width} in even steps of at most {pixels}{why}"),
+            }
+        }
+        // Several rows: those of a batch.
+        FusedOp::Dense { activation, .. } if output.shape.pixels() != 1 => {
+            let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
+            tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
+                Kernel::Pointwise(Pointwise { input, output, activation, tile })
+            })
+        }
+        FusedOp::Dense { activation, .. } => {
+            let chains = (isa.vector_registers - DENSE_OPERANDS).min(MOST_CHAINS);
+            Chosen {
+                kernel: Kernel::Dense(Dense { input, output, activation, vectors: chains }),
+                // Each weight is loaded once, from beyond the caches.
+                cycles: input.shape.len() * vectors(output),
+                reason: format!("one row: {chains} chains side by side hide the latency"),
+            }
+        }
+        FusedOp::GlobalAveragePool => Chosen {
+            kernel: Kernel::GlobalAveragePool(GlobalAveragePool { input, output }),
+            cycles: vectors(input),
+            reason: "eight sums side by side".to_owned(),
+        },
+        FusedOp::Add { activation } => Chosen {
+            kernel: Kernel::Add(Add { a: inputs[0], b: inputs[1], output, activation }),
+            cycles: vectors(output) * 2,
+            reason: "bound by memory".to_owned(),
+        },
+        FusedOp::Softmax => Chosen {
+            kernel: Kernel::Softmax(Softmax { input, output }),
+            cycles: input.shape.len() * isa.fma_latency,
+            reason: "chains over the channels".to_owned(),
+        },
+    }
+}
+
+/// Registers of the dense kernel that are not accumulators: one input element, three weights in flight.
+const DENSE_OPERANDS: usize = 4;
+/// Chains that hide the latency of a multiply-add on any processor we know; more only lengthen the code.
+const MOST_CHAINS: usize = 12;
+/// Output pixels of a depthwise step, at most: beyond seven the code grows and nothing is reused more.
+const MOST_DEPTHWISE_PIXELS: usize = 7;
+
+/// The widest step that splits a row evenly.
+fn depthwise_pixels(window: Window, width: usize, isa: &Isa) -> usize {
+    let most = Depthwise::most_pixels(window, isa).min(MOST_DEPTHWISE_PIXELS);
+    (most.div_ceil(2)..=most).rev().find(|pixels| width.is_multiple_of(*pixels)).unwrap_or(most)
+}
+
+/// Parts that a step is cut into, at most: enough to feed eight threads, few enough to keep the code small.
+const MOST_PARTS: usize = 8;
+/// Parts of a chain, at most: at each border between two parts a few rows are computed twice.
+pub(super) const MOST_BAND_PARTS: usize = 4;
+/// Cycles below which a part isn't worth the hand-over to another thread, about a microsecond.
+pub(super) const LEAST_PART_CYCLES: usize = 4000;
+
+/// How a step is shared out among threads: by rows where the maps are larger than the filter, so that each thread reads its
+/// own rows, else by channels, so that each reads its own weights.
+pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
+    let parts = (cycles / LEAST_PART_CYCLES).min(MOST_PARTS);
+    if parts < 2 {
+        return Split::Whole;
+    }
+    let by_size = |maps: usize, filter: usize, rows: usize| {
+        if filter < maps && parts <= rows { Split::Rows(parts) } else { Split::Channels(parts) }
+    };
+    match kernel {
+        Kernel::Conv(Conv { window, input, output, .. }) => {
+            let filter = window.d_k * window.d_k * input.shape.channels * output.shape.channels;
+            by_size(input.len() + output.len(), filter, output.shape.height)
+        }
+        Kernel::Pointwise(Pointwise { input, output, tile, .. }) => {
+            let filter = input.shape.channels * output.shape.channels;
+            by_size(input.len() + output.len(), filter, output.shape.pixels() / tile.mr)
+        }
+        Kernel::Depthwise(Depthwise { output, .. }) => {
+            // A part of a row's channels should still be a few cache lines.
+            let least_rows = 4 * parts;
+            let by_rows = least_rows <= output.shape.height || output.shape.channels < parts * isa.lanes;
+            if by_rows { Split::Rows(parts) } else { Split::Channels(parts) }
+        }
+        Kernel::Dense(_) | Kernel::GlobalAveragePool(_) => Split::Channels(parts),
+        Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => Split::Whole,
+    }
+}
