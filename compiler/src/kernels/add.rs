@@ -2,7 +2,7 @@
 //!
 //! Register map: two input vectors, two bounds of the activation.
 
-use super::tile::activate;
+use super::tile::Bounds;
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Binary, Builder, Code};
 use crate::graph::layer::Activation;
@@ -39,7 +39,8 @@ impl Add {
             b.parameter("b", Access::Read),
             b.parameter("output", Access::Write),
         ];
-        let (sum, other, bounds) = (b.register(), b.register(), b.registers(2));
+        let (sum, other, scratch) = (b.register(), b.register(), b.registers(2));
+        let bounds = Bounds::new(&mut b, self.activation, &scratch);
         b.repeat(self.output.shape.pixels(), |b| {
             let vectors = pixels.map(|pixel| {
                 let vector = b.pointer();
@@ -50,7 +51,7 @@ impl Add {
                 b.load(sum, vectors[0].at(0));
                 b.load(other, vectors[1].at(0));
                 b.binary(Binary::Add, sum, sum, other);
-                activate(b, self.activation, &[sum], &bounds);
+                bounds.apply(b, sum);
                 b.store(sum, vectors[2].at(0));
                 vectors.iter().for_each(|vector| b.advance(*vector, isa.lanes));
             });

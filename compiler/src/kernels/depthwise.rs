@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
 
-use super::tile::{Run, activate, runs};
+use super::tile::{Bounds, Run, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
@@ -166,12 +166,13 @@ impl Depthwise {
             b.free_pointers([row, weights]);
         }
 
-        let bounds = b.registers(2);
-        activate(b, self.activation, &accumulators, &bounds);
+        let scratch = b.registers(2);
+        let bounds = Bounds::new(b, self.activation, &scratch);
         for (pixel, acc) in accumulators.iter().enumerate() {
+            bounds.apply(b, *acc);
             b.store(*acc, output.at(pixel * map_out.pixel_stride));
         }
-        b.free(accumulators.into_iter().chain(bounds));
+        b.free(accumulators.into_iter().chain(scratch));
     }
 
     /// The taps of one kernel row; offsets are those of the input row and of the row's weights, in elements.

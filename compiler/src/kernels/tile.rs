@@ -124,27 +124,41 @@ impl Registers {
         pixel_stride: usize,
         isa: &Isa,
     ) {
-        let all: Vec<Reg> = self.accumulators.iter().flatten().copied().collect();
-        activate(b, activation, &all, &self.scratch);
+        let bounds = Bounds::new(b, activation, &self.scratch);
         for (row, accumulators) in self.accumulators.iter().enumerate() {
             for (idx, acc) in accumulators.iter().enumerate() {
+                bounds.apply(b, *acc);
                 b.store(*acc, output.at(row * pixel_stride + idx * isa.lanes));
             }
         }
     }
 }
 
-/// Applies an activation in place, with constants in the scratch registers. The operand order lets NaN and -0 pass
-/// ([`crate::reference::activate`]).
-pub(super) fn activate(b: &mut Builder, activation: Activation, registers: &[Reg], scratch: &[Reg]) {
-    let bounds: &[(Binary, f32)] = match activation {
-        Activation::None => &[],
-        Activation::Relu => &[(Binary::Max, 0.0)],
-        Activation::Relu6 => &[(Binary::Max, 0.0), (Binary::Min, 6.0)],
-    };
-    for ((op, value), bound) in bounds.iter().zip(scratch) {
-        b.constant(*bound, *value);
-        registers.iter().for_each(|register| b.binary(*op, *register, *bound, *register));
+/// An activation whose constants are in registers.
+///
+/// Whoever has several accumulators stores each as soon as the activation is applied to it. With a group of maxima, one of
+/// minima and one of stores, a Zen 3 starts late with the multiply-adds of the next tile: a 1x1 convolution over 8 channels
+/// reached 64 instead of 92 % of peak, one over 32 channels 88 instead of 98 %.
+pub(super) struct Bounds(Vec<(Binary, Reg)>);
+
+impl Bounds {
+    /// Puts the constants into the first of the scratch registers.
+    pub(super) fn new(b: &mut Builder, activation: Activation, scratch: &[Reg]) -> Bounds {
+        let bounds: &[(Binary, f32)] = match activation {
+            Activation::None => &[],
+            Activation::Relu => &[(Binary::Max, 0.0)],
+            Activation::Relu6 => &[(Binary::Max, 0.0), (Binary::Min, 6.0)],
+        };
+        let set = bounds.iter().zip(scratch).map(|((op, value), register)| {
+            b.constant(*register, *value);
+            (*op, *register)
+        });
+        Bounds(set.collect())
+    }
+
+    /// Applies the activation in place. The operand order lets NaN and -0 pass ([`crate::reference::activate`]).
+    pub(super) fn apply(&self, b: &mut Builder, register: Reg) {
+        self.0.iter().for_each(|(op, bound)| b.binary(*op, register, *bound, register));
     }
 }
 
