@@ -75,12 +75,12 @@ mod __Net_kernels {
                     }
                     r.constant(4, 0.0);
                     r.max(0, 4, 0);
-                    r.max(1, 4, 1);
-                    r.max(2, 4, 2);
-                    r.max(3, 4, 3);
                     r.store(0, p6, 0);
+                    r.max(1, 4, 1);
                     r.store(1, p6, 8);
+                    r.max(2, 4, 2);
                     r.store(2, p6, 16);
+                    r.max(3, 4, 3);
                     r.store(3, p6, 24);
                     // 3 rows from 1 on, kernel rows 0..3
                     let mut p3 = input.wrapping_add(14);
@@ -141,12 +141,12 @@ mod __Net_kernels {
                         }
                         r.constant(4, 0.0);
                         r.max(0, 4, 0);
-                        r.max(1, 4, 1);
-                        r.max(2, 4, 2);
-                        r.max(3, 4, 3);
                         r.store(0, p6, 0);
+                        r.max(1, 4, 1);
                         r.store(1, p6, 8);
+                        r.max(2, 4, 2);
                         r.store(2, p6, 16);
+                        r.max(3, 4, 3);
                         r.store(3, p6, 24);
                         p3 = p3.wrapping_add(28);
                         p4 = p4.wrapping_add(32);
