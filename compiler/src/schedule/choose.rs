@@ -115,12 +115,16 @@ pub(super) fn choose(
 const DENSE_OPERANDS: usize = 4;
 /// Chains that hide the latency of a multiply-add on any processor we know; more only lengthen the code.
 const MOST_CHAINS: usize = 12;
-/// Output pixels of a depthwise step, at most: beyond seven the code grows and nothing is reused more.
-const MOST_DEPTHWISE_PIXELS: usize = 7;
+/// Output pixels of a depthwise step, at most: beyond twelve the code grows and hardly more is reused.
+const MOST_DEPTHWISE_PIXELS: usize = 12;
+/// The same where neighbours share less, with a larger stride, and where the code's length is time in the user's build.
+const FEW_DEPTHWISE_PIXELS: usize = 7;
 
 /// The widest step that splits a row evenly.
 fn depthwise_pixels(window: Window, width: usize, isa: &Isa) -> usize {
-    let most = Depthwise::most_pixels(window, isa).min(MOST_DEPTHWISE_PIXELS);
+    let most =
+        if window.stride == 1 && !isa.few_kernels { MOST_DEPTHWISE_PIXELS } else { FEW_DEPTHWISE_PIXELS };
+    let most = most.min(Depthwise::most_pixels(window, isa));
     (most.div_ceil(2)..=most).rev().find(|pixels| width.is_multiple_of(*pixels)).unwrap_or(most)
 }
 
