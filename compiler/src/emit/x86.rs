@@ -31,7 +31,7 @@ const POINTERS: [Register; 14] = [
     Register::R14,
     Register::R15,
 ];
-/// Holds bits on their way into a vector or mask register, and the caller's nothing.
+/// Holds bits on their way into a mask register, and the caller's nothing.
 const SCRATCH: Register = Register::EAX;
 /// Registers of [`POINTERS`] that the System V convention leaves to the callee to save.
 const CALLEE_SAVED: [Register; 6] =
