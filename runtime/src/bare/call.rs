@@ -16,6 +16,7 @@ pub(super) mod number {
     pub(in crate::bare) const MUNMAP: usize = 11;
     pub(in crate::bare) const IOCTL: usize = 16;
     pub(in crate::bare) const WRITEV: usize = 20;
+    pub(in crate::bare) const MADVISE: usize = 28;
     pub(in crate::bare) const GETPID: usize = 39;
     pub(in crate::bare) const EXIT: usize = 60;
     pub(in crate::bare) const GETCWD: usize = 79;
@@ -61,6 +62,7 @@ pub(super) mod number {
     pub(in crate::bare) const MUNMAP: usize = 215;
     pub(in crate::bare) const MMAP: usize = 222;
     pub(in crate::bare) const MPROTECT: usize = 226;
+    pub(in crate::bare) const MADVISE: usize = 233;
     pub(in crate::bare) const GETRANDOM: usize = 278;
     pub(in crate::bare) const STATX: usize = 291;
 }

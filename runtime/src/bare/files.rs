@@ -182,6 +182,15 @@ unsafe extern "C" fn munmap(start: *mut c_void, bytes: usize) -> c_int {
     c_result(unsafe { call(number::MUNMAP, [start as usize, bytes]) }) as c_int
 }
 
+/// # Safety
+///
+/// As the kernel documents it.
+#[cfg_attr(mnc_bare, unsafe(no_mangle))]
+unsafe extern "C" fn madvise(start: *mut c_void, bytes: usize, advice: c_int) -> c_int {
+    // SAFETY: the caller vouches for the mapping.
+    c_result(unsafe { call(number::MADVISE, [start as usize, bytes, advice as usize]) }) as c_int
+}
+
 /// What the kernel calls a failure, for messages: the few that a user of files meets.
 ///
 /// # Safety

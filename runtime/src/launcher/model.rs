@@ -1,12 +1,10 @@
 //! The linked network behind a safe interface: its table checked once, its memory owned here.
 
-use crate::abi::{ABI_VERSION, ModelAbi, Status, WORKSPACE_ALIGN};
+use crate::abi::{ABI_VERSION, ModelAbi, Status};
 use crate::info::Info;
 use crate::pool::Pool;
-use memmap2::Mmap;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use memmap2::{Mmap, MmapMut};
 use std::ops::{Deref, DerefMut};
-use std::ptr::NonNull;
 
 /// A network that can be run.
 pub(crate) struct Model {
@@ -53,8 +51,8 @@ impl Model {
                 "network: found a function to bind weights or a weights file, expected both".to_string()
             );
         }
-        let workspace = Floats::zeroed((abi.workspace_bytes as usize).div_ceil(size_of::<f32>()));
-        let (input, output) = (Floats::zeroed(input_len), Floats::zeroed(output_len));
+        let workspace = Floats::zeroed((abi.workspace_bytes as usize).div_ceil(size_of::<f32>()))?;
+        let (input, output) = (Floats::zeroed(input_len)?, Floats::zeroed(output_len)?);
         Ok(Model { info, input, output, workspace, pool: None, weights: None, has_run: false, abi: *abi })
     }
 
@@ -129,24 +127,31 @@ impl Model {
     }
 }
 
-/// Zeroed f32 memory aligned as a workspace must be. The system's zero pages cost nothing until they are touched.
+/// Zeroed f32 memory, aligned as a workspace must be since it begins with a page. Pages cost nothing until they are touched.
 pub(crate) struct Floats {
-    start: NonNull<f32>,
+    memory: MmapMut,
+    /// Bytes before the first.
+    start: usize,
     len: usize,
 }
 
-impl Floats {
-    fn zeroed(len: usize) -> Floats {
-        let layout = Floats::layout(len);
-        // SAFETY: the layout's size is never zero.
-        let start = unsafe { alloc_zeroed(layout) }.cast();
-        Floats { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), len }
-    }
+/// Bytes of a large page on x86-64 and, mostly, on aarch64.
+const LARGE_PAGE: usize = 2 << 20;
 
-    fn layout(len: usize) -> Layout {
+impl Floats {
+    /// Memory of at least a large page asks for such pages: the first run then waits for one fault instead of hundreds.
+    fn zeroed(len: usize) -> Result<Floats, String> {
         let bytes = len.max(1) * size_of::<f32>();
-        Layout::from_size_align(bytes, WORKSPACE_ALIGN)
-            .expect("a network's memory is far below the address space")
+        let spare = if LARGE_PAGE <= bytes { LARGE_PAGE } else { 0 };
+        let memory = MmapMut::map_anon(bytes + spare)
+            .map_err(|error| format!("memory: found no {bytes} bytes for the network: {error}"))?;
+        let start = if spare == 0 { 0 } else { memory.as_ptr().align_offset(LARGE_PAGE) };
+        #[cfg(target_os = "linux")]
+        if spare != 0 {
+            // Without, it is the same memory.
+            let _ = memory.advise_range(memmap2::Advice::HugePage, start, bytes / LARGE_PAGE * LARGE_PAGE);
+        }
+        Ok(Floats { memory, start, len })
     }
 }
 
@@ -154,29 +159,22 @@ impl Deref for Floats {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `zeroed` allocated `len` elements, and any bits are an f32.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        // SAFETY: `zeroed` mapped `len` elements behind the start, which is aligned, and any bits are an f32.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(self.start).cast(), self.len) }
     }
 }
 
 impl DerefMut for Floats {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as for `deref`, and `self` is borrowed alone.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
-    }
-}
-
-impl Drop for Floats {
-    fn drop(&mut self) {
-        // SAFETY: `zeroed` allocated it with this layout.
-        unsafe { dealloc(self.start.as_ptr().cast(), Floats::layout(self.len)) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(self.start).cast(), self.len) }
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::abi::Parallel;
+    use crate::abi::{Parallel, WORKSPACE_ALIGN};
     use crate::info::tests::example;
     use std::ffi::c_void;
 
@@ -240,6 +238,16 @@ pub(crate) mod tests {
         change(&mut abi);
         // SAFETY: `json` outlives the call, and `first_three` touches three elements.
         unsafe { Model::new(&abi) }
+    }
+
+    #[test]
+    fn memory_is_zero_and_aligned() {
+        for len in [1, 100, LARGE_PAGE / 4, LARGE_PAGE / 4 * 3 - 1] {
+            let mut floats = Floats::zeroed(len).unwrap();
+            assert!(floats.as_ptr().addr().is_multiple_of(WORKSPACE_ALIGN));
+            assert!(floats.len() == len && floats.iter().all(|x| x.to_bits() == 0));
+            floats.fill(1.0);
+        }
     }
 
     #[test]
