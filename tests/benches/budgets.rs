@@ -51,7 +51,7 @@ const BUDGETS: [Budget; 2] = [
 /// The cores that the budgets are for.
 const JOBS: &str = "2";
 const FEWEST_ROUNDS: usize = 2;
-const MOST_ROUNDS: usize = 12;
+const MOST_ROUNDS: usize = 20;
 const EMPTY: &str = "fn main() {}\n";
 
 /// What a command took, with all processes that it started and waited for.
