@@ -287,8 +287,10 @@ impl Constants {
     fn place(&mut self, id: FusedId, mut block: Vec<f32>) -> usize {
         block.resize(block.len().next_multiple_of(CONSTANT_ALIGN), 0.0);
         let known = self.known.entry(id).or_default();
-        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
-        if let Some(same) = known.iter().find(|place| bits(&self.values[(*place).clone()]) == bits(&block)) {
+        let is_block = |values: &[f32]| {
+            values.iter().map(|value| value.to_bits()).eq(block.iter().map(|value| value.to_bits()))
+        };
+        if let Some(same) = known.iter().find(|place| is_block(&self.values[(*place).clone()])) {
             return same.start;
         }
         let first = self.values.len();

@@ -71,7 +71,8 @@ pub struct Isa {
     pub loads_per_cycle: usize,
     /// Steps of a reduction that are written out at once.
     pub unroll: usize,
-    /// Whether kernels take their reader so long that one thread runs those of several, where it loses nothing by that.
+    /// Whether kernels take their reader so long that short ones are preferred, and that one thread runs those of several where
+    /// it loses nothing by that.
     pub few_kernels: bool,
     /// Cranelift settings that the instruction set implies, beyond the architecture's own.
     pub cranelift_flags: &'static [&'static str],

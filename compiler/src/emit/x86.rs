@@ -253,8 +253,8 @@ impl Writer<'_> {
 
     /// Where a constant lies from the kernel's start on.
     ///
-    /// Loads have ports of their own. A move from a general register takes one of those of the arithmetic, and just behind
-    /// the multiply-adds of a tile it held them up: on a Zen 3 a 1x1 convolution over 8 channels took 1.5 times as long.
+    /// With a move from a general register instead of a load, between two tiles' multiply-adds, a 1x1 convolution over 8
+    /// channels reached 64 instead of 92 % of a Zen 3's peak.
     fn constant_slot(&self, idx: usize) -> MemoryOperand {
         MemoryOperand::with_base_displ(Register::RSP, (self.stack_slots * 8 + idx * 4) as i64)
     }

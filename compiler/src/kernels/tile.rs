@@ -137,8 +137,8 @@ impl Registers {
 /// An activation whose constants are in registers.
 ///
 /// Whoever has several accumulators stores each as soon as the activation is applied to it. With a group of maxima, one of
-/// minima and one of stores, a Zen 3 starts late with the multiply-adds of the next tile: a 1x1 convolution over 8 channels
-/// reached 64 instead of 92 % of peak, one over 32 channels 88 instead of 98 %.
+/// minima and one of stores, a 1x1 convolution over 8 channels reached 62 instead of 92 % of a Zen 3's peak, one over 32
+/// channels 87 instead of 98 %.
 pub(super) struct Bounds(Vec<(Binary, Reg)>);
 
 impl Bounds {

@@ -7,7 +7,7 @@ use crate::graph::Graph;
 use crate::graph::layer::Layer;
 use crate::graph::shape::Window;
 use crate::program::{Program, ProgramFilter};
-use crate::weights::naming::{Naming, Role, TensorSpec};
+use crate::weights::naming::{Naming, TensorSpec};
 
 /// The tensors of a network under one naming, layer by layer.
 #[derive(Clone, Debug)]
@@ -76,10 +76,10 @@ impl Tables {
         for layer in &self.layers {
             for spec in &layer.tensors {
                 let TensorSpec { tensor, shape, role, .. } = spec;
-                let (layer, role) = (&layer.name, variant(*role));
+                let layer = &layer.name;
                 let _ = writeln!(
                     text,
-                    "            Tensor {{ name: {tensor:?}, layer: {layer:?}, role: Role::{role}, shape: &{shape:?}, offset: {offset} }},"
+                    "            Tensor {{ name: {tensor:?}, layer: {layer:?}, role: Role::{role:?}, shape: &{shape:?}, offset: {offset} }},"
                 );
                 offset += n_numbers(spec);
             }
@@ -117,17 +117,6 @@ impl Tables {
 
 fn n_numbers(spec: &TensorSpec) -> usize {
     spec.shape.iter().product()
-}
-
-fn variant(role: Role) -> &'static str {
-    match role {
-        Role::Weight => "Weight",
-        Role::Bias => "Bias",
-        Role::Gamma => "Gamma",
-        Role::Beta => "Beta",
-        Role::Mean => "Mean",
-        Role::Variance => "Variance",
-    }
 }
 
 #[cfg(test)]
