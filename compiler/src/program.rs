@@ -232,15 +232,16 @@ impl ProgramStep {
         let in_pair = step.joined || plan.schedule.is_joined_by_next(idx);
         let (calls, tasks) = match step.stages.as_slice() {
             [stage] if in_pair => {
-                // Whole rows, few parts: one thread is better off with the whole, but where there is no large filter to read anew
-                // for each part.
                 let mut calls =
                     |parts: Vec<Part>| parts.iter().map(|part| caller.part(part)).collect::<Vec<Call>>();
-                let shares = isa.few_kernels && matches!(stage.kernel, Kernel::Depthwise(_));
-                let whole = (!shares).then(|| calls(stage.kernel.parts(Split::Whole, isa)));
+                // Whole rows, for the parts of both layers to be of the same.
                 let parts = calls(stage.kernel.row_parts(step.split.parts()));
-                let whole = whole.unwrap_or_else(|| parts.clone());
-                (whole, parts.into_iter().map(|call| vec![call]).collect())
+                let alone = if step.whole_alone {
+                    calls(stage.kernel.parts(Split::Whole, isa))
+                } else {
+                    parts.clone()
+                };
+                (alone, parts.into_iter().map(|call| vec![call]).collect())
             }
             [stage] => {
                 let parts = stage.kernel.parts(step.split, isa);

@@ -81,6 +81,8 @@ pub struct Step {
     /// Whether each of its parts runs right behind the part of the step before whose rows it reads, so that threads wait for
     /// each other once for both. The two are then cut into the same rows.
     pub joined: bool,
+    /// Whether one thread computes it whole instead of part by part.
+    pub whole_alone: bool,
     /// Cycles that it is expected to take.
     pub cycles: usize,
     /// Why these kernels with these parameters.
@@ -251,6 +253,7 @@ impl Scheduler<'_> {
             images,
             split,
             joined: false,
+            whole_alone: false,
             cycles,
             reason,
         });
@@ -385,6 +388,7 @@ impl Scheduler<'_> {
             images: self.schedule.batch,
             split: Split::Rows(n_parts),
             joined: false,
+            whole_alone: false,
             cycles: total_cycles,
             reason: format!("in bands of {band_rows} rows, {reason}"),
         });
@@ -432,6 +436,7 @@ impl Scheduler<'_> {
             images: self.schedule.batch,
             split: Split::Whole,
             joined: false,
+            whole_alone: false,
             cycles: map.len().div_ceil(self.schedule.isa.lanes),
             reason: reason.to_owned(),
         });
