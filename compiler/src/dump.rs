@@ -227,7 +227,7 @@ impl fmt::Display for Program {
         writeln!(f, "program for {}: {} -> {}", self.isa.name, self.input, self.output)?;
         writeln!(f, "  workspace {} bytes, constants {constant_bytes} bytes", self.workspace_bytes)?;
         for step in &self.steps {
-            for call in step.tasks.iter().flatten() {
+            for call in step.tasks.iter().flat_map(|task| &task.calls) {
                 let arguments: Vec<String> = call.arguments.iter().map(Argument::to_string).collect();
                 writeln!(
                     f,

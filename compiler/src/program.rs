@@ -3,19 +3,22 @@
 //! Each step is written twice: as the calls of one thread, and as tasks that threads may run side by side. A step in bands is
 //! a longer list of calls; no emitter knows of bands. Knows no instruction and no symbol table.
 
+mod calls;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use mnc_runtime::filter::Packing;
 
+use self::calls::Library;
 use crate::code::Code;
 use crate::code::interpret::{self, Region, Violation};
 use crate::graph::shape::Shape;
-use crate::kernels::{Copy, FeatureMap, Filter, Kernel, KernelName, Part, Split};
+use crate::kernels::{Filter, KernelName};
 use crate::passes::{Fused, FusedId, FusedOp};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
-use crate::schedule::{Place, Stage, Step, ValueId, band};
+use crate::schedule::{Stage, ValueId};
 use crate::target::Isa;
 
 /// Alignment of each block of packed constants, in elements: a cache line.
@@ -63,9 +66,53 @@ pub struct ProgramStep {
     pub name: String,
     /// What one thread runs, in order.
     pub calls: Vec<Call>,
-    /// The same in parts that are independent of each other; the calls of a part run in order. None where the tasks of the
-    /// next step do it.
-    pub tasks: Vec<Vec<Call>>,
+    /// The same in parts that may run in any order or at once. None where the tasks of the next step do it.
+    pub tasks: Vec<Task>,
+}
+
+/// A part of a step.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Task {
+    /// What a thread runs, in order.
+    pub calls: Vec<Call>,
+    /// What is shorter when another task of the step is done already.
+    pub resume: Option<Resume>,
+    /// The mark to set in the end ([`State::MARKS`]), for a task that may resume from there.
+    pub mark: Option<usize>,
+}
+
+/// How a task goes on from where another has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resume {
+    /// The other task's mark.
+    pub mark: usize,
+    /// What stands in for the first of the task's calls.
+    pub calls: Vec<Call>,
+    /// How many of them.
+    pub replaced: usize,
+}
+
+impl Task {
+    /// What a thread runs that finds the mark set, in order.
+    pub fn resumed_calls(&self) -> Vec<Call> {
+        match &self.resume {
+            Some(resume) => [&resume.calls, &self.calls[resume.replaced..]].concat(),
+            None => self.calls.clone(),
+        }
+    }
+}
+
+impl From<Vec<Call>> for Task {
+    fn from(calls: Vec<Call>) -> Task {
+        Task { calls, ..Task::default() }
+    }
+}
+
+impl ProgramStep {
+    /// Whether one thread runs the tasks one after the other.
+    pub fn is_tasks_in_turn(&self) -> bool {
+        self.calls.iter().eq(self.tasks.iter().flat_map(|task| &task.calls))
+    }
 }
 
 /// Where the numbers of a layer are among the constants.
@@ -90,6 +137,10 @@ impl State {
     pub const BOUND: usize = 16;
     /// The address of those weights.
     pub const WEIGHTS: usize = 32;
+    /// Marks of 4 bytes by which the tasks of a step know which of them are done, in a run on several threads.
+    pub const MARKS: usize = 40;
+    /// How many there is room for.
+    pub const N_MARKS: usize = (WORKSPACE_ALIGN - State::MARKS) / 4;
 }
 
 /// A network ready to be emitted.
@@ -134,8 +185,7 @@ impl Program {
         let parts: Vec<_> = plans
             .iter()
             .map(|plan| {
-                let mut library =
-                    Library { isa: plan.schedule.isa, kernels: Vec::new(), known: HashMap::new() };
+                let mut library = Library::new(plan.schedule.isa);
                 let filters = plan.schedule.steps.iter().map(|step| {
                     step.stages.iter().map(|stage| constants.filter(stage, library.isa, network)).collect()
                 });
@@ -217,55 +267,6 @@ impl Program {
     }
 }
 
-impl ProgramStep {
-    fn build(
-        (plan, idx): (&Plan, usize),
-        network: &Fused,
-        filters: &[Option<ProgramFilter>],
-        library: &mut Library,
-    ) -> ProgramStep {
-        let (isa, step) = (plan.schedule.isa, &plan.schedule.steps[idx]);
-        let filters = filters.iter().map(|filter| Some(filter.as_ref()?.first)).collect();
-        let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
-        let layers = step.stages.iter().map(layer).collect();
-        let mut caller = Caller { plan, step, layers, filters, image: 0, library };
-        let in_pair = step.joined || plan.schedule.is_joined_by_next(idx);
-        let (calls, tasks) = match step.stages.as_slice() {
-            [stage] if in_pair => {
-                let mut calls =
-                    |parts: Vec<Part>| parts.iter().map(|part| caller.part(part)).collect::<Vec<Call>>();
-                // Whole rows, for the parts of both layers to be of the same.
-                let parts = calls(stage.kernel.row_parts(step.split.parts()));
-                let alone = if step.whole_alone {
-                    calls(stage.kernel.parts(Split::Whole, isa))
-                } else {
-                    parts.clone()
-                };
-                (alone, parts.into_iter().map(|call| vec![call]).collect())
-            }
-            [stage] => {
-                let parts = stage.kernel.parts(step.split, isa);
-                let tasks =
-                    caller.each_image(|caller| parts.iter().map(|part| vec![caller.part(part)]).collect());
-                (tasks.concat(), tasks)
-            }
-            _ => {
-                let calls = caller.each_image(|caller| caller.bands(1));
-                (calls.concat(), caller.each_image(|caller| caller.bands(step.split.parts())))
-            }
-        };
-        ProgramStep { name: step.name.clone(), calls, tasks }
-    }
-
-    /// Puts the tasks of the step before in front of its own, part by part.
-    fn join(&mut self, before: Vec<Vec<Call>>) {
-        assert_eq!(before.len(), self.tasks.len(), "{}: a pair is cut alike", self.name);
-        for (task, before) in self.tasks.iter_mut().zip(before) {
-            task.splice(..0, before);
-        }
-    }
-}
-
 /// The packed filters so far.
 #[derive(Default)]
 struct Constants {
@@ -298,139 +299,6 @@ impl Constants {
         self.values.extend(block);
         known.push(first..self.values.len());
         first
-    }
-}
-
-/// Turns the kernels of one step into calls.
-struct Caller<'a> {
-    plan: &'a Plan,
-    step: &'a Step,
-    /// For each stage, the layer that it computes.
-    layers: Vec<&'a str>,
-    /// For each stage, where its packed filter begins in the constants, in elements.
-    filters: Vec<Option<usize>>,
-    /// Which of the batch.
-    image: usize,
-    library: &'a mut Library,
-}
-
-impl Caller<'_> {
-    /// The parts for each image in turn; a part does its share of all images.
-    fn each_image(&mut self, mut parts: impl FnMut(&mut Self) -> Vec<Vec<Call>>) -> Vec<Vec<Call>> {
-        let mut all: Vec<Vec<Call>> = Vec::new();
-        for image in 0..self.step.images {
-            self.image = image;
-            for (idx, calls) in parts(self).into_iter().enumerate() {
-                match all.get_mut(idx) {
-                    Some(part) => part.extend(calls),
-                    None => all.push(calls),
-                }
-            }
-        }
-        all
-    }
-
-    /// A position in a value.
-    fn place(&self, id: ValueId, elements: usize) -> Argument {
-        let value = self.plan.schedule.value(id);
-        let elements = if value.images == 1 { elements } else { self.image * value.map.len() + elements };
-        match value.place {
-            Place::Input => Argument::Input(elements * 4),
-            Place::Output => Argument::Output(elements * 4),
-            Place::Workspace => {
-                let offset = self.plan.offset(id).expect("the plan places every value of the workspace");
-                Argument::Workspace(offset + elements * 4)
-            }
-        }
-    }
-
-    /// A part of a step of one stage.
-    fn part(&mut self, part: &Part) -> Call {
-        let mut arguments: Vec<Argument> =
-            self.step.reads.iter().map(|id| self.place(*id, part.input)).collect();
-        arguments.extend(self.filters[0].map(|first| Argument::Constants((first + part.filter) * 4)));
-        arguments.push(self.place(self.step.writes, part.output));
-        Call { kernel: self.library.kernel(&part.kernel, self.layers[0]), arguments }
-    }
-
-    /// The bands of a chain, cut into parts.
-    fn bands(&mut self, n_parts: usize) -> Vec<Vec<Call>> {
-        let kernels = self.step.kernels();
-        let height = kernels[kernels.len() - 1].output().shape.height;
-        let parts = band::parts(height, n_parts);
-        parts
-            .into_iter()
-            .enumerate()
-            .map(|(part, rows)| {
-                let moves = band::walk(&kernels, rows, self.step.band_rows, self.library.isa);
-                moves.iter().map(|step| self.band_move(step, part)).collect()
-            })
-            .collect()
-    }
-
-    fn band_move(&mut self, step: &band::Move, part: usize) -> Call {
-        let kernels = self.step.kernels();
-        match step {
-            band::Move::Compute { stage, rows, input_base, output_base } => {
-                let kernel = kernels[*stage];
-                let (piece, input_rows) = kernel.rows(rows.clone());
-                let from = (input_rows.start - input_base) * kernel.input().row_stride();
-                let to = (rows.start - output_base) * kernel.output().row_stride();
-                let input = match stage.checked_sub(1) {
-                    None => self.place(self.step.reads[0], from),
-                    Some(before) => self.buffer(before, part, from),
-                };
-                let output = match self.step.buffer_offsets.get(*stage) {
-                    None => self.place(self.step.writes, to),
-                    Some(_) => self.buffer(*stage, part, to),
-                };
-                let filter = self.filters[*stage].expect("every layer of a chain has a filter");
-                let arguments = vec![input, Argument::Constants(filter * 4), output];
-                Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
-            }
-            band::Move::Keep { stage, rows, base } => {
-                let map = kernels[*stage].output();
-                let rows_map = FeatureMap { shape: Shape { height: rows.len(), ..map.shape }, ..map };
-                let piece = Kernel::Copy(Copy { input: rows_map, output: rows_map });
-                let from = self.buffer(*stage, part, (rows.start - base) * map.row_stride());
-                let arguments = vec![from, self.buffer(*stage, part, 0)];
-                Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
-            }
-        }
-    }
-
-    /// A position in a part's buffer behind a stage.
-    fn buffer(&self, stage: usize, part: usize, elements: usize) -> Argument {
-        self.place(self.step.buffers[part], self.step.buffer_offsets[stage] + elements)
-    }
-}
-
-/// The kernels so far, each generated once.
-struct Library {
-    isa: &'static Isa,
-    kernels: Vec<ProgramKernel>,
-    known: HashMap<Kernel, usize>,
-}
-
-impl Library {
-    fn kernel(&mut self, kernel: &Kernel, layer: &str) -> usize {
-        let idx = *self.known.entry(kernel.clone()).or_insert_with(|| {
-            let name = kernel.name(self.isa);
-            let mut symbol = format!("{layer}_{name}");
-            // A layer cut into parts has several kernels of one name.
-            let taken = self.kernels.iter().filter(|other| other.symbol.starts_with(&symbol)).count();
-            if taken != 0 {
-                symbol = format!("{symbol}_{taken}");
-            }
-            let code = kernel.code(self.isa);
-            self.kernels.push(ProgramKernel { symbol, name, layers: Vec::new(), code });
-            self.kernels.len() - 1
-        });
-        let layers = &mut self.kernels[idx].layers;
-        if !layers.iter().any(|known| known == layer) {
-            layers.push(layer.to_owned());
-        }
-        idx
     }
 }
 

@@ -11,7 +11,8 @@ pub mod tuning;
 
 use std::collections::HashMap;
 
-use self::choose::{Chosen, LEAST_PART_CYCLES, MOST_BAND_PARTS, choose, split, stacks};
+use self::band::Walk;
+use self::choose::{Chosen, MOST_BAND_PARTS, choose, split, stacks};
 use self::tuning::{LayerChoice, Tuning};
 use crate::graph::shape::Shape;
 use crate::kernels::{Copy, FeatureMap, Kernel, Split, padded_channels};
@@ -349,13 +350,15 @@ impl Scheduler<'_> {
             Some((rows, reason)) => (rows, reason),
             None => (band::band_rows(&kernels, height, isa), "whose buffers stay in the second-level cache"),
         };
-        let n_parts =
-            (total_cycles * self.schedule.batch / LEAST_PART_CYCLES).clamp(1, MOST_BAND_PARTS).min(height);
+        let n_parts = (total_cycles * self.schedule.batch / isa.least_part_cycles)
+            .clamp(1, MOST_BAND_PARTS)
+            .min(height);
 
         // What any part needs behind each stage.
         let mut capacities = vec![0; stages.len() - 1];
         for rows in band::parts(height, 1).into_iter().chain(band::parts(height, n_parts)) {
-            let needed = band::capacities(&band::walk(&kernels, rows, band_rows, isa), stages.len());
+            let walk = Walk::new(&kernels, rows, band_rows, isa);
+            let needed = band::capacities(walk.bands.iter().flatten(), stages.len());
             capacities
                 .iter_mut()
                 .zip(needed)

@@ -84,7 +84,12 @@ pub struct Isa {
     pub l1_bytes: usize,
     /// Bytes of the second-level cache of a typical core.
     pub l2_bytes: usize,
+    /// Cycles below which a part isn't worth the hand-over to another thread.
+    pub least_part_cycles: usize,
 }
+
+/// The hand-over to a thread that spins takes about a microsecond.
+const LEAST_PART_CYCLES: usize = 4000;
 
 /// Unrolled steps where the code is ours to the last instruction; four are as fast, full unrolling is ruinous.
 const UNROLL: usize = 8;
@@ -124,6 +129,7 @@ pub const X86_64_V3: Isa = Isa {
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
+    least_part_cycles: LEAST_PART_CYCLES,
 };
 
 /// x86-64 with AVX-512: 512-bit vectors.
@@ -171,6 +177,7 @@ pub const AARCH64: Isa = Isa {
     cpu_features: &["asimd"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
+    least_part_cycles: LEAST_PART_CYCLES,
 };
 
 /// riscv64 with the vector extension, at least 128 bits wide.
@@ -204,6 +211,7 @@ pub const RISCV64: Isa = Isa {
     cpu_features: &["v", "zba", "zbb", "zbs"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
+    least_part_cycles: LEAST_PART_CYCLES,
 };
 
 /// What Rust source is written for: the registers of x86-64 with AVX2, which are also 32 registers of 128 bits, in pairs. No

@@ -198,7 +198,7 @@ fn pools_change_nothing() {
     with_network(|compiled, network| {
         let input = networks::input(compiled.program.input, 1);
         let expected = reference::output(&compiled.fused, &input);
-        for pool in [&pool::BACKWARDS, &pool::ALL_AT_ONCE] {
+        for pool in [&pool::FORWARDS, &pool::BACKWARDS, &pool::ALL_AT_ONCE] {
             let found = network.run_on(&input, pool).expect("the CPU has what it takes");
             assert_eq!(bits::compare(&found, &expected), Ok(()));
         }
@@ -214,7 +214,7 @@ fn pools_may_run_ahead_within_a_pair() {
         assert!(compiled.plan.schedule.steps.iter().any(|step| step.joined));
         let input = networks::input(compiled.program.input, 1);
         let expected = reference::output(&compiled.fused, &input);
-        for pool in [&pool::BACKWARDS, &pool::ALL_AT_ONCE] {
+        for pool in [&pool::FORWARDS, &pool::BACKWARDS, &pool::ALL_AT_ONCE] {
             let found = network.run_on(&input, pool).expect("the CPU has what it takes");
             assert_eq!(bits::compare(&found, &expected), Ok(()));
         }

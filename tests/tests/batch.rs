@@ -98,7 +98,7 @@ fn a_network_in_bands() {
         let pixels = picture::random(&compiled.info, stride, 1);
         let input = picture::normalised(&compiled.info, &pixels, stride);
         let expected = network.run(&input).expect("it has just run");
-        for pool in [None, Some(&pool::BACKWARDS), Some(&pool::ALL_AT_ONCE)] {
+        for pool in [None, Some(&pool::FORWARDS), Some(&pool::BACKWARDS), Some(&pool::ALL_AT_ONCE)] {
             let found = network.run_u8(&pixels, stride, pool).expect("it has just run");
             assert_eq!(bits::compare(&found, &expected), Ok(()));
         }

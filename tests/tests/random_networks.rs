@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use mnc::plan::{Plan, WORKSPACE_ALIGN};
+use mnc::program::{Call, ProgramStep, Task};
 use mnc::schedule::{Place, Step, ValueId};
 use mnc::target::{AARCH64, ISAS, Isa, X86_64_V3};
 use mnc::weights::Weights;
@@ -45,7 +46,10 @@ fn seeds() -> Vec<u64> {
 
 #[test]
 fn compiled_equals_reference() {
-    let targets = need::host_targets();
+    let mut targets = need::host_targets();
+    if let Some(target) = targets.iter().find(|target| target.isa.name == X86_64_V3.name).cloned() {
+        targets.push(Target { isa: &SMALL_CACHES[0], ..target });
+    }
     let batches: Vec<Vec<u64>> = seeds().chunks(BATCH as usize).map(<[u64]>::to_vec).collect();
     let check = |batch: &Vec<u64>| -> Vec<String> {
         let networks: Vec<RandomNetwork> = batch.iter().map(|seed| RandomNetwork::new(*seed)).collect();
@@ -80,8 +84,8 @@ fn compiled_equals_reference() {
                 if let Err(error) = bits::compare(&found, &expected) {
                     faults.push(fault(network, &what, &format!("input {idx}: {error}")));
                 }
-                // Threads cost more than the network, so not for each input; the last pool has none.
-                let pool = if idx == 0 { &pool::ALL_AT_ONCE } else { &pool::BACKWARDS };
+                // Threads cost more than the network, so not for each input; the other pools have none.
+                let pool = [&pool::ALL_AT_ONCE, &pool::FORWARDS, &pool::BACKWARDS][idx.min(2)];
                 let parallel = function.run_on(input, pool).map_err(|status| status.to_string());
                 if let Err(error) = parallel.and_then(|found| bits::compare(&found, &expected)) {
                     faults.push(fault(network, &what, &format!("input {idx}, in parallel: {error}")));
@@ -93,10 +97,11 @@ fn compiled_equals_reference() {
     report(each(&batches, check).concat());
 }
 
-/// Processors whose caches are so small that these networks are computed in bands.
+/// Processors whose caches are so small that these networks are computed in bands, and to whose threads little work is worth
+/// having.
 static SMALL_CACHES: [Isa; 2] = [
-    Isa { name: "small-cache-v3", l2_bytes: 4 << 10, ..X86_64_V3 },
-    Isa { name: "small-cache-neon", l2_bytes: 2 << 10, ..AARCH64 },
+    Isa { name: "small-cache-v3", l2_bytes: 4 << 10, least_part_cycles: 200, ..X86_64_V3 },
+    Isa { name: "small-cache-neon", l2_bytes: 2 << 10, least_part_cycles: 200, ..AARCH64 },
 ];
 
 /// Enough of these small networks are computed in bands, and in several of them, for that to be tested.
@@ -127,6 +132,18 @@ fn many_networks_have_parts() {
     assert!(N_NETWORKS as usize / 5 <= n, "{n} networks have a step of several parts");
 }
 
+/// Enough of these small networks have parts that may resume where another has ended.
+#[test]
+fn many_networks_have_parts_that_resume() {
+    let target = Target { isa: &SMALL_CACHES[0], ..need::target_of(ISAS[0]) };
+    let resumes = |seed: &u64| {
+        let compiled = compile(&RandomNetwork::new(*seed), &target, "net");
+        compiled.program.steps.iter().flat_map(|step| &step.tasks).any(|task| task.resume.is_some())
+    };
+    let n = each(&seeds(), resumes).into_iter().filter(|has| *has).count();
+    assert!(N_NETWORKS as usize / 40 <= n, "{n} networks have a part that may resume");
+}
+
 /// The programs of every processor, those that this machine can't run included.
 #[test]
 fn interpreter_equals_reference() {
@@ -149,14 +166,18 @@ fn interpreter_equals_reference() {
                     faults.push(fault(&network, &what, &format!("input {idx}: {error}")));
                 }
             }
-            // The tasks of a step are independent, so their order is nothing.
-            let mut backwards = compiled.program.clone();
-            for step in &mut backwards.steps {
-                step.calls = step.tasks.iter().rev().flatten().cloned().collect();
-            }
-            let found = backwards.interpret(&inputs[1]).map_err(|violation| violation.to_string());
-            if let Err(error) = found.and_then(|found| bits::compare(&found, &expected[1])) {
-                faults.push(fault(&network, &what, &format!("tasks backwards: {error}")));
+            // The order of a step's tasks is nothing; and those that may resume find what they need.
+            for (order, calls) in
+                [("backwards", backwards as fn(&ProgramStep) -> Vec<Call>), ("resumed", resumed)]
+            {
+                let mut program = compiled.program.clone();
+                for step in &mut program.steps {
+                    step.calls = calls(step);
+                }
+                let found = program.interpret(&inputs[1]).map_err(|violation| violation.to_string());
+                if let Err(error) = found.and_then(|found| bits::compare(&found, &expected[1])) {
+                    faults.push(fault(&network, &what, &format!("tasks {order}: {error}")));
+                }
             }
             if let Err(error) = check_plan(&compiled.plan) {
                 faults.push(fault(&network, &what, &error));
@@ -165,6 +186,18 @@ fn interpreter_equals_reference() {
         faults
     };
     report(each(&seeds(), check).concat());
+}
+
+/// The calls of a step's tasks, the last task first.
+fn backwards(step: &ProgramStep) -> Vec<Call> {
+    step.tasks.iter().rev().flat_map(|task| &task.calls).cloned().collect()
+}
+
+/// The calls of a step's tasks, each after the one from which it may resume.
+fn resumed(step: &ProgramStep) -> Vec<Call> {
+    let mut tasks: Vec<&Task> = step.tasks.iter().collect();
+    tasks.sort_by_key(|task| task.resume.as_ref().map(|resume| resume.mark));
+    tasks.into_iter().flat_map(Task::resumed_calls).collect()
 }
 
 /// The plan's promise, worked out here from the steps alone: between the step that writes a value and the last that reads it,

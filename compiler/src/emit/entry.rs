@@ -22,7 +22,7 @@ use mnc_runtime::abi::{ABI_VERSION, ModelAbi, Parallel, Status};
 use super::clif::{Frontend, memory};
 use super::weights_file::WeightsFile;
 use crate::plan::WORKSPACE_ALIGN;
-use crate::program::{Argument, Call, Program, State};
+use crate::program::{Argument, Call, Program, State, Task};
 
 /// A version of the network as seen from inside a function.
 pub(super) struct Body<'a> {
@@ -115,9 +115,13 @@ fn run_tasks(
     let argument = b.ins().stack_addr(I64, slot, 0);
     let mut first_task = 0;
     for step in &body.program.steps {
-        if let [calls] = step.tasks.as_slice() {
-            calls.iter().for_each(|call| emit_call(b, body, &buffers, call));
+        if let [task] = step.tasks.as_slice() {
+            task.calls.iter().for_each(|call| emit_call(b, body, &buffers, call));
         } else {
+            for mark in step.tasks.iter().filter_map(|task| task.mark) {
+                let nothing = b.ins().iconst(I32, 0);
+                b.ins().store(memory(), nothing, buffers.workspace, mark_offset(body.program, mark));
+            }
             let first = b.ins().iconst(I64, first_task as i64);
             b.ins().stack_store(I64, first, slot, TASK_FIRST);
             let count = b.ins().iconst(I64, step.tasks.len() as i64);
@@ -137,10 +141,44 @@ pub(super) fn task(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>
     let (pointers, first) = ([field(0), field(8), field(16)], field(TASK_FIRST));
     let buffers = Buffers::of(&mut b, body, pointers);
     let number = b.ins().iadd(first, index);
-    let steps = &body.program.steps;
-    let tasks: Vec<&[Call]> = steps.iter().flat_map(|step| &step.tasks).map(Vec::as_slice).collect();
-    switch_over(&mut b, body, &buffers, number, &tasks);
+    let tasks: Vec<&Task> = body.program.steps.iter().flat_map(|step| &step.tasks).collect();
+    switch_over(&mut b, number, &tasks, |b, task| run_task(b, body, &buffers, task));
     finish(b, frontend.config);
+}
+
+/// Where a mark lies in the workspace.
+fn mark_offset(program: &Program, mark: usize) -> i32 {
+    assert!(mark < State::N_MARKS, "a chain has few parts");
+    (program.state_offset + State::MARKS + mark * 4) as i32
+}
+
+/// The calls of a task, the short way if the task is done from which it may resume. Marks are
+/// atomic: whoever sees one sees all that its task wrote before.
+fn run_task(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, task: &Task) {
+    let address = |b: &mut FunctionBuilder<'_>, mark| {
+        b.ins().iadd_imm_s(buffers.workspace, i64::from(mark_offset(body.program, mark)))
+    };
+    let mut rest = task.calls.as_slice();
+    if let Some(resume) = &task.resume {
+        let [from_start, resumed, on] = [(); 3].map(|()| b.create_block());
+        let mark = address(b, resume.mark);
+        let is_done = b.ins().atomic_load(I32, memory(), mark);
+        b.ins().brif(is_done, resumed, &[], from_start, &[]);
+        let first;
+        (first, rest) = rest.split_at(resume.replaced);
+        for (block, calls) in [(from_start, first), (resumed, &resume.calls)] {
+            b.switch_to_block(block);
+            calls.iter().for_each(|call| emit_call(b, body, buffers, call));
+            b.ins().jump(on, &[]);
+        }
+        b.switch_to_block(on);
+    }
+    rest.iter().for_each(|call| emit_call(b, body, buffers, call));
+    if let Some(mark) = task.mark {
+        let mark = address(b, mark);
+        let done = b.ins().iconst(I32, 1);
+        b.ins().atomic_store(memory(), done, mark);
+    }
 }
 
 /// Fills `func` with `void step(const float *input, float *output, void *workspace, uint64_t idx)`: the calls of one step, for
@@ -152,26 +190,27 @@ pub(super) fn step(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>
     };
     let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
     let steps: Vec<&[Call]> = body.program.steps.iter().map(|step| step.calls.as_slice()).collect();
-    switch_over(&mut b, body, &buffers, idx, &steps);
+    switch_over(&mut b, idx, &steps, |b, calls| {
+        calls.iter().for_each(|call| emit_call(b, body, &buffers, call));
+    });
     finish(b, frontend.config);
 }
 
-/// Makes the calls of the case that `number` selects, none past the last one, and returns.
-fn switch_over(
+/// Does what the case asks for that `number` selects, nothing past the last one, and returns.
+fn switch_over<T: Copy>(
     b: &mut FunctionBuilder<'_>,
-    body: &Body<'_>,
-    buffers: &Buffers,
     number: Value,
-    cases: &[&[Call]],
+    cases: &[T],
+    mut emit: impl FnMut(&mut FunctionBuilder<'_>, T),
 ) {
     let leave = b.create_block();
     let blocks: Vec<Block> = cases.iter().map(|_| b.create_block()).collect();
     let mut switch = Switch::new();
     blocks.iter().enumerate().for_each(|(idx, block)| switch.set_entry(idx as u128, *block));
     switch.emit(b, number, leave);
-    for (block, calls) in blocks.into_iter().zip(cases) {
+    for (block, case) in blocks.into_iter().zip(cases) {
         b.switch_to_block(block);
-        calls.iter().for_each(|call| emit_call(b, body, buffers, call));
+        emit(b, *case);
         b.ins().jump(leave, &[]);
     }
     b.switch_to_block(leave);

@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
         self.line("            // SAFETY: the caller's promises are those of the steps.");
         self.line("            unsafe {");
         for (step, name) in self.program.steps.iter().zip(self.steps.clone()) {
-            if step.calls == step.tasks.concat() {
+            if step.is_tasks_in_turn() {
                 match step.tasks.len() {
                     1 => self.line(format!("                {name}::<R>(at, 0);")),
                     n => {
@@ -163,7 +163,7 @@ impl<'a> Writer<'a> {
 
     fn step(&mut self, step: &ProgramStep, name: &str) {
         let doc = |part: &str| format!("\n    /// Step `{}`{part}.", step.name);
-        if step.calls != step.tasks.concat() {
+        if !step.is_tasks_in_turn() {
             self.line(doc(", on one thread"));
             self.line(format!("    unsafe fn {name}_whole<R: Registers>(at: Buffers) {{"));
             self.line("        // SAFETY: the plan of the workspace leads to what each kernel expects.");
@@ -180,9 +180,10 @@ impl<'a> Writer<'a> {
         self.line(format!("    unsafe fn {name}<R: Registers>(at: Buffers, part: usize) {{"));
         self.line("        // SAFETY: the plan of the workspace leads to what each kernel expects.");
         self.line("        unsafe {\n            match part {");
-        for (part, calls) in step.tasks.iter().enumerate() {
+        // Always from the start: that a part may resume is for those who have the workspace's marks.
+        for (part, task) in step.tasks.iter().enumerate() {
             self.line(format!("                {part} => {{"));
-            calls.iter().for_each(|call| self.call(call, 5));
+            task.calls.iter().for_each(|call| self.call(call, 5));
             self.line("                }");
         }
         self.line("                _ => {}\n            }\n        }\n    }");

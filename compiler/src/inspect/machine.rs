@@ -44,7 +44,7 @@ pub(super) const RETURN_TO: u64 = 0x6000_0000_0000;
 /// Calling there asks the caller's pool for tasks.
 pub(super) const POOL_RUN: u64 = 0x6100_0000_0000;
 
-/// Unknown conditions that one walk may meet: the question to the processor has a handful.
+/// Unknown conditions that one walk may meet: the question to the processor has a handful, a step in bands one for each part.
 const MOST_FORKS: usize = 256;
 /// Instructions of one walk.
 const MOST_INSTRUCTIONS: u64 = 20_000_000_000;
@@ -67,6 +67,7 @@ pub(super) struct Machine<'a> {
     buffers: &'a [Buffer],
     decoder: Decoder<'a>,
     totals: Totals,
+    n_forks: usize,
     /// Calls of functions that call nobody, with all registers: the same call does the same.
     done: HashSet<(u64, [Option<u64>; GENERAL])>,
     words: HashMap<u64, u64>,
@@ -76,24 +77,37 @@ impl<'a> Machine<'a> {
     /// `words` are 64-bit values in buffers that the code may load: the fields of the caller's pool.
     pub(super) fn new(image: &'a Image, buffers: &'a [Buffer], words: HashMap<u64, u64>) -> Machine<'a> {
         let totals = Totals { lowest: STACK_TOP, ..Totals::default() };
-        Machine { image, buffers, decoder: Decoder::new(image), totals, done: HashSet::new(), words }
+        Machine {
+            image,
+            buffers,
+            decoder: Decoder::new(image),
+            totals,
+            n_forks: 0,
+            done: HashSet::new(),
+            words,
+        }
     }
 
     /// Walks from a function's first instruction to its return, every way; arguments as the calling convention has them.
     pub(super) fn call(mut self, function: u64, arguments: &[u64]) -> Result<Totals, String> {
         let mut open = vec![State::new(function, arguments)];
-        let mut forks = 0;
         while let Some(mut state) = open.pop() {
             while let Some(other) = self.run(&mut state)? {
-                forks += 1;
-                if MOST_FORKS < forks {
-                    return Err(format!("at {:#x}: jumps depend on what isn't known", state.ip));
-                }
+                self.fork(&state)?;
                 open.push(other);
             }
             self.end(&state)?;
         }
         Ok(self.totals)
+    }
+
+    /// Counts a jump that is taken both ways.
+    fn fork(&mut self, state: &State) -> Result<(), String> {
+        self.n_forks += 1;
+        if MOST_FORKS < self.n_forks {
+            return Err(format!("at {:#x}: jumps depend on what isn't known", state.ip));
+        }
+        Ok(())
     }
 
     /// What must hold when the entry point returns.
@@ -253,10 +267,15 @@ impl<'a> Machine<'a> {
             inner.begin_task(task, [argument, Some(index)]);
             self.push(&mut inner, Some(RETURN_TO))?;
             inner.calls.clear();
-            if let Some(other) = self.run(&mut inner)? {
-                return Err(format!("at {:#x}: a task's jumps depend on what isn't known", other.ip));
+            // Every way, for a task looks whether another is done. What it leaves behind is in buffers, not in its state.
+            let mut open = vec![inner];
+            while let Some(mut inner) = open.pop() {
+                while let Some(other) = self.run(&mut inner)? {
+                    self.fork(&inner)?;
+                    open.push(other);
+                }
+                inner.check_return()?;
             }
-            inner.check_return()?;
         }
         let to = back.pop().ok_or("a return to an address that isn't known")?;
         back.calls.pop();

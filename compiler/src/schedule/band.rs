@@ -3,7 +3,8 @@
 //! Such maps are larger than the second-level cache, and written whole each of them would go to memory and come back. A band
 //! takes the layers of a chain in turn over the rows that the next few rows of the last layer need. Between two layers lies a
 //! buffer of a few rows; what the next band still needs of them (the rows under the upper part of its first window) is moved
-//! to the buffer's start. No row is computed twice, except where a part for another thread begins.
+//! to the buffer's start. No row is computed twice, except where a part for a thread begins: but where the part before is done
+//! by then, whoever did it, the rows that both need are taken over from its buffer ([`Walk::resumed`]).
 //!
 //! A pointwise layer takes each row as soon as the layer before it has written it, out of a buffer that stays in the
 //! first-level cache: it looks at no row twice.
@@ -37,62 +38,127 @@ pub enum Move {
         /// The row that lies at the start of the buffer.
         base: usize,
     },
+    /// Takes rows over to the start of the buffer behind a stage, from where the part before has left them.
+    Take {
+        /// Position in the step's stages.
+        stage: usize,
+        /// Rows of the stage's output.
+        rows: Range<usize>,
+        /// The row that lies at the start of the other part's buffer.
+        base: usize,
+    },
 }
 
-/// The moves that compute `rows` of the last stage, at most `band_rows` of them at a time.
-pub fn walk(stages: &[&Kernel], rows: Range<usize>, band_rows: usize, isa: &Isa) -> Vec<Move> {
-    let last = stages.len() - 1;
-    let input_rows = |stage: usize, rows: Range<usize>| stages[stage].input_rows(rows);
-    let groups = groups(stages, isa);
-    // For each stage, the first row that isn't computed yet and the row at the start of its buffer.
-    let mut done = vec![rows.start; stages.len()];
-    for stage in (0..last).rev() {
-        done[stage] = input_rows(stage + 1, done[stage + 1]..done[stage + 1] + 1).start;
-    }
-    let mut base = done.clone();
-    base[last] = 0;
+/// How far the stages of a chain are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Front {
+    /// For each stage, the first row that isn't computed yet.
+    done: Vec<usize>,
+    /// For each stage, the row at the start of the buffer behind it; 0 for the last, which has none.
+    base: Vec<usize>,
+}
 
-    let mut moves = Vec::new();
-    let n_bands = rows.len().div_ceil(band_rows);
-    for band in 0..n_bands {
-        let mut end = vec![rows.start + (band + 1) * rows.len() / n_bands; stages.len()];
+/// A part of a chain: some rows of its last stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// The moves of each band, in order.
+    pub bands: Vec<Vec<Move>>,
+    /// How far the stages are in the end.
+    end: Front,
+    /// Where the first band ends.
+    first_band_end: usize,
+}
+
+impl Walk {
+    /// The walk to `rows` of the last stage, at most `band_rows` of them at a time.
+    pub fn new(stages: &[&Kernel], rows: Range<usize>, band_rows: usize, isa: &Isa) -> Walk {
+        let last = stages.len() - 1;
+        let mut done = vec![rows.start; stages.len()];
+        for stage in (0..last).rev() {
+            done[stage] = stages[stage + 1].input_rows(done[stage + 1]..done[stage + 1] + 1).start;
+        }
+        let mut front = Front { base: done.clone(), done };
+        front.base[last] = 0;
+
+        let n_bands = rows.len().div_ceil(band_rows);
+        let band_end = |band: usize| rows.start + (band + 1) * rows.len() / n_bands;
+        let bands = (0..n_bands).map(|band| {
+            let mut moves = front.advance(stages, band_end(band), isa);
+            if band + 1 != n_bands {
+                moves.extend(front.keep(stages));
+            }
+            moves
+        });
+        let bands = bands.collect();
+        Walk { bands, end: front, first_band_end: band_end(0) }
+    }
+
+    /// What stands in for the first band once the part before, whose walk is `before`, is done.
+    pub fn resumed(&self, stages: &[&Kernel], before: &Walk, isa: &Isa) -> Vec<Move> {
+        let old = &before.end;
+        let mut front = old.clone();
+        front.keep(stages);
+        let take = |stage: usize| {
+            let rows = front.base[stage]..old.done[stage];
+            (!rows.is_empty()).then_some(Move::Take { stage, rows, base: old.base[stage] })
+        };
+        let mut moves: Vec<Move> = (0..stages.len() - 1).filter_map(take).collect();
+        moves.extend(front.advance(stages, self.first_band_end, isa));
+        if 1 < self.bands.len() {
+            moves.extend(front.keep(stages));
+        }
+        moves
+    }
+}
+
+impl Front {
+    /// Computes until the last stage is at `end`.
+    fn advance(&mut self, stages: &[&Kernel], end: usize, isa: &Isa) -> Vec<Move> {
+        let last = stages.len() - 1;
+        let mut ends = vec![end; stages.len()];
         for stage in (0..last).rev() {
             // What the next stage has computed already was read from rows that are here as well.
-            let next = done[stage + 1]..end[stage + 1];
-            end[stage] =
-                if next.is_empty() { done[stage] } else { input_rows(stage + 1, next).end.max(done[stage]) };
+            let next = self.done[stage + 1]..ends[stage + 1];
+            let needed = if next.is_empty() { 0 } else { stages[stage + 1].input_rows(next).end };
+            ends[stage] = needed.max(self.done[stage]);
         }
-        for group in &groups {
+        let mut moves = Vec::new();
+        for group in groups(stages, isa) {
             let (head, tail) = (group.stages.start, group.stages.end - 1);
-            for rows in chunks(done[head]..end[head], group.rows) {
+            for rows in chunks(self.done[head]..ends[head], group.rows) {
                 for stage in group.stages.clone() {
                     moves.push(Move::Compute {
                         stage,
                         rows: rows.clone(),
                         input_base: match stage.checked_sub(1) {
                             None => 0,
-                            Some(before) if stage == head => base[before],
+                            Some(before) if stage == head => self.base[before],
                             Some(_) => rows.start,
                         },
-                        output_base: if stage == tail { base[stage] } else { rows.start },
+                        output_base: if stage == tail { self.base[stage] } else { rows.start },
                     });
                 }
             }
         }
-        done = end;
-        if band + 1 == n_bands {
-            break;
-        }
-        for stage in 0..last {
-            let next = done[stage + 1];
-            let kept = input_rows(stage + 1, next..next + 1).start.min(done[stage]).max(base[stage]);
-            if kept < done[stage] && base[stage] < kept {
-                moves.push(Move::Keep { stage, rows: kept..done[stage], base: base[stage] });
-            }
-            base[stage] = kept;
-        }
+        self.done = ends;
+        moves
     }
-    moves
+
+    /// Moves what is still needed to the start of each buffer.
+    fn keep(&mut self, stages: &[&Kernel]) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for stage in 0..stages.len() - 1 {
+            let next = self.done[stage + 1];
+            let first = stages[stage + 1].input_rows(next..next + 1).start;
+            let (base, done) = (self.base[stage], self.done[stage]);
+            let kept = first.min(done).max(base);
+            if kept < done && base < kept {
+                moves.push(Move::Keep { stage, rows: kept..done, base });
+            }
+            self.base[stage] = kept;
+        }
+        moves
+    }
 }
 
 /// A stage and the pointwise ones behind it, which take each of its rows at once.
@@ -128,7 +194,7 @@ fn chunks(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>>
 }
 
 /// Rows that the buffer behind each stage but the last must hold.
-pub fn capacities(moves: &[Move], n_stages: usize) -> Vec<usize> {
+pub fn capacities<'a>(moves: impl IntoIterator<Item = &'a Move>, n_stages: usize) -> Vec<usize> {
     let mut capacities = vec![0; n_stages - 1];
     for step in moves {
         if let Move::Compute { stage, rows, output_base, .. } = step
@@ -214,7 +280,8 @@ fn fits(stages: &[&Kernel], band_rows: usize, isa: &Isa) -> bool {
         return true;
     }
     let height = stages[stages.len() - 1].output().shape.height;
-    let capacities = capacities(&walk(stages, 0..height, band_rows, isa), stages.len());
+    let capacities =
+        capacities(Walk::new(stages, 0..height, band_rows, isa).bands.iter().flatten(), stages.len());
     let buffers = stages.iter().zip(capacities).map(|(stage, rows)| rows * stage.output().row_stride() * 4);
     let filters = stages.iter().filter_map(|stage| stage.packing(isa)).map(|packing| packing.len() * 4);
     (buffers.sum::<usize>() + filters.sum::<usize>()) * CACHE_SHARE.1 <= isa.l2_bytes * CACHE_SHARE.0
@@ -251,40 +318,80 @@ mod tests {
         Kernel::Pointwise(Pointwise { input: map, output: map, activation: Activation::None, tile })
     }
 
-    /// Each stage computes its rows once and in order, and finds the rows that it reads in the buffer before it.
+    /// Rows in the buffers behind all stages but the last; a row is known by its number.
+    struct Rows<'a> {
+        stages: &'a [&'a Kernel],
+        buffers: Vec<Vec<Option<usize>>>,
+        /// For each stage, the rows that it has computed.
+        computed: Vec<Vec<usize>>,
+    }
+
+    impl Rows<'_> {
+        fn new<'a>(stages: &'a [&'a Kernel], walk: &Walk) -> Rows<'a> {
+            let capacities = capacities(walk.bands.iter().flatten(), stages.len());
+            let buffers = capacities.iter().map(|rows| vec![None; *rows]).collect();
+            Rows { stages, buffers, computed: vec![Vec::new(); stages.len()] }
+        }
+
+        /// Makes the moves, which must find all that they read; `before` are the buffers of the part before.
+        fn make(&mut self, moves: &[Move], before: &[Vec<Option<usize>>]) {
+            for step in moves {
+                match step {
+                    Move::Compute { stage, rows, input_base, output_base } => {
+                        for row in self.stages[*stage].input_rows(rows.clone()).filter(|_| *stage != 0) {
+                            assert_eq!(self.buffers[stage - 1][row - input_base], Some(row));
+                        }
+                        for row in rows.clone() {
+                            self.computed[*stage].push(row);
+                            if let Some(buffer) = self.buffers.get_mut(*stage) {
+                                buffer[row - output_base] = Some(row);
+                            }
+                        }
+                    }
+                    Move::Keep { stage, rows, base } => {
+                        for (to, row) in rows.clone().enumerate() {
+                            self.buffers[*stage][to] = self.buffers[*stage][row - base];
+                        }
+                    }
+                    Move::Take { stage, rows, base } => {
+                        for (to, row) in rows.clone().enumerate() {
+                            assert_eq!(before[*stage][row - base], Some(row));
+                            self.buffers[*stage][to] = Some(row);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Each stage computes its rows once and in order, and finds the rows that it reads in the buffer before it: also across
+    /// the border between two parts when the first is done.
     #[test]
     fn every_row_is_computed_once_from_rows_that_are_there() {
         // Whose rows are so wide that a pointwise stage takes them one by one.
         let (first, second, third, last) =
             (depthwise(1, 24), depthwise(2, 24), pointwise(12, 512), depthwise(1, 12));
         let stages = [&first, &second, &third, &last];
+        let all = [24, 12, 12, 12].map(|rows| (0..rows).collect::<Vec<usize>>());
         for band_rows in 1..=12 {
-            let moves = walk(&stages, 0..12, band_rows, &X86_64_V3);
-            let capacities = capacities(&moves, stages.len());
-            assert_eq!(capacities[1], 1, "a row between two stages of a group");
-            let mut buffers: Vec<Vec<Option<usize>>> =
-                capacities.iter().map(|rows| vec![None; *rows]).collect();
-            let mut done = [0; 4];
-            for step in &moves {
-                match step {
-                    Move::Compute { stage, rows, input_base, output_base } => {
-                        assert_eq!(rows.start, done[*stage], "stage {stage} skips no row and repeats none");
-                        done[*stage] = rows.end;
-                        for row in stages[*stage].input_rows(rows.clone()).filter(|_| *stage != 0) {
-                            assert_eq!(buffers[stage - 1][row - input_base], Some(row));
-                        }
-                        for row in rows.clone().filter(|_| *stage != 3) {
-                            buffers[*stage][row - output_base] = Some(row);
-                        }
-                    }
-                    Move::Keep { stage, rows, base } => {
-                        for (to, row) in rows.clone().enumerate() {
-                            buffers[*stage][to] = buffers[*stage][row - base];
-                        }
-                    }
-                }
+            let walk = Walk::new(&stages, 0..12, band_rows, &X86_64_V3);
+            let mut whole = Rows::new(&stages, &walk);
+            assert_eq!(whole.buffers[1].len(), 1, "a row between two stages of a group");
+            whole.make(&walk.bands.concat(), &[]);
+            assert_eq!(whole.computed, all);
+
+            for border in 1..12 {
+                let [upper, lower] =
+                    [0..border, border..12].map(|rows| Walk::new(&stages, rows, band_rows, &X86_64_V3));
+                let mut above = Rows::new(&stages, &upper);
+                above.make(&upper.bands.concat(), &[]);
+                let mut below = Rows::new(&stages, &lower);
+                below.make(&lower.resumed(&stages, &upper, &X86_64_V3), &above.buffers);
+                below.make(&lower.bands[1..].concat(), &[]);
+                let both: Vec<Vec<usize>> =
+                    above.computed.iter().zip(&below.computed).map(|(a, b)| [&a[..], b].concat()).collect();
+                assert_eq!(both, all, "bands of {band_rows} rows, border at {border}");
             }
-            assert_eq!(done, [24, 12, 12, 12]);
         }
     }
 
@@ -303,8 +410,10 @@ mod tests {
     fn parts_share_no_row_of_the_last_stage() {
         assert_eq!(parts(7, 3), [0..2, 2..4, 4..7]);
         let (first, second) = (depthwise(1, 24), depthwise(2, 24));
-        let second_part = walk(&[&first, &second], 6..12, 12, &X86_64_V3);
+        let second_part = Walk::new(&[&first, &second], 6..12, 12, &X86_64_V3);
         // The row above the first window of the part is computed again.
-        assert!(matches!(&second_part[0], Move::Compute { stage: 0, rows, .. } if *rows == (11..24)));
+        assert!(
+            matches!(&second_part.bands[0][0], Move::Compute { stage: 0, rows, .. } if *rows == (11..24))
+        );
     }
 }

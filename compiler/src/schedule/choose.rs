@@ -130,15 +130,13 @@ fn depthwise_pixels(window: Window, width: usize, isa: &Isa) -> usize {
 
 /// Parts that a step is cut into, at most: enough to feed eight threads, few enough to keep the code small.
 const MOST_PARTS: usize = 8;
-/// Parts of a chain, at most: at each border between two parts a few rows are computed twice.
+/// Parts of a chain, at most: at each border between two parts a few rows are computed twice, or taken over.
 pub(super) const MOST_BAND_PARTS: usize = 4;
-/// Cycles below which a part isn't worth the hand-over to another thread, about a microsecond.
-pub(super) const LEAST_PART_CYCLES: usize = 4000;
 
 /// How a step is shared out among threads: by rows where the maps are larger than the filter, so that each thread reads its
 /// own rows, else by channels, so that each reads its own weights.
 pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
-    let parts = (cycles / LEAST_PART_CYCLES).min(MOST_PARTS);
+    let parts = (cycles / isa.least_part_cycles).min(MOST_PARTS);
     if parts < 2 {
         return Split::Whole;
     }

@@ -3,7 +3,6 @@
 //! The rows that a part of the pointwise layer reads are then still in the cache of the core that wrote them, and all threads
 //! wait for each other once instead of twice, which in a small network is a large share of the time.
 
-use super::choose::LEAST_PART_CYCLES;
 use super::{Schedule, Step};
 use crate::kernels::{Kernel, Split};
 
@@ -31,7 +30,7 @@ pub(super) fn join(schedule: &mut Schedule) {
     };
     let map = schedule.value(depthwise.writes).map;
     let parts =
-        ((depthwise.cycles + pointwise.cycles) / LEAST_PART_CYCLES).min(MOST_PARTS).min(map.shape.height);
+        ((depthwise.cycles + pointwise.cycles) / isa.least_part_cycles).min(MOST_PARTS).min(map.shape.height);
     if pointwise.reads != [depthwise.writes] || parts < 2 {
         return;
     }

@@ -1,0 +1,237 @@
+//! Steps of a schedule -> calls of kernels, and tasks for threads.
+//!
+//! In: a step, its layers' places among the constants, the plan's offsets. Generates each kernel once.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::{Argument, Call, ProgramFilter, ProgramKernel, ProgramStep, Resume, Task};
+use crate::graph::shape::Shape;
+use crate::kernels::{Copy, FeatureMap, Kernel, Part, Split};
+use crate::passes::Fused;
+use crate::plan::Plan;
+use crate::schedule::band::{self, Move, Walk};
+use crate::schedule::{Place, Stage, Step, ValueId};
+use crate::target::Isa;
+
+impl ProgramStep {
+    pub(super) fn build(
+        (plan, idx): (&Plan, usize),
+        network: &Fused,
+        filters: &[Option<ProgramFilter>],
+        library: &mut Library,
+    ) -> ProgramStep {
+        let (isa, step) = (plan.schedule.isa, &plan.schedule.steps[idx]);
+        let filters = filters.iter().map(|filter| Some(filter.as_ref()?.first)).collect();
+        let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
+        let layers = step.stages.iter().map(layer).collect();
+        let mut caller = Caller { plan, step, layers, filters, image: 0, library };
+        let in_pair = step.joined || plan.schedule.is_joined_by_next(idx);
+        let (calls, tasks) = match step.stages.as_slice() {
+            [stage] if in_pair => {
+                let mut calls =
+                    |parts: Vec<Part>| parts.iter().map(|part| caller.part(part)).collect::<Vec<Call>>();
+                // Whole rows, for the parts of both layers to be of the same.
+                let parts = calls(stage.kernel.row_parts(step.split.parts()));
+                let alone = if step.whole_alone {
+                    calls(stage.kernel.parts(Split::Whole, isa))
+                } else {
+                    parts.clone()
+                };
+                (alone, parts.into_iter().map(|call| vec![call].into()).collect())
+            }
+            [stage] => {
+                let parts = stage.kernel.parts(step.split, isa);
+                let tasks =
+                    caller.each_image(|caller| parts.iter().map(|part| vec![caller.part(part)]).collect());
+                (tasks.concat(), tasks.into_iter().map(Task::from).collect())
+            }
+            _ => {
+                let calls =
+                    caller.each_image(|caller| caller.bands(1).into_iter().map(|task| task.calls).collect());
+                (calls.concat(), caller.band_tasks(step.split.parts()))
+            }
+        };
+        ProgramStep { name: step.name.clone(), calls, tasks }
+    }
+
+    /// Puts the tasks of the step before in front of its own, part by part.
+    pub(super) fn join(&mut self, before: Vec<Task>) {
+        assert_eq!(before.len(), self.tasks.len(), "{}: a pair is cut alike", self.name);
+        for (task, before) in self.tasks.iter_mut().zip(before) {
+            task.calls.splice(..0, before.calls);
+        }
+    }
+}
+
+/// Turns the kernels of one step into calls.
+struct Caller<'a> {
+    plan: &'a Plan,
+    step: &'a Step,
+    /// For each stage, the layer that it computes.
+    layers: Vec<&'a str>,
+    /// For each stage, where its packed filter begins in the constants, in elements.
+    filters: Vec<Option<usize>>,
+    /// Which of the batch.
+    image: usize,
+    library: &'a mut Library,
+}
+
+impl Caller<'_> {
+    /// The parts for each image in turn; a part does its share of all images.
+    fn each_image(&mut self, mut parts: impl FnMut(&mut Self) -> Vec<Vec<Call>>) -> Vec<Vec<Call>> {
+        let mut all: Vec<Vec<Call>> = Vec::new();
+        for image in 0..self.step.images {
+            self.image = image;
+            for (idx, calls) in parts(self).into_iter().enumerate() {
+                match all.get_mut(idx) {
+                    Some(part) => part.extend(calls),
+                    None => all.push(calls),
+                }
+            }
+        }
+        all
+    }
+
+    /// A position in a value.
+    fn place(&self, id: ValueId, elements: usize) -> Argument {
+        let value = self.plan.schedule.value(id);
+        let elements = if value.images == 1 { elements } else { self.image * value.map.len() + elements };
+        match value.place {
+            Place::Input => Argument::Input(elements * 4),
+            Place::Output => Argument::Output(elements * 4),
+            Place::Workspace => {
+                let offset = self.plan.offset(id).expect("the plan places every value of the workspace");
+                Argument::Workspace(offset + elements * 4)
+            }
+        }
+    }
+
+    /// A part of a step of one stage.
+    fn part(&mut self, part: &Part) -> Call {
+        let mut arguments: Vec<Argument> =
+            self.step.reads.iter().map(|id| self.place(*id, part.input)).collect();
+        arguments.extend(self.filters[0].map(|first| Argument::Constants((first + part.filter) * 4)));
+        arguments.push(self.place(self.step.writes, part.output));
+        Call { kernel: self.library.kernel(&part.kernel, self.layers[0]), arguments }
+    }
+
+    /// The bands of a chain for one image, cut into parts.
+    fn bands(&mut self, n_parts: usize) -> Vec<Task> {
+        let kernels = self.step.kernels();
+        let (isa, band_rows) = (self.library.isa, self.step.band_rows);
+        let height = kernels[kernels.len() - 1].output().shape.height;
+        let walks: Vec<Walk> = band::parts(height, n_parts)
+            .into_iter()
+            .map(|rows| Walk::new(&kernels, rows, band_rows, isa))
+            .collect();
+        let mut tasks = Vec::with_capacity(walks.len());
+        for (part, walk) in walks.iter().enumerate() {
+            let mut calls =
+                |moves: &[Move]| moves.iter().map(|step| self.band_move(step, part)).collect::<Vec<Call>>();
+            let resume = part.checked_sub(1).map(|before| Resume {
+                mark: before,
+                calls: calls(&walk.resumed(&kernels, &walks[before], isa)),
+                replaced: walk.bands[0].len(),
+            });
+            let mark = (part + 1 != walks.len()).then_some(part);
+            tasks.push(Task { calls: calls(&walk.bands.concat()), resume, mark });
+        }
+        tasks
+    }
+
+    /// The tasks of a chain, in the order that makes the most of them resume: a pool whose threads begin at both ends, as the
+    /// runtime's does, takes the upper half from the top downwards and the lower half as well.
+    fn band_tasks(&mut self, n_parts: usize) -> Vec<Task> {
+        let mut tasks = if self.step.images == 1 {
+            self.bands(n_parts)
+        } else {
+            // The buffers of a part that is done are those of another image.
+            let parts =
+                |caller: &mut Self| caller.bands(n_parts).into_iter().map(|task| task.calls).collect();
+            self.each_image(parts).into_iter().map(Task::from).collect()
+        };
+        let half = tasks.len().div_ceil(2);
+        tasks[half..].reverse();
+        tasks
+    }
+
+    fn band_move(&mut self, step: &Move, part: usize) -> Call {
+        let kernels = self.step.kernels();
+        match step {
+            Move::Compute { stage, rows, input_base, output_base } => {
+                let kernel = kernels[*stage];
+                let (piece, input_rows) = kernel.rows(rows.clone());
+                let from = (input_rows.start - input_base) * kernel.input().row_stride();
+                let to = (rows.start - output_base) * kernel.output().row_stride();
+                let input = match stage.checked_sub(1) {
+                    None => self.place(self.step.reads[0], from),
+                    Some(before) => self.buffer(before, part, from),
+                };
+                let output = match self.step.buffer_offsets.get(*stage) {
+                    None => self.place(self.step.writes, to),
+                    Some(_) => self.buffer(*stage, part, to),
+                };
+                let filter = self.filters[*stage].expect("every layer of a chain has a filter");
+                let arguments = vec![input, Argument::Constants(filter * 4), output];
+                Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
+            }
+            Move::Keep { stage, rows, base } => self.copy_rows(*stage, rows, (part, *base), part),
+            Move::Take { stage, rows, base } => self.copy_rows(*stage, rows, (part - 1, *base), part),
+        }
+    }
+
+    /// Copies rows behind a stage to the start of a part's buffer, from the buffer of a part that begins with row `base`.
+    fn copy_rows(
+        &mut self,
+        stage: usize,
+        rows: &Range<usize>,
+        (from, base): (usize, usize),
+        to: usize,
+    ) -> Call {
+        let map = self.step.kernels()[stage].output();
+        let rows_map = FeatureMap { shape: Shape { height: rows.len(), ..map.shape }, ..map };
+        let piece = Kernel::Copy(Copy { input: rows_map, output: rows_map });
+        let from = self.buffer(stage, from, (rows.start - base) * map.row_stride());
+        let arguments = vec![from, self.buffer(stage, to, 0)];
+        Call { kernel: self.library.kernel(&piece, self.layers[stage]), arguments }
+    }
+
+    /// A position in a part's buffer behind a stage.
+    fn buffer(&self, stage: usize, part: usize, elements: usize) -> Argument {
+        self.place(self.step.buffers[part], self.step.buffer_offsets[stage] + elements)
+    }
+}
+
+/// The kernels so far, each generated once.
+pub(super) struct Library {
+    pub(super) isa: &'static Isa,
+    pub(super) kernels: Vec<ProgramKernel>,
+    known: HashMap<Kernel, usize>,
+}
+
+impl Library {
+    pub(super) fn new(isa: &'static Isa) -> Library {
+        Library { isa, kernels: Vec::new(), known: HashMap::new() }
+    }
+
+    fn kernel(&mut self, kernel: &Kernel, layer: &str) -> usize {
+        let idx = *self.known.entry(kernel.clone()).or_insert_with(|| {
+            let name = kernel.name(self.isa);
+            let mut symbol = format!("{layer}_{name}");
+            // A layer cut into parts has several kernels of one name.
+            let taken = self.kernels.iter().filter(|other| other.symbol.starts_with(&symbol)).count();
+            if taken != 0 {
+                symbol = format!("{symbol}_{taken}");
+            }
+            let code = kernel.code(self.isa);
+            self.kernels.push(ProgramKernel { symbol, name, layers: Vec::new(), code });
+            self.kernels.len() - 1
+        });
+        let layers = &mut self.kernels[idx].layers;
+        if !layers.iter().any(|known| known == layer) {
+            layers.push(layer.to_owned());
+        }
+        idx
+    }
+}
