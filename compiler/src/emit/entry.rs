@@ -35,6 +35,14 @@ pub(super) struct Body<'a> {
     pub(super) cpu_check: Option<FuncRef>,
     /// What a pool calls; `None` until it is written.
     pub(super) task: Option<FuncRef>,
+    /// The calls of one step; `None` until it is written.
+    pub(super) step: Option<FuncRef>,
+}
+
+impl Body<'_> {
+    fn step(&self) -> FuncRef {
+        self.step.expect("a version's steps are written before its entries")
+    }
 }
 
 /// Where the packed constants are.
@@ -62,11 +70,11 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
     finish(b, frontend.config);
 }
 
-/// All calls of a version: input, output, workspace.
-fn run_version(b: &mut FunctionBuilder<'_>, body: &Body<'_>, pointers: [Value; 3]) {
-    let buffers = Buffers::of(b, body, pointers);
-    for call in body.program.steps.iter().flat_map(|step| &step.calls) {
-        emit_call(b, body, &buffers, call);
+/// All steps of a version: input, output, workspace.
+fn run_version(b: &mut FunctionBuilder<'_>, body: &Body<'_>, [input, output, workspace]: [Value; 3]) {
+    for idx in 0..body.program.steps.len() {
+        let idx = b.ins().iconst(I64, idx as i64);
+        b.ins().call(body.step(), &[input, output, workspace, idx]);
     }
 }
 
@@ -181,8 +189,8 @@ fn run_task(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, tas
     }
 }
 
-/// Fills `func` with `void step(const float *input, float *output, void *workspace, uint64_t idx)`: the calls of one step, for
-/// profiles. Nothing happens past the last step.
+/// Fills `func` with `void step(const float *input, float *output, void *workspace, uint64_t idx)`: the calls of one step, which
+/// every entry and a profile have in common: a network has hundreds of them. Nothing happens past the last step.
 pub(super) fn step(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>) {
     let (mut b, parameters) = begin(&mut frontend.context, func);
     let [input, output, workspace, idx] = parameters[..] else {
@@ -381,7 +389,6 @@ pub(super) struct ModelRefs<'a> {
     pub(super) body: Body<'a>,
     pub(super) run: FuncRef,
     pub(super) run_parallel: FuncRef,
-    pub(super) step: FuncRef,
     pub(super) info: GlobalValue,
     pub(super) info_len: usize,
     /// `NAME_bind`; `None` where the weights are in the object.
@@ -403,7 +410,7 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
         b.switch_to_block(*block);
         let program = refs.body.program;
         let [run, run_parallel, step] =
-            [refs.run, refs.run_parallel, refs.step].map(|function| b.ins().func_addr(I64, function));
+            [refs.run, refs.run_parallel, refs.body.step()].map(|function| b.ins().func_addr(I64, function));
         let info = b.ins().symbol_value(I64, refs.info);
         let bind = match refs.bind {
             Some(bind) => b.ins().func_addr(I64, bind),

@@ -99,7 +99,7 @@ struct Emitted<'a> {
     cpu_check: Option<FuncId>,
     /// Once it is written.
     task: Option<FuncId>,
-    /// Once it is written, in objects of executables.
+    /// Once it is written.
     step: Option<FuncId>,
 }
 
@@ -216,15 +216,13 @@ impl<'a> Writer<'a> {
             entry::task(&mut writer.frontend, func, &body);
         })?;
         emitted.task = Some(task);
-        if self.options.launcher_hook {
-            let signature = self.signature(4, false);
-            let step = self.declare(&self.symbol(&symbol("step")), Linkage::Local, &signature)?;
-            self.define(step, &[], signature, |writer, func| {
-                let body = writer.body(func, &emitted);
-                entry::step(&mut writer.frontend, func, &body);
-            })?;
-            emitted.step = Some(step);
-        }
+        let signature = self.signature(4, false);
+        let step = self.declare(&self.symbol(&symbol("step")), Linkage::Local, &signature)?;
+        self.define(step, &[], signature, |writer, func| {
+            let body = writer.body(func, &emitted);
+            entry::step(&mut writer.frontend, func, &body);
+        })?;
+        emitted.step = Some(step);
         Ok(emitted)
     }
 
@@ -300,16 +298,9 @@ impl<'a> Writer<'a> {
             let versions: Vec<ModelRefs<'_>> = emitted
                 .iter()
                 .map(|version| {
-                    let step = version.step.expect("a version that the launcher finds has steps");
-                    ModelRefs {
-                        body: writer.body(func, version),
-                        run,
-                        run_parallel,
-                        step: writer.module.declare_func_in_func(step, func),
-                        info: writer.module.declare_data_in_func(version.info, func),
-                        info_len: version.info_len,
-                        bind,
-                    }
+                    let body = writer.body(func, version);
+                    let info = writer.module.declare_data_in_func(version.info, func);
+                    ModelRefs { body, run, run_parallel, info, info_len: version.info_len, bind }
                 })
                 .collect();
             entry::model(&mut writer.frontend, func, &versions);
@@ -338,12 +329,13 @@ impl<'a> Writer<'a> {
     fn body<'p>(&mut self, func: &mut Function, version: &Emitted<'p>) -> Body<'p> {
         let mut function = |id: FuncId| self.module.declare_func_in_func(id, func);
         let kernels = version.kernels.iter().map(|id| function(*id)).collect();
-        let (cpu_check, task) = (version.cpu_check.map(&mut function), version.task.map(&mut function));
+        let [cpu_check, task, step] =
+            [version.cpu_check, version.task, version.step].map(|id| id.map(&mut function));
         let constants = version.constants.map(|place| match place {
             Place::Inside(id) => Constants::Inside(self.module.declare_data_in_func(id, func)),
             Place::Outside(file) => Constants::Outside(file),
         });
-        Body { program: version.program, kernels, constants, cpu_check, task }
+        Body { program: version.program, kernels, constants, cpu_check, task, step }
     }
 
     /// Every version as seen from inside a function.
