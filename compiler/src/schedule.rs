@@ -357,8 +357,7 @@ impl Scheduler<'_> {
         // What any part needs behind each stage.
         let mut capacities = vec![0; stages.len() - 1];
         for rows in band::parts(height, 1).into_iter().chain(band::parts(height, n_parts)) {
-            let walk = Walk::new(&kernels, rows, band_rows, isa);
-            let needed = band::capacities(walk.bands.iter().flatten(), stages.len());
+            let needed = Walk::new(&kernels, rows, band_rows, isa).capacities();
             capacities
                 .iter_mut()
                 .zip(needed)

@@ -71,11 +71,18 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
 }
 
 /// All steps of a version: input, output, workspace.
-fn run_version(b: &mut FunctionBuilder<'_>, body: &Body<'_>, [input, output, workspace]: [Value; 3]) {
-    for idx in 0..body.program.steps.len() {
-        let idx = b.ins().iconst(I64, idx as i64);
-        b.ins().call(body.step(), &[input, output, workspace, idx]);
-    }
+fn run_version(b: &mut FunctionBuilder<'_>, body: &Body<'_>, pointers: [Value; 3]) {
+    (0..body.program.steps.len()).for_each(|idx| call_step(b, body, pointers, idx));
+}
+
+fn call_step(
+    b: &mut FunctionBuilder<'_>,
+    body: &Body<'_>,
+    [input, output, workspace]: [Value; 3],
+    idx: usize,
+) {
+    let idx = b.ins().iconst(I64, idx as i64);
+    b.ins().call(body.step(), &[input, output, workspace, idx]);
 }
 
 /// What the parallel entry hands to its tasks, on its stack: the three buffers and the number of the step's first task.
@@ -113,30 +120,38 @@ fn run_tasks(
     slot: StackSlot,
     run_signature: SigRef,
 ) {
-    let buffers = Buffers::of(b, body, pointers);
     for (idx, buffer) in pointers.into_iter().enumerate() {
         b.ins().stack_store(I64, buffer, slot, idx as i32 * 8);
     }
+    let [_, _, workspace] = pointers;
     let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
     let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
     let task = b.ins().func_addr(I64, body.task.expect("a version's tasks are written before its entries"));
     let argument = b.ins().stack_addr(I64, slot, 0);
     let mut first_task = 0;
-    for step in &body.program.steps {
-        if let [task] = step.tasks.as_slice() {
-            task.calls.iter().for_each(|call| emit_call(b, body, &buffers, call));
-        } else {
-            for mark in step.tasks.iter().filter_map(|task| task.mark) {
-                let nothing = b.ins().iconst(I32, 0);
-                b.ins().store(memory(), nothing, buffers.workspace, mark_offset(body.program, mark));
+    for (idx, step) in body.program.steps.iter().enumerate() {
+        match step.tasks.len() {
+            // The next step's tasks do it.
+            0 => {}
+            1 => call_step(b, body, pointers, idx),
+            n_tasks => {
+                for mark in step.tasks.iter().filter_map(|task| task.mark) {
+                    let nothing = b.ins().iconst(I32, 0);
+                    b.ins().store(memory(), nothing, workspace, mark_offset(body.program, mark));
+                }
+                let first = b.ins().iconst(I64, first_task as i64);
+                b.ins().stack_store(I64, first, slot, TASK_FIRST);
+                let count = b.ins().iconst(I64, n_tasks as i64);
+                b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
+                first_task += n_tasks;
             }
-            let first = b.ins().iconst(I64, first_task as i64);
-            b.ins().stack_store(I64, first, slot, TASK_FIRST);
-            let count = b.ins().iconst(I64, step.tasks.len() as i64);
-            b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
         }
-        first_task += step.tasks.len();
     }
+}
+
+/// The tasks that a pool gets, in the order of their numbers: a step of a single one is the caller's.
+fn pool_tasks(program: &Program) -> Vec<&Task> {
+    program.steps.iter().filter(|step| 1 < step.tasks.len()).flat_map(|step| &step.tasks).collect()
 }
 
 /// Fills `func` with `void task(void *arg, size_t index)`, which the pool calls: task `index` of the step that `arg` names.
@@ -149,8 +164,7 @@ pub(super) fn task(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>
     let (pointers, first) = ([field(0), field(8), field(16)], field(TASK_FIRST));
     let buffers = Buffers::of(&mut b, body, pointers);
     let number = b.ins().iadd(first, index);
-    let tasks: Vec<&Task> = body.program.steps.iter().flat_map(|step| &step.tasks).collect();
-    switch_over(&mut b, number, &tasks, |b, task| run_task(b, body, &buffers, task));
+    switch_over(&mut b, number, &pool_tasks(body.program), |b, task| run_task(b, body, &buffers, task));
     finish(b, frontend.config);
 }
 
@@ -160,8 +174,8 @@ fn mark_offset(program: &Program, mark: usize) -> i32 {
     (program.state_offset + State::MARKS + mark * 4) as i32
 }
 
-/// The calls of a task, the short way if the task is done from which it may resume. Marks are
-/// atomic: whoever sees one sees all that its task wrote before.
+/// The calls of a task, the short way if the task is done from which it may resume. Marks are atomic:
+/// whoever sees one sees all that its task wrote before.
 fn run_task(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, task: &Task) {
     let address = |b: &mut FunctionBuilder<'_>, mark| {
         b.ins().iadd_imm_s(buffers.workspace, i64::from(mark_offset(body.program, mark)))
@@ -176,12 +190,12 @@ fn run_task(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, tas
         (first, rest) = rest.split_at(resume.replaced);
         for (block, calls) in [(from_start, first), (resumed, &resume.calls)] {
             b.switch_to_block(block);
-            calls.iter().for_each(|call| emit_call(b, body, buffers, call));
+            emit_calls(b, body, buffers, calls);
             b.ins().jump(on, &[]);
         }
         b.switch_to_block(on);
     }
-    rest.iter().for_each(|call| emit_call(b, body, buffers, call));
+    emit_calls(b, body, buffers, rest);
     if let Some(mark) = task.mark {
         let mark = address(b, mark);
         let done = b.ins().iconst(I32, 1);
@@ -198,9 +212,7 @@ pub(super) fn step(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>
     };
     let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
     let steps: Vec<&[Call]> = body.program.steps.iter().map(|step| step.calls.as_slice()).collect();
-    switch_over(&mut b, idx, &steps, |b, calls| {
-        calls.iter().for_each(|call| emit_call(b, body, &buffers, call));
-    });
+    switch_over(&mut b, idx, &steps, |b, calls| emit_calls(b, body, &buffers, calls));
     finish(b, frontend.config);
 }
 
@@ -342,6 +354,10 @@ impl Buffers {
         });
         Buffers { input, output, workspace, constants }
     }
+}
+
+fn emit_calls(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, calls: &[Call]) {
+    calls.iter().for_each(|call| emit_call(b, body, buffers, call));
 }
 
 fn emit_call(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, call: &Call) {

@@ -209,20 +209,14 @@ impl<'a> Writer<'a> {
             step: None,
         };
         // A size is as wide as a pointer, and alike to the calling convention.
-        let signature = self.signature(2, false);
-        let task = self.declare(&self.symbol(&symbol("task")), Linkage::Local, &signature)?;
-        self.define(task, &[], signature, |writer, func| {
+        emitted.task = Some(self.local(&symbol("task"), 2, |writer, func| {
             let body = writer.body(func, &emitted);
             entry::task(&mut writer.frontend, func, &body);
-        })?;
-        emitted.task = Some(task);
-        let signature = self.signature(4, false);
-        let step = self.declare(&self.symbol(&symbol("step")), Linkage::Local, &signature)?;
-        self.define(step, &[], signature, |writer, func| {
+        })?);
+        emitted.step = Some(self.local(&symbol("step"), 4, |writer, func| {
             let body = writer.body(func, &emitted);
             entry::step(&mut writer.frontend, func, &body);
-        })?;
-        emitted.step = Some(step);
+        })?);
         Ok(emitted)
     }
 
@@ -253,14 +247,10 @@ impl<'a> Writer<'a> {
 
     /// The entries that take bytes.
     fn byte_entries(&mut self, emitted: &[Emitted<'_>], picture: Picture<'_>) -> Result<()> {
-        let signature = self.signature(4, false);
-        let rows = self.declare(&self.symbol("normalise"), Linkage::Local, &signature)?;
-        self.define(rows, &[], signature, |writer, func| {
+        let rows = self.local("normalise", 4, |writer, func| {
             entry::bytes::normalise(&mut writer.frontend, func, picture);
         })?;
-        let signature = self.signature(2, false);
-        let task = self.declare(&self.symbol("normalise_task"), Linkage::Local, &signature)?;
-        self.define(task, &[], signature, |writer, func| {
+        let task = self.local("normalise_task", 2, |writer, func| {
             let rows = writer.module.declare_func_in_func(rows, func);
             entry::bytes::task(&mut writer.frontend, func, picture, rows);
         })?;
@@ -351,6 +341,19 @@ impl<'a> Writer<'a> {
         fill: impl FnOnce(&mut Self, &mut Function),
     ) -> Result<FuncId> {
         let id = self.declare(&self.symbol(name), Linkage::Export, &signature)?;
+        self.define(id, &[], signature, fill)?;
+        Ok(id)
+    }
+
+    /// Writes a function of the object's own, of so many pointers and without a result.
+    fn local(
+        &mut self,
+        name: &str,
+        pointers: usize,
+        fill: impl FnOnce(&mut Self, &mut Function),
+    ) -> Result<FuncId> {
+        let signature = self.signature(pointers, false);
+        let id = self.declare(&self.symbol(name), Linkage::Local, &signature)?;
         self.define(id, &[], signature, fill)?;
         Ok(id)
     }

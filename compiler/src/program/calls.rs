@@ -47,8 +47,7 @@ impl ProgramStep {
                 (tasks.concat(), tasks.into_iter().map(Task::from).collect())
             }
             _ => {
-                let calls =
-                    caller.each_image(|caller| caller.bands(1).into_iter().map(|task| task.calls).collect());
+                let calls = caller.each_image(|caller| caller.band_calls(1));
                 (calls.concat(), caller.band_tasks(step.split.parts()))
             }
         };
@@ -117,43 +116,43 @@ impl Caller<'_> {
     }
 
     /// The bands of a chain for one image, cut into parts.
-    fn bands(&mut self, n_parts: usize) -> Vec<Task> {
+    fn band_calls(&mut self, n_parts: usize) -> Vec<Vec<Call>> {
+        let walks = self.walks(n_parts);
+        walks.iter().enumerate().map(|(part, walk)| self.band_moves(&walk.bands.concat(), part)).collect()
+    }
+
+    /// What `n_parts` parts of a chain do.
+    fn walks(&self, n_parts: usize) -> Vec<Walk> {
         let kernels = self.step.kernels();
         let (isa, band_rows) = (self.library.isa, self.step.band_rows);
         let height = kernels[kernels.len() - 1].output().shape.height;
-        let walks: Vec<Walk> = band::parts(height, n_parts)
-            .into_iter()
-            .map(|rows| Walk::new(&kernels, rows, band_rows, isa))
-            .collect();
-        let mut tasks = Vec::with_capacity(walks.len());
-        for (part, walk) in walks.iter().enumerate() {
-            let mut calls =
-                |moves: &[Move]| moves.iter().map(|step| self.band_move(step, part)).collect::<Vec<Call>>();
-            let resume = part.checked_sub(1).map(|before| Resume {
-                mark: before,
-                calls: calls(&walk.resumed(&kernels, &walks[before], isa)),
-                replaced: walk.bands[0].len(),
-            });
-            let mark = (part + 1 != walks.len()).then_some(part);
-            tasks.push(Task { calls: calls(&walk.bands.concat()), resume, mark });
-        }
-        tasks
+        let walk = |rows| Walk::new(&kernels, rows, band_rows, isa);
+        band::parts(height, n_parts).into_iter().map(walk).collect()
     }
 
     /// The tasks of a chain, in the order that makes the most of them resume: a pool whose threads begin at both ends, as the
     /// runtime's does, takes the upper half from the top downwards and the lower half as well.
     fn band_tasks(&mut self, n_parts: usize) -> Vec<Task> {
-        let mut tasks = if self.step.images == 1 {
-            self.bands(n_parts)
-        } else {
-            // The buffers of a part that is done are those of another image.
-            let parts =
-                |caller: &mut Self| caller.bands(n_parts).into_iter().map(|task| task.calls).collect();
-            self.each_image(parts).into_iter().map(Task::from).collect()
-        };
+        let calls = self.each_image(|caller| caller.band_calls(n_parts));
+        let mut tasks: Vec<Task> = calls.into_iter().map(Task::from).collect();
+        // With several images, the buffers of a part that is done are those of another image.
+        if self.step.images == 1 {
+            let (kernels, walks) = (self.step.kernels(), self.walks(n_parts));
+            for (part, pair) in walks.windows(2).enumerate() {
+                let [before, walk] = pair else { unreachable!("windows of two") };
+                let moves = walk.resumed(&kernels, before, self.library.isa);
+                let calls = self.band_moves(&moves, part + 1);
+                tasks[part].mark = Some(part);
+                tasks[part + 1].resume = Some(Resume { mark: part, calls, replaced: walk.bands[0].len() });
+            }
+        }
         let half = tasks.len().div_ceil(2);
         tasks[half..].reverse();
         tasks
+    }
+
+    fn band_moves(&mut self, moves: &[Move], part: usize) -> Vec<Call> {
+        moves.iter().map(|step| self.band_move(step, part)).collect()
     }
 
     fn band_move(&mut self, step: &Move, part: usize) -> Call {

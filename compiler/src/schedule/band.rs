@@ -93,6 +93,19 @@ impl Walk {
         Walk { bands, end: front, first_band_end: band_end(0) }
     }
 
+    /// Rows that the buffer behind each stage but the last must hold. Who resumes needs no more.
+    pub fn capacities(&self) -> Vec<usize> {
+        let mut capacities = vec![0; self.end.done.len() - 1];
+        for step in self.bands.iter().flatten() {
+            if let Move::Compute { stage, rows, output_base, .. } = step
+                && let Some(capacity) = capacities.get_mut(*stage)
+            {
+                *capacity = (*capacity).max(rows.end - output_base);
+            }
+        }
+        capacities
+    }
+
     /// What stands in for the first band once the part before, whose walk is `before`, is done.
     pub fn resumed(&self, stages: &[&Kernel], before: &Walk, isa: &Isa) -> Vec<Move> {
         let old = &before.end;
@@ -193,19 +206,6 @@ fn chunks(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>>
     (0..n_chunks).map(move |chunk| at(chunk)..at(chunk + 1))
 }
 
-/// Rows that the buffer behind each stage but the last must hold.
-pub fn capacities<'a>(moves: impl IntoIterator<Item = &'a Move>, n_stages: usize) -> Vec<usize> {
-    let mut capacities = vec![0; n_stages - 1];
-    for step in moves {
-        if let Move::Compute { stage, rows, output_base, .. } = step
-            && let Some(capacity) = capacities.get_mut(*stage)
-        {
-            *capacity = (*capacity).max(rows.end - output_base);
-        }
-    }
-    capacities
-}
-
 /// The rows of the last stage's output in as many even ranges as there are parts.
 pub fn parts(height: usize, parts: usize) -> Vec<Range<usize>> {
     (0..parts).map(|part| part * height / parts..(part + 1) * height / parts).collect()
@@ -280,8 +280,7 @@ fn fits(stages: &[&Kernel], band_rows: usize, isa: &Isa) -> bool {
         return true;
     }
     let height = stages[stages.len() - 1].output().shape.height;
-    let capacities =
-        capacities(Walk::new(stages, 0..height, band_rows, isa).bands.iter().flatten(), stages.len());
+    let capacities = Walk::new(stages, 0..height, band_rows, isa).capacities();
     let buffers = stages.iter().zip(capacities).map(|(stage, rows)| rows * stage.output().row_stride() * 4);
     let filters = stages.iter().filter_map(|stage| stage.packing(isa)).map(|packing| packing.len() * 4);
     (buffers.sum::<usize>() + filters.sum::<usize>()) * CACHE_SHARE.1 <= isa.l2_bytes * CACHE_SHARE.0
@@ -328,8 +327,7 @@ mod tests {
 
     impl Rows<'_> {
         fn new<'a>(stages: &'a [&'a Kernel], walk: &Walk) -> Rows<'a> {
-            let capacities = capacities(walk.bands.iter().flatten(), stages.len());
-            let buffers = capacities.iter().map(|rows| vec![None; *rows]).collect();
+            let buffers = walk.capacities().into_iter().map(|rows| vec![None; rows]).collect();
             Rows { stages, buffers, computed: vec![Vec::new(); stages.len()] }
         }
 
