@@ -215,7 +215,7 @@ impl fmt::Display for Argument {
         match self {
             Argument::Input(bytes) => write!(f, "input+{bytes}"),
             Argument::Output(bytes) => write!(f, "output+{bytes}"),
-            Argument::Workspace(bytes) => write!(f, "workspace+{bytes}"),
+            Argument::Workspace { offset, .. } => write!(f, "workspace+{offset}"),
             Argument::Constants(bytes) => write!(f, "constants+{bytes}"),
         }
     }

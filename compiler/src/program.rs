@@ -4,6 +4,7 @@
 //! a longer list of calls; no emitter knows of bands. Knows no instruction and no symbol table.
 
 mod calls;
+mod values;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use mnc_runtime::filter::Packing;
 
 use self::calls::Library;
+use self::values::Values;
 use crate::code::Code;
 use crate::code::interpret::{self, Region, Violation};
 use crate::graph::shape::Shape;
@@ -44,8 +46,13 @@ pub enum Argument {
     Input(usize),
     /// So many bytes into the caller's output.
     Output(usize),
-    /// So many bytes into the workspace.
-    Workspace(usize),
+    /// Into the workspace.
+    Workspace {
+        /// The value that the call may reach by it, by position in [`Program::values`].
+        value: usize,
+        /// Bytes from the start of the workspace.
+        offset: usize,
+    },
     /// So many bytes into the constants.
     Constants(usize),
 }
@@ -115,6 +122,22 @@ impl ProgramStep {
     }
 }
 
+/// A value in the workspace: an output of a layer, or in a part of a chain the rows behind a layer. Between its first and its last
+/// step its bytes are its own; no other value that is alive then has any of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramValue {
+    /// The layer whose output it is; in a chain `FIRST..LAST.band_PART.LAYER`.
+    pub name: String,
+    /// Bytes from the start of the workspace.
+    pub offset: usize,
+    /// Its size. What follows up to the next value belongs to nobody.
+    pub bytes: usize,
+    /// The step that writes it, by position in [`Program::steps`].
+    pub first_step: usize,
+    /// The last step during which it is read.
+    pub last_step: usize,
+}
+
 /// Where the numbers of a layer are among the constants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgramFilter {
@@ -156,6 +179,8 @@ pub struct Program {
     pub filters: Vec<ProgramFilter>,
     /// The steps, in order.
     pub steps: Vec<ProgramStep>,
+    /// What lies in the workspace, and when. The first is the normalised input of an entry that takes bytes.
+    pub values: Vec<ProgramValue>,
     /// Size of the workspace that the caller brings: the plan's, and a cache line behind it for what a network remembers
     /// from one run to the next ([`State`]).
     pub workspace_bytes: usize,
@@ -186,6 +211,7 @@ impl Program {
             .iter()
             .map(|plan| {
                 let mut library = Library::new(plan.schedule.isa);
+                let values = Values::of(plan, network);
                 let filters = plan.schedule.steps.iter().map(|step| {
                     step.stages.iter().map(|stage| constants.filter(stage, library.isa, network)).collect()
                 });
@@ -193,19 +219,15 @@ impl Program {
                 let mut steps: Vec<ProgramStep> = filters
                     .iter()
                     .enumerate()
-                    .map(|(idx, filters)| ProgramStep::build((plan, idx), network, filters, &mut library))
+                    .map(|(idx, filters)| ProgramStep::build(&values, idx, filters, &mut library))
                     .collect();
                 for idx in (1..steps.len()).filter(|idx| plan.schedule.steps[*idx].joined) {
                     let before = std::mem::take(&mut steps[idx - 1].tasks);
                     steps[idx].join(before);
                 }
                 let filters: Vec<ProgramFilter> = filters.into_iter().flatten().flatten().collect();
-                (
-                    library,
-                    filters,
-                    steps,
-                    plan.offset(ValueId(0)).expect("the plan has a place for the input"),
-                )
+                let normalised = plan.offset(ValueId(0)).expect("the plan has a place for the input");
+                (library, filters, steps, values.values, normalised)
             })
             .collect();
         let constants = Arc::new(constants.values);
@@ -213,12 +235,13 @@ impl Program {
         let workspace_bytes = plans.iter().map(|plan| Program::workspace_bytes(plan)).max().unwrap_or(0);
         parts
             .into_iter()
-            .map(|(library, filters, steps, normalised_offset)| Program {
+            .map(|(library, filters, steps, values, normalised_offset)| Program {
                 isa: library.isa,
                 kernels: library.kernels,
                 constants: constants.clone(),
                 filters,
                 steps,
+                values,
                 workspace_bytes,
                 state_offset,
                 normalised_offset,
@@ -256,7 +279,9 @@ impl Program {
                 .map(|argument| match *argument {
                     Argument::Input(bytes) => interpret::Argument { region: 0, element: bytes / 4 },
                     Argument::Output(bytes) => interpret::Argument { region: 1, element: bytes / 4 },
-                    Argument::Workspace(bytes) => interpret::Argument { region: 2, element: bytes / 4 },
+                    Argument::Workspace { offset, .. } => {
+                        interpret::Argument { region: 2, element: offset / 4 }
+                    }
                     Argument::Constants(bytes) => interpret::Argument { region: 3, element: bytes / 4 },
                 })
                 .collect();

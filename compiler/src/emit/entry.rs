@@ -368,7 +368,7 @@ fn emit_call(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, ca
             let (base, bytes) = match *argument {
                 Argument::Input(bytes) => (buffers.input, bytes),
                 Argument::Output(bytes) => (buffers.output, bytes),
-                Argument::Workspace(bytes) => (buffers.workspace, bytes),
+                Argument::Workspace { offset, .. } => (buffers.workspace, offset),
                 Argument::Constants(bytes) => {
                     (buffers.constants.expect("a program whose calls take constants has some"), bytes)
                 }

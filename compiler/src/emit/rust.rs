@@ -228,7 +228,7 @@ impl<'a> Writer<'a> {
             let (base, bytes) = match *argument {
                 Argument::Input(bytes) => ("input", bytes),
                 Argument::Output(bytes) => ("output", bytes),
-                Argument::Workspace(bytes) => ("workspace", bytes),
+                Argument::Workspace { offset, .. } => ("workspace", offset),
                 Argument::Constants(bytes) => ("weights", bytes),
             };
             if bytes == 0 { format!("at.{base}") } else { format!("at.{base}.add({})", bytes / 4) }

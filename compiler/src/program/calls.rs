@@ -5,28 +5,28 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::values::Values;
 use super::{Argument, Call, ProgramFilter, ProgramKernel, ProgramStep, Resume, Task};
 use crate::graph::shape::Shape;
 use crate::kernels::{Copy, FeatureMap, Kernel, Part, Split};
-use crate::passes::Fused;
-use crate::plan::Plan;
 use crate::schedule::band::{self, Move, Walk};
 use crate::schedule::{Place, Stage, Step, ValueId};
 use crate::target::Isa;
 
 impl ProgramStep {
     pub(super) fn build(
-        (plan, idx): (&Plan, usize),
-        network: &Fused,
+        values: &Values<'_>,
+        idx: usize,
         filters: &[Option<ProgramFilter>],
         library: &mut Library,
     ) -> ProgramStep {
-        let (isa, step) = (plan.schedule.isa, &plan.schedule.steps[idx]);
+        let (schedule, network) = (&values.plan.schedule, values.network);
+        let (isa, step) = (schedule.isa, &schedule.steps[idx]);
         let filters = filters.iter().map(|filter| Some(filter.as_ref()?.first)).collect();
         let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
         let layers = step.stages.iter().map(layer).collect();
-        let mut caller = Caller { plan, step, layers, filters, image: 0, library };
-        let in_pair = step.joined || plan.schedule.is_joined_by_next(idx);
+        let mut caller = Caller { values, step, layers, filters, image: 0, library };
+        let in_pair = step.joined || schedule.is_joined_by_next(idx);
         let (calls, tasks) = match step.stages.as_slice() {
             [stage] if in_pair => {
                 let mut calls =
@@ -65,7 +65,7 @@ impl ProgramStep {
 
 /// Turns the kernels of one step into calls.
 struct Caller<'a> {
-    plan: &'a Plan,
+    values: &'a Values<'a>,
     step: &'a Step,
     /// For each stage, the layer that it computes.
     layers: Vec<&'a str>,
@@ -94,15 +94,12 @@ impl Caller<'_> {
 
     /// A position in a value.
     fn place(&self, id: ValueId, elements: usize) -> Argument {
-        let value = self.plan.schedule.value(id);
+        let value = self.values.plan.schedule.value(id);
         let elements = if value.images == 1 { elements } else { self.image * value.map.len() + elements };
         match value.place {
             Place::Input => Argument::Input(elements * 4),
             Place::Output => Argument::Output(elements * 4),
-            Place::Workspace => {
-                let offset = self.plan.offset(id).expect("the plan places every value of the workspace");
-                Argument::Workspace(offset + elements * 4)
-            }
+            Place::Workspace => self.values.at(id, elements),
         }
     }
 
@@ -198,7 +195,7 @@ impl Caller<'_> {
 
     /// A position in a part's buffer behind a stage.
     fn buffer(&self, stage: usize, part: usize, elements: usize) -> Argument {
-        self.place(self.step.buffers[part], self.step.buffer_offsets[stage] + elements)
+        self.values.at_rows(self.step.buffers[part], stage, elements)
     }
 }
 

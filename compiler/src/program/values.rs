@@ -1,0 +1,111 @@
+//! What lies in the workspace: the values of the plan, and of a chain the rows behind each of its layers.
+
+use super::{Argument, ProgramValue};
+use crate::passes::Fused;
+use crate::plan::Plan;
+use crate::schedule::ValueId;
+
+/// The values of a program, and where to find that of a plan's value.
+pub(super) struct Values<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) network: &'a Fused,
+    pub(super) values: Vec<ProgramValue>,
+    /// For each value of the schedule, the position of the first that is made of it; `None` where it isn't in the workspace.
+    first: Vec<Option<usize>>,
+}
+
+impl Values<'_> {
+    pub(super) fn of<'a>(plan: &'a Plan, network: &'a Fused) -> Values<'a> {
+        let schedule = &plan.schedule;
+        let mut slots = plan.slots.clone();
+        slots.sort_by_key(|slot| slot.value);
+        let mut values = Vec::new();
+        let mut first = vec![None; schedule.values.len()];
+        for slot in slots {
+            first[slot.value.0] = Some(values.len());
+            let value = schedule.value(slot.value);
+            let value_of = |name: String, start: usize, end: usize| ProgramValue {
+                name,
+                offset: slot.offset + start * 4,
+                bytes: (end - start) * 4,
+                first_step: slot.first_step,
+                last_step: slot.last_step,
+            };
+            let len = value.images * value.map.len();
+            let step = &schedule.steps[slot.first_step];
+            if !step.buffers.contains(&slot.value) {
+                values.push(value_of(value.name.clone(), 0, len));
+                continue;
+            }
+            let ends = step.buffer_offsets.iter().skip(1).copied().chain([len]);
+            for ((stage, start), end) in step.stages.iter().zip(&step.buffer_offsets).zip(ends) {
+                let layer = stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
+                values.push(value_of(format!("{}.{layer}", value.name), *start, end));
+            }
+        }
+        Values { plan, network, values, first }
+    }
+
+    /// So many elements into a value of the plan.
+    pub(super) fn at(&self, id: ValueId, elements: usize) -> Argument {
+        self.argument(self.position(id), elements)
+    }
+
+    /// So many elements into the rows behind a stage, in the buffer of a part of a chain.
+    pub(super) fn at_rows(&self, buffer: ValueId, stage: usize, elements: usize) -> Argument {
+        self.argument(self.position(buffer) + stage, elements)
+    }
+
+    fn argument(&self, value: usize, elements: usize) -> Argument {
+        Argument::Workspace { value, offset: self.values[value].offset + elements * 4 }
+    }
+
+    fn position(&self, id: ValueId) -> usize {
+        self.first[id.0].expect("the plan places every value of the workspace")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Program;
+    use super::*;
+    use crate::describe::Description;
+    use crate::graph::{Graph, Knobs};
+    use crate::passes;
+    use crate::schedule::Schedule;
+    use crate::target::{Isa, X86_64_V3};
+    use crate::weights::Parameters;
+
+    /// So little cache and so short parts that three layers make a chain in two parts.
+    static SMALL_CACHE: Isa = Isa { l2_bytes: 4 << 10, least_part_cycles: 2500, ..X86_64_V3 };
+
+    #[test]
+    fn the_rows_behind_a_layer_of_a_chain_are_a_value_of_each_part() {
+        let description = "name = \"net\"\nclasses = 1\ninput = { height = 24, width = 8, channels = 8 }\n\
+            [[layer]]\nkind = \"depthwise\"\n[[layer]]\nkind = \"depthwise\"\n[[layer]]\nkind = \"depthwise\"\n\
+            [[layer]]\nkind = \"global_average_pool\"\n";
+        let graph =
+            Graph::build(&Description::parse(description, "net.toml").unwrap(), &Knobs::default()).unwrap();
+        let network = passes::run(&graph, &Parameters::zeros(&graph)).unwrap();
+        let plan = Plan::build(Schedule::build(&network, &SMALL_CACHE));
+        let program = Program::build(&plan, &network);
+        let names: Vec<&str> = program.values.iter().map(|value| value.name.as_str()).collect();
+        let chain = |part: usize, layer: usize| format!("conv_dw_1..conv_dw_3.band_{part}.conv_dw_{layer}");
+        let rows = [chain(0, 1), chain(0, 2), chain(1, 1), chain(1, 2)];
+        assert_eq!(names[..5], ["input", &rows[0], &rows[1], &rows[2], &rows[3]]);
+        // One behind the other in the buffer of their part.
+        let [first, second] = [1, 2].map(|idx| &program.values[idx]);
+        assert_eq!(first.offset + first.bytes, second.offset);
+        let is_inside = |argument: &Argument| match *argument {
+            Argument::Workspace { value, offset } => {
+                let value = &program.values[value];
+                (value.offset..value.offset + value.bytes).contains(&offset)
+            }
+            _ => true,
+        };
+        let tasks = program.steps.iter().flat_map(|step| &step.tasks);
+        let calls: Vec<_> =
+            tasks.flat_map(|task| [task.calls.clone(), task.resumed_calls()].concat()).collect();
+        assert!(calls.iter().flat_map(|call| &call.arguments).all(is_inside));
+    }
+}
