@@ -11,7 +11,6 @@ pub mod tuning;
 
 use std::collections::HashMap;
 
-use self::band::Walk;
 use self::choose::{Chosen, MOST_BAND_PARTS, choose, split, stacks};
 use self::tuning::{LayerChoice, Tuning};
 use crate::graph::shape::Shape;
@@ -354,15 +353,7 @@ impl Scheduler<'_> {
             .clamp(1, MOST_BAND_PARTS)
             .min(height);
 
-        // What any part needs behind each stage.
-        let mut capacities = vec![0; stages.len() - 1];
-        for rows in band::parts(height, 1).into_iter().chain(band::parts(height, n_parts)) {
-            let needed = Walk::new(&kernels, rows, band_rows, isa).capacities();
-            capacities
-                .iter_mut()
-                .zip(needed)
-                .for_each(|(capacity, needed)| *capacity = needed.max(*capacity));
-        }
+        let capacities = band::capacities(&kernels, n_parts, band_rows, isa);
         let mut buffer_offsets = Vec::with_capacity(capacities.len());
         let mut elements = 0;
         for (kernel, rows) in kernels.iter().zip(capacities) {

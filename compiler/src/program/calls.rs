@@ -120,11 +120,7 @@ impl Caller<'_> {
 
     /// What `n_parts` parts of a chain do.
     fn walks(&self, n_parts: usize) -> Vec<Walk> {
-        let kernels = self.step.kernels();
-        let (isa, band_rows) = (self.library.isa, self.step.band_rows);
-        let height = kernels[kernels.len() - 1].output().shape.height;
-        let walk = |rows| Walk::new(&kernels, rows, band_rows, isa);
-        band::parts(height, n_parts).into_iter().map(walk).collect()
+        band::walks(&self.step.kernels(), n_parts, self.step.band_rows, self.library.isa)
     }
 
     /// The tasks of a chain, in the order that makes the most of them resume: a pool whose threads begin at both ends, as the
@@ -134,13 +130,12 @@ impl Caller<'_> {
         let mut tasks: Vec<Task> = calls.into_iter().map(Task::from).collect();
         // With several images, the buffers of a part that is done are those of another image.
         if self.step.images == 1 {
-            let (kernels, walks) = (self.step.kernels(), self.walks(n_parts));
-            for (part, pair) in walks.windows(2).enumerate() {
-                let [before, walk] = pair else { unreachable!("windows of two") };
-                let moves = walk.resumed(&kernels, before, self.library.isa);
-                let calls = self.band_moves(&moves, part + 1);
-                tasks[part].mark = Some(part);
-                tasks[part + 1].resume = Some(Resume { mark: part, calls, replaced: walk.bands[0].len() });
+            for (part, walk) in self.walks(n_parts).iter().enumerate() {
+                let Some(moves) = &walk.resumed else { continue };
+                let (mark, replaced) = (part - 1, walk.bands[0].len());
+                let calls = self.band_moves(moves, part);
+                tasks[mark].mark = Some(mark);
+                tasks[part].resume = Some(Resume { mark, calls, replaced });
             }
         }
         let half = tasks.len().div_ceil(2);
@@ -153,49 +148,46 @@ impl Caller<'_> {
     }
 
     fn band_move(&mut self, step: &Move, part: usize) -> Call {
-        let kernels = self.step.kernels();
         match step {
             Move::Compute { stage, rows, input_base, output_base } => {
-                let kernel = kernels[*stage];
+                let kernel = self.step.kernels()[*stage];
                 let (piece, input_rows) = kernel.rows(rows.clone());
-                let from = (input_rows.start - input_base) * kernel.input().row_stride();
-                let to = (rows.start - output_base) * kernel.output().row_stride();
                 let input = match stage.checked_sub(1) {
-                    None => self.place(self.step.reads[0], from),
-                    Some(before) => self.buffer(before, part, from),
+                    None => self.place(self.step.reads[0], input_rows.start * kernel.input().row_stride()),
+                    Some(before) => self.buffer(before, part, &input_rows, *input_base),
                 };
                 let output = match self.step.buffer_offsets.get(*stage) {
-                    None => self.place(self.step.writes, to),
-                    Some(_) => self.buffer(*stage, part, to),
+                    None => self.place(self.step.writes, rows.start * kernel.output().row_stride()),
+                    Some(_) => self.buffer(*stage, part, rows, *output_base),
                 };
                 let filter = self.filters[*stage].expect("every layer of a chain has a filter");
                 let arguments = vec![input, Argument::Constants(filter * 4), output];
                 Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
             }
-            Move::Keep { stage, rows, base } => self.copy_rows(*stage, rows, (part, *base), part),
-            Move::Take { stage, rows, base } => self.copy_rows(*stage, rows, (part - 1, *base), part),
+            Move::Keep { stage, rows, base } => {
+                let from = self.buffer(*stage, part, rows, *base);
+                self.copy_rows(*stage, rows.len(), from, self.buffer(*stage, part, rows, rows.start))
+            }
+            Move::Take { stage, rows, from_base, to_base } => {
+                let from = self.buffer(*stage, part - 1, rows, *from_base);
+                self.copy_rows(*stage, rows.len(), from, self.buffer(*stage, part, rows, *to_base))
+            }
         }
     }
 
-    /// Copies rows behind a stage to the start of a part's buffer, from the buffer of a part that begins with row `base`.
-    fn copy_rows(
-        &mut self,
-        stage: usize,
-        rows: &Range<usize>,
-        (from, base): (usize, usize),
-        to: usize,
-    ) -> Call {
+    /// Copies so many rows behind a stage.
+    fn copy_rows(&mut self, stage: usize, rows: usize, from: Argument, to: Argument) -> Call {
         let map = self.step.kernels()[stage].output();
-        let rows_map = FeatureMap { shape: Shape { height: rows.len(), ..map.shape }, ..map };
+        let rows_map = FeatureMap { shape: Shape { height: rows, ..map.shape }, ..map };
         let piece = Kernel::Copy(Copy { input: rows_map, output: rows_map });
-        let from = self.buffer(stage, from, (rows.start - base) * map.row_stride());
-        let arguments = vec![from, self.buffer(stage, to, 0)];
-        Call { kernel: self.library.kernel(&piece, self.layers[stage]), arguments }
+        Call { kernel: self.library.kernel(&piece, self.layers[stage]), arguments: vec![from, to] }
     }
 
-    /// A position in a part's buffer behind a stage.
-    fn buffer(&self, stage: usize, part: usize, elements: usize) -> Argument {
-        self.values.at_rows(self.step.buffers[part], stage, elements)
+    /// Where rows lie in a part's buffer behind a stage, which begins with the row `base`.
+    fn buffer(&self, stage: usize, part: usize, rows: &Range<usize>, base: usize) -> Argument {
+        let row_stride = self.step.kernels()[stage].output().row_stride();
+        let [start, end] = [rows.start, rows.end].map(|row| (row - base) * row_stride);
+        self.values.at_rows(self.step.buffers[part], stage, start..end)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What lies in the workspace: the values of the plan, and of a chain the rows behind each of its layers.
 
+use std::ops::Range;
+
 use super::{Argument, ProgramValue};
 use crate::passes::Fused;
 use crate::plan::Plan;
@@ -51,9 +53,11 @@ impl Values<'_> {
         self.argument(self.position(id), elements)
     }
 
-    /// So many elements into the rows behind a stage, in the buffer of a part of a chain.
-    pub(super) fn at_rows(&self, buffer: ValueId, stage: usize, elements: usize) -> Argument {
-        self.argument(self.position(buffer) + stage, elements)
+    /// Elements of the rows behind a stage, in the buffer of a part of a chain.
+    pub(super) fn at_rows(&self, buffer: ValueId, stage: usize, elements: Range<usize>) -> Argument {
+        let value = self.position(buffer) + stage;
+        assert!(elements.end * 4 <= self.values[value].bytes, "a buffer of a chain holds every row");
+        self.argument(value, elements.start)
     }
 
     fn argument(&self, value: usize, elements: usize) -> Argument {

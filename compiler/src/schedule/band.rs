@@ -3,11 +3,14 @@
 //! Such maps are larger than the second-level cache, and written whole each of them would go to memory and come back. A band
 //! takes the layers of a chain in turn over the rows that the next few rows of the last layer need. Between two layers lies a
 //! buffer of a few rows; what the next band still needs of them (the rows under the upper part of its first window) is moved
-//! to the buffer's start. No row is computed twice, except where a part for a thread begins: but where the part before is done
-//! by then, whoever did it, the rows that both need are taken over from its buffer ([`Walk::resumed`]).
+//! to the buffer's start. No row is computed twice, except where a part for a thread begins. If the part before is done by
+//! then, the rows that both need are taken over from its buffer instead ([`Walk::resumed`]).
 //!
 //! A pointwise layer takes each row as soon as the layer before it has written it, out of a buffer that stays in the
 //! first-level cache: it looks at no row twice.
+
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -38,14 +41,16 @@ pub enum Move {
         /// The row that lies at the start of the buffer.
         base: usize,
     },
-    /// Takes rows over to the start of the buffer behind a stage, from where the part before has left them.
+    /// Takes rows over into the buffer behind a stage, from where the part before has left them.
     Take {
         /// Position in the step's stages.
         stage: usize,
         /// Rows of the stage's output.
         rows: Range<usize>,
         /// The row that lies at the start of the other part's buffer.
-        base: usize,
+        from_base: usize,
+        /// The row that lies at the start of this part's buffer.
+        to_base: usize,
     },
 }
 
@@ -63,77 +68,106 @@ struct Front {
 pub struct Walk {
     /// The moves of each band, in order.
     pub bands: Vec<Vec<Move>>,
-    /// How far the stages are in the end.
-    end: Front,
-    /// Where the first band ends.
-    first_band_end: usize,
+    /// What stands in for the first band once the part before is done. It leaves the same rows at the same places, so that the
+    /// bands after it, and the part behind, go on in the same way after either. `None` for the first part.
+    pub resumed: Option<Vec<Move>>,
 }
 
-impl Walk {
-    /// The walk to `rows` of the last stage, at most `band_rows` of them at a time.
-    pub fn new(stages: &[&Kernel], rows: Range<usize>, band_rows: usize, isa: &Isa) -> Walk {
-        let last = stages.len() - 1;
-        let mut done = vec![rows.start; stages.len()];
-        for stage in (0..last).rev() {
-            done[stage] = stages[stage + 1].input_rows(done[stage + 1]..done[stage + 1] + 1).start;
-        }
-        let mut front = Front { base: done.clone(), done };
-        front.base[last] = 0;
-
-        let n_bands = rows.len().div_ceil(band_rows);
-        let band_end = |band: usize| rows.start + (band + 1) * rows.len() / n_bands;
-        let bands = (0..n_bands).map(|band| {
-            let mut moves = front.advance(stages, band_end(band), isa);
-            if band + 1 != n_bands {
-                moves.extend(front.keep(stages));
-            }
+/// The walks of a chain in `n_parts` even parts, at most `band_rows` rows of the last stage at a time.
+pub fn walks(stages: &[&Kernel], n_parts: usize, band_rows: usize, isa: &Isa) -> Vec<Walk> {
+    let height = stages[stages.len() - 1].output().shape.height;
+    let mut before: Option<Front> = None;
+    let walk = |rows: Range<usize>| {
+        let start = Front::before(stages, rows.start);
+        let ends = band_ends(rows, band_rows);
+        let mut front = start.clone();
+        let mut after_first = None;
+        let bands = ends.iter().map(|end| {
+            let is_last = end == &ends[ends.len() - 1];
+            let moves = front.band(stages, *end, is_last, isa);
+            after_first.get_or_insert_with(|| front.clone());
             moves
         });
-        let bands = bands.collect();
-        Walk { bands, end: front, first_band_end: band_end(0) }
-    }
+        let bands: Vec<Vec<Move>> = bands.collect();
+        let resumed = before.replace(front).map(|before| {
+            let mut front = start;
+            let mut moves = front.take(stages, &before);
+            moves.extend(front.band(stages, ends[0], ends.len() == 1, isa));
+            assert_eq!(
+                Some(&front),
+                after_first.as_ref(),
+                "a part that resumes leaves what the others leave"
+            );
+            moves
+        });
+        Walk { bands, resumed }
+    };
+    parts(height, n_parts).into_iter().map(walk).collect()
+}
 
-    /// Rows that the buffer behind each stage but the last must hold. Who resumes needs no more.
-    pub fn capacities(&self) -> Vec<usize> {
-        let mut capacities = vec![0; self.end.done.len() - 1];
-        for step in self.bands.iter().flatten() {
-            if let Move::Compute { stage, rows, output_base, .. } = step
-                && let Some(capacity) = capacities.get_mut(*stage)
-            {
-                *capacity = (*capacity).max(rows.end - output_base);
+/// Rows that the buffer behind each stage but the last must hold, in any part of a chain in that many parts or in one, whether
+/// or not it resumes.
+pub fn capacities(stages: &[&Kernel], n_parts: usize, band_rows: usize, isa: &Isa) -> Vec<usize> {
+    let mut capacities = vec![0; stages.len() - 1];
+    for walk in [1, n_parts].into_iter().flat_map(|n_parts| walks(stages, n_parts, band_rows, isa)) {
+        for step in walk.bands.iter().flatten().chain(walk.resumed.iter().flatten()) {
+            let (stage, needed) = match step {
+                Move::Compute { stage, rows, output_base, .. } => (stage, rows.end - output_base),
+                Move::Take { stage, rows, to_base, .. } => (stage, rows.end - to_base),
+                // To the start, where they were all along.
+                Move::Keep { .. } => continue,
+            };
+            if let Some(capacity) = capacities.get_mut(*stage) {
+                *capacity = needed.max(*capacity);
             }
         }
-        capacities
     }
-
-    /// What stands in for the first band once the part before, whose walk is `before`, is done.
-    pub fn resumed(&self, stages: &[&Kernel], before: &Walk, isa: &Isa) -> Vec<Move> {
-        let old = &before.end;
-        let mut front = old.clone();
-        front.keep(stages);
-        let take = |stage: usize| {
-            let rows = front.base[stage]..old.done[stage];
-            (!rows.is_empty()).then_some(Move::Take { stage, rows, base: old.base[stage] })
-        };
-        let mut moves: Vec<Move> = (0..stages.len() - 1).filter_map(take).collect();
-        moves.extend(front.advance(stages, self.first_band_end, isa));
-        if 1 < self.bands.len() {
-            moves.extend(front.keep(stages));
-        }
-        moves
-    }
+    capacities
 }
 
 impl Front {
+    /// Where a part begins whose first row of the last stage is `row`: with the first rows that this one needs.
+    fn before(stages: &[&Kernel], row: usize) -> Front {
+        let last = stages.len() - 1;
+        let mut done = vec![row; stages.len()];
+        for stage in (0..last).rev() {
+            done[stage] = first_needed(stages[stage + 1], done[stage + 1]);
+        }
+        let mut base = done.clone();
+        base[last] = 0;
+        Front { done, base }
+    }
+
+    /// Computes until the last stage is at `end`, and keeps what the next band needs.
+    fn band(&mut self, stages: &[&Kernel], end: usize, is_last: bool, isa: &Isa) -> Vec<Move> {
+        let mut moves = self.advance(stages, end, isa);
+        if !is_last {
+            moves.extend(self.keep(stages));
+        }
+        moves
+    }
+
+    /// Takes over what the part before has computed of the rows that are needed from here on. They go where this part, which
+    /// has done nothing yet, would put them itself: whether it resumes must make no difference to who comes after.
+    fn take(&mut self, stages: &[&Kernel], before: &Front) -> Vec<Move> {
+        for (done, before) in self.done.iter_mut().zip(&before.done) {
+            // Where rows are skipped, this part may begin behind the last row of the part before.
+            *done = (*before).max(*done);
+        }
+        let take = |stage: usize| {
+            let rows = first_needed(stages[stage + 1], self.done[stage + 1])..before.done[stage];
+            let (from_base, to_base) = (before.base[stage], self.base[stage]);
+            (!rows.is_empty()).then_some(Move::Take { stage, rows, from_base, to_base })
+        };
+        (0..stages.len() - 1).filter_map(take).collect()
+    }
+
     /// Computes until the last stage is at `end`.
     fn advance(&mut self, stages: &[&Kernel], end: usize, isa: &Isa) -> Vec<Move> {
         let last = stages.len() - 1;
         let mut ends = vec![end; stages.len()];
         for stage in (0..last).rev() {
-            // What the next stage has computed already was read from rows that are here as well.
-            let next = self.done[stage + 1]..ends[stage + 1];
-            let needed = if next.is_empty() { 0 } else { stages[stage + 1].input_rows(next).end };
-            ends[stage] = needed.max(self.done[stage]);
+            ends[stage] = end_of(stages[stage + 1], self.done[stage + 1]..ends[stage + 1], self.done[stage]);
         }
         let mut moves = Vec::new();
         for group in groups(stages, isa) {
@@ -161,10 +195,8 @@ impl Front {
     fn keep(&mut self, stages: &[&Kernel]) -> Vec<Move> {
         let mut moves = Vec::new();
         for stage in 0..stages.len() - 1 {
-            let next = self.done[stage + 1];
-            let first = stages[stage + 1].input_rows(next..next + 1).start;
             let (base, done) = (self.base[stage], self.done[stage]);
-            let kept = first.min(done).max(base);
+            let kept = kept(stages[stage + 1], self.done[stage + 1], base..done);
             if kept < done && base < kept {
                 moves.push(Move::Keep { stage, rows: kept..done, base });
             }
@@ -172,6 +204,23 @@ impl Front {
         }
         moves
     }
+}
+
+/// The first row of its input that a stage needs for a row of its output and those after it.
+fn first_needed(stage: &Kernel, row: usize) -> usize {
+    stage.input_rows(row..row + 1).start
+}
+
+/// How far a stage of which `done` rows are computed must be for the next one to compute `rows`.
+fn end_of(next: &Kernel, rows: Range<usize>, done: usize) -> usize {
+    // What the next stage has computed already was read from rows that are here as well.
+    if rows.is_empty() { done } else { next.input_rows(rows).end.max(done) }
+}
+
+/// Of the rows in the buffer before a stage, the first that it needs for a row of its output and those after it; the end where
+/// it needs none of them.
+fn kept(stage: &Kernel, row: usize, rows: Range<usize>) -> usize {
+    first_needed(stage, row).min(rows.end).max(rows.start)
 }
 
 /// A stage and the pointwise ones behind it, which take each of its rows at once.
@@ -189,9 +238,8 @@ fn groups(stages: &[&Kernel], isa: &Isa) -> Vec<Group> {
     for (stage, kernel) in stages.iter().enumerate() {
         match groups.last_mut() {
             Some(group) if matches!(kernel, Kernel::Pointwise(_)) => {
-                let row_bytes = kernel.input().row_stride() * 4;
                 group.stages.end = stage + 1;
-                group.rows = group.rows.min(isa.l1_bytes / ROWS_SHARE / row_bytes).max(1);
+                group.rows = group.rows.min(rows_at_once(kernel, isa));
             }
             _ => groups.push(Group { stages: stage..stage + 1, rows: usize::MAX }),
         }
@@ -199,11 +247,22 @@ fn groups(stages: &[&Kernel], isa: &Isa) -> Vec<Group> {
     groups
 }
 
+/// Rows that a pointwise stage takes from the one before it at a time, at least one.
+fn rows_at_once(stage: &Kernel, isa: &Isa) -> usize {
+    (isa.l1_bytes / ROWS_SHARE / (stage.input().row_stride() * 4)).max(1)
+}
+
 /// Rows in pieces of at most `most`, as even as can be.
 fn chunks(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let n_chunks = rows.len().div_ceil(most);
     let at = move |chunk: usize| rows.start + chunk * rows.len() / n_chunks;
     (0..n_chunks).map(move |chunk| at(chunk)..at(chunk + 1))
+}
+
+/// The row at which each band ends.
+fn band_ends(rows: Range<usize>, band_rows: usize) -> Vec<usize> {
+    let n_bands = rows.len().div_ceil(band_rows);
+    (1..=n_bands).map(|n| rows.start + n * rows.len() / n_bands).collect()
 }
 
 /// The rows of the last stage's output in as many even ranges as there are parts.
@@ -279,9 +338,10 @@ fn fits(stages: &[&Kernel], band_rows: usize, isa: &Isa) -> bool {
     if stages.len() == 1 {
         return true;
     }
-    let height = stages[stages.len() - 1].output().shape.height;
-    let capacities = Walk::new(stages, 0..height, band_rows, isa).capacities();
-    let buffers = stages.iter().zip(capacities).map(|(stage, rows)| rows * stage.output().row_stride() * 4);
+    let buffers = stages
+        .iter()
+        .zip(capacities(stages, 1, band_rows, isa))
+        .map(|(stage, rows)| rows * stage.output().row_stride() * 4);
     let filters = stages.iter().filter_map(|stage| stage.packing(isa)).map(|packing| packing.len() * 4);
     (buffers.sum::<usize>() + filters.sum::<usize>()) * CACHE_SHARE.1 <= isa.l2_bytes * CACHE_SHARE.0
 }
@@ -289,129 +349,4 @@ fn fits(stages: &[&Kernel], band_rows: usize, isa: &Isa) -> bool {
 /// The most rows of the last stage whose buffers leave room in the second-level cache, at least one.
 pub(super) fn band_rows(stages: &[&Kernel], height: usize, isa: &Isa) -> usize {
     (1..=height).rev().find(|rows| fits(stages, *rows, isa)).unwrap_or(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::layer::Activation;
-    use crate::graph::shape::{Pads, Shape, Window};
-    use crate::kernels::{Depthwise, FeatureMap, Pointwise, Tile};
-    use crate::target::X86_64_V3;
-
-    fn depthwise(stride: usize, height: usize) -> Kernel {
-        let map = |height: usize| FeatureMap::tight(Shape { height, width: 8, channels: 8 });
-        let pads = Pads { top: 1, left: 1, bottom: 1, right: 1 };
-        Kernel::Depthwise(Depthwise {
-            window: Window { d_k: 3, stride, pads },
-            input: map(height),
-            output: map(height.div_ceil(stride)),
-            activation: Activation::None,
-            pixels: 4,
-        })
-    }
-
-    fn pointwise(height: usize, width: usize) -> Kernel {
-        let map = FeatureMap::tight(Shape { height, width, channels: 8 });
-        let tile = Tile { mr: 6, vectors: 1 };
-        Kernel::Pointwise(Pointwise { input: map, output: map, activation: Activation::None, tile })
-    }
-
-    /// Rows in the buffers behind all stages but the last; a row is known by its number.
-    struct Rows<'a> {
-        stages: &'a [&'a Kernel],
-        buffers: Vec<Vec<Option<usize>>>,
-        /// For each stage, the rows that it has computed.
-        computed: Vec<Vec<usize>>,
-    }
-
-    impl Rows<'_> {
-        fn new<'a>(stages: &'a [&'a Kernel], walk: &Walk) -> Rows<'a> {
-            let buffers = walk.capacities().into_iter().map(|rows| vec![None; rows]).collect();
-            Rows { stages, buffers, computed: vec![Vec::new(); stages.len()] }
-        }
-
-        /// Makes the moves, which must find all that they read; `before` are the buffers of the part before.
-        fn make(&mut self, moves: &[Move], before: &[Vec<Option<usize>>]) {
-            for step in moves {
-                match step {
-                    Move::Compute { stage, rows, input_base, output_base } => {
-                        for row in self.stages[*stage].input_rows(rows.clone()).filter(|_| *stage != 0) {
-                            assert_eq!(self.buffers[stage - 1][row - input_base], Some(row));
-                        }
-                        for row in rows.clone() {
-                            self.computed[*stage].push(row);
-                            if let Some(buffer) = self.buffers.get_mut(*stage) {
-                                buffer[row - output_base] = Some(row);
-                            }
-                        }
-                    }
-                    Move::Keep { stage, rows, base } => {
-                        for (to, row) in rows.clone().enumerate() {
-                            self.buffers[*stage][to] = self.buffers[*stage][row - base];
-                        }
-                    }
-                    Move::Take { stage, rows, base } => {
-                        for (to, row) in rows.clone().enumerate() {
-                            assert_eq!(before[*stage][row - base], Some(row));
-                            self.buffers[*stage][to] = Some(row);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Each stage computes its rows once and in order, and finds the rows that it reads in the buffer before it: also across
-    /// the border between two parts when the first is done.
-    #[test]
-    fn every_row_is_computed_once_from_rows_that_are_there() {
-        // Whose rows are so wide that a pointwise stage takes them one by one.
-        let (first, second, third, last) =
-            (depthwise(1, 24), depthwise(2, 24), pointwise(12, 512), depthwise(1, 12));
-        let stages = [&first, &second, &third, &last];
-        let all = [24, 12, 12, 12].map(|rows| (0..rows).collect::<Vec<usize>>());
-        for band_rows in 1..=12 {
-            let walk = Walk::new(&stages, 0..12, band_rows, &X86_64_V3);
-            let mut whole = Rows::new(&stages, &walk);
-            assert_eq!(whole.buffers[1].len(), 1, "a row between two stages of a group");
-            whole.make(&walk.bands.concat(), &[]);
-            assert_eq!(whole.computed, all);
-
-            for border in 1..12 {
-                let [upper, lower] =
-                    [0..border, border..12].map(|rows| Walk::new(&stages, rows, band_rows, &X86_64_V3));
-                let mut above = Rows::new(&stages, &upper);
-                above.make(&upper.bands.concat(), &[]);
-                let mut below = Rows::new(&stages, &lower);
-                below.make(&lower.resumed(&stages, &upper, &X86_64_V3), &above.buffers);
-                below.make(&lower.bands[1..].concat(), &[]);
-                let both: Vec<Vec<usize>> =
-                    above.computed.iter().zip(&below.computed).map(|(a, b)| [&a[..], b].concat()).collect();
-                assert_eq!(both, all, "bands of {band_rows} rows, border at {border}");
-            }
-        }
-    }
-
-    #[test]
-    fn chains_end_where_the_least_leaves_the_cache() {
-        let lens = |height| {
-            let stages = [&depthwise(1, height), &depthwise(2, height), &pointwise(height / 2, 8)];
-            cut(&stages, &X86_64_V3)
-        };
-        // Maps of 2 KiB stay in the cache; of 1 MiB and half of it only the smaller do.
-        assert_eq!(lens(8), [1, 1, 1]);
-        assert_eq!(lens(4096), [2, 1]);
-    }
-
-    #[test]
-    fn parts_share_no_row_of_the_last_stage() {
-        assert_eq!(parts(7, 3), [0..2, 2..4, 4..7]);
-        let (first, second) = (depthwise(1, 24), depthwise(2, 24));
-        let second_part = Walk::new(&[&first, &second], 6..12, 12, &X86_64_V3);
-        // The row above the first window of the part is computed again.
-        assert!(
-            matches!(&second_part.bands[0][0], Move::Compute { stage: 0, rows, .. } if *rows == (11..24))
-        );
-    }
 }
