@@ -142,7 +142,7 @@ impl Schedule {
         };
         let mut next = 0;
         while next < network.nodes.len() {
-            let run = band::run(network, FusedId(next));
+            let run = band::cut::run(network, FusedId(next));
             next += run.len();
             scheduler.run(&run);
         }
@@ -309,7 +309,7 @@ impl Scheduler<'_> {
         let (stages, _) = self.stages(run, self.map(reads[0]));
         let kernels: Vec<&Kernel> = stages.iter().map(|stage| &stage.kernel).collect();
         let mut rest = run;
-        for len in band::cut(&kernels, self.schedule.isa) {
+        for len in band::cut::cut(&kernels, self.schedule.isa) {
             let (chain, behind) = rest.split_at(len);
             match chain {
                 [node] => self.node_alone(*node),
@@ -347,7 +347,9 @@ impl Scheduler<'_> {
         let height = kernels[kernels.len() - 1].output().shape.height;
         let (band_rows, reason) = match wanted {
             Some((rows, reason)) => (rows, reason),
-            None => (band::band_rows(&kernels, height, isa), "whose buffers stay in the second-level cache"),
+            None => {
+                (band::cut::band_rows(&kernels, height, isa), "whose buffers stay in the second-level cache")
+            }
         };
         let n_parts = (total_cycles * self.schedule.batch / isa.least_part_cycles)
             .clamp(1, MOST_BAND_PARTS)

@@ -9,13 +9,13 @@
 //! A pointwise layer takes each row as soon as the layer before it has written it, out of a buffer that stays in the
 //! first-level cache: it looks at no row twice.
 
+pub(super) mod cut;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
 use crate::kernels::Kernel;
-use crate::passes::{Fused, FusedId, FusedOp};
 use crate::target::Isa;
 
 /// One action of a band.
@@ -268,85 +268,4 @@ fn band_ends(rows: Range<usize>, band_rows: usize) -> Vec<usize> {
 /// The rows of the last stage's output in as many even ranges as there are parts.
 pub fn parts(height: usize, parts: usize) -> Vec<Range<usize>> {
     (0..parts).map(|part| part * height / parts..(part + 1) * height / parts).collect()
-}
-
-/// The nodes from `first` on of which each computes rows from rows that only the one before it gives: those of which chains
-/// can be made.
-pub(super) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> {
-    let mut run = vec![first];
-    if !has_rows(&network.nodes[first.0].op) {
-        return run;
-    }
-    while let Some(next) = network.nodes.get(run[run.len() - 1].0 + 1) {
-        let id = run[run.len() - 1];
-        let readers =
-            network.nodes.iter().flat_map(|node| &node.inputs).filter(|input| **input == id).count();
-        let private = next.inputs == [id] && readers == 1 && !network.outputs.contains(&id);
-        if !(private && has_rows(&next.op)) {
-            break;
-        }
-        run.push(FusedId(id.0 + 1));
-    }
-    run
-}
-
-/// Whether the layer computes rows from rows.
-fn has_rows(op: &FusedOp) -> bool {
-    match op {
-        FusedOp::Conv { .. } | FusedOp::Depthwise { .. } => true,
-        FusedOp::Input
-        | FusedOp::Add { .. }
-        | FusedOp::GlobalAveragePool
-        | FusedOp::Dense { .. }
-        | FusedOp::Softmax => false,
-    }
-}
-
-/// Cuts a run of stages into chains, as their lengths: the cut of which the fewest bytes between two chains don't stay in the
-/// second-level cache; among equals that with the fewest layers in bands.
-pub(super) fn cut(stages: &[&Kernel], isa: &Isa) -> Vec<usize> {
-    let n = stages.len();
-    // For each number of stages, the cheapest cut: bytes, layers in bands, where its last chain begins.
-    let mut best: Vec<(usize, usize, usize)> = vec![(0, 0, 0)];
-    for end in 1..=n {
-        let bytes = stages[end - 1].output().len() * 4;
-        let far = if end < n && isa.l2_bytes < bytes { bytes } else { 0 };
-        let fitting = (0..end).rev().take_while(|first| fits(&stages[*first..end], 1, isa));
-        let cuts = fitting.map(|first| {
-            let (before, banded, _) = best[first];
-            let len = end - first;
-            (before + far, banded + if len == 1 { 0 } else { len }, first)
-        });
-        best.push(cuts.min().expect("a stage by itself fits"));
-    }
-    let mut lens = Vec::new();
-    let mut end = n;
-    while end != 0 {
-        let first = best[end].2;
-        lens.push(end - first);
-        end = first;
-    }
-    lens.reverse();
-    lens
-}
-
-/// Of the second-level cache, what filters and buffers of a chain may fill: pages of its other tenants lie where they lie.
-const CACHE_SHARE: (usize, usize) = (3, 4);
-
-/// Whether filters and buffers of a chain stay in the second-level cache.
-fn fits(stages: &[&Kernel], band_rows: usize, isa: &Isa) -> bool {
-    if stages.len() == 1 {
-        return true;
-    }
-    let buffers = stages
-        .iter()
-        .zip(capacities(stages, 1, band_rows, isa))
-        .map(|(stage, rows)| rows * stage.output().row_stride() * 4);
-    let filters = stages.iter().filter_map(|stage| stage.packing(isa)).map(|packing| packing.len() * 4);
-    (buffers.sum::<usize>() + filters.sum::<usize>()) * CACHE_SHARE.1 <= isa.l2_bytes * CACHE_SHARE.0
-}
-
-/// The most rows of the last stage whose buffers leave room in the second-level cache, at least one.
-pub(super) fn band_rows(stages: &[&Kernel], height: usize, isa: &Isa) -> usize {
-    (1..=height).rev().find(|rows| fits(stages, *rows, isa)).unwrap_or(1)
 }

@@ -1,10 +1,17 @@
+use std::cell::Cell;
 use std::ops::Range;
 
+use super::cut::{Chain, cut};
 use super::*;
 use crate::graph::layer::Activation;
 use crate::graph::shape::{Pads, Shape, Window};
 use crate::kernels::{Depthwise, FeatureMap, Kernel, Pointwise, Tile};
 use crate::target::X86_64_V3;
+
+thread_local! {
+    /// How many stages were put before a chain, in this thread.
+    pub(super) static N_STAGES_LOOKED_AT: Cell<usize> = const { Cell::new(0) };
+}
 
 fn depthwise(window: Window, height: usize, width: usize) -> Kernel {
     let map = |height: usize| FeatureMap::tight(Shape { height, width, channels: 8 });
@@ -222,6 +229,28 @@ fn random_chains_find_every_row_whoever_resumes() {
     );
 }
 
+/// What a chain is cut by is what it needs.
+#[test]
+fn a_chain_that_grows_counts_the_bytes_of_its_walk() {
+    let mut random = Random(2);
+    for _ in 0..1000 {
+        let stages = chain(&mut random);
+        let stages: Vec<&Kernel> = stages.iter().collect();
+        let last = stages[stages.len() - 1];
+        let band_rows = random.within(1, last.output().shape.height);
+        let mut grown = Chain::of(last, band_rows, &X86_64_V3);
+        for first in (0..stages.len() - 1).rev() {
+            grown.put_before(stages[first]);
+            let stages = &stages[first..];
+            let rows = capacities(stages, 1, band_rows, &X86_64_V3);
+            let buffers = stages.iter().zip(rows).map(|(stage, rows)| rows * stage.output().row_stride() * 4);
+            let filters = stages.iter().filter_map(|stage| stage.packing(&X86_64_V3));
+            let filters = filters.map(|packing| packing.len() * 4);
+            assert_eq!(grown.bytes(), buffers.sum::<usize>() + filters.sum::<usize>(), "{stages:#?}");
+        }
+    }
+}
+
 /// Each stage computes its rows once and in order on one thread; a part in the middle begins above its first window.
 #[test]
 fn every_row_is_computed_once_where_nobody_shares() {
@@ -248,6 +277,26 @@ fn chains_end_where_the_least_leaves_the_cache() {
     // Maps of 2 KiB stay in the cache; of 1 MiB and half of it only the smaller do.
     assert_eq!(lens(8), [1, 1, 1]);
     assert_eq!(lens(4096), [2, 1]);
+}
+
+/// In which filters and rows of 60 pointwise layers would fit, and a map of 200 rows doesn't.
+static SMALL_CACHE: Isa = Isa { l2_bytes: 48 << 10, ..X86_64_V3 };
+
+/// Twice the layers, twice the work; where all maps stay in the cache, none.
+#[test]
+fn the_work_of_cutting_grows_with_the_layers() {
+    let n_looked_at = |n_stages: usize, height: usize| {
+        let stage = pointwise(height, 8);
+        N_STAGES_LOOKED_AT.set(0);
+        let lens = cut(&vec![&stage; n_stages], &SMALL_CACHE);
+        assert_eq!(lens.iter().sum::<usize>(), n_stages);
+        N_STAGES_LOOKED_AT.get()
+    };
+    assert_eq!(n_looked_at(4096, 8), 0);
+    let (half, whole) = (n_looked_at(512, 200), n_looked_at(1024, 200));
+    // Chains of 32 stages at most, fewer before the first 31 stages.
+    assert_eq!(half, 31 * 512 - 31 * 32 / 2);
+    assert_eq!(whole, 31 * 1024 - 31 * 32 / 2);
 }
 
 #[test]
