@@ -196,19 +196,25 @@ pub(super) struct Library {
     pub(super) isa: &'static Isa,
     pub(super) kernels: Vec<ProgramKernel>,
     known: HashMap<Kernel, usize>,
+    /// For each layer, the kernels that it calls.
+    called_by: HashMap<String, Vec<usize>>,
 }
 
 impl Library {
     pub(super) fn new(isa: &'static Isa) -> Library {
-        Library { isa, kernels: Vec::new(), known: HashMap::new() }
+        Library { isa, kernels: Vec::new(), known: HashMap::new(), called_by: HashMap::new() }
     }
 
     fn kernel(&mut self, kernel: &Kernel, layer: &str) -> usize {
+        if !self.called_by.contains_key(layer) {
+            self.called_by.insert(layer.to_owned(), Vec::new());
+        }
+        let called = self.called_by.get_mut(layer).expect("it has just been put there");
         let idx = *self.known.entry(kernel.clone()).or_insert_with(|| {
             let name = kernel.name(self.isa);
             let mut symbol = format!("{layer}_{name}");
             // A layer cut into parts has several kernels of one name.
-            let taken = self.kernels.iter().filter(|other| other.symbol.starts_with(&symbol)).count();
+            let taken = called.iter().filter(|idx| self.kernels[**idx].symbol.starts_with(&symbol)).count();
             if taken != 0 {
                 symbol = format!("{symbol}_{taken}");
             }
@@ -216,9 +222,9 @@ impl Library {
             self.kernels.push(ProgramKernel { symbol, name, layers: Vec::new(), code });
             self.kernels.len() - 1
         });
-        let layers = &mut self.kernels[idx].layers;
-        if !layers.iter().any(|known| known == layer) {
-            layers.push(layer.to_owned());
+        if !called.contains(&idx) {
+            called.push(idx);
+            self.kernels[idx].layers.push(layer.to_owned());
         }
         idx
     }
