@@ -3,14 +3,15 @@
 use mnc_runtime::info::{self, Info};
 
 use crate::cost;
-use crate::describe::{ChannelOrder, Preprocess, Resize};
+use crate::describe::{ChannelOrder, Preprocess, Resize, Scores};
 use crate::emit;
 #[cfg(feature = "cranelift")]
 use crate::emit::weights_file::WeightsFile;
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::Graph;
+use crate::graph::layer::Activation;
 use crate::graph::shape::Shape;
-use crate::passes::{self, Fused, FusedId, FusedOp};
+use crate::passes::{self, Fused, FusedId, FusedNode, FusedOp};
 use crate::plan::Plan;
 use crate::program::Program;
 use crate::schedule::tuning::Tuning;
@@ -250,19 +251,7 @@ fn describe_artefact(
     let report = cost::Report::of(graph);
     let Shape { height, width, channels } = program.input;
     let output = program.output;
-    let last = &fused.nodes[fused.outputs[0].0].op;
-    let kind = match last {
-        FusedOp::Softmax => info::OutputKind::Probabilities,
-        FusedOp::Dense { .. } | FusedOp::Conv { .. } | FusedOp::GlobalAveragePool if output.pixels() == 1 => {
-            info::OutputKind::Logits
-        }
-        FusedOp::Dense { .. }
-        | FusedOp::Conv { .. }
-        | FusedOp::GlobalAveragePool
-        | FusedOp::Depthwise { .. }
-        | FusedOp::Add { .. }
-        | FusedOp::Input => info::OutputKind::Features,
-    };
+    let (kind, scores) = meaning(graph, fused, output, options.labels);
     Info {
         schema: info::SCHEMA,
         name: options.name.to_owned(),
@@ -271,7 +260,7 @@ fn describe_artefact(
         alpha: graph.alpha,
         batch: graph.batch,
         input: info::Input { height, width, channels },
-        output: info::Output { shape: vec![output.height, output.width, output.channels], kind },
+        output: info::Output { shape: vec![output.height, output.width, output.channels], kind, scores },
         preprocess: preprocess(&graph.preprocess, program.input),
         labels: options.labels.to_vec(),
         target: target.triple.to_string(),
@@ -283,6 +272,44 @@ fn describe_artefact(
         weights_file: None,
         multiply_adds: graph.batch as u64 * report.total.mult_adds,
         steps: steps(plan, fused, &report),
+    }
+}
+
+/// What the numbers of the output are, and what of them is shown.
+fn meaning(
+    graph: &Graph,
+    fused: &Fused,
+    output: Shape,
+    labels: &[String],
+) -> (info::OutputKind, info::Scores) {
+    let last = &fused.nodes[fused.outputs[0].0];
+    let says_classes = !labels.is_empty() || graph.scores.is_some();
+    if matches!(last.op, FusedOp::Softmax) {
+        return (info::OutputKind::Probabilities, info::Scores::Probabilities);
+    }
+    if output.pixels() != 1 || !(says_classes || has_logits(fused, last)) {
+        return (info::OutputKind::Features, info::Scores::Values);
+    }
+    let scores = match graph.scores {
+        Some(Scores::Softmax) => info::Scores::Softmax,
+        Some(Scores::Sigmoid) => info::Scores::Sigmoid,
+        Some(Scores::Values) => info::Scores::Values,
+        // The softmax of one number is 1 whatever the number is.
+        None if output.channels == 1 => info::Scores::Values,
+        None => info::Scores::Softmax,
+    };
+    (info::OutputKind::Logits, scores)
+}
+
+/// Whether a node of one pixel gives numbers of any sign, as a classifier's last layer does. Behind an activation there are
+/// features.
+fn has_logits(fused: &Fused, node: &FusedNode) -> bool {
+    match &node.op {
+        FusedOp::Dense { activation, .. } | FusedOp::Conv { activation, .. } => {
+            *activation == Activation::None
+        }
+        FusedOp::GlobalAveragePool => has_logits(fused, &fused.nodes[node.inputs[0].0]),
+        FusedOp::Depthwise { .. } | FusedOp::Add { .. } | FusedOp::Input | FusedOp::Softmax => false,
     }
 }
 

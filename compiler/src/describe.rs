@@ -46,6 +46,8 @@ pub struct Description {
     pub padding: Padding,
     /// How an image becomes the input.
     pub preprocess: Preprocess,
+    /// What the outputs mean, if anybody says it.
+    pub scores: Option<Scores>,
     /// The layers, in order.
     pub layers: Vec<LayerSpec>,
 }
@@ -144,6 +146,29 @@ pub enum ChannelOrder {
     Rgb,
     /// Blue first.
     Bgr,
+}
+
+/// What a network's outputs mean: how it was trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scores {
+    /// One class is right: their softmax gives probabilities.
+    Softmax,
+    /// Each output is a question of its own: its sigmoid is the probability of a yes.
+    Sigmoid,
+    /// Quantities, such as an age or a distance.
+    Values,
+}
+
+impl Scores {
+    /// Every rule with its name in descriptions.
+    pub const NAMES: &[(&str, Scores)] =
+        &[("softmax", Scores::Softmax), ("sigmoid", Scores::Sigmoid), ("values", Scores::Values)];
+
+    /// Its name in descriptions.
+    pub fn name(self) -> &'static str {
+        let named = Scores::NAMES.iter().find(|(_, rule)| *rule == self);
+        named.expect("every rule has a name").0
+    }
 }
 
 /// One `[[layer]]` of the file.

@@ -14,7 +14,7 @@ mod verify;
 pub use self::knobs::{Knobs, MAX_ALPHA, Resolution, SIDES};
 use self::layer::Layer;
 use self::shape::Shape;
-use crate::describe::{Description, Preprocess};
+use crate::describe::{Description, Preprocess, Scores};
 use crate::error::Result;
 
 /// A node's position in [`Graph::nodes`].
@@ -47,6 +47,8 @@ pub struct Graph {
     pub outputs: Vec<NodeId>,
     /// How an image becomes the input.
     pub preprocess: Preprocess,
+    /// What the outputs mean, if anybody said it.
+    pub scores: Option<Scores>,
     /// Images that one run takes, one behind the other. Shapes are those of one image, and so is the arithmetic.
     pub batch: usize,
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// All that is known of a compiled network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +111,8 @@ pub struct Output {
     pub shape: Vec<usize>,
     /// What the numbers are.
     pub kind: OutputKind,
+    /// What people are shown of them.
+    pub scores: Scores,
 }
 
 /// What the numbers of an output are.
@@ -123,6 +125,20 @@ pub enum OutputKind {
     Probabilities,
     /// A feature map; its channels aren't classes.
     Features,
+}
+
+/// What an answer shows of each output. The compiler decides it once; every program that shows answers keeps to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scores {
+    /// A probability: the softmax over all outputs.
+    Softmax,
+    /// A probability of its own: the sigmoid of the output.
+    Sigmoid,
+    /// A probability: the output itself, for the network ends in a softmax layer.
+    Probabilities,
+    /// The output itself, which is no probability.
+    Values,
 }
 
 /// How a picture of 8-bit pixels becomes an input: resize, crop, then `fma(pixel, multiplier[c], offset[c])`.
@@ -200,7 +216,7 @@ pub(crate) mod tests {
             alpha: 0.25,
             batch: 1,
             input: Input { height: 128, width: 128, channels: 3 },
-            output: Output { shape: vec![1, 1, 3], kind: OutputKind::Logits },
+            output: Output { shape: vec![1, 1, 3], kind: OutputKind::Logits, scores: Scores::Softmax },
             preprocess: Preprocess {
                 resize: Resize::Cover { height: 146, width: 146 },
                 multiplier: vec![1.0 / 127.5; 3],
@@ -244,8 +260,8 @@ pub(crate) mod tests {
     fn json_has_the_documented_names() {
         let json = example().to_json();
         for part in [
-            r#"{"schema":3,"name":"classify","network":"mobilenet-v1","compiler":"0.1.0","alpha":0.25,"#,
-            r#""batch":1,"input":{"height":128,"width":128,"channels":3},"output":{"shape":[1,1,3],"kind":"logits"},"#,
+            r#"{"schema":4,"name":"classify","network":"mobilenet-v1","compiler":"0.1.0","alpha":0.25,"#,
+            r#""batch":1,"input":{"height":128,"width":128,"channels":3},"output":{"shape":[1,1,3],"kind":"logits","scores":"softmax"},"#,
             r#""preprocess":{"resize":{"rule":"cover","height":146,"width":146},"multiplier":[0.007843138,"#,
             r#""channel_order":"rgb"},"labels":["background","#,
             r#""cpu_features":["avx","fma"],"workspace_bytes":1048576,"weight_bytes":1900000,"#,
@@ -258,8 +274,8 @@ pub(crate) mod tests {
 
     #[test]
     fn another_schema_is_refused() {
-        let json = Info { schema: 2, ..example() }.to_json();
-        let error = "network description: found schema 2, expected 3";
+        let json = Info { schema: 3, ..example() }.to_json();
+        let error = "network description: found schema 3, expected 4";
         assert_eq!(Info::from_json(json.as_bytes()), Err(error.to_string()));
         assert!(Info::from_json(b"{").is_err());
     }

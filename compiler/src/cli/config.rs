@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use mnc::Result;
-use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Padding, Resize, Rounding};
+use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Padding, Resize, Rounding, Scores};
 use mnc::graph::layer::Activation;
 pub(super) use mnc::request::Sources;
 use mnc::request::{self, Files};
@@ -115,6 +115,16 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
             ChannelOrder::Bgr => "BGR".to_owned(),
         },
     );
+    if let Some(rule) = after.scores {
+        note(
+            before.scores != after.scores,
+            match rule {
+                Scores::Softmax => "one right class, so probabilities by softmax".to_owned(),
+                Scores::Sigmoid => "a yes or no for each output, so probabilities by sigmoid".to_owned(),
+                Scores::Values => "outputs that are no probabilities".to_owned(),
+            },
+        );
+    }
     changes
 }
 

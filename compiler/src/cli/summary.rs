@@ -7,7 +7,7 @@ use std::time::Duration;
 use mnc::Compiled;
 use mnc::cost::Report;
 use mnc::request::AlphaSource;
-use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize};
+use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scores};
 
 use super::config::Configured;
 use super::host;
@@ -45,6 +45,7 @@ impl fmt::Display for Summary<'_> {
         let batch = if program.batch == 1 { String::new() } else { format!("{} x ", program.batch) };
         row(f, "shape", format!("{batch}{} -> {batch}{}", program.input, program.output))?;
         row(f, "images", images(info))?;
+        row(f, "answers", answers(info))?;
         row(f, "labels", labels(info))?;
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
         row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
@@ -90,6 +91,18 @@ fn images(info: &Info) -> String {
         numbers(&pairs.map(|(m, o)| byte * f64::from(*m) + f64::from(*o)).collect::<Vec<f64>>())
     });
     format!("{size}; {colours}from {black} to {white}")
+}
+
+/// What is shown of the outputs.
+fn answers(info: &Info) -> String {
+    let text = match (info.output.scores, info.output.kind) {
+        (Scores::Softmax, _) => "probabilities, the softmax of the outputs",
+        (Scores::Sigmoid, _) => "probabilities, the sigmoid of each output",
+        (Scores::Probabilities, _) => "probabilities, the network's own",
+        (Scores::Values, OutputKind::Features) => "the outputs, a feature map",
+        (Scores::Values, _) => "the outputs, which are no probabilities",
+    };
+    text.to_owned()
 }
 
 fn labels(info: &Info) -> String {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::source::{Section, Source, nearest, quote};
 use super::{
     ChannelOrder, ConvSpec, Description, INPUT_NAME, InputSpec, LayerKind, LayerSpec, MAX_CHANNELS,
-    MAX_KERNEL, MAX_LAYERS, MAX_SIDE, MAX_STRIDE, Padding, Preprocess, Resize, Rounding,
+    MAX_KERNEL, MAX_LAYERS, MAX_SIDE, MAX_STRIDE, Padding, Preprocess, Resize, Rounding, Scores,
 };
 use crate::error::Result;
 use crate::graph::layer::Activation;
@@ -107,6 +107,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         "input",
         "alpha",
         "preprocess",
+        "scores",
         "layer",
     ]);
     let input = read_input(file);
@@ -122,6 +123,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         batch_norm_epsilon: file.number("batch_norm_epsilon", 1e-12..=1.0, Some(1e-3)),
         padding: defaults.padding,
         preprocess: read_preprocess(file, input.channels),
+        scores: file.has("scores").then(|| file.choice("scores", Scores::NAMES, Scores::Softmax)),
         layers: read_layers(source, file, &defaults),
     }
 }

@@ -47,6 +47,7 @@ fn defaults() {
             std: vec![0.5; 3],
             channel_order: ChannelOrder::Rgb,
         },
+        scores: None,
         layers: vec![LayerSpec { name: None, repeat: 1, kind: LayerKind::Softmax }],
     };
     assert_eq!(description, expected);
@@ -60,6 +61,7 @@ classes = 0x1_0
 activation = "relu"
 padding = "symmetric"
 batch_norm_epsilon = 1e-5
+scores = "sigmoid"
 [input]
 height = 1_0
 width = 12
@@ -115,6 +117,7 @@ name = "probabilities"
     let Preprocess { resize, scale, mean, std, channel_order } = description.preprocess;
     assert_eq!((resize, scale, mean, std), (Resize::Stretch, 1.0, vec![127.5], vec![1.0]));
     assert_eq!(channel_order, ChannelOrder::Bgr);
+    assert_eq!(description.scores, Some(Scores::Sigmoid));
     let spec = ConvSpec {
         kernel: 3,
         stride: 1,
@@ -326,7 +329,7 @@ fn columns_count_characters() {
         "\"äöü\" = 1\n[alpha]\n\"ä\" = 1",
         &[
             "4:1: unknown key \"äöü\" in the file, expected `name`, `classes`, `activation`, `padding`, `batch_norm_epsilon`, \
-         `input`, `alpha`, `preprocess` or `layer`",
+         `input`, `alpha`, `preprocess`, `scores` or `layer`",
             "6:1: unknown key \"ä\" in [alpha], expected `rounding`, `minimum` or `multiple`",
         ],
     );

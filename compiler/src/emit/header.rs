@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mnc_runtime::abi::{ABI_VERSION, Status, WORKSPACE_ALIGN};
-use mnc_runtime::info::{ChannelOrder, Info, OutputKind};
+use mnc_runtime::info::{ChannelOrder, Info, Output, OutputKind, Scores};
 
 /// The header of the object that `info` describes; C99 and C++.
 pub fn header(info: &Info) -> String {
@@ -102,7 +102,7 @@ int32_t {name}_run(const float *input, float *output, void *workspace);
         channel_names(info),
         normalisation(info),
         shape.join(" x "),
-        meaning(output.kind),
+        meaning(output),
         workspace_content(info),
         statuses.join("\n"),
     )
@@ -231,10 +231,14 @@ fn normalisation(info: &Info) -> String {
     }
 }
 
-fn meaning(kind: OutputKind) -> &'static str {
-    match kind {
-        OutputKind::Logits => "logits, one a class; softmax gives probabilities",
-        OutputKind::Probabilities => "probabilities, one a class",
-        OutputKind::Features => "a feature map, channels innermost",
+fn meaning(output: &Output) -> &'static str {
+    match (output.kind, output.scores) {
+        (OutputKind::Features, _) => "a feature map, channels innermost",
+        (OutputKind::Probabilities, _) => "probabilities, one a class",
+        (OutputKind::Logits, Scores::Sigmoid) => {
+            "logits, one a class; the sigmoid of each is its probability"
+        }
+        (OutputKind::Logits, Scores::Values | Scores::Probabilities) => "values, no probabilities",
+        (OutputKind::Logits, Scores::Softmax) => "logits, one a class; softmax gives probabilities",
     }
 }

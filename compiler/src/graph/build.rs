@@ -7,7 +7,7 @@ use super::shape::{Shape, Window};
 use super::{Graph, Knobs, Node, NodeId};
 use crate::describe::{
     ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE,
-    MAX_STRIDE, Padding, Rounding,
+    MAX_STRIDE, Padding, Rounding, Scores,
 };
 use crate::error::{ErrorKind, Faults, Result};
 
@@ -149,6 +149,7 @@ impl<'d> Builder<'d> {
                     .push(&node.name, "found two layers of this name, expected a name of its own for each");
             }
         }
+        self.check_scores();
         self.faults.propagate()?;
         let graph = Graph {
             name: self.description.name.clone(),
@@ -156,10 +157,37 @@ impl<'d> Builder<'d> {
             nodes: self.nodes,
             outputs: vec![self.last],
             preprocess: self.description.preprocess.clone(),
+            scores: self.description.scores,
             batch: 1,
         };
         debug_assert_eq!(graph.verify().map_err(|error| error.to_string()), Ok(()), "a built graph verifies");
         Ok(graph)
+    }
+
+    /// What the outputs are said to mean has to fit the last layer.
+    fn check_scores(&mut self) {
+        let Node { name, layer, shape, .. } = &self.nodes[self.last.0];
+        let is_softmax = matches!(layer, Layer::Softmax);
+        let found = |rule: Scores| format!("found {:?}", rule.name());
+        if is_softmax && shape.channels == 1 {
+            let detail = "found one channel, expected several: the softmax of one number is always 1";
+            self.faults.push(name, detail);
+        }
+        match self.description.scores {
+            Some(rule) if is_softmax => {
+                let detail = format!("{} behind the layer {name}, a softmax, expected none", found(rule));
+                self.faults.push("scores", detail);
+            }
+            Some(rule @ Scores::Softmax) if shape.pixels() == 1 && shape.channels == 1 => {
+                let detail = format!("{} for one output, expected \"sigmoid\" or \"values\"", found(rule));
+                self.faults.push("scores", detail);
+            }
+            Some(rule @ (Scores::Softmax | Scores::Sigmoid)) if shape.pixels() != 1 => {
+                let detail = format!("{} for a map of {shape}, expected \"values\"", found(rule));
+                self.faults.push("scores", detail);
+            }
+            Some(Scores::Softmax | Scores::Sigmoid | Scores::Values) | None => {}
+        }
     }
 
     fn add_layer(&mut self, layer: &'d LayerSpec) {

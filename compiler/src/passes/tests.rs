@@ -20,6 +20,7 @@ fn graph(layers: &[(&str, Layer, &[usize])]) -> Graph {
         nodes: layers.iter().map(node).collect(),
         outputs: vec![NodeId(layers.len() - 1)],
         preprocess: description.preprocess,
+        scores: description.scores,
         batch: 1,
     }
 }

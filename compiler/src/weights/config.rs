@@ -9,7 +9,7 @@ mod preprocessor;
 
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
-use crate::describe::{ConvSpec, Description, LayerKind, Padding, Resize, Rounding};
+use crate::describe::{ConvSpec, Description, LayerKind, Padding, Resize, Rounding, Scores};
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::Resolution;
 use crate::graph::layer::Activation;
@@ -30,6 +30,7 @@ pub struct ModelConfig {
     mean: Option<Vec<f64>>,
     std: Option<Vec<f64>>,
     resize: Option<Resize>,
+    scores: Option<Scores>,
 }
 
 impl ModelConfig {
@@ -100,6 +101,7 @@ impl ModelConfig {
         set(&mut description.rounding, self.rounding);
         set(&mut description.batch_norm_epsilon, self.epsilon);
         set(&mut description.preprocess.resize, self.resize);
+        description.scores = self.scores.or(description.scores);
         if self.mean.is_some() || self.std.is_some() {
             // timm's means are those of values in 0 to 1.
             description.preprocess.scale = 1.0 / 255.0;
@@ -169,6 +171,7 @@ fn read_hugging_face(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
     if config.classes.is_none() {
         config.classes = config.labels.as_ref().map(Vec::len);
     }
+    config.scores = scores(root, config.classes, faults);
     if model_type.is_some() {
         config.alpha.get_or_insert(1.0);
         config.rounding.get_or_insert(Rounding::Floor { minimum: 8 });
@@ -216,6 +219,7 @@ fn read_timm(root: &Object<'_>, architecture: &str, faults: &mut Faults) -> Mode
         resize: crop_pct.map(|share| Resize::Cover { ratio: 1.0 / share }),
         ..ModelConfig::default()
     };
+    config.scores = scores(find("problem_type"), config.classes, faults);
     if let Some(variant) = architecture.strip_prefix("mobilenetv1_") {
         // `mobilenetv1_125` is alpha 1.25; a letter after the digits names another head.
         let digits = variant.trim_end_matches(|c: char| c.is_ascii_lowercase());
@@ -227,6 +231,25 @@ fn read_timm(root: &Object<'_>, architecture: &str, faults: &mut Faults) -> Mode
         config.epsilon.get_or_insert(1e-5);
     }
     config
+}
+
+/// What transformers' pipeline for image classification makes of the outputs, with one difference: it shows sigmoids of a
+/// single output that was trained for regression, and we the output itself.
+fn scores(object: &Object<'_>, classes: Option<usize>, faults: &mut Faults) -> Option<Scores> {
+    let kinds = [
+        ("single_label_classification", Scores::Softmax),
+        ("multi_label_classification", Scores::Sigmoid),
+        ("regression", Scores::Values),
+    ];
+    let expected = kinds.map(|(name, _)| format!("{name:?}")).join(" or ");
+    let stated = object.read("problem_type", &expected, faults, |value| {
+        let name = value.as_str()?;
+        kinds.iter().find(|(kind, _)| *kind == name).map(|(_, rule)| *rule)
+    });
+    match (stated, classes) {
+        (None | Some(Scores::Softmax), Some(1)) => Some(Scores::Sigmoid),
+        (stated, _) => stated,
+    }
 }
 
 const ACTIVATIONS: &str = r#""relu" or "relu6""#;

@@ -1,7 +1,7 @@
 //! Answers -> text for people, or one JSON document that grows by one element a file.
 
-use super::rank::{softmax, top_k};
-use crate::info::{Info, OutputKind};
+use super::rank::{shown, top_k};
+use crate::info::{Info, OutputKind, Scores};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -10,9 +10,13 @@ use std::io::{self, Write};
 pub(crate) struct Class<'a> {
     index: usize,
     label: Option<&'a str>,
-    probability: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probability: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logit: Option<f32>,
+    /// The output, where it is no probability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<f32>,
 }
 
 /// The answer for one file, as it is in JSON.
@@ -66,11 +70,16 @@ impl<'a, W: Write> Report<'a, W> {
             }
         } else {
             writeln!(out, "{}{file}", if is_first { "" } else { "\n" })?;
+            let is_class = info.output.scores != Scores::Values;
             for class in classes(info, output, self.style.top) {
-                let Class { index, probability, .. } = class;
+                match (class.probability, class.value) {
+                    (Some(probability), _) => write!(out, "  {probability:.4}  ")?,
+                    (None, value) => write!(out, "  {:?}  ", value.unwrap_or(f32::NAN))?,
+                }
                 match class.label {
-                    Some(label) => writeln!(out, "  {probability:.4}  {label}  ({index})")?,
-                    None => writeln!(out, "  {probability:.4}  class {index}")?,
+                    Some(label) => writeln!(out, "{label}  ({})", class.index)?,
+                    None if is_class => writeln!(out, "class {}", class.index)?,
+                    None => writeln!(out, "output {}", class.index)?,
                 }
             }
         }
@@ -86,19 +95,19 @@ impl<'a, W: Write> Report<'a, W> {
     }
 }
 
+/// The outputs to show, the largest first. The channels of a feature map aren't among them.
 fn classes<'a>(info: &'a Info, output: &[f32], k: usize) -> Vec<Class<'a>> {
-    let is_logits = match info.output.kind {
-        OutputKind::Logits => true,
-        OutputKind::Probabilities => false,
-        OutputKind::Features => return Vec::new(),
-    };
-    let probabilities =
-        if is_logits { softmax(output) } else { output.iter().copied().map(f64::from).collect() };
+    if info.output.kind == OutputKind::Features {
+        return Vec::new();
+    }
+    let scores = info.output.scores;
+    let shown = shown(scores, output);
     let class = |index: usize| Class {
         index,
         label: info.labels.get(index).map(String::as_str),
-        probability: probabilities[index],
-        logit: is_logits.then_some(output[index]),
+        probability: (scores != Scores::Values).then_some(shown[index]),
+        logit: matches!(scores, Scores::Softmax | Scores::Sigmoid).then_some(output[index]),
+        value: (scores == Scores::Values).then_some(output[index]),
     };
     top_k(output, k).into_iter().map(class).collect()
 }
@@ -120,6 +129,7 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
         ("input", format!("{} x {} x {} f32", input.height, input.width, input.channels)),
         ("preprocess", format!("{resize}, {:?}", preprocess.channel_order).to_lowercase()),
         ("output", format!("{} f32, {:?}", shape.join(" x "), output.kind).to_lowercase()),
+        ("answers", answers(output.scores).to_string()),
         ("labels", info.labels.len().to_string()),
         ("weights", format!("{} bytes{}", info.weight_bytes, weights_file(info))),
         ("workspace", format!("{} bytes", info.workspace_bytes)),
@@ -129,6 +139,15 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
         ("compiler", format!("mnc {}", info.compiler)),
     ];
     rows.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}  {value}"))
+}
+
+fn answers(scores: Scores) -> &'static str {
+    match scores {
+        Scores::Softmax => "probabilities, the softmax of the outputs",
+        Scores::Sigmoid => "probabilities, the sigmoid of each output",
+        Scores::Probabilities => "probabilities, the outputs",
+        Scores::Values => "the outputs, which are no probabilities",
+    }
 }
 
 /// Where the weights are, if not in the program.
@@ -180,6 +199,7 @@ mod tests {
     fn probabilities_are_shown_as_they_are_and_features_in_full() {
         let mut info = example();
         info.output.kind = OutputKind::Probabilities;
+        info.output.scores = Scores::Probabilities;
         info.labels.clear();
         let shown = |info: &Info, style| {
             let mut out = Vec::new();
@@ -188,9 +208,37 @@ mod tests {
         };
         assert_eq!(shown(&info, HUMAN), "a\n  0.5000  class 1\n  0.2500  class 0\n");
         info.output.kind = OutputKind::Features;
+        info.output.scores = Scores::Values;
         assert_eq!(shown(&info, HUMAN), "0.25\n0.5\n0.125\n");
         let json = shown(&info, Style { json: true, ..HUMAN });
         assert_eq!(json, "[\n{\"file\":\"a\",\"output\":[0.25,0.5,0.125],\"milliseconds\":1.0}");
+    }
+
+    /// One output has no softmax, and what isn't a probability isn't called one.
+    #[test]
+    fn outputs_are_shown_as_they_were_trained() {
+        let mut info = example();
+        info.labels = vec!["person".to_string()];
+        let shown = |info: &Info, json, output: &[f32]| {
+            let mut out = Vec::new();
+            let style = Style { json, ..HUMAN };
+            Report::new(&mut out, style, info).answer("a", output, 1.0).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        info.output.scores = Scores::Sigmoid;
+        assert_eq!(shown(&info, false, &[2.415]), "a\n  0.9180  person  (0)\n");
+        assert_eq!(shown(&info, false, &[-3.743, 0.0]), "a\n  0.5000  class 1\n  0.0231  person  (0)\n");
+        let json = shown(&info, true, &[0.0]);
+        assert!(
+            json.contains(r#""top":[{"index":0,"label":"person","probability":0.5,"logit":0.0}]"#),
+            "{json}"
+        );
+        info.output.scores = Scores::Values;
+        assert_eq!(shown(&info, false, &[2.415]), "a\n  2.415  person  (0)\n");
+        let json = shown(&info, true, &[2.415]);
+        assert!(json.contains(r#""top":[{"index":0,"label":"person","value":2.415}]"#), "{json}");
+        info.labels.clear();
+        assert_eq!(shown(&info, false, &[2.415]), "a\n  2.415  output 0\n");
     }
 
     #[test]
@@ -203,6 +251,7 @@ mod tests {
             "input          128 x 128 x 3 f32\n",
             "preprocess     cover 146 x 146, centre crop, rgb\n",
             "output         1 x 1 x 3 f32, logits\n",
+            "answers        probabilities, the softmax of the outputs\n",
             "CPU features   avx, fma\n",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");

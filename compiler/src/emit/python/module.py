@@ -143,19 +143,53 @@ def prepare(picture):
 
 
 def top(scores, k=5):
-    """The k largest scores: a list of dictionaries with `index`, `label` (or None), `score` and `probability`."""
+    """The k largest scores: dictionaries with `index`, `label` (or None), `score`, and `probability` where the score means one.
+
+    The probability is that of the executables, to the last bit: INFO["output"]["scores"] says how it comes from the scores.
+    """
     scores = [float(score) for score in scores]
-    best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))[:k]
-    if INFO["output"]["kind"] == "logits":
+    best = sorted(range(len(scores)), key=lambda index: (math.isnan(scores[index]), -scores[index], index))[:k]
+    answers = [{"index": index, "label": LABELS[index] if LABELS else None, "score": scores[index]} for index in best]
+    probability = _probability(scores)
+    if probability is not None:
+        for answer in answers:
+            answer["probability"] = probability(answer["score"])
+    return answers
+
+
+def _probability(scores):
+    """The function from a score to its probability; None where there is none."""
+    rule = INFO["output"]["scores"]
+    if rule == "softmax":
         largest = max(scores)
-        total = math.fsum(math.exp(score - largest) for score in scores)
-        probability = [math.exp(scores[index] - largest) / total for index in best]
-    else:
-        probability = [scores[index] for index in best]
-    return [
-        {"index": index, "label": LABELS[index] if LABELS else None, "score": scores[index], "probability": share}
-        for index, share in zip(best, probability)
-    ]
+        total = 0.0
+        for score in scores:
+            total += _exp(score - largest)
+        return lambda score: _exp(score - largest) / total
+    return {"sigmoid": _sigmoid, "probabilities": lambda score: score}.get(rule)
+
+
+def _sigmoid(x):
+    small = _exp(-abs(x))
+    return small / (1.0 + small) if x < 0.0 else 1.0 / (1.0 + small)
+
+
+def _exp(x):
+    """e to the power of x, which isn't positive, with the bits of the executables: FreeBSD's algorithm, as in Rust's libm."""
+    if not x >= -745.13321910194110842:
+        return x if math.isnan(x) else 0.0
+    if -x < float.fromhex("0x1.00001p-28"):
+        return 1.0 + x
+    power, high, low = 0, x, 0.0
+    if -x >= float.fromhex("0x1.62e43p-2"):
+        power = int(1.44269504088896338700 * x - 0.5) if -x >= float.fromhex("0x1.0a2b2p+0") else -1
+        high, low = x - power * 6.93147180369123816490e-01, power * 1.90821492927058770002e-10
+        x = high - low
+    square = x * x
+    series = -1.65339022054652515390e-06 + square * 4.13813679705723846039e-08
+    series = -2.77777777770155933842e-03 + square * (6.61375632143793436117e-05 + square * series)
+    rest = x - square * (1.66666666666666019037e-01 + square * series)
+    return math.ldexp(1.0 + (x * rest / (2.0 - rest) - low + high), power)
 
 
 def classify(paths, k=5, threads=1):
@@ -227,4 +261,5 @@ if __name__ == "__main__":
         sys.exit("usage: python %s PICTURE|FOLDER..." % os.path.basename(__file__))
     for _answer in classify(sys.argv[1:], k=1, threads=os.cpu_count() or 1):
         _best = _answer["top"][0]
-        print("%s\t%.4f\t%s" % (_answer["path"], _best["probability"], _best["label"] or _best["index"]))
+        _shown = "%.4f" % _best["probability"] if "probability" in _best else repr(_best["score"])
+        print("%s\t%s\t%s" % (_answer["path"], _shown, _best["label"] or _best["index"]))

@@ -62,6 +62,7 @@ fn fields(description: &Description) -> Vec<String> {
         format!("mean {:?}", preprocess.mean),
         format!("std {:?}", preprocess.std),
         format!("layers {}", specs.join(", ")),
+        format!("scores {:?}", description.scores),
     ]
 }
 
@@ -290,4 +291,30 @@ fn arbitrary_text() {
             config.apply(&mut description());
         }
     }
+}
+
+/// The rule of transformers' `ImageClassificationPipeline`, and what it doesn't know: a regression has no probabilities.
+#[test]
+fn outputs_are_shown_as_the_network_was_trained() {
+    check(r#"{"num_labels": 1}"#, &["classes 1", "scores Some(Sigmoid)"]);
+    check(r#"{"id2label": {"0": "cat"}}"#, &["classes 1", "scores Some(Sigmoid)"]);
+    let single = r#"{"num_labels": 1, "problem_type": "single_label_classification"}"#;
+    check(single, &["classes 1", "scores Some(Sigmoid)"]);
+    check(r#"{"num_labels": 1, "problem_type": "regression"}"#, &["classes 1", "scores Some(Values)"]);
+    check(r#"{"num_labels": 3, "problem_type": "regression"}"#, &["classes 3", "scores Some(Values)"]);
+    let multi = r#"{"num_labels": 2, "problem_type": "multi_label_classification"}"#;
+    check(multi, &["classes 2", "scores Some(Sigmoid)"]);
+    check(r#"{"num_labels": 2, "problem_type": null}"#, &["classes 2"]);
+    check(r#"{"problem_type": "single_label_classification"}"#, &["scores Some(Softmax)"]);
+    check(r#"{"architecture": "x", "num_classes": 1}"#, &["classes 1", "scores Some(Sigmoid)"]);
+    check(
+        r#"{"architecture": "x", "num_classes": 4, "problem_type": "multi_label_classification"}"#,
+        &["classes 4", "scores Some(Sigmoid)"],
+    );
+    check(
+        r#"{"problem_type": "ranking"}"#,
+        &[
+            r#"c: problem_type: found "ranking", expected "single_label_classification" or "multi_label_classification" or "regression""#,
+        ],
+    );
 }
