@@ -11,6 +11,13 @@ trap 'rm -rf "$work"' EXIT
 install -D "$(realpath "${CARGO_TARGET_DIR:-target}/debug/mnc")" "$work/bin/mnc"
 mnc=$work/bin/mnc
 
+# skip EXAMPLE MISSING: the rule of tests/need.
+skip() {
+    [ "${MNC_REQUIRE_ALL:-}" = 1 ] && { echo "$1: found no $2"; exit 1; }
+    echo "skipped: $1, for want of $2"
+    [ -z "${MNC_SKIPPED:-}" ] || printf 'examples\t%s\t%s\n' "$1" "$2" >> "$MNC_SKIPPED"
+}
+
 # expect NAME FILE TEXT...: each text is in the file.
 expect() {
     local name=$1 file=$2
@@ -44,11 +51,8 @@ cross() {
     shift 2
     if command -v "$arch-linux-gnu-gcc" > /dev/null && command -v "${qemu%% *}" > /dev/null; then
         link_c "link-c on $arch" CC="$arch-linux-gnu-gcc -static" RUN="$qemu" "$@"
-    elif [ "${MNC_REQUIRE_ALL:-}" = 1 ]; then
-        echo "link-c on $arch: found no $arch-linux-gnu-gcc or no ${qemu%% *}"
-        exit 1
     else
-        echo "skipped: link-c on $arch, which needs $arch-linux-gnu-gcc and ${qemu%% *}"
+        skip "link-c on $arch" "$arch-linux-gnu-gcc and ${qemu%% *}"
     fi
 }
 cross aarch64 qemu-aarch64 TARGET=aarch64-unknown-linux-gnu
@@ -57,8 +61,7 @@ cross riscv64 'qemu-riscv64 -cpu rv64,v=true,zba=true,zbb=true,zbs=true' TARGET=
 # needs PROGRAM EXAMPLE: whether the program is there, which the example needs.
 needs() {
     command -v "$1" > /dev/null && return
-    [ "${MNC_REQUIRE_ALL:-}" = 1 ] && { echo "$2: found no $1"; exit 1; }
-    echo "skipped: $2, which needs $1"
+    skip "$2" "$1"
     return 1
 }
 # person_library EXAMPLE FORMATS: a copy of the example with the library in its folder person.
@@ -136,9 +139,6 @@ if "$python" -c 'import numpy, PIL, ray.data' 2> /dev/null; then
     "$python" examples/ray/classify.py "$work/module/person.py" "$work/many" > "$work/out" 2> "$work/log" \
         || { cat "$work/log"; exit 1; }
     expect ray "$work/out" '	person' '	non_person' '# 16 pictures, 2 workers'
-elif [ "${MNC_REQUIRE_ALL:-}" = 1 ]; then
-    echo "python and ray: found no NumPy, Pillow and Ray for $python"
-    exit 1
 else
-    echo 'skipped: python and ray, which need pip install numpy pillow "ray[data]"'
+    skip 'python and ray' "NumPy, Pillow and Ray for $python"
 fi

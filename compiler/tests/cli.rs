@@ -102,17 +102,6 @@ impl Ran {
     }
 }
 
-/// Whether there is a C compiler; without one a test says that it is skipped.
-fn has_cc() -> bool {
-    let has = Command::new("cc").arg("--version").output().is_ok();
-    if !has {
-        let all = std::env::var("MNC_REQUIRE_ALL").as_deref() == Ok("1");
-        assert!(!all, "no C compiler, and nothing may be skipped");
-        println!("skipped: no C compiler `cc`");
-    }
-    has
-}
-
 #[test]
 fn help_shows_examples() {
     let folder = Folder::new();
@@ -318,7 +307,7 @@ fn an_executable_is_whole_or_not_there() {
     let advice = if cfg!(target_os = "macos") { "xcode-select --install" } else { "apt-get install gcc" };
     assert!(missing.stderr.contains(advice), "{}", missing.stderr);
     assert!(folder.files().is_empty(), "{:?}", folder.files());
-    if !has_cc() {
+    if mnc_need::program("cc").is_none() {
         return;
     }
     let failed = Ran::of(folder.command(&arguments).env("CC", "cc -lno-such-library"));
@@ -345,7 +334,7 @@ fn an_executable_is_whole_or_not_there() {
 #[test]
 fn only_executables_are_executable() {
     use std::os::unix::fs::PermissionsExt;
-    if !has_cc() {
+    if mnc_need::program("cc").is_none() {
         return;
     }
     let folder = Folder::new();
@@ -399,7 +388,7 @@ fn configurations_are_found() {
 /// The first commands of README.md, as they stand there: what it shows is what comes out.
 #[test]
 fn the_readme_is_true() {
-    if !has_cc() {
+    if mnc_need::program("cc").is_none() {
         return;
     }
     let readme =
@@ -430,7 +419,7 @@ fn the_readme_is_true() {
 
 #[test]
 fn labels_of_a_file_are_in_the_executable() {
-    if !has_cc() {
+    if mnc_need::program("cc").is_none() {
         return;
     }
     let folder = Folder::with_person_detector();

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use command::{has_compiler, has_program, json};
+use command::{has_compiler, json};
 use image::RgbImage;
 use serde::Deserialize;
 
@@ -67,7 +67,7 @@ addEventListener('load', () => {
 
 #[test]
 fn pictures_are_drawn_on_a_desk_and_on_a_phone() {
-    if !has_compiler() || !has_program(BROWSER) {
+    if !has_compiler() || mnc_need::program(BROWSER).is_none() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder for temporary files");

@@ -35,8 +35,12 @@ pub fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec
         }
     };
     let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    // The threads work for the test of this one, whose name is the test's.
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
     let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..n_threads).map(|_| scope.spawn(worker)).collect();
+        let spawn = |_| std::thread::Builder::new().name(test.clone()).spawn_scoped(scope, worker);
+        let threads: Vec<_> =
+            (0..n_threads).map(|idx| spawn(idx).expect("a thread can be started")).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<(usize, R)>>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };

@@ -1,38 +1,11 @@
-//! What tests need beyond a Rust toolchain, and what happens where it is missing: the test says so and passes, unless
-//! `MNC_REQUIRE_ALL=1`.
+//! What tests need beyond a Rust toolchain: [`mnc_need`]'s rule for where it is missing, and what only networks need.
 
-use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Mutex;
 
 use mnc::target::{Isa, PLATFORMS, Platform};
 use mnc::{Compiled, Target};
-
-/// Notes that something is missing.
-///
-/// # Panics
-/// Where nothing may be missing.
-pub fn skip(missing: &str) {
-    let require_all = std::env::var("MNC_REQUIRE_ALL").as_deref() == Ok("1");
-    assert!(!require_all, "{missing}: missing, and MNC_REQUIRE_ALL=1 allows no skip");
-    say(missing);
-}
-
-/// Notes that something is missing that no test insists on: what neither a package of the system nor cargo brings.
-pub fn skip_optional(missing: &str) {
-    say(missing);
-}
-
-/// Once for each test program, and past the test harness, which would show it of failing tests only.
-fn say(missing: &str) {
-    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    let is_new = SAID.lock().expect("nothing panics while it is locked").insert(missing.to_owned());
-    if is_new {
-        let _ = writeln!(std::io::stderr(), "skipped: {missing}");
-    }
-}
+pub use mnc_need::{optional_program, program, shared_data, skip, skip_optional, workspace};
 
 /// Notes that this CPU can't run code for a target. No setting can add a feature to a CPU, so this is never a failure, but for
 /// the default instruction set of the platform; the interpreter runs the programs of all the others.
@@ -44,22 +17,7 @@ pub fn skip_cpu(compiled: &Compiled) {
     if host().is_some_and(|platform| platform.isas[0] == compiled.target.isa) {
         return skip(&missing);
     }
-    say(&missing);
-}
-
-/// A program on the search path.
-pub fn program(name: &str) -> Option<PathBuf> {
-    let found = optional_program(name);
-    if found.is_none() {
-        skip(&format!("the program {name}"));
-    }
-    found
-}
-
-/// The same for a program that no test insists on.
-pub fn optional_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    skip_optional(&missing);
 }
 
 /// Whether Rust's standard library for another target is installed, which no test insists on.
@@ -71,22 +29,6 @@ pub fn has_std(triple: &str) -> bool {
         skip_optional(&format!("Rust's standard library for {triple} (`rustup target add` brings it)"));
     }
     is_there
-}
-
-/// A file or folder of the trained weights and photographs that lie beside the workspace.
-pub fn shared_data(name: &str) -> Option<PathBuf> {
-    let path = workspace().join("../shared/data").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    skip(&format!("../shared/data/{name}"));
-    None
-}
-
-/// The root of the repository.
-pub fn workspace() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    root.expect("the package lies in the workspace").to_owned()
 }
 
 /// The platform of this process, if the compiler has it. Only Linux is linked in tests.

@@ -28,15 +28,5 @@ pub(crate) fn json(folder: &Path, args: &[&str], more: &[&str]) -> Value {
 
 /// Whether executables can be linked here. Where nothing may be missing, they must.
 pub(crate) fn has_compiler() -> bool {
-    has_program("cc")
-}
-
-/// Whether a program runs here; a test that needs it says that it skips. Where nothing may be missing, it must be there.
-pub(crate) fn has_program(name: &str) -> bool {
-    let found = Command::new(name).arg("--version").output().is_ok();
-    if !found {
-        assert_ne!(std::env::var("MNC_REQUIRE_ALL").as_deref(), Ok("1"), "no program {name}");
-        println!("skipped: no program {name}");
-    }
-    found
+    mnc_need::program("cc").is_some()
 }

@@ -32,12 +32,7 @@ fn read(folder: &Path, network: &str) -> Expected {
 /// The resize is Pillow's to the last bit; what is left is that two JPEG decoders may differ.
 #[test]
 fn photographs_become_pillows_inputs() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    if !data.is_dir() {
-        assert!(std::env::var_os("MNC_REQUIRE_ALL").is_none(), "no test data, and MNC_REQUIRE_ALL is set");
-        println!("skipped: no test data at {}", data.display());
-        return;
-    }
+    let Some(data) = mnc_need::shared_data("") else { return };
     for (network, cover) in
         [("mobilenet_v1_1.0_224", 256), ("mobilenet_v1_0.5_160", 183), ("mobilenet_v1_0.25_128", 146)]
     {

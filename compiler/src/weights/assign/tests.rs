@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use safetensors::tensor::TensorView;
 
@@ -253,31 +253,30 @@ fn arbitrary_tensors() {
     assert!((200..1_800).contains(&n_valid), "{n_valid} files were valid");
 }
 
-/// Trained weights, where a checkout has them beside it.
-fn trained() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let mut files: Vec<PathBuf> = ["weights", "default"]
-        .iter()
-        .filter_map(|folder| root.join(folder).read_dir().ok())
-        .flatten()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
+/// Trained weights, each with its config: those of the repository, and those that a checkout has beside it.
+fn trained() -> Vec<(PathBuf, PathBuf)> {
+    let person = mnc_need::workspace().join("examples/person-detector");
+    let mut files = vec![(person.join("person.safetensors"), person.join("config.json"))];
+    for folder in ["weights", "default"].into_iter().filter_map(mnc_need::shared_data) {
+        let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        let is_weights = |path: &PathBuf| {
             let name = path.to_string_lossy();
             name.ends_with(".safetensors") && !name.contains(".io.")
-        })
-        .collect();
-    files.sort();
-    if files.is_empty() {
-        println!("skipped: no trained weights in {}", root.display());
+        };
+        files.extend(entries.filter(is_weights).map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let config = path.with_file_name(format!("{}.config.json", name.trim_end_matches(".f16")));
+            (path, config)
+        }));
     }
+    files.sort();
     files
 }
 
 #[test]
 fn trained_weights() {
-    for path in trained() {
+    for (path, config) in trained() {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let config = path.with_file_name(format!("{}.config.json", name.trim_end_matches(".f16")));
         let config = ModelConfig::parse(&std::fs::read_to_string(config).unwrap(), "config.json").unwrap();
         let mut description = builtin("mobilenet-v1").unwrap().description();
         config.apply(&mut description);
