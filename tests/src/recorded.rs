@@ -1,6 +1,7 @@
-//! Trained weights, inputs and the answers that other engines gave, from the folder beside the workspace.
+//! Trained weights, inputs and the answers that other engines gave: of the person detector in the repository, of larger
+//! networks in the folder beside it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mnc::describe::{self, Description};
 use mnc::graph::{Graph, Knobs};
@@ -10,7 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::need;
 
-/// One set of trained weights with its answers. Paths are relative to the shared data.
+/// One set of trained weights with its answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Trained {
     /// The safetensors file.
@@ -23,6 +24,8 @@ pub struct Trained {
     pub answers: &'static str,
     /// The tensor of the answers there, evaluated in f64.
     pub logits: &'static str,
+    /// Whether paths are relative to the repository, which always has the files, and not to the shared data.
+    pub is_ours: bool,
 }
 
 const fn in_shared(
@@ -31,7 +34,7 @@ const fn in_shared(
     inputs: &'static str,
     answers: &'static str,
 ) -> Trained {
-    Trained { weights, config, inputs, answers, logits: "logits_f64" }
+    Trained { weights, config, inputs, answers, logits: "logits_f64", is_ours: false }
 }
 
 /// Every set that there is.
@@ -78,14 +81,14 @@ pub const TRAINED: [Trained; 8] = [
         "default/mobilenet_v1_0.25_96_person.io.safetensors",
         "default/mobilenet_v1_0.25_96_person.io.safetensors",
     ),
+    // Of F16.
     Trained {
+        weights: "examples/person-detector/person.safetensors",
+        config: "examples/person-detector/config.json",
+        inputs: "tests/recorded/person/io.safetensors",
+        answers: "tests/recorded/person/io.safetensors",
         logits: "logits_f16_file_f64",
-        ..in_shared(
-            "default/mobilenet_v1_0.25_96_person.f16.safetensors",
-            "default/mobilenet_v1_0.25_96_person.config.json",
-            "default/mobilenet_v1_0.25_96_person.io.safetensors",
-            "default/mobilenet_v1_0.25_96_person.io.safetensors",
-        )
+        is_ours: true,
     },
 ];
 
@@ -103,13 +106,18 @@ pub struct TrainedNetwork {
 }
 
 impl Trained {
+    /// One of its files, where it is there.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        if self.is_ours { Some(need::workspace().join(name)) } else { need::shared_data(name) }
+    }
+
     /// Reads the set as `mnc compile mobilenet-v1` does: the config onto the built-in description, alpha from the tensors.
     ///
     /// # Panics
     /// When the compiler refuses one of the files.
     pub fn read(&self) -> Option<TrainedNetwork> {
-        let (weights, config) = (need::shared_data(self.weights)?, need::shared_data(self.config)?);
-        let (inputs, answers) = (need::shared_data(self.inputs)?, need::shared_data(self.answers)?);
+        let files = [self.weights, self.config, self.inputs, self.answers].map(|name| self.file(name));
+        let [Some(weights), Some(config), Some(inputs), Some(answers)] = files else { return None };
         let text = std::fs::read_to_string(config).expect("the config can be read");
         let mut description = describe::builtin("mobilenet-v1").expect("it is built in").description();
         ModelConfig::parse(&text, self.config)

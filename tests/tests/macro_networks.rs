@@ -19,7 +19,7 @@ use safetensors::SafeTensors;
 /// Random networks; every kind of layer is among them, which `other_cpus.rs` holds for the same seeds.
 const SEEDS: std::ops::Range<u64> = 0..16;
 /// Trained networks that are small enough for emulators and portable code.
-const SMALL: [usize; 2] = [0, 2];
+const SMALL: [usize; 3] = [0, 2, 7];
 
 /// Trained networks with batch norms that do something, whose weights are set at run time as well.
 const WITH_NORMS: [usize; 2] = [1, 2];
@@ -71,8 +71,8 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
     let mut cases = Vec::new();
     for idx in trained {
         let Some(network) = TRAINED[*idx].read() else { continue };
-        let path = |name: &str| need::shared_data(name).map(|path| path.display().to_string());
-        let (Some(weights), Some(config)) = (path(TRAINED[*idx].weights), path(TRAINED[*idx].config)) else {
+        let path = |name| TRAINED[*idx].file(name).map(|path| path.display().to_string());
+        let [Some(weights), Some(config)] = [TRAINED[*idx].weights, TRAINED[*idx].config].map(path) else {
             continue;
         };
         let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");

@@ -128,9 +128,10 @@ impl Emulator {
         let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 64);
         let inputs = [networks::input(graph.input_shape(), 1)];
         self.check("mobilenet-v1 0.25@64", (&graph, &parameters), &inputs);
-        if let Some(trained) = TRAINED[0].read() {
+        for recorded in [&TRAINED[0], &TRAINED[7]] {
+            let Some(trained) = recorded.read() else { continue };
             let network = (&trained.graph, &trained.parameters);
-            let outputs = self.check(TRAINED[0].weights, network, &trained.inputs[..1]);
+            let outputs = self.check(recorded.weights, network, &trained.inputs[..1]);
             let label = |found: &[f32]| (0..found.len()).max_by(|a, b| found[*a].total_cmp(&found[*b]));
             let expected: Vec<f32> = trained.logits[0].iter().map(|logit| *logit as f32).collect();
             assert_eq!(label(&outputs), label(&expected), "the label on {}", self.qemu);
