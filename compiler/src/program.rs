@@ -4,6 +4,7 @@
 //! a longer list of calls; no emitter knows of bands. Knows no instruction and no symbol table.
 
 mod calls;
+mod interpret;
 mod values;
 
 use std::collections::HashMap;
@@ -13,9 +14,9 @@ use std::sync::Arc;
 use mnc_runtime::filter::Packing;
 
 use self::calls::Library;
+pub use self::interpret::Turn;
 use self::values::Values;
 use crate::code::Code;
-use crate::code::interpret::{self, Region, Violation};
 use crate::graph::shape::Shape;
 use crate::kernels::{Filter, KernelName};
 use crate::passes::{Fused, FusedId, FusedOp};
@@ -255,40 +256,6 @@ impl Program {
     /// Bytes of the workspace that the caller of such a plan's program brings.
     pub fn workspace_bytes(plan: &Plan) -> usize {
         plan.workspace_bytes + WORKSPACE_ALIGN
-    }
-
-    /// Runs the program in the interpreter of its kernel language, every access checked.
-    ///
-    /// # Errors
-    /// A kernel that reads or writes outside of its buffers, or reads what nobody wrote.
-    ///
-    /// # Panics
-    /// When the input's length is not that of the input's shape.
-    pub fn interpret(&self, input: &[f32]) -> Result<Vec<f32>, Violation> {
-        assert_eq!(input.len(), self.batch * self.input.len(), "the input has the program's input shape");
-        let mut regions = [
-            Region::constant("input", input.to_vec()),
-            Region::uninitialised("output", self.batch * self.output.len()),
-            Region::uninitialised("workspace", self.workspace_bytes / 4),
-            Region::constant("constants", self.constants.to_vec()),
-        ];
-        for call in self.steps.iter().flat_map(|step| &step.calls) {
-            let arguments: Vec<interpret::Argument> = call
-                .arguments
-                .iter()
-                .map(|argument| match *argument {
-                    Argument::Input(bytes) => interpret::Argument { region: 0, element: bytes / 4 },
-                    Argument::Output(bytes) => interpret::Argument { region: 1, element: bytes / 4 },
-                    Argument::Workspace { offset, .. } => {
-                        interpret::Argument { region: 2, element: offset / 4 }
-                    }
-                    Argument::Constants(bytes) => interpret::Argument { region: 3, element: bytes / 4 },
-                })
-                .collect();
-            interpret::run(&self.kernels[call.kernel].code, &mut regions, &arguments)?;
-        }
-        let output = regions[1].values().expect("the last step writes every element of the output");
-        Ok(output.to_vec())
     }
 }
 

@@ -16,6 +16,7 @@ pub mod pool;
 pub mod random;
 pub mod recorded;
 pub mod steps;
+pub mod turns;
 pub mod user_crate;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -6,6 +6,7 @@ use mnc::cost::Report;
 use mnc::describe::Description;
 use mnc::graph::shape::Shape;
 use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::target::{AARCH64, Isa, X86_64_V3};
 use mnc::weights::{NodeParameters, Parameters};
 
 use crate::random::Random;
@@ -14,6 +15,16 @@ use crate::random::Random;
 const MOST_MULT_ADDS: u64 = 500_000;
 /// Most elements of one feature map.
 const MOST_ELEMENTS: usize = 26_000;
+/// Rows of a tall network's input, at least.
+const TALL: usize = 40;
+
+/// Processors whose caches are so small that small networks are computed in bands, and to whose threads little work is worth
+/// having. On the second a pointwise layer takes one row or a few at a time.
+pub static SMALL_CACHES: [Isa; 3] = [
+    Isa { name: "small-cache-v3", l2_bytes: 4 << 10, least_part_cycles: 200, ..X86_64_V3 },
+    Isa { name: "tiny-cache-v3", l1_bytes: 2 << 10, l2_bytes: 16 << 10, least_part_cycles: 200, ..X86_64_V3 },
+    Isa { name: "small-cache-neon", l2_bytes: 2 << 10, least_part_cycles: 200, ..AARCH64 },
+];
 
 /// A network with its numbers.
 #[derive(Clone, Debug)]
@@ -35,8 +46,24 @@ impl RandomNetwork {
     /// When the compiler refuses a description that this module takes for legal.
     pub fn new(seed: u64) -> RandomNetwork {
         let mut random = Random::new(seed ^ 0x6d6e_6300);
-        let mut writer = Writer::new(seed, &mut random);
-        let n_layers = random.within(1, 6);
+        let (height, width) = (random.within(1, 19), random.within(1, 19));
+        RandomNetwork::of(seed, random, height, width)
+    }
+
+    /// A network of that seed whose maps are so tall that small caches cut it into bands and parts: layers that compute rows from
+    /// rows, and a head.
+    ///
+    /// # Panics
+    /// As [`RandomNetwork::new`].
+    pub fn tall(seed: u64) -> RandomNetwork {
+        let mut random = Random::new(seed ^ 0x7461_6c6c_0000);
+        let (height, width) = (random.within(TALL, 8 * TALL), random.within(1, 8));
+        RandomNetwork::of(seed, random, height, width)
+    }
+
+    fn of(seed: u64, mut random: Random, height: usize, width: usize) -> RandomNetwork {
+        let mut writer = Writer::new(seed, &mut random, height, width);
+        let n_layers = random.within(if writer.is_tall { 2 } else { 1 }, 6);
         for _ in 0..n_layers {
             writer.layer(&mut random);
         }
@@ -92,9 +119,17 @@ impl RandomNetwork {
 /// # Panics
 /// When there is no such network.
 pub fn builtin(name: &str, alpha: f64, resolution: usize) -> (Graph, Parameters) {
+    builtin_at(name, alpha, Resolution { height: resolution, width: resolution })
+}
+
+/// The same, not square.
+///
+/// # Panics
+/// When there is no such network.
+pub fn builtin_at(name: &str, alpha: f64, resolution: Resolution) -> (Graph, Parameters) {
     let description = mnc::describe::builtin(name).expect("it is built in").description();
-    let resolution = Some(Resolution { height: resolution, width: resolution });
-    let graph = Graph::build(&description, &Knobs { alpha, resolution }).expect("the knobs are legal");
+    let knobs = Knobs { alpha, resolution: Some(resolution) };
+    let graph = Graph::build(&description, &knobs).expect("the knobs are legal");
     let parameters = Parameters::random(&graph, 1);
     (graph, parameters)
 }
@@ -114,12 +149,20 @@ struct Writer {
     earlier: Vec<(String, Shape)>,
     alpha: f64,
     shape: Shape,
+    /// Whether only layers that compute rows from rows are proposed.
+    is_tall: bool,
 }
 
 impl Writer {
-    fn new(seed: u64, random: &mut Random) -> Writer {
-        let (height, width) = (random.within(1, 19), random.within(1, 19));
-        let channels = if random.percent(40) { random.pick(&[1, 3, 4, 8, 16]) } else { random.within(1, 70) };
+    fn new(seed: u64, random: &mut Random, height: usize, width: usize) -> Writer {
+        let is_tall = TALL <= height;
+        let channels = if is_tall {
+            random.within(1, 10)
+        } else if random.percent(40) {
+            random.pick(&[1, 3, 4, 8, 16])
+        } else {
+            random.within(1, 70)
+        };
         let activation = random.pick(&["relu6", "relu", "none"]);
         let padding = random.pick(&["same", "symmetric", "valid"]);
         let mut text = format!("name = \"random-{seed}\"\nclasses = {}\n", random.within(1, 70));
@@ -134,7 +177,7 @@ impl Writer {
         };
         let alpha = if random.percent(60) { 1.0 } else { random.pick(&[0.25, 0.35, 0.5, 0.75, 1.4]) };
         let shape = Shape { height, width, channels };
-        Writer { text, graph: None, earlier: vec![("input".to_owned(), shape)], alpha, shape }
+        Writer { text, graph: None, earlier: vec![("input".to_owned(), shape)], alpha, shape, is_tall }
     }
 
     /// Adds a layer that fits; a pointwise one after so many that don't.
@@ -147,7 +190,9 @@ impl Writer {
                 return;
             }
         }
-        assert!(self.take(&name, "kind = \"pointwise\"\nfilters = 1\nscaled = false\n"), "{}", self.text);
+        let fits = self.take(&name, "kind = \"pointwise\"\nfilters = 1\nscaled = false\n");
+        // A tall network may be too expensive for one more layer.
+        assert!(fits || self.is_tall && self.graph.is_some(), "{}", self.text);
     }
 
     /// What ends a classifier.
@@ -172,7 +217,7 @@ impl Writer {
             writeln!(text, "{key} = {value}").expect("a String takes every write");
         };
         let activation = format!("{:?}", random.pick(&["relu6", "relu", "none"]));
-        let kind = match random.within(0, 99) {
+        let kind = match random.within(0, if self.is_tall { 63 } else { 99 }) {
             0..20 => "conv",
             20..40 => "depthwise",
             40..52 => "pointwise",
@@ -223,7 +268,8 @@ impl Writer {
                 }
                 if kind != "depthwise" {
                     let keeps = keeps_shape && self.shape.channels <= 70;
-                    key("filters", &if keeps { self.shape.channels } else { random.within(1, 70) });
+                    let most = if self.is_tall { 20 } else { 70 };
+                    key("filters", &if keeps { self.shape.channels } else { random.within(1, most) });
                     if keeps || random.percent(30) {
                         key("scaled", &false);
                     }
@@ -257,7 +303,8 @@ impl Writer {
             return false;
         };
         let n_most = graph.nodes.iter().map(|node| node.shape.len()).max().unwrap_or(0);
-        if MOST_MULT_ADDS < Report::of(&graph).total.mult_adds || MOST_ELEMENTS < n_most {
+        let most_mult_adds = if self.is_tall { 4 * MOST_MULT_ADDS } else { MOST_MULT_ADDS };
+        if most_mult_adds < Report::of(&graph).total.mult_adds || MOST_ELEMENTS < n_most {
             return false;
         }
         self.shape = graph.node(graph.outputs[0]).shape;

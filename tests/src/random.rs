@@ -38,4 +38,13 @@ impl Random {
     pub fn signed(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
+
+    /// The numbers below `len`, each once.
+    pub fn permutation(&mut self, len: usize) -> Vec<usize> {
+        let mut numbers: Vec<usize> = (0..len).collect();
+        for idx in (1..len).rev() {
+            numbers.swap(idx, self.within(0, idx));
+        }
+        numbers
+    }
 }

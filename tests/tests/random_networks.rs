@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 
 use mnc::plan::{Plan, WORKSPACE_ALIGN};
-use mnc::program::{Call, ProgramStep, Task};
+use mnc::program::{ProgramStep, Turn};
 use mnc::schedule::{Place, Step, ValueId};
-use mnc::target::{AARCH64, ISAS, Isa, X86_64_V3};
+use mnc::target::{ISAS, X86_64_V3};
 use mnc::weights::Weights;
 use mnc::weights::naming::Naming;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_runtime::abi::Status;
 use mnc_tests::link::Linked;
-use mnc_tests::networks::RandomNetwork;
+use mnc_tests::networks::{RandomNetwork, SMALL_CACHES};
+use mnc_tests::turns::{backwards, forwards, shuffled};
 use mnc_tests::{bits, each, need, pool};
 
 /// How many networks, one a seed.
@@ -97,13 +98,6 @@ fn compiled_equals_reference() {
     report(each(&batches, check).concat());
 }
 
-/// Processors whose caches are so small that these networks are computed in bands, and to whose threads little work is worth
-/// having.
-static SMALL_CACHES: [Isa; 2] = [
-    Isa { name: "small-cache-v3", l2_bytes: 4 << 10, least_part_cycles: 200, ..X86_64_V3 },
-    Isa { name: "small-cache-neon", l2_bytes: 2 << 10, least_part_cycles: 200, ..AARCH64 },
-];
-
 /// Enough of these small networks are computed in bands, and in several of them, for that to be tested.
 #[test]
 fn many_networks_have_bands() {
@@ -166,15 +160,14 @@ fn interpreter_equals_reference() {
                     faults.push(fault(&network, &what, &format!("input {idx}: {error}")));
                 }
             }
-            // The order of a step's tasks is nothing; and those that may resume find what they need.
-            for (order, calls) in
-                [("backwards", backwards as fn(&ProgramStep) -> Vec<Call>), ("resumed", resumed)]
-            {
-                let mut program = compiled.program.clone();
-                for step in &mut program.steps {
-                    step.calls = calls(step);
-                }
-                let found = program.interpret(&inputs[1]).map_err(|violation| violation.to_string());
+            // As a pool does: what passes in one order passes in all in which the same tasks resume.
+            for (order, turns) in [
+                ("forwards", &mut forwards as &mut dyn FnMut(&ProgramStep) -> Vec<Turn>),
+                ("backwards", &mut backwards),
+                ("shuffled", &mut shuffled(*seed)),
+            ] {
+                let found = compiled.program.interpret_tasks(&inputs[1], turns);
+                let found = found.map_err(|violation| violation.to_string());
                 if let Err(error) = found.and_then(|found| bits::compare(&found, &expected[1])) {
                     faults.push(fault(&network, &what, &format!("tasks {order}: {error}")));
                 }
@@ -186,18 +179,6 @@ fn interpreter_equals_reference() {
         faults
     };
     report(each(&seeds(), check).concat());
-}
-
-/// The calls of a step's tasks, the last task first.
-fn backwards(step: &ProgramStep) -> Vec<Call> {
-    step.tasks.iter().rev().flat_map(|task| &task.calls).cloned().collect()
-}
-
-/// The calls of a step's tasks, each after the one from which it may resume.
-fn resumed(step: &ProgramStep) -> Vec<Call> {
-    let mut tasks: Vec<&Task> = step.tasks.iter().collect();
-    tasks.sort_by_key(|task| task.resume.as_ref().map(|resume| resume.mark));
-    tasks.into_iter().flat_map(Task::resumed_calls).collect()
 }
 
 /// The plan's promise, worked out here from the steps alone: between the step that writes a value and the last that reads it,

@@ -1,56 +1,40 @@
 //! Runs a [`Code`] over checked memory: the oracle for every other reader.
 //!
 //! Each access is held against the buffer that its pointer was derived from: in bounds, aligned to an element, writable where
-//! it writes, written before it is read. A register is checked to be set before its use. What passes here touches nothing
-//! that it was not given, on any processor.
+//! it writes, written before it is read, and by nobody who may run at the same time. A register is checked to be set before its
+//! use. What passes here touches nothing that it was not given, on any processor.
+
+mod region;
 
 use std::fmt;
 
-use super::{Access, Address, Binary, Code, Op, Ptr, Reg};
+pub use region::{Region, Runner};
 
-/// One buffer.
-#[derive(Clone, Debug)]
-pub struct Region {
-    /// As in messages: `input`, `workspace`.
-    pub name: &'static str,
-    data: Vec<f32>,
-    written: Vec<bool>,
-    writable: bool,
-}
+use super::{Access, Binary, Code, Op, Ptr, Reg};
 
-impl Region {
-    /// A buffer that kernels may only read.
-    pub fn constant(name: &'static str, data: Vec<f32>) -> Region {
-        Region { name, written: vec![true; data.len()], data, writable: false }
-    }
-
-    /// A buffer of so many elements, none of them written yet.
-    pub fn uninitialised(name: &'static str, len: usize) -> Region {
-        // The filler is a value that spoils every result it gets into, should a check be missing.
-        Region { name, data: vec![f32::NAN; len], written: vec![false; len], writable: true }
-    }
-
-    /// The elements, or the position of the first one that nobody wrote.
-    pub fn values(&self) -> Result<&[f32], usize> {
-        match self.written.iter().position(|written| !written) {
-            None => Ok(&self.data),
-            Some(idx) => Err(idx),
-        }
-    }
-}
-
-/// Where an argument points: a region and an element of it.
+/// Where an argument points: a region and a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
     /// Position in the list of regions.
     pub region: usize,
-    /// Elements after the region's first.
-    pub element: usize,
+    /// Bytes after the region's first; what is outside of the region may not be used.
+    pub byte: i64,
 }
 
 /// A promise that a kernel broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(String);
+
+impl Violation {
+    pub(crate) fn new(text: String) -> Violation {
+        Violation(text)
+    }
+
+    /// The same with the place where it happened.
+    pub(crate) fn at(self, place: &str) -> Violation {
+        Violation(format!("{place}: {}", self.0))
+    }
+}
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,17 +47,23 @@ impl std::error::Error for Violation {}
 /// Runs the kernel on those arguments, one per parameter.
 ///
 /// # Errors
-/// The first access outside of its buffer, read of something unwritten, or write to something constant.
-pub fn run(code: &Code, regions: &mut [Region], arguments: &[Argument]) -> Result<(), Violation> {
+/// The first access outside of its buffer, read of something unwritten, write to something constant, or use of what somebody else
+/// may write at the same time.
+pub fn run(
+    code: &Code,
+    regions: &mut [Region],
+    arguments: &[Argument],
+    runner: &Runner,
+) -> Result<(), Violation> {
     assert_eq!(code.parameters.len(), arguments.len(), "one argument for each parameter");
     let mut pointers = vec![None; code.n_pointers];
     for ((slot, argument), parameter) in pointers.iter_mut().zip(arguments).zip(&code.parameters) {
-        let offset = argument.element as i64 * 4;
-        *slot = Some(Pointer { region: argument.region, offset, access: parameter.access });
+        *slot = Some(Pointer { region: argument.region, offset: argument.byte, access: parameter.access });
     }
     let mut machine = Machine {
         lanes: code.lanes,
         regions,
+        runner,
         pointers,
         registers: vec![0.0; code.n_registers * code.lanes],
         set: vec![false; code.n_registers],
@@ -92,6 +82,7 @@ struct Pointer {
 struct Machine<'a> {
     lanes: usize,
     regions: &'a mut [Region],
+    runner: &'a Runner,
     pointers: Vec<Option<Pointer>>,
     registers: Vec<f32>,
     set: Vec<bool>,
@@ -118,17 +109,19 @@ impl Machine<'_> {
                 self.set[usize::from(dst.0)] = true;
             }
             Op::Load { dst, from, lanes } => {
-                let (region, range) = self.readable(from, lanes.into())?;
+                let at = self.pointer(from.ptr)?;
                 let to = self.span(dst);
-                let values = &self.regions[region].data[range];
+                let byte = at.offset + i64::from(from.offset);
+                let values = self.regions[at.region].read(byte, lanes.into(), self.runner)?;
                 let to = &mut self.registers[to];
                 to[..values.len()].copy_from_slice(values);
                 to[values.len()..].fill(0.0);
                 self.set[usize::from(dst.0)] = true;
             }
             Op::Splat { dst, from } => {
-                let (region, range) = self.readable(from, 1)?;
-                let value = self.regions[region].data[range.start];
+                let at = self.pointer(from.ptr)?;
+                let byte = at.offset + i64::from(from.offset);
+                let value = self.regions[at.region].read(byte, 1, self.runner)?[0];
                 self.write(dst).fill(value);
             }
             Op::Fma { acc, a, b } => {
@@ -164,11 +157,14 @@ impl Machine<'_> {
             }
             Op::Store { src, to, lanes } => {
                 let from = self.read(src)?;
-                let (region, range) = self.writable(to, lanes.into())?;
-                let region = &mut self.regions[region];
-                region.written[range.clone()].fill(true);
-                region.data[range]
-                    .copy_from_slice(&self.registers[from.start..from.start + usize::from(lanes)]);
+                let at = self.pointer(to.ptr)?;
+                let region = &mut self.regions[at.region];
+                if at.access != Access::Write {
+                    let name = &region.name;
+                    return Err(Violation(format!("{name} is written through a pointer that may only read")));
+                }
+                let values = &self.registers[from.start..from.start + usize::from(lanes)];
+                region.write(at.offset + i64::from(to.offset), values, self.runner)?;
             }
             Op::Prefetch { at } => {
                 self.pointer(at.ptr)?;
@@ -207,49 +203,6 @@ impl Machine<'_> {
 
     fn pointer(&self, ptr: Ptr) -> Result<Pointer, Violation> {
         self.pointers[usize::from(ptr.0)].ok_or_else(|| Violation(format!("{ptr} is used before it is set")))
-    }
-
-    /// The region and the elements of `count` elements at an address.
-    fn elements(&self, at: Address, count: usize) -> Result<(Pointer, std::ops::Range<usize>), Violation> {
-        let pointer = self.pointer(at.ptr)?;
-        let region = &self.regions[pointer.region];
-        let byte = pointer.offset + i64::from(at.offset);
-        let outside = || {
-            let (name, len) = (region.name, region.data.len() * 4);
-            Violation(format!("{} bytes at byte {byte} of {name}, which has {len}", count * 4))
-        };
-        if byte % 4 != 0 {
-            return Err(Violation(format!("byte {byte} of {} is not the start of an element", region.name)));
-        }
-        let start = usize::try_from(byte / 4).map_err(|_| outside())?;
-        if region.data.len() < start + count {
-            return Err(outside());
-        }
-        Ok((pointer, start..start + count))
-    }
-
-    fn readable(&self, at: Address, count: usize) -> Result<(usize, std::ops::Range<usize>), Violation> {
-        let (pointer, range) = self.elements(at, count)?;
-        let region = &self.regions[pointer.region];
-        match region.written[range.clone()].iter().position(|written| !written) {
-            None => Ok((pointer.region, range)),
-            Some(idx) => {
-                let element = range.start + idx;
-                Err(Violation(format!("element {element} of {} is read before it is written", region.name)))
-            }
-        }
-    }
-
-    fn writable(&self, at: Address, count: usize) -> Result<(usize, std::ops::Range<usize>), Violation> {
-        let (pointer, range) = self.elements(at, count)?;
-        let region = &self.regions[pointer.region];
-        if !region.writable || pointer.access != Access::Write {
-            return Err(Violation(format!(
-                "{} is written through a pointer that may only read",
-                region.name
-            )));
-        }
-        Ok((pointer.region, range))
     }
 }
 
@@ -292,12 +245,13 @@ mod tests {
             Region::constant("input", (0..8).map(|n| n as f32).collect()),
             Region::uninitialised("output", 8),
         ];
-        let arguments = [Argument { region: 0, element: 0 }, Argument { region: 1, element: 0 }];
-        let found = run(&code, &mut regions, &arguments);
+        let arguments = [0, 1].map(|region| Argument { region, byte: 0 });
+        let runner = Runner { number: 1, first_of_step: 1, after: Vec::new() };
+        let found = run(&code, &mut regions, &arguments, &runner);
         match expected {
             Ok(values) => {
                 found.unwrap();
-                assert_eq!(&regions[1].data[..values.len()], values);
+                assert_eq!(regions[1].read(0, values.len(), &runner).unwrap(), values);
             }
             Err(text) => {
                 let found = found.unwrap_err().to_string();

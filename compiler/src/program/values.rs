@@ -70,7 +70,7 @@ impl Values<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::Program;
     use super::*;
     use crate::describe::Description;
@@ -83,16 +83,20 @@ mod tests {
     /// So little cache and so short parts that three layers make a chain in two parts.
     static SMALL_CACHE: Isa = Isa { l2_bytes: 4 << 10, least_part_cycles: 2500, ..X86_64_V3 };
 
-    #[test]
-    fn the_rows_behind_a_layer_of_a_chain_are_a_value_of_each_part() {
+    pub(in crate::program) fn program() -> Program {
         let description = "name = \"net\"\nclasses = 1\ninput = { height = 24, width = 8, channels = 8 }\n\
             [[layer]]\nkind = \"depthwise\"\n[[layer]]\nkind = \"depthwise\"\n[[layer]]\nkind = \"depthwise\"\n\
             [[layer]]\nkind = \"global_average_pool\"\n";
-        let graph =
-            Graph::build(&Description::parse(description, "net.toml").unwrap(), &Knobs::default()).unwrap();
-        let network = passes::run(&graph, &Parameters::zeros(&graph)).unwrap();
+        let description = Description::parse(description, "net.toml").unwrap();
+        let graph = Graph::build(&description, &Knobs::default()).unwrap();
+        let network = passes::run(&graph, &Parameters::random(&graph, 1)).unwrap();
         let plan = Plan::build(Schedule::build(&network, &SMALL_CACHE));
-        let program = Program::build(&plan, &network);
+        Program::build(&plan, &network)
+    }
+
+    #[test]
+    fn the_rows_behind_a_layer_of_a_chain_are_a_value_of_each_part() {
+        let program = program();
         let names: Vec<&str> = program.values.iter().map(|value| value.name.as_str()).collect();
         let chain = |part: usize, layer: usize| format!("conv_dw_1..conv_dw_3.band_{part}.conv_dw_{layer}");
         let rows = [chain(0, 1), chain(0, 2), chain(1, 1), chain(1, 2)];
