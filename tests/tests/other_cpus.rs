@@ -7,7 +7,7 @@ use mnc::target::{ObjectFormat, PLATFORMS};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_tests::folder::Folder;
-use mnc_tests::networks::{self, RandomNetwork};
+use mnc_tests::networks::{self, RandomNetwork, SMALL_CACHES};
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::{bits, each, need, picture};
 use object::{Architecture, BinaryFormat, Object as _, ObjectKind, ObjectSection as _, ObjectSymbol as _};
@@ -18,6 +18,9 @@ const RUN_C: &str = include_str!("../fixtures/run.c");
 
 /// Random networks that go to the emulators: each costs a linker and an emulator.
 const SEEDS: std::ops::Range<u64> = 0..16;
+
+/// Random networks with tall maps that go there.
+const TALL_SEEDS: std::ops::Range<u64> = 0..12;
 
 /// A way to run the programs of another Linux.
 struct Emulator {
@@ -54,9 +57,9 @@ impl Emulator {
         [self.cc, self.qemu].map(|tool| need::program(tool).is_some()) == [true, true]
     }
 
-    /// The outputs of every input.
+    /// The outputs of every input, which several pools give as well.
     fn run(&self, compiled: &Compiled, inputs: &[Vec<f32>]) -> Vec<f32> {
-        self.run_with(compiled, &bits::to_bytes(&inputs.concat()), &[])
+        self.run_with(compiled, &bits::to_bytes(&inputs.concat()), &["-DPOOLS"])
     }
 
     /// What `run.c`, compiled with those flags more, makes of the file of inputs.
@@ -71,7 +74,7 @@ impl Emulator {
         }
         let flags =
             ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", "run", "run.c", "net.o"];
-        need::run(Command::new(self.cc).current_dir(folder.path()).args(more).args(flags));
+        need::run(Command::new(self.cc).current_dir(folder.path()).arg("-pthread").args(more).args(flags));
         let arguments = ["-cpu", self.cpu, "./run", "inputs", "outputs"];
         need::run(Command::new(self.qemu).current_dir(folder.path()).args(arguments));
         bits::from_bytes(
@@ -79,9 +82,29 @@ impl Emulator {
         )
     }
 
+    fn target(&self) -> Target {
+        Target::new(self.triple, None).expect("a row of the table")
+    }
+
+    /// Networks with tall maps on a processor with small caches: chains in several parts, which may resume.
+    fn check_parts(&self) {
+        let isa = SMALL_CACHES.iter().find(|isa| isa.tag == self.target().isa.tag).expect("each has one");
+        let target = Target { isa, ..self.target() };
+        let n_resuming = each(&TALL_SEEDS.collect::<Vec<u64>>(), |seed| {
+            let network = RandomNetwork::tall(*seed);
+            let compiled = compile(&network.graph, &network.parameters, &target);
+            let inputs = &network.inputs()[..2];
+            self.check_compiled(&format!("tall seed {seed}\n{}", network.toml), &compiled, inputs);
+            let mut tasks = compiled.program.steps.iter().flat_map(|step| &step.tasks);
+            usize::from(tasks.any(|task| task.resume.is_some()))
+        });
+        let n_resuming: usize = n_resuming.into_iter().sum();
+        assert!(TALL_SEEDS.count() / 3 <= n_resuming, "{n_resuming} networks have parts that may resume");
+    }
+
     /// The entry that takes bytes, and weights in a file: the bits of the reference.
     fn check_entries(&self) {
-        let target = Target::new(self.triple, None).expect("a row of the table");
+        let target = self.target();
         let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
         let compiled = compile(&graph, &parameters, &target);
         let stride = 97;
@@ -90,7 +113,7 @@ impl Emulator {
         // The program reads whole rows.
         pixels.resize(stride * 32, 0);
         let expected = reference::output(&compiled.fused, &input);
-        let found = self.run_with(&compiled, &pixels, &[&format!("-DSTRIDE={stride}")]);
+        let found = self.run_with(&compiled, &pixels, &[&format!("-DSTRIDE={stride}"), "-DPOOLS"]);
         assert_eq!(bits::compare(&found, &expected), Ok(()), "bytes on {}", self.qemu);
 
         let outside = compiled.with_weights_file("net.weights");
@@ -106,11 +129,15 @@ impl Emulator {
         (graph, parameters): (&Graph, &Parameters),
         inputs: &[Vec<f32>],
     ) -> Vec<f32> {
-        let target = Target::new(self.triple, None).expect("a row of the table");
-        let compiled = compile(graph, parameters, &target);
+        let compiled = compile(graph, parameters, &self.target());
+        self.check_compiled(place, &compiled, inputs)
+    }
+
+    /// The same of a network that is compiled already.
+    fn check_compiled(&self, place: &str, compiled: &Compiled, inputs: &[Vec<f32>]) -> Vec<f32> {
         let expected: Vec<f32> =
             inputs.iter().flat_map(|input| reference::output(&compiled.fused, input)).collect();
-        let found = self.run(&compiled, inputs);
+        let found = self.run(compiled, inputs);
         bits::compare(&found, &expected)
             .unwrap_or_else(|error| panic!("{place} on {} {}: {error}", self.qemu, self.cpu));
         found
@@ -137,6 +164,7 @@ impl Emulator {
             assert_eq!(label(&outputs), label(&expected), "the label on {}", self.qemu);
         }
         self.check_entries();
+        self.check_parts();
     }
 }
 
