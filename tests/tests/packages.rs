@@ -136,6 +136,43 @@ fn pkg_config_has_the_flags() {
     }
 }
 
+/// Folders with spaces, and flags that a shell splits.
+#[test]
+fn pkg_config_finds_folders_with_spaces() {
+    let Some([pkg_config, cc]) = (|| Some([need::program("pkg-config")?, need::program("cc")?]))() else {
+        return;
+    };
+    for name in ["with space", "two  spaces and ä"] {
+        for formats in ["header,staticlib,pkg-config", "header,cdylib,pkg-config"] {
+            let Some(folder) = emitted(formats) else { return };
+            let net = folder.path().join(name);
+            fs::rename(folder.path().join("net"), &net).expect("a package may be moved");
+            folder.write("run.c", include_str!("../fixtures/run.c"));
+            let mut command = Command::new("sh");
+            command.current_dir(folder.path()).env("PKG_CONFIG_PATH", &net);
+            command.env("PKG_CONFIG", &pkg_config).env("CC_OF_TEST", &cc).env("NET", &net);
+            let script =
+                r#"eval "$CC_OF_TEST run.c -o run $("$PKG_CONFIG" --cflags --libs net)" -Wl,-rpath,'"$NET"'"#;
+            need::run(command.args(["-c", script]));
+            check_program(&folder.path().join("run"), &folder);
+            // The older pkg-config puts the folder in as it is, and splits flags as a shell does.
+            let text = fs::read_to_string(net.join("net.pc")).expect("it was written");
+            assert!(text.contains("prefix=\"${pcfiledir}\""), "{text}");
+            let value = |key: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(key));
+                let net = format!("\"{}\"", net.display());
+                line.expect("the file has it").replace("${prefix}", &net)
+            };
+            let split = format!("printf '%s\\n' {} {}", value("Cflags: "), value("Libs: "));
+            let words = need::run(Command::new("sh").args(["-c", &split])).stdout;
+            let words = String::from_utf8(words).expect("UTF-8");
+            let include = format!("-I{}", net.display());
+            assert_eq!(words.lines().next(), Some(&*include), "{words}");
+            assert_eq!(words.lines().count(), if formats.contains("static") { 2 } else { 3 }, "{words}");
+        }
+    }
+}
+
 /// A shared library that needs no other and exports the functions of the header alone.
 #[test]
 fn a_shared_library_stands_alone() {
