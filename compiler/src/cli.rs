@@ -4,6 +4,7 @@
 
 mod artefacts;
 mod bench;
+mod child;
 mod compile;
 mod completions;
 mod config;
@@ -11,11 +12,12 @@ mod cost;
 mod describe;
 mod executable;
 mod explore;
+mod files;
+mod guard;
 mod host;
 mod inspect;
 mod link;
 mod machine;
-mod map;
 mod network;
 mod output;
 mod profile;
@@ -78,8 +80,25 @@ enum Command {
     Completions(completions::Args),
 }
 
+/// Bytes of the stack that commands run on, whatever the shell's limit says: that of a main thread by custom.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Runs the command of the process's arguments.
 pub(crate) fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == guard::ARGUMENT) {
+        return guard::keep();
+    }
+    let thread = std::thread::Builder::new().name("mnc".to_owned()).stack_size(STACK_BYTES).spawn(command);
+    let result = match thread {
+        Ok(thread) => thread.join(),
+        // Where there is no room for another stack, the one that there is will have to do.
+        Err(_) => return command(),
+    };
+    // A panic has told of itself; as before, its exit code is 101.
+    result.unwrap_or(ExitCode::from(101))
+}
+
+fn command() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compile(args) => compile::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -92,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
+    guard::finish();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -216,7 +216,11 @@ fn mistakes_are_named() {
             1,
             "gone/net.weights: found no folder gone, expected it to exist",
         ),
-        (small(&["-o", "-"]), 2, "-o -: standard output takes one of --emit header, asm, clif, or a dump"),
+        (
+            small(&["--emit", "exe,obj", "-o", "-"]),
+            2,
+            "-o -: standard output takes one of --emit exe, obj, staticlib, header, asm, clif, or a dump",
+        ),
         (small(&["-o", "three.txt", "--labels", "three.txt"]), 2, "-o: three.txt is an input"),
         (
             small(&["--target", "riscv64gc-unknown-linux-gnu"]),

@@ -19,6 +19,7 @@ mod tests;
 mod weights;
 
 use crate::abi::{ModelAbi, Status};
+use crate::files::{self, Output};
 use crate::info::Info;
 use args::{Action, Options, Threads};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,7 +27,6 @@ use model::Model;
 use prepare::Prepare;
 use report::{Report, Style};
 use std::ffi::{OsString, c_char, c_int};
-use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
@@ -119,6 +119,7 @@ fn run(
     started: Instant,
 ) -> Result<c_int, Stop> {
     let options = args::parse(args).map_err(Stop::Usage)?;
+    check_svg(&options, &model.info)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if let Some(path) = &options.labels {
         let n_classes = model.output().len() / model.info.batch;
@@ -154,6 +155,18 @@ fn run(
     Ok(0)
 }
 
+/// A picture is never drawn over what the program reads, nor over itself.
+fn check_svg(options: &Options, info: &Info) -> Result<(), Stop> {
+    let Some(svg) = &options.svg else { return Ok(()) };
+    let found = info.weights_file.as_ref().and_then(|wanted| weights::find(None, wanted).ok());
+    let program = std::env::current_exe().ok();
+    let given = options.inputs.iter().chain(&options.labels).chain(&options.weights);
+    match given.chain(&found).chain(&program).any(|input| files::same_file(svg, input)) {
+        false => Ok(()),
+        true => Err(Stop::Usage(format!("--svg: {} is an input, expected another file", svg.display()))),
+    }
+}
+
 /// Gives the network its weights, where they are in a file.
 fn bind(named: Option<&Path>, model: &mut Model) -> Result<(), Stop> {
     match (&model.info.weights_file, named) {
@@ -162,15 +175,14 @@ fn bind(named: Option<&Path>, model: &mut Model) -> Result<(), Stop> {
             Err(Stop::Usage("--weights: the weights are in the executable, expected no file".to_string()))
         }
         (Some(wanted), named) => {
-            let path = weights::find(named, wanted).map_err(Stop::Failed)?;
-            let bytes = weights::map(&path).map_err(Stop::Failed)?;
-            let found = bytes.len();
-            let expected = format!("{} bytes, SHA-256 of the weights {}", wanted.bytes, wanted.sha256);
+            let wanted = wanted.clone();
+            let path = weights::find(named, &wanted).map_err(Stop::Failed)?;
+            let bytes = weights::read(&path, &wanted).map_err(Stop::Failed)?;
             model.bind(bytes).map_err(|status| {
-                Stop::Failed(format!(
-                    "{}: found {found} bytes, expected {expected}: {status}",
-                    path.display()
-                ))
+                Stop::Failed(match status {
+                    Status::WrongWeights => weights::wrong(&path, wanted.bytes, &wanted),
+                    status => format!("{}: {status}", path.display()),
+                })
             })
         }
     }
@@ -221,7 +233,8 @@ fn profile(
     let profile = profile::measure(&mut model, n_runs).map_err(|status| refused(status, &model.info))?;
     if let Some(path) = &options.svg {
         let svg = roofline::svg(&profile).map_err(|e| Stop::Failed(format!("--svg: {e}")))?;
-        fs::write(path, svg)
+        let file = Output { path, bytes: svg.as_bytes(), is_executable: false };
+        files::write(file)
             .map_err(|e| Stop::Failed(format!("{}: {e}, expected to write there", path.display())))?;
     }
     profile.write(options.json, out)?;
@@ -267,9 +280,14 @@ fn classify(program: &str, options: &Options, mut model: Model, out: impl Write)
     Ok(code)
 }
 
+/// More than the names of all outputs that a network may have.
+const MOST_LABEL_BYTES: u64 = 16 << 20;
+
 /// One label a line; as many as the network has classes.
 fn labels(path: &Path, n_classes: usize) -> Result<Vec<String>, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{e}, expected a text file"))?;
+    let text = files::read_or_pipe(path, MOST_LABEL_BYTES)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+        .map_err(|e| format!("{e}, expected a text file"))?;
     let labels: Vec<String> = text.lines().map(str::to_string).collect();
     if labels.len() != n_classes {
         return Err(format!("found {} labels, expected {n_classes}, one a line", labels.len()));

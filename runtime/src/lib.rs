@@ -7,6 +7,7 @@
 //! | [`weights`], [`filter`] | none, `no_std` | weights at run time; how they are ordered, folded and packed, then or when compiling |
 //! | `pool` | `std` | a thread pool made for a network's short steps, behind [`abi::Parallel`] |
 //! | `peak` | `std` | what this core can do at most: multiply-adds and reads |
+//! | `files` | `std` | plain files read within bounds, and sets of files written whole or not at all |
 //! | `info` | `info` | the JSON that describes a network inside its executable |
 //! | `measured` | `info` | what a measuring executable tells, as JSON, and the arithmetic of latencies |
 //! | `limits` | `info` | the limits of this core, sampled with `peak` between the runs of a network |
@@ -76,6 +77,8 @@ pub mod abi;
 mod bare;
 #[cfg(feature = "chart")]
 pub mod chart;
+#[cfg(feature = "std")]
+pub mod files;
 pub mod filter;
 mod fma;
 #[cfg(feature = "info")]

@@ -7,8 +7,9 @@ use mnc::emit::object::FunctionText;
 use mnc::emit::package::Package;
 use mnc::{Compiled, Result, Target};
 
+use super::files::{self, Output};
 use super::link::{self, Program};
-use super::output::{Destination, Format};
+use super::output::{self, Destination, Format};
 
 /// A file, or a text for standard output.
 pub(super) struct Artefact {
@@ -74,6 +75,27 @@ pub(super) fn make(
         artefacts.push(Artefact { format: *format, destination: destination.clone(), bytes });
     }
     Ok(artefacts)
+}
+
+/// Writes all of them, or none. Who finds the header or the manifest finds what they speak of: these get their names last.
+pub(super) fn write(artefacts: &[Artefact]) -> Result<()> {
+    let mut files: Vec<(Format, Output<'_>)> = Vec::new();
+    for Artefact { format, destination, bytes } in artefacts {
+        match destination {
+            Destination::Stdout => {}
+            Destination::File(path) => {
+                files.push((*format, Output { path, bytes, is_executable: format.is_executable() }));
+            }
+        }
+    }
+    files.sort_by_key(|(format, _)| match format {
+        Format::Manifest => 2,
+        Format::Header => 1,
+        _ => 0,
+    });
+    files::write_set(&files.into_iter().map(|(_, file)| file).collect::<Vec<_>>())?;
+    let texts = artefacts.iter().filter(|made| made.destination == Destination::Stdout);
+    texts.into_iter().try_for_each(|made| output::print_bytes(&made.bytes))
 }
 
 /// A text that speaks of the files beside it.

@@ -16,10 +16,11 @@ use mnc::{Compiled, Options, Result, request};
 
 use super::artefacts::{self, Tools};
 use super::config::{self, Configured, Sources};
+use super::files::{self, Kind};
 use super::link::Linker;
 use super::output::{self, Destination, Format};
 use super::summary::Summary;
-use super::{host, link, map, network, tune};
+use super::{host, link, network, tune};
 
 /// Compiles a network with its weights
 ///
@@ -27,12 +28,10 @@ use super::{host, link, map, network, tune};
 /// Hugging Face and timm put beside them: for DIR/X.safetensors these are DIR/X.config.json or DIR/config.json, and
 /// DIR/X.preprocessor_config.json or DIR/preprocessor_config.json (X may be shortened at its dots). What they changed
 /// is in the summary.
-///
-/// The weights are mapped into memory: nothing may write to the file while mnc runs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A built-in network (`mnc describe` lists them) or the path of a description
+    /// A built-in network (`mnc describe` lists them) or the path of a description; - is standard input
     network: String,
 
     /// Trained weights: safetensors, F32, F16 or BF16
@@ -65,8 +64,8 @@ pub(super) struct Args {
     #[arg(help_heading = "The paper's knobs")]
     resolution: Option<Resolution>,
 
-    /// Where to: a file, of whose name those of several formats are made, or a folder (FOLDER/ is made); - is standard output
-    /// [default: the network's name]
+    /// Where to: a file, of whose name those of several formats are made, or a folder (FOLDER/ is made); - is standard output,
+    /// for one format that names no other file [default: the network's name]
     #[arg(long, short, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// What to write, separated by commas
@@ -83,8 +82,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "1", hide_default_value = true)]
     #[arg(value_parser = network::batch, conflicts_with_all = ["tune", "schedule"], help_heading = "Output")]
     batch: usize,
-    /// Keep the weights in FILE, which processes map and share, instead of in the code; an executable looks for it beside
-    /// itself
+    /// Keep the weights in FILE instead of in the code; callers of the object may map and share it, an executable reads it and
+    /// looks for it beside itself
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     weights_file: Option<PathBuf>,
     /// Prefix of the exported symbols, a C identifier [default: made of the network's name]
@@ -139,7 +138,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut clock = Clock::new(args.verbose);
     let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
     let target = if args.multiversion { target.multiversion()? } else { target };
-    let written = network::read(&args.network)?;
+    let text = network::text(&args.network)?;
+    let written = Description::parse(&text, &args.network)?;
     let name = args.name.clone().unwrap_or_else(|| Options::name_of(&written.name));
     let resolution = match args.rho {
         Some(rho) => Some(Resolution::from_rho(written.input, rho)?),
@@ -166,7 +166,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
             "the module of --emit python runs one image at a time, on as many threads as it is told",
         );
     }
-    output::check_not_an_input(&outputs, &inputs.into_iter().flatten().collect::<Vec<_>>())?;
+    let inputs: Vec<&Path> = inputs.into_iter().flatten().chain(args.schedule.read()).collect();
+    if let Some(tuned) = args.schedule.written() {
+        output::check(tuned, false)?;
+        output::check_new("--tune", tuned, &outputs)?;
+    }
+    output::check_not_an_input(&outputs, &args.schedule.written().into_iter().collect::<Vec<_>>(), &inputs)?;
     // Before any work: an executable that can't be linked is not worth the time.
     let program = match outputs.iter().any(|(format, _)| *format == Format::Exe) {
         true => Some(link::program(&target, args.linker)?),
@@ -174,7 +179,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let tools = Tools { program, verbose: args.verbose };
 
-    let file = weights.map(map::map).transpose()?;
+    let file = weights.map(|path| files::read(path, Kind::Weights)).transpose()?;
     let place = weights.map_or(String::new(), |path| path.display().to_string());
     let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
     let (alpha, alpha_source) = request::choose_alpha(
@@ -202,7 +207,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     clock.note("read weights");
 
-    let labels = labels(args, &configured, &graph)?;
+    let (labels, labels_file) = labels(args, &configured, &graph)?;
     let tuning = tune::tuning(&args.schedule, &graph, &parameters, &target)?;
     let options = Options { name: &name, labels: &labels };
     let compiled = mnc::compile_tuned(graph, &parameters, &target, &options, tuning.as_ref())?;
@@ -223,17 +228,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
             description,
             full,
             random_weights: args.random_weights,
-            inputs: files_read(args, &configured)?,
+            inputs: files_read(args, &text, file.as_deref(), &labels_file, &configured),
         })
     };
     let artefacts = artefacts::make(&compiled, &outputs, &tools, origin)?;
     clock.note("generate code");
-    for made in &artefacts {
-        match &made.destination {
-            Destination::Stdout => output::print(&String::from_utf8_lossy(&made.bytes))?,
-            Destination::File(path) => output::write(path, &made.bytes, made.format.is_executable())?,
-        }
-    }
+    artefacts::write(&artefacts)?;
     clock.note("write files");
     if !args.quiet {
         let written = artefacts.iter().filter_map(|made| match &made.destination {
@@ -252,28 +252,34 @@ pub(super) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The files that were read, for a manifest.
-fn files_read(args: &Args, configured: &Configured) -> Result<Vec<File>> {
-    let read = |kind: &str, path: &Path| -> Result<File> {
-        let content = std::fs::read(path).or_else(|error| super::fail(path, error.to_string()))?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        Ok(File::new(kind, &name, &content))
+/// The files that were read, for a manifest: as they were then, whatever they are now.
+fn files_read(
+    args: &Args,
+    network: &str,
+    weights: Option<&[u8]>,
+    labels: &[u8],
+    configured: &Configured,
+) -> Vec<File> {
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let network_name = match mnc::describe::builtin(&args.network) {
+        Some(builtin) => format!("{}.toml", builtin.name),
+        None => name(Path::new(&args.network)),
     };
-    let network = match mnc::describe::builtin(&args.network) {
-        Some(builtin) => File::new("network", &format!("{}.toml", builtin.name), builtin.text.as_bytes()),
-        None => read("network", Path::new(&args.network))?,
-    };
-    let others = [("weights", &args.weights), ("labels", &args.labels)];
-    let others = others.into_iter().filter_map(|(kind, path)| Some((kind, path.as_deref()?)));
-    let configurations = configured.read.iter().map(|(path, _)| ("configuration", path.as_path()));
-    let rest = others.chain(configurations).map(|(kind, path)| read(kind, path));
-    std::iter::once(Ok(network)).chain(rest).collect()
+    let mut files = vec![File::new("network", &network_name, network.as_bytes())];
+    let weights = args.weights.as_deref().zip(weights);
+    files.extend(weights.map(|(path, bytes)| File::new("weights", &name(path), bytes)));
+    files.extend(args.labels.as_deref().map(|path| File::new("labels", &name(path), labels)));
+    let configurations = configured.files.iter();
+    files.extend(configurations.map(|(path, bytes)| File::new("configuration", &name(path), bytes)));
+    files
 }
 
-/// Labels of the flag or of the configuration, or none.
-fn labels(args: &Args, configured: &Configured, graph: &Graph) -> Result<Vec<String>> {
-    let Some(path) = &args.labels else { return Ok(configured.labels.clone().unwrap_or_default()) };
-    let labels = config::labels(path)?;
+/// Labels of the flag or of the configuration, or none; and the file of the flag.
+fn labels(args: &Args, configured: &Configured, graph: &Graph) -> Result<(Vec<String>, Vec<u8>)> {
+    let Some(path) = &args.labels else {
+        return Ok((configured.labels.clone().unwrap_or_default(), Vec::new()));
+    };
+    let (labels, bytes) = config::labels_and_bytes(path)?;
     let n_outputs = graph.node(graph.outputs[0]).shape.len();
     if labels.len() != n_outputs {
         return super::fail(
@@ -281,7 +287,7 @@ fn labels(args: &Args, configured: &Configured, graph: &Graph) -> Result<Vec<Str
             format!("found {} labels, expected {n_outputs}, one for each output", labels.len()),
         );
     }
-    Ok(labels)
+    Ok((labels, bytes))
 }
 
 /// Prints a stage that exists before there are weights. Whether it did.

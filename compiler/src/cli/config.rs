@@ -1,13 +1,15 @@
 //! The JSON beside the weights: what it changed, in words.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use mnc::Result;
 use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Padding, Resize, Rounding, Scores};
 use mnc::graph::layer::Activation;
 pub(super) use mnc::request::Sources;
 use mnc::request::{self, Files};
+
+use super::files::{self, Kind};
 
 /// A description after the files that speak of it.
 #[derive(Clone, Debug)]
@@ -17,13 +19,16 @@ pub(super) struct Configured {
     pub(super) labels: Option<Vec<String>>,
     /// Each file that was read and what it changed.
     pub(super) read: Vec<(PathBuf, Vec<String>)>,
+    /// Those files as they were when they were read.
+    pub(super) files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// Reads both files, if there are any, and applies them.
 pub(super) fn apply(description: Description, sources: Sources<'_>) -> Result<Configured> {
     let mut before = description.clone();
+    let mut disk = Disk { kind: Kind::Configuration, read: Vec::new() };
     let request::Configured { description, alpha, labels, read } =
-        request::configure(&mut Disk, description, sources)?;
+        request::configure(&mut disk, description, sources)?;
     let said = [
         alpha.map(|alpha| format!("alpha {alpha}")),
         labels.as_ref().map(|it| format!("{} labels", it.len())),
@@ -36,11 +41,16 @@ pub(super) fn apply(description: Description, sources: Sources<'_>) -> Result<Co
         (path, changes)
     };
     let read = read.into_iter().map(told).collect();
-    Ok(Configured { description, alpha, labels, read })
+    Ok(Configured { description, alpha, labels, read, files: disk.read })
 }
 
 /// Files as the user of a shell names them.
-struct Disk;
+struct Disk {
+    /// What they are read for.
+    kind: Kind,
+    /// Each with its content.
+    read: Vec<(PathBuf, Vec<u8>)>,
+}
 
 impl Files for Disk {
     fn is_file(&self, path: &Path) -> bool {
@@ -48,7 +58,9 @@ impl Files for Disk {
     }
 
     fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+        let bytes = files::read_bytes(path, self.kind)?;
+        self.read.push((path.to_owned(), bytes.clone()));
+        Ok(bytes)
     }
 }
 
@@ -142,7 +154,15 @@ fn specs(description: &Description) -> impl Iterator<Item = &ConvSpec> {
 
 /// Labels from a file, one a line.
 pub(super) fn labels(path: &Path) -> Result<Vec<String>> {
-    request::labels(&mut Disk, path)
+    Ok(labels_and_bytes(path)?.0)
+}
+
+/// The same, and the file as it was when it was read.
+pub(super) fn labels_and_bytes(path: &Path) -> Result<(Vec<String>, Vec<u8>)> {
+    let mut disk = Disk { kind: Kind::Labels, read: Vec::new() };
+    let labels = request::labels(&mut disk, path)?;
+    let bytes = disk.read.pop().map_or(Vec::new(), |(_, bytes)| bytes);
+    Ok((labels, bytes))
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 //!
 //! So the command measures what users run, and needs no `unsafe` code to do it.
 
-use std::ffi::OsString;
-use std::fs;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,8 +15,9 @@ use mnc_runtime::measured::profile::Profile;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::link::Program;
-use super::{link, output};
+use super::files::{self, Kind};
+use super::guard::Watched;
+use super::link::{self, Program};
 
 /// An executable on disk.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Executable {
         };
         let absolute = path.canonicalize().map_err(read)?;
         // Any program would run; one that carries no description isn't ours, and nobody knows what it would do.
-        let bytes = fs::read(&absolute).map_err(read)?;
+        let bytes = files::read_bytes(&absolute, Kind::Artefact).map_err(read)?;
         if !bytes.windows(DESCRIPTION.len()).any(|window| window == DESCRIPTION) {
             return super::fail(path, "not made by mnc, expected an executable of `mnc compile`");
         }
@@ -68,7 +68,7 @@ impl Executable {
         started: Instant,
     ) -> Result<Executable> {
         let bytes = link::link(&compiled.executable_object()?, program, false)?;
-        output::write(path, &bytes, true)?;
+        files::write_scratch(path, &bytes, true)?;
         let compile_time = started.elapsed();
         let executable = Executable::described(path.to_owned(), None, bytes.len() as u64)?;
         Ok(Executable { compile_time: Some(compile_time), ..executable })
@@ -102,7 +102,7 @@ impl Executable {
         let mut child = spawn(&self.path, &args)?;
         // The answers are written after the first run; what is read first is read when they are known.
         let mut head = [0; 1];
-        let stdout = child.stdout.as_mut().expect("the child's output is piped");
+        let stdout = child.child.stdout.as_mut().expect("the child's output is piped");
         let n_read = stdout.read(&mut head).unwrap_or(0);
         let first_result = started.elapsed();
         let rest = finish(&self.path, child)?;
@@ -139,12 +139,12 @@ impl Executable {
 
     /// One process that classifies the pictures of a folder, the five most probable classes of each.
     pub(super) fn classify(&self, folder: &Path) -> Result<Vec<Answer>> {
-        self.json(&["--json", "--top", "5", &folder.to_string_lossy()])
+        self.json(&["--json".as_ref(), "--top".as_ref(), "5".as_ref(), "--".as_ref(), folder.as_os_str()])
     }
 
     /// The file.
     pub(super) fn read(&self) -> Result<Vec<u8>> {
-        fs::read(&self.path).or_else(|error| super::fail(&self.path, format!("{error}, expected to read it")))
+        files::read(&self.path, Kind::Artefact)
     }
 
     /// How many numbers it answers with.
@@ -152,10 +152,11 @@ impl Executable {
         self.info.output.shape.iter().product()
     }
 
-    fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
+    fn json<T: DeserializeOwned>(&self, args: &[impl AsRef<OsStr>]) -> Result<T> {
         let json = finish(&self.path, spawn(&self.path, args)?)?;
         serde_json::from_slice(&json).map_err(|error| {
-            let detail = format!("{error} in what {} wrote; compile it again", args[0]);
+            let option = args[0].as_ref().display();
+            let detail = format!("{error} in what {option} wrote; compile it again");
             Error::new(ErrorKind::Io, self.path.display().to_string(), detail)
         })
     }
@@ -180,23 +181,31 @@ pub(super) struct Top {
 /// How the description begins that every executable carries.
 const DESCRIPTION: &[u8] = b"{\"schema\":";
 
-fn spawn(path: &Path, args: &[&str]) -> Result<Child> {
+/// A child that the keeper knows.
+struct Running {
+    child: Child,
+    _watched: Watched,
+}
+
+fn spawn(path: &Path, args: &[impl AsRef<OsStr>]) -> Result<Running> {
     let mut command = Command::new(path);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     started(path, &mut command)
 }
 
-fn started(path: &Path, command: &mut Command) -> Result<Child> {
-    command.spawn().map_err(|error| {
+fn started(path: &Path, command: &mut Command) -> Result<Running> {
+    let child = command.spawn().map_err(|error| {
         let detail = format!("{error}, expected an executable that runs on this machine");
         Error::new(ErrorKind::Io, path.display().to_string(), detail)
-    })
+    })?;
+    Ok(Running { _watched: Watched::child(&child), child })
 }
 
 /// The rest of the child's output, once it has ended well.
-fn finish(path: &Path, child: Child) -> Result<Vec<u8>> {
+fn finish(path: &Path, running: Running) -> Result<Vec<u8>> {
     let place = path.display().to_string();
-    let output = child
+    let output = running
+        .child
         .wait_with_output()
         .map_err(|error| Error::new(ErrorKind::Io, place.clone(), error.to_string()))?;
     if output.status.success() {

@@ -30,9 +30,10 @@ use self::map::{AccuracySource, Map, Measured, Member, Setting};
 use self::page::Page;
 use self::store::{Conditions, Store};
 use self::survey::{Circumstances, Compiled};
+use super::files::Output;
 use super::output::{self, Destination, Format};
 use super::variants::Workbench;
-use super::{host, machine, network};
+use super::{files, host, machine, network};
 
 /// Draws the map of a network's family on this machine, and chooses on it
 ///
@@ -255,21 +256,25 @@ fn finish(
     });
     let figures = pictures::all(map, budgets);
     let page = Page { map, answer: answer.as_deref(), figures: &figures, claims };
-    let mut files = vec![
+    let mut texts = vec![
         ("index.html", page.to_html()),
         ("family.json", document(map, claims)),
         ("family.csv", map.to_csv()),
     ];
-    files.extend(
+    texts.extend(
         pictures::accuracy_by_latency(map, budgets).map(|figure| ("front.svg", page::standalone(&figure))),
     );
-    for (name, text) in &files {
-        output::write(&folder.join(name), text.as_bytes(), false)?;
-    }
+    let paths: Vec<PathBuf> = texts.iter().map(|(name, _)| folder.join(name)).collect();
+    let set: Vec<Output<'_>> = texts
+        .iter()
+        .zip(&paths)
+        .map(|((_, text), path)| Output { path, bytes: text.as_bytes(), is_executable: false })
+        .collect();
+    files::write_set(&set)?;
     if args.json || args.csv {
         output::print(&if args.json { document(map, claims) } else { map.to_csv() })?;
     } else {
-        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = texts.iter().map(|(name, _)| *name).collect();
         let choice = choice.as_ref().and_then(|choice| choice.as_ref().ok());
         let choice = choice.map_or(String::new(), |choice| format!("\n{}", choice.text(map)));
         let claims = claims::to_text(claims);
@@ -284,7 +289,7 @@ fn finish(
     let Some(path) = destination else { return Ok(()) };
     let idx = map.members.iter().position(|member| member.member == choice.chosen.member);
     let chosen = &compiled[idx.expect("what was chosen is on the map")];
-    output::write(path, &chosen.executable.read()?, true)?;
+    files::write(path, &chosen.executable.read()?, true)?;
     eprintln!("wrote {} ({})", path.display(), choice.chosen.member);
     Ok(())
 }

@@ -8,9 +8,10 @@ use mnc::emit::manifest::{File, Manifest};
 use mnc::inspect::{Promise, Report, inspect};
 use serde::Serialize;
 
+use super::fail;
+use super::files::{self, Kind};
 use super::output::print;
 use super::text::{numbers, size, table, thousands};
-use super::{fail, map};
 
 /// Proves what an object promises, from its bytes alone
 ///
@@ -47,7 +48,7 @@ struct Document<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let bytes = map::map(&args.file)?;
+    let bytes = files::read(&args.file, Kind::Artefact)?;
     let mut report = match inspect(&bytes) {
         Ok(report) => report,
         Err(error) => {
@@ -98,7 +99,7 @@ fn match_manifest(args: &Args, report: &Report, content: &File) -> Result<Promis
 /// The manifest that was asked for, or one beside the file that names it.
 fn find_manifest(args: &Args, report: &Report, file: &str) -> Result<Option<(PathBuf, Manifest)>> {
     let read = |path: &Path| -> Result<Manifest> {
-        let text = map::map(path)?;
+        let text = files::read(path, Kind::Manifest)?;
         Manifest::from_json(&text).or_else(|detail| fail(path, detail))
     };
     if let Some(path) = &args.manifest {

@@ -1,16 +1,23 @@
 //! Object + launcher -> executable, object -> shared library: by the system's C compiler, executables also by our own linker.
 
+mod product;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use mnc::emit::launcher::{BareLauncher, Launcher, bare_launcher_for, launcher_for};
 use mnc::emit::static_link;
 use mnc::target::ObjectFormat;
 use mnc::{Error, ErrorKind, Result, Target};
+
+use self::product::Product;
+use super::guard::Scratch;
+use super::{child, files};
 
 /// Who links an executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,7 +90,9 @@ pub(super) fn link(object: &[u8], program: Program, verbose: bool) -> Result<Vec
     match program {
         Program::Cc(launcher) => {
             let name = if launcher.is_archive { "liblauncher.a" } else { "launcher.o" };
-            run_compiler(&[("network.o", object), (name, launcher.bytes)], verbose, |command| {
+            let target = Target::new(launcher.triple, None)?;
+            let product = Product::new(product::Kind::Executable, &target);
+            run_compiler(&[("network.o", object), (name, launcher.bytes)], product, verbose, |command| {
                 command.args(launcher.libraries).args(flags(launcher.triple));
             })
         }
@@ -114,35 +123,38 @@ pub(super) fn shared(object: &[u8], file_name: &str, target: &Target, verbose: b
         let detail = format!("for {triple}, expected a cross compiler in CC, such as {compiler}");
         return super::usage(place, detail);
     }
-    run_compiler(&[("network.o", object)], verbose, |command| {
+    run_compiler(&[("network.o", object)], Product::new(product::Kind::Library, target), verbose, |command| {
         match format {
             ObjectFormat::MachO => {
                 command.arg("-dynamiclib").arg(format!("-Wl,-install_name,@rpath/{file_name}"))
             }
             ObjectFormat::Elf | ObjectFormat::Coff => command
-                .args(["-shared", "-nostdlib", "-Wl,--no-undefined,-z,text,-z,noexecstack,--build-id=none"])
+                .args([
+                    "-shared",
+                    "-nostdlib",
+                    "-Wl,--no-undefined,-z,text,-z,noexecstack,-z,relro,-z,now,--build-id=none",
+                ])
                 .arg(format!("-Wl,-soname,{file_name}")),
         };
     })
 }
 
-/// Runs the C compiler over those files in a folder of their own and reads what it wrote.
-fn run_compiler(files: &[(&str, &[u8])], verbose: bool, flags: impl Fn(&mut Command)) -> Result<Vec<u8>> {
-    let folder = tempfile::Builder::new().prefix("mnc-").tempdir().map_err(|error| {
-        Error::new(
-            ErrorKind::Io,
-            env::temp_dir().display().to_string(),
-            format!("{error}, expected to write there"),
-        )
-    })?;
-    let linked = folder.path().join("linked");
+/// Runs the C compiler over those files in a folder of their own and reads what it wrote, if that is what was asked for.
+fn run_compiler(
+    files: &[(&str, &[u8])],
+    product: Product,
+    verbose: bool,
+    flags: impl Fn(&mut Command),
+) -> Result<Vec<u8>> {
+    let folder = Scratch::new()?;
+    let linked = folder.join("linked");
     let mut compiler = compiler();
     let name = compiler.remove(0);
     let mut command = Command::new(&name);
     command.args(&compiler).arg("-o").arg(&linked);
     for (file, bytes) in files {
-        let path = folder.path().join(file);
-        super::output::write(&path, bytes, false)?;
+        let path = folder.join(file);
+        files::write_scratch(&path, bytes, false)?;
         command.arg(path);
     }
     flags(&mut command);
@@ -150,23 +162,68 @@ fn run_compiler(files: &[(&str, &[u8])], verbose: bool, flags: impl Fn(&mut Comm
         eprintln!("{command:?}");
     }
     let place = name.to_string_lossy();
-    let output = command.output().map_err(|error| missing(&place, &error))?;
-    if !output.status.success() {
-        let log = String::from_utf8_lossy(&output.stderr);
-        let log: String = log.lines().map(|line| format!("\n  {line}")).collect();
-        return Err(Error::new(ErrorKind::Emit, place, format!("the link failed ({}){log}", output.status)));
+    let fault = |detail: String| Error::new(ErrorKind::Emit, place.clone(), detail);
+    let limit = time_limit()?;
+    let ended = child::run(&mut command, limit).map_err(|error| missing(&place, &error))?;
+    let log: String = ended.log.iter().map(|line| format!("\n  {line}")).collect();
+    let Some(status) = ended.status else {
+        let seconds = limit.as_secs();
+        return Err(fault(format!(
+            "it didn't end within {seconds} s and was stopped, expected a linker ({LIMIT}=SECONDS gives it more time, \
+             --linker internal does without it){log}"
+        )));
+    };
+    if !status.success() {
+        return Err(fault(format!("the link failed ({status}){log}{}", advice(&ended.log, product))));
     }
-    std::fs::read(&linked)
-        .map_err(|error| Error::new(ErrorKind::Emit, place, format!("{error}, expected it to write a file")))
+    // Whatever was written is the compiler's word; it may also have written nothing, or for ever.
+    let bytes = mnc_runtime::files::read(&linked, MOST_LINKED_BYTES)
+        .map_err(|error| fault(format!("{error}, expected it to write {}{log}", product.kind.name())))?;
+    product::check(&bytes, product)
+        .map_err(|found| fault(format!("it wrote {found}, expected {}{log}", product.kind.name())))?;
+    Ok(bytes)
 }
 
-/// Small, and the same bytes for the same input. Cranelift's objects don't say that they need no executable stack.
-fn flags(triple: &str) -> &'static [&'static str] {
-    if triple.contains("apple") {
-        &["-Wl,-dead_strip", "-Wl,-x"]
-    } else {
-        &["-Wl,--gc-sections,-s,-z,noexecstack,--build-id=none"]
+/// What goes into an executable is at most this.
+const MOST_LINKED_BYTES: u64 = 5 << 30;
+
+/// The variable that changes how long a linker may take.
+const LIMIT: &str = "MNC_LINK_SECONDS";
+
+/// Linking takes a second, and some ten of them on a busy machine.
+fn time_limit() -> Result<Duration> {
+    let Some(text) = env::var_os(LIMIT) else { return Ok(Duration::from_secs(60)) };
+    match text.to_str().and_then(|text| text.parse().ok()).filter(|seconds| (1..=86_400).contains(seconds)) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => super::usage(LIMIT, format!("found {text:?}, expected a number of seconds from 1 to 86400")),
     }
+}
+
+/// A way out where the system lacks what the compiler looks for.
+fn advice(log: &[String], product: Product) -> &'static str {
+    let is_missing =
+        log.iter().any(|line| line.contains("cannot find -l") || line.contains("unable to find library"));
+    match product.kind {
+        product::Kind::Executable if is_missing && product.has_internal => {
+            "\n  a library is missing here; --linker internal links without those of the system"
+        }
+        _ => "",
+    }
+}
+
+/// Small, the same bytes for the same input, and as hard to abuse as the system allows: at any address, with every table of
+/// addresses read-only before the first instruction. Cranelift's objects don't say that they need no executable stack.
+fn flags(triple: &str) -> Vec<&'static str> {
+    if triple.contains("apple") {
+        return vec!["-Wl,-dead_strip", "-Wl,-x"];
+    }
+    let mut flags = vec!["-Wl,--gc-sections,-s,-z,noexecstack,-z,relro,-z,now,--build-id=none"];
+    // A user who asks for another sort of program in CC gets it.
+    let kinds = ["-static", "-static-pie", "-no-pie", "-nopie", "-pie"];
+    if !compiler().iter().any(|word| kinds.iter().any(|kind| word == kind)) {
+        flags.push("-pie");
+    }
+    flags
 }
 
 /// `CC`, with its arguments, or `cc`.
@@ -195,7 +252,8 @@ fn missing(name: &str, error: &io::Error) -> Error {
         }
     };
     let detail = format!(
-        "{error}: executables and shared libraries are linked by a C compiler, install one ({how}), or name one in CC, or use --emit obj,header"
+        "{error}: executables and shared libraries are linked by a C compiler, install one ({how}), or name one in CC, or \
+         use --linker internal for an executable, or --emit obj,header"
     );
     Error::new(ErrorKind::Emit, name, detail)
 }

@@ -1,6 +1,5 @@
 //! NETWORK and the two knobs, as arguments.
 
-use std::fs;
 use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -9,12 +8,19 @@ use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
 use mnc::weights::naming::Naming;
 
+use super::files::{self, Kind};
+
 /// The network that the user names: a built-in description, or a file.
 pub(super) fn read(network: &str) -> Result<Description> {
+    Description::parse(&text(network)?, network)
+}
+
+/// Its text.
+pub(super) fn text(network: &str) -> Result<String> {
     if let Some(builtin) = describe::builtin(network) {
-        return Ok(builtin.description());
+        return Ok(builtin.text.to_owned());
     }
-    let path = Path::new(network);
+    let path = if network == "-" { Path::new("/dev/stdin") } else { Path::new(network) };
     if !path.exists() && !network.ends_with(".toml") {
         let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
         let detail = format!(
@@ -23,10 +29,7 @@ pub(super) fn read(network: &str) -> Result<Description> {
         );
         return super::fail(path, detail);
     }
-    match fs::read_to_string(path) {
-        Ok(text) => Description::parse(&text, network),
-        Err(error) => super::fail(path, format!("{error}, expected a description in TOML")),
-    }
+    files::read_text(path, Kind::Network)
 }
 
 /// Members of the family M(alpha, rho): every width at every resolution.

@@ -1,13 +1,15 @@
-//! What is written and where: formats, file names, whole files or nothing.
+//! What is written and where: formats, file names, standard output. The files themselves are written by [`super::files`].
 
 use std::env::consts::EXE_EXTENSION;
-use std::fs::Permissions;
-use std::io::{self, Write};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use mnc::target::ObjectFormat;
 use mnc::{Error, ErrorKind, Result, Target};
+
+use super::files::{self, folder, same_file};
 
 /// What a network can be compiled to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,26 +60,35 @@ impl Format {
         }
     }
 
-    /// The name of its file, as the target's tools look for it.
-    fn file_name(self, stem: &str, target: &Target) -> String {
+    /// The name of its file, as the target's tools look for it: what comes before the stem and behind it.
+    fn affixes(self, target: &Target) -> (&'static str, String) {
         let object_format = target.object_format();
-        match self {
-            Format::Exe if EXE_EXTENSION.is_empty() => stem.to_owned(),
-            Format::Exe => format!("{stem}.{EXE_EXTENSION}"),
-            Format::Obj => format!("{stem}.o"),
-            Format::Staticlib if object_format == ObjectFormat::Coff => format!("{stem}.lib"),
-            Format::Staticlib => format!("lib{stem}.a"),
-            Format::Cdylib if object_format == ObjectFormat::MachO => format!("lib{stem}.dylib"),
-            Format::Cdylib => format!("lib{stem}.so"),
-            Format::Header => format!("{stem}.h"),
-            Format::Cmake => format!("{stem}Config.cmake"),
-            Format::PkgConfig => format!("{stem}.pc"),
-            Format::Python => format!("{stem}.py"),
-            Format::Manifest => format!("{stem}.json"),
-            Format::WeightsFile => format!("{stem}.weights"),
-            Format::Asm => format!("{stem}.s"),
-            Format::Clif => format!("{stem}.clif"),
-        }
+        let (before, behind) = match self {
+            Format::Exe if EXE_EXTENSION.is_empty() => ("", ""),
+            Format::Exe => return ("", format!(".{EXE_EXTENSION}")),
+            Format::Obj => ("", ".o"),
+            Format::Staticlib if object_format == ObjectFormat::Coff => ("", ".lib"),
+            Format::Staticlib => ("lib", ".a"),
+            Format::Cdylib if object_format == ObjectFormat::MachO => ("lib", ".dylib"),
+            Format::Cdylib => ("lib", ".so"),
+            Format::Header => ("", ".h"),
+            Format::Cmake => ("", "Config.cmake"),
+            Format::PkgConfig => ("", ".pc"),
+            Format::Python => ("", ".py"),
+            Format::Manifest => ("", ".json"),
+            Format::WeightsFile => ("", ".weights"),
+            Format::Asm => ("", ".s"),
+            Format::Clif => ("", ".clif"),
+        };
+        (before, behind.to_owned())
+    }
+
+    fn file_name(self, stem: &OsStr, target: &Target) -> OsString {
+        let (before, behind) = self.affixes(target);
+        let mut name = OsString::from(before);
+        name.push(stem);
+        name.push(behind);
+        name
     }
 
     /// Whether its file may be run.
@@ -85,15 +96,23 @@ impl Format {
         matches!(self, Format::Exe | Format::Cdylib)
     }
 
-    fn is_text(self) -> bool {
+    /// Whether it speaks of other files, or is one that others speak of by name: such a file needs a name.
+    fn needs_name(self) -> bool {
         match self {
-            Format::Exe | Format::Obj | Format::Staticlib | Format::Cdylib => false,
-            // These speak of files, or are one that others speak of.
-            Format::Cmake | Format::PkgConfig | Format::Python | Format::Manifest | Format::WeightsFile => {
-                false
-            }
-            Format::Header | Format::Asm | Format::Clif => true,
+            Format::Cmake
+            | Format::PkgConfig
+            | Format::Python
+            | Format::Manifest
+            | Format::WeightsFile
+            | Format::Cdylib => true,
+            Format::Exe | Format::Obj | Format::Staticlib => false,
+            Format::Header | Format::Asm | Format::Clif => false,
         }
+    }
+
+    /// Whether a terminal could show it.
+    fn is_text(self) -> bool {
+        matches!(self, Format::Header | Format::Asm | Format::Clif)
     }
 }
 
@@ -134,25 +153,35 @@ pub(super) fn destinations(
     if wanted.contains(&Format::Python) && !wanted.contains(&Format::Cdylib) {
         wanted.push(Format::Cdylib);
     }
-    if output.is_some_and(|output| output == "-") {
+    if output.is_some_and(is_stdout) {
         return match wanted.as_slice() {
-            [format] if format.is_text() => Ok(vec![(*format, Destination::Stdout)]),
-            _ => super::usage("-o -", "standard output takes one of --emit header, asm, clif, or a dump"),
+            [format] if !format.needs_name() => {
+                check_terminal(*format)?;
+                Ok(vec![(*format, Destination::Stdout)])
+            }
+            _ => super::usage(
+                "-o -",
+                "standard output takes one of --emit exe, obj, staticlib, header, asm, clif, or a dump",
+            ),
         };
     }
     check_company(&wanted)?;
     let file = |format: Format| match output {
-        Some(folder) if is_folder(folder) => folder.join(format.file_name(name, target)),
+        Some(folder) if is_folder(folder) => folder.join(format.file_name(name.as_ref(), target)),
         Some(output) if wanted.len() == 1 => output.to_owned(),
         Some(output) => output.with_file_name(format.file_name(&stem(output), target)),
-        None => format.file_name(name, target).into(),
+        None => format.file_name(name.as_ref(), target).into(),
     };
-    let destinations: Vec<_> =
-        wanted.iter().map(|format| (*format, Destination::File(file(*format)))).collect();
-    for (_, destination) in &destinations {
-        if let Destination::File(path) = destination {
-            check(path, output.is_some_and(is_folder))?;
-        }
+    if let Some(output) = output.filter(|output| 1 < wanted.len() && is_special(output)) {
+        return super::fail(output, "is no plain file, expected a file or a folder for several formats");
+    }
+    let mut destinations: Vec<(Format, Destination)> = Vec::new();
+    for format in wanted.iter().copied() {
+        let path = file(format);
+        check(&path, output.is_some_and(is_folder))?;
+        check_name(format, &path, &wanted)?;
+        check_new("-o", &path, &destinations)?;
+        destinations.push((format, Destination::File(path)));
     }
     Ok(destinations)
 }
@@ -165,15 +194,58 @@ pub(super) fn with_weights_file(
     let Some(path) = path else { return Ok(destinations) };
     let beside = |(_, other): &(Format, Destination)| matches!(other, Destination::File(other) if folder(other) == folder(path));
     check(path, destinations.iter().any(beside))?;
-    let file = Destination::File(path.to_owned());
-    if destinations.iter().any(|(_, other)| *other == file) {
-        return super::usage(
-            "--weights-file",
-            format!("{} is written already, expected another file", path.display()),
-        );
-    }
-    destinations.push((Format::WeightsFile, file));
+    check_name(Format::WeightsFile, path, &[])?;
+    check_new("--weights-file", path, &destinations)?;
+    destinations.push((Format::WeightsFile, Destination::File(path.to_owned())));
     Ok(destinations)
+}
+
+/// Fails if something else goes to that file already.
+pub(super) fn check_new(place: &str, path: &Path, destinations: &[(Format, Destination)]) -> Result<()> {
+    let is_same = |other: &Path| {
+        other == path || same_place(other, path) || (same_file(other, path) && !is_special(path))
+    };
+    let taken =
+        destinations.iter().any(|(_, other)| matches!(other, Destination::File(other) if is_same(other)));
+    match taken {
+        true => super::usage(place, format!("{} is written already, expected another file", path.display())),
+        false => Ok(()),
+    }
+}
+
+/// Whether both are one name in one folder, `net` and `./net`.
+fn same_place(a: &Path, b: &Path) -> bool {
+    a.file_name() == b.file_name() && same_file(folder(a), folder(b))
+}
+
+/// Standard output by one of its names.
+fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == *name)
+}
+
+/// A device, a FIFO, a socket.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+/// A terminal is no place for code: it would take it for commands.
+fn check_terminal(format: Format) -> Result<()> {
+    if !format.is_text() && io::stdout().is_terminal() {
+        let detail =
+            format!("standard output is a terminal, expected a pipe or a file for {}", format.name());
+        return super::usage("-o -", detail);
+    }
+    Ok(())
+}
+
+/// Files that are named in other files must have a name that can be written there.
+fn check_name(format: Format, path: &Path, wanted: &[Format]) -> Result<()> {
+    let is_named = format.needs_name() || wanted.iter().any(|other| other.needs_name());
+    if !is_named || path.file_name().is_some_and(|name| name.to_str().is_some()) {
+        return Ok(());
+    }
+    let detail = format!("found a name that is not UTF-8, which other files can't state ({})", format.name());
+    super::fail(path, detail)
 }
 
 /// Files that speak of others need them.
@@ -194,18 +266,34 @@ fn is_folder(path: &Path) -> bool {
     path.is_dir() || path.to_string_lossy().ends_with(std::path::is_separator)
 }
 
-/// The last part of the path without an extension of ours. `mobilenet_v1_0.25` keeps its `.25`.
-fn stem(path: &Path) -> String {
-    let is_ours = |extension: &str| ["o", "obj", "h", "py", "s", "clif", "exe"].contains(&extension);
-    let name = match path.extension().and_then(|extension| extension.to_str()) {
-        Some(extension) if is_ours(extension) => path.file_stem(),
-        _ => path.file_name(),
-    };
-    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+/// The last part of the path without what we would put around it. `mobilenet_v1_0.25` keeps its `.25`.
+fn stem(path: &Path) -> OsString {
+    const ENDINGS: [&str; 14] =
+        ["o", "obj", "h", "py", "s", "clif", "exe", "json", "pc", "weights", "a", "lib", "so", "dylib"];
+    let whole = path.file_name().unwrap_or_default();
+    // Only names that are text have an ending of ours; others are kept as they are.
+    let Some(name) = whole.to_str() else { return without_ending(path, &ENDINGS) };
+    if let Some(name) = name.strip_suffix("Config.cmake").filter(|name| !name.is_empty()) {
+        return name.into();
+    }
+    match name.rsplit_once('.') {
+        Some((stem, "a" | "so" | "dylib")) => {
+            let bare = stem.strip_prefix("lib").filter(|bare| !bare.is_empty());
+            bare.unwrap_or(if stem.is_empty() { name } else { stem }).into()
+        }
+        Some((stem, ending)) if !stem.is_empty() && ENDINGS.contains(&ending) => stem.into(),
+        _ => whole.to_owned(),
+    }
+}
+
+fn without_ending(path: &Path, endings: &[&str]) -> OsString {
+    let is_ours = path.extension().and_then(OsStr::to_str).is_some_and(|ending| endings.contains(&ending));
+    let name = if is_ours { path.file_stem() } else { path.file_name() };
+    name.unwrap_or_default().to_owned()
 }
 
 /// What can be known to fail before any work is done.
-fn check(path: &Path, makes_folder: bool) -> Result<()> {
+pub(super) fn check(path: &Path, makes_folder: bool) -> Result<()> {
     if path.is_dir() {
         return super::fail(path, "is a folder, expected the name of a file to write");
     }
@@ -216,63 +304,34 @@ fn check(path: &Path, makes_folder: bool) -> Result<()> {
     Ok(())
 }
 
-/// Fails when a file to write is one that was read.
-pub(super) fn check_not_an_input(destinations: &[(Format, Destination)], inputs: &[&Path]) -> Result<()> {
-    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
-    for (_, destination) in destinations {
-        if let Destination::File(path) = destination
-            && inputs.iter().any(|input| same(path, input))
-        {
+/// Fails when a file to write is one that is read: one of these, or one that has been read.
+pub(super) fn check_not_an_input(
+    destinations: &[(Format, Destination)],
+    others: &[&Path],
+    inputs: &[&Path],
+) -> Result<()> {
+    let files = destinations.iter().filter_map(|(_, destination)| match destination {
+        Destination::File(path) => Some(path.as_path()),
+        Destination::Stdout => None,
+    });
+    for path in files.chain(others.iter().copied()) {
+        if inputs.iter().any(|input| same_file(path, input)) {
             return super::usage("-o", format!("{} is an input, expected another file", path.display()));
         }
+        files::check_not_read("-o", path)?;
     }
     Ok(())
 }
 
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Writes a whole file or nothing: to a temporary one beside it, which is then renamed.
-pub(super) fn write(path: &Path, bytes: &[u8], is_executable: bool) -> Result<()> {
-    let write = || -> io::Result<()> {
-        // Only `-o FOLDER/` names one that isn't there.
-        std::fs::create_dir_all(folder(path))?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".mnc-");
-        let permissions = permissions(is_executable);
-        if let Some(permissions) = permissions {
-            builder.permissions(permissions);
-        }
-        let mut file = builder.tempfile_in(folder(path))?;
-        file.write_all(bytes)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|error| {
-        Error::new(ErrorKind::Io, path.display().to_string(), format!("{error}, expected to write it"))
-    })
-}
-
-/// Those of a new file; the process's mask is applied to them.
-#[cfg(unix)]
-fn permissions(is_executable: bool) -> Option<Permissions> {
-    use std::os::unix::fs::PermissionsExt;
-    Some(Permissions::from_mode(if is_executable { 0o777 } else { 0o666 }))
-}
-
-#[cfg(not(unix))]
-fn permissions(_: bool) -> Option<Permissions> {
-    None
+/// Writes text to standard output.
+pub(super) fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
 }
 
 /// Writes to standard output. A reader that has had enough is no failure.
-pub(super) fn print(text: &str) -> Result<()> {
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::new(ErrorKind::Io, "standard output", error.to_string()))
         }
@@ -309,6 +368,7 @@ mod tests {
         check(&[Obj, Header, Obj], None, &["net.o", "net.h"]);
         check(&[Obj], Some("any.thing"), &["any.thing"]);
         check(&[Obj, Header], Some("any.o"), &["any.o", "any.h"]);
+        check(&[Obj, Manifest], Some("any.json"), &["any.o", "any.json"]);
         check(&[Exe, Asm, Clif], Some("v1_0.25"), &["v1_0.25", "v1_0.25.s", "v1_0.25.clif"]);
         check(&[Header], Some("-"), &["-"]);
         check(&[Obj], Some("new/"), &["new/net.o"]);
@@ -325,7 +385,8 @@ mod tests {
             ("x86_64-pc-windows-msvc", ["net.lib", "libnet.so"]),
         ] {
             let target = Target::new(triple, None).unwrap();
-            let found = [Format::Staticlib, Format::Cdylib].map(|format| format.file_name("net", &target));
+            let found =
+                [Format::Staticlib, Format::Cdylib].map(|format| format.file_name("net".as_ref(), &target));
             assert_eq!(found, expected, "{triple}");
         }
     }
@@ -345,12 +406,38 @@ mod tests {
 
     #[test]
     fn standard_output_takes_one_text() {
-        for formats in [&[Format::Obj][..], &[Format::Header, Format::Asm]] {
+        for formats in [&[Format::Manifest][..], &[Format::Cdylib], &[Format::Header, Format::Asm]] {
             let error = destinations(formats, Some(Path::new("-")), "net", &linux()).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                "-o -: standard output takes one of --emit header, asm, clif, or a dump"
+                "-o -: standard output takes one of --emit exe, obj, staticlib, header, asm, clif, or a dump"
             );
+        }
+        for name in ["-", "/dev/stdout", "/dev/fd/1"] {
+            check(&[Format::Header], Some(name), &["-"]);
+        }
+    }
+
+    /// Whatever of a set is named, the others are named alike.
+    #[test]
+    fn stems() {
+        for (name, expected) in [
+            ("net.o", "net"),
+            ("net.json", "net"),
+            ("net.pc", "net"),
+            ("net.weights", "net"),
+            ("netConfig.cmake", "net"),
+            ("libnet.a", "net"),
+            ("libnet.so", "net"),
+            ("libnet.dylib", "net"),
+            ("net.lib", "net"),
+            ("v1_0.25", "v1_0.25"),
+            ("lib.a", "lib"),
+            (".o", ".o"),
+            (".a", ".a"),
+            ("Config.cmake", "Config.cmake"),
+        ] {
+            assert_eq!(stem(Path::new(name)), expected, "{name}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mnc::Result;
 
-use super::variants;
+use super::{files, variants};
 
 /// Measures each layer of a compiled network
 ///
@@ -40,6 +40,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
             format!("found {} networks, expected one alpha, resolution and CPU", executables.list.len());
         return super::usage("profile", detail);
     };
+    if let Some(svg) = &args.svg {
+        files::check_not_read("--svg", svg)?;
+    }
     let mut options =
         vec![args.runs.map_or("--profile".to_owned(), |runs| format!("--profile={runs}")).into()];
     options.extend(args.json.then(|| "--json".into()));

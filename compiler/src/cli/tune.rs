@@ -6,8 +6,7 @@
 
 mod verdict;
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mnc::graph::Graph;
@@ -20,9 +19,10 @@ use mnc_runtime::peak::cpu_name;
 
 use self::verdict::{Times, verdict};
 use super::executable::Executable;
+use super::files::Kind;
 use super::rounds::{self, Rounds, Subject};
 use super::variants::Workbench;
-use super::{host, output};
+use super::{files, host};
 
 /// Where the schedule's choices come from, if not from its cost model.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,18 @@ pub(super) struct Args {
     schedule: Option<PathBuf>,
 }
 
+impl Args {
+    /// The file to write.
+    pub(super) fn written(&self) -> Option<&Path> {
+        self.tune.as_deref()
+    }
+
+    /// The file to read.
+    pub(super) fn read(&self) -> Option<&Path> {
+        self.schedule.as_deref()
+    }
+}
+
 /// The choices to compile with, read or measured.
 pub(super) fn tuning(
     args: &Args,
@@ -44,9 +56,7 @@ pub(super) fn tuning(
     target: &Target,
 ) -> Result<Option<Tuning>> {
     if let Some(path) = &args.schedule {
-        let text = fs::read_to_string(path).or_else(|error| {
-            super::fail(path, format!("{error}, expected a schedule that `mnc compile --tune` wrote"))
-        })?;
+        let text = files::read_text(path, Kind::Schedule)?;
         return Tuning::parse(&text, &path.display().to_string()).map(Some);
     }
     let Some(path) = &args.tune else { return Ok(None) };
@@ -57,7 +67,7 @@ pub(super) fn tuning(
     }
     let bench = Bench { workbench: Workbench::new()?, graph, parameters, target };
     let tuning = bench.tune()?;
-    output::write(path, tuning.to_toml().as_bytes(), false)?;
+    files::write(path, tuning.to_toml().as_bytes(), false)?;
     let place = path.display().to_string();
     Ok(Some(Tuning { place, ..tuning }))
 }

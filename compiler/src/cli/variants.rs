@@ -7,14 +7,15 @@ use std::time::Instant;
 use mnc::describe;
 use mnc::graph::{Graph, Knobs};
 use mnc::weights::{Parameters, Weights};
-use mnc::{Compiled, Error, ErrorKind, Options, Result, Target};
-use tempfile::TempDir;
+use mnc::{Compiled, Options, Result, Target};
 
 use super::config::{self, Sources};
 use super::executable::Executable;
+use super::files::Kind;
+use super::guard::Scratch;
 use super::link::Program;
 use super::network::{self, Family};
-use super::{host, link, map, rounds};
+use super::{files, host, link, rounds};
 
 /// The arguments about networks that are compiled to be measured.
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,7 @@ fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Execu
     let weights_path = args.weights.as_deref();
     let sources = Sources { config: None, preprocessor: None, weights: weights_path };
     let description = config::apply(network::read(name)?, sources)?.description;
-    let file = weights_path.map(map::map).transpose()?;
+    let file = weights_path.map(|path| files::read(path, Kind::Weights)).transpose()?;
     let place = weights_path.map_or(String::new(), |path| path.display().to_string());
     let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
     let alpha = match &weights {
@@ -98,7 +99,7 @@ fn targets(cpus: &[String]) -> Result<Vec<Target>> {
 /// A temporary folder of executables.
 #[derive(Debug)]
 pub(super) struct Workbench {
-    folder: TempDir,
+    folder: Scratch,
     program: Program,
     n_made: std::cell::Cell<usize>,
 }
@@ -107,11 +108,7 @@ impl Workbench {
     /// An empty one, for this machine.
     pub(super) fn new() -> Result<Workbench> {
         let program = link::program(&host::target(None, None)?, None)?;
-        let folder = tempfile::Builder::new().prefix("mnc-").tempdir().map_err(|error| {
-            let place = std::env::temp_dir().display().to_string();
-            Error::new(ErrorKind::Io, place, format!("{error}, expected to write there"))
-        })?;
-        Ok(Workbench { folder, program, n_made: std::cell::Cell::new(0) })
+        Ok(Workbench { folder: Scratch::new()?, program, n_made: std::cell::Cell::new(0) })
     }
 
     /// Compiles a network to an executable in the folder; its compile time counts from `started`.
@@ -131,7 +128,7 @@ impl Workbench {
     pub(super) fn link(&self, compiled: &Compiled, started: Instant) -> Result<Executable> {
         let n_made = self.n_made.get();
         self.n_made.set(n_made + 1);
-        let path = self.folder.path().join(format!("{}-{n_made}", compiled.info.name));
+        let path = self.folder.join(&format!("{}-{n_made}", compiled.info.name));
         Executable::link(compiled, self.program, &path, started)
     }
 }

@@ -19,7 +19,10 @@ pub(super) mod number {
     pub(in crate::bare) const MADVISE: usize = 28;
     pub(in crate::bare) const GETPID: usize = 39;
     pub(in crate::bare) const EXIT: usize = 60;
+    pub(in crate::bare) const FSYNC: usize = 74;
     pub(in crate::bare) const GETCWD: usize = 79;
+    pub(in crate::bare) const FCHMOD: usize = 91;
+    pub(in crate::bare) const FCHOWN: usize = 93;
     pub(in crate::bare) const GETTID: usize = 186;
     pub(in crate::bare) const FUTEX: usize = 202;
     pub(in crate::bare) const SCHED_GETAFFINITY: usize = 204;
@@ -29,6 +32,9 @@ pub(super) mod number {
     pub(in crate::bare) const TGKILL: usize = 234;
     pub(in crate::bare) const OPENAT: usize = 257;
     pub(in crate::bare) const NEWFSTATAT: usize = 262;
+    pub(in crate::bare) const UNLINKAT: usize = 263;
+    pub(in crate::bare) const RENAMEAT: usize = 264;
+    pub(in crate::bare) const LINKAT: usize = 265;
     pub(in crate::bare) const READLINKAT: usize = 267;
     pub(in crate::bare) const PPOLL: usize = 271;
     pub(in crate::bare) const GETRANDOM: usize = 318;
@@ -40,6 +46,11 @@ pub(super) mod number {
 pub(super) mod number {
     pub(in crate::bare) const GETCWD: usize = 17;
     pub(in crate::bare) const IOCTL: usize = 29;
+    pub(in crate::bare) const UNLINKAT: usize = 35;
+    pub(in crate::bare) const LINKAT: usize = 37;
+    pub(in crate::bare) const RENAMEAT: usize = 38;
+    pub(in crate::bare) const FCHMOD: usize = 52;
+    pub(in crate::bare) const FCHOWN: usize = 55;
     pub(in crate::bare) const OPENAT: usize = 56;
     pub(in crate::bare) const CLOSE: usize = 57;
     pub(in crate::bare) const GETDENTS64: usize = 61;
@@ -51,6 +62,7 @@ pub(super) mod number {
     pub(in crate::bare) const READLINKAT: usize = 78;
     pub(in crate::bare) const NEWFSTATAT: usize = 79;
     pub(in crate::bare) const FSTAT: usize = 80;
+    pub(in crate::bare) const FSYNC: usize = 82;
     pub(in crate::bare) const EXIT: usize = 93;
     pub(in crate::bare) const EXIT_GROUP: usize = 94;
     pub(in crate::bare) const FUTEX: usize = 98;

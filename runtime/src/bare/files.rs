@@ -44,6 +44,13 @@ kernel_calls! {
         = STATX [fd, path, flags, mask, state];
     readlink(path: *const c_char, buffer: *mut c_char, bytes: usize) -> isize
         = READLINKAT [HERE, path, buffer, bytes];
+    rename(from: *const c_char, to: *const c_char) -> c_int = RENAMEAT [HERE, from, HERE, to];
+    unlink(path: *const c_char) -> c_int = UNLINKAT [HERE, path, 0];
+    linkat(from_folder: c_int, from: *const c_char, to_folder: c_int, to: *const c_char, flags: c_int) -> c_int
+        = LINKAT [from_folder, from, to_folder, to, flags];
+    fsync(fd: c_int) -> c_int = FSYNC [fd];
+    fchmod(fd: c_int, mode: u32) -> c_int = FCHMOD [fd, mode];
+    fchown(fd: c_int, owner: u32, group: u32) -> c_int = FCHOWN [fd, owner, group];
 }
 
 /// # Safety
@@ -203,14 +210,19 @@ unsafe extern "C" fn __xpg_strerror_r(code: c_int, buffer: *mut c_char, bytes: u
         2 => c"No such file or directory",
         4 => c"Interrupted system call",
         5 => c"Input/output error",
+        6 => c"No such device or address",
         9 => c"Bad file descriptor",
         11 => c"Resource temporarily unavailable",
         12 => c"Cannot allocate memory",
         13 => c"Permission denied",
+        16 => c"Device or resource busy",
+        17 => c"File exists",
+        18 => c"Invalid cross-device link",
         20 => c"Not a directory",
         21 => c"Is a directory",
         22 => c"Invalid argument",
         24 => c"Too many open files",
+        26 => c"Text file busy",
         27 => c"File too large",
         28 => c"No space left on device",
         30 => c"Read-only file system",

@@ -179,8 +179,7 @@ Options:
       --json         print one JSON document
       --raw          print every output, one a line
       --labels FILE  take the names of the classes from FILE, one a line
-      --weights FILE take the weights from FILE, if they aren't in this program [the file beside it];
-                     nothing may write to it meanwhile
+      --weights FILE take the weights from FILE, if they aren't in this program [the file beside it]
   -t, --threads T    work on each inference with T threads, or with as many as there are cores: auto [1];
                      the answers are the same to the last bit
       --info         say what is inside: network, sizes, target

@@ -2,9 +2,10 @@
 
 use super::picture::Picture;
 use super::prepare::Prepare;
+use crate::files;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What a folder is searched for. A file named outright may end in anything.
@@ -59,28 +60,14 @@ fn ends_in(path: &Path, endings: &[&str]) -> bool {
 pub(crate) fn load(path: &Path, prepare: &Prepare, input: &mut [f32]) -> Result<(), String> {
     let is_stdin = path == "-";
     let read = |error: io::Error| format!("{error}, expected a readable file");
-    let bytes = if is_stdin { read_all(io::stdin().lock(), 0) } else { open(path) }.map_err(read)?;
+    let named = if is_stdin { Path::new("/dev/stdin") } else { path };
+    let bytes = files::read_or_pipe(named, MAX_FILE_BYTES).map_err(read)?;
     // Standard input has no name that could end in `.f32`: its length tells.
     if ends_in(path, &RAW) || is_stdin && bytes.len() == size_of_val(input) {
         return raw(&bytes, input);
     }
     prepare.fill(Picture::decode(&bytes)?, input);
     Ok(())
-}
-
-fn open(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let len = file.metadata()?.len();
-    read_all(file, len)
-}
-
-fn read_all(source: impl Read, expected_len: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(expected_len.min(MAX_FILE_BYTES) as usize + 1);
-    source.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if MAX_FILE_BYTES < bytes.len() as u64 {
-        return Err(io::Error::other("found more than 512 MiB"));
-    }
-    Ok(bytes)
 }
 
 /// Little-endian floats, exactly as many as the network takes.

@@ -3,7 +3,7 @@
 use crate::abi::{ABI_VERSION, ModelAbi, Status};
 use crate::info::Info;
 use crate::pool::Pool;
-use memmap2::{Mmap, MmapMut};
+use memmap2::MmapMut;
 use std::ops::{Deref, DerefMut};
 
 /// A network that can be run.
@@ -15,7 +15,7 @@ pub(crate) struct Model {
     /// The threads that work on a run; `None` for the caller alone.
     pool: Option<Pool>,
     /// The weights that the workspace is bound to; `None` where they are in the executable.
-    weights: Option<Mmap>,
+    weights: Option<MmapMut>,
     /// Whether a run has succeeded, so that this CPU can run the network.
     has_run: bool,
     abi: ModelAbi,
@@ -66,15 +66,15 @@ impl Model {
         self.pool.as_ref().map_or(1, Pool::threads)
     }
 
-    /// Gives the network its weights, of which nothing is copied.
+    /// Gives the network its weights, which stay where they are.
     ///
     /// # Panics
     ///
     /// When its weights are in the executable.
-    pub(crate) fn bind(&mut self, weights: Mmap) -> Result<(), Status> {
+    pub(crate) fn bind(&mut self, weights: MmapMut) -> Result<(), Status> {
         let bind = self.abi.bind.expect("only a network with a weights file is bound");
         let workspace = self.workspace.as_mut_ptr().cast();
-        // SAFETY: the workspace is as long as the table says, and the mapping as its own length says.
+        // SAFETY: the workspace is as long as the table says, and the weights as their own length says.
         let status = Status::from_code(unsafe { bind(workspace, weights.as_ptr(), weights.len()) });
         match status {
             Status::Ok => {

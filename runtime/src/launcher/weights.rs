@@ -1,9 +1,11 @@
 //! The weights file of a network whose weights aren't in its executable: where it is, and its bytes in memory.
 
+use crate::abi::Status;
+use crate::files;
 use crate::info::WeightsFile;
-use memmap2::Mmap;
+use memmap2::MmapMut;
 use std::env;
-use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The file that the user named, else the one beside the executable.
@@ -19,14 +21,28 @@ pub(crate) fn find(named: Option<&Path>, wanted: &WeightsFile) -> Result<PathBuf
     Err(format!("{}: not found, expected the network's weights there, or --weights FILE", path.display()))
 }
 
-/// Maps the file: processes that run the network share its pages, and those that nobody reads cost nothing.
-pub(crate) fn map(path: &Path) -> Result<Mmap, String> {
-    let place = |e: std::io::Error| format!("{}: {e}, expected the network's weights", path.display());
-    let file = File::open(path).map_err(place)?;
-    if !file.metadata().map_err(place)?.is_file() {
-        return Err(format!("{}: not a plain file, expected the network's weights", path.display()));
+/// Reads the file into memory that begins with a page. It isn't mapped: a file that another program cuts or writes meanwhile
+/// would end this one by a signal, or change its answers. A file of another length isn't read at all.
+pub(crate) fn read(path: &Path, wanted: &WeightsFile) -> Result<MmapMut, String> {
+    let place = |e: io::Error| format!("{}: {e}, expected the network's weights", path.display());
+    let (mut file, len) = files::open(path).map_err(place)?;
+    if len != wanted.bytes {
+        return Err(wrong(path, len, wanted));
     }
-    // SAFETY: the mapping is private and only read. That nobody writes to the file while the program runs is asked of the
-    // user in `--help`, as every program that maps its input must.
-    unsafe { Mmap::map(&file) }.map_err(place)
+    let mut bytes = MmapMut::map_anon(len.max(1) as usize).map_err(place)?;
+    #[cfg(target_os = "linux")]
+    let _ = bytes.advise(memmap2::Advice::HugePage);
+    file.read_exact(&mut bytes[..len as usize]).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => place(io::Error::other("the file was cut while it was read")),
+        _ => place(error),
+    })?;
+    Ok(bytes)
+}
+
+/// Other weights than the network's.
+pub(crate) fn wrong(path: &Path, found: u64, wanted: &WeightsFile) -> String {
+    let WeightsFile { bytes, sha256, .. } = wanted;
+    let why = Status::WrongWeights;
+    let path = path.display();
+    format!("{path}: found {found} bytes, expected {bytes} bytes, SHA-256 of the weights {sha256}: {why}")
 }

@@ -12,7 +12,8 @@ use mnc::weights::{Parameters, Weights};
 use mnc::{Error, ErrorKind, Result};
 
 use super::super::config::{self, Sources};
-use super::super::{fail, map, usage};
+use super::super::files::{self, Kind};
+use super::super::{fail, usage};
 use super::map::Member;
 
 /// A file of weights.
@@ -107,7 +108,7 @@ impl Checkpoint {
     fn open(path: &Path, written: &Description) -> Result<Checkpoint> {
         let sources = Sources { config: None, preprocessor: None, weights: Some(path) };
         let configured = config::apply(written.clone(), sources)?;
-        let file = map::map(path)?;
+        let file = files::read(path, Kind::Weights)?;
         let weights = Weights::parse(&file, &path.display().to_string())?;
         let alpha = weights.infer_alpha(&configured.description, None)?;
         let input = configured.description.input;
@@ -123,7 +124,7 @@ impl Checkpoint {
 
     /// The numbers of a graph of this checkpoint's description.
     pub(super) fn parameters(&self, graph: &Graph) -> Result<Parameters> {
-        let file = map::map(&self.path)?;
+        let file = files::read(&self.path, Kind::Weights)?;
         Weights::parse(&file, &self.path.display().to_string())?.parameters(graph, None)
     }
 

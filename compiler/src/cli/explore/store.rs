@@ -5,7 +5,6 @@
 //! not measure again.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use mnc_runtime::measured::Latencies;
 use mnc_runtime::measured::profile::Profile;
 use serde::{Deserialize, Serialize};
 
-use super::super::output;
+use super::super::files::{self, Kind};
 use super::map::Accuracy;
 
 /// Changes when the file means something else.
@@ -69,14 +68,14 @@ impl Store {
             machines: BTreeMap::new(),
             records: BTreeMap::new(),
         };
-        let text = match fs::read_to_string(path) {
+        let text = match files::read_bytes(path, Kind::Measurements) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok((Store { path: path.to_owned(), document: empty(conditions) }, None));
             }
             Err(error) => return super::super::fail(path, format!("{error}, expected to read it")),
         };
-        let (document, note) = match serde_json::from_str::<Document>(&text) {
+        let (document, note) = match serde_json::from_slice::<Document>(&text) {
             Ok(document) if document.schema == SCHEMA && document.conditions == conditions => {
                 (document, None)
             }
@@ -123,12 +122,14 @@ impl Store {
         record.label = label.to_owned();
         change(record);
         let json = serde_json::to_vec(&self.document).expect("numbers and strings always have a JSON form");
-        output::write(&self.path, &json, false)
+        files::write(&self.path, &json, false)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn conditions(threads: usize) -> Conditions {

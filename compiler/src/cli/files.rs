@@ -1,0 +1,154 @@
+//! Files of the command, in and out: every kind of input with its bound, and outputs that never take the place of an input.
+
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use mnc::{Error, ErrorKind, Result};
+use mnc_runtime::files::{self, Failure, Rename, Witness};
+pub(super) use mnc_runtime::files::{Output, folder, same_file};
+
+use super::guard;
+
+/// What a file is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A description in TOML.
+    Network,
+    /// A safetensors file.
+    Weights,
+    /// Names of outputs, or labels of pictures.
+    Labels,
+    /// The JSON beside weights.
+    Configuration,
+    /// What `--tune` wrote.
+    Schedule,
+    /// The JSON beside artefacts.
+    Manifest,
+    /// An object, a library or an executable.
+    Artefact,
+    /// What `mnc explore` measured.
+    Measurements,
+}
+
+impl Kind {
+    /// No honest file is longer.
+    fn most_bytes(self) -> u64 {
+        match self {
+            Kind::Network | Kind::Schedule => 1 << 20,
+            Kind::Configuration => 16 << 20,
+            Kind::Labels | Kind::Manifest => 64 << 20,
+            Kind::Measurements => 1 << 30,
+            // Weights of a network are at most 4 GiB, and executables have theirs inside.
+            Kind::Weights | Kind::Artefact => 5 << 30,
+        }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Kind::Network => "a description in TOML",
+            Kind::Weights => "a safetensors file",
+            Kind::Labels => "a text file",
+            Kind::Configuration => "a JSON file",
+            Kind::Schedule => "a schedule that `mnc compile --tune` wrote",
+            Kind::Manifest => "a manifest",
+            Kind::Artefact => "what `mnc compile` wrote",
+            Kind::Measurements => "what was measured before",
+        }
+    }
+
+    /// Whether a pipe will do: what is small, and read once.
+    fn may_be_piped(self) -> bool {
+        matches!(self, Kind::Network | Kind::Labels | Kind::Configuration | Kind::Schedule)
+    }
+}
+
+/// What has been read so far. The command's own measurements are no input: they are replaced by newer ones.
+static INPUTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// The bytes of an input.
+pub(super) fn read_bytes(path: &Path, kind: Kind) -> std::io::Result<Vec<u8>> {
+    if kind != Kind::Measurements {
+        let mut inputs = INPUTS.lock().unwrap_or_else(PoisonError::into_inner);
+        inputs.push(path.to_owned());
+    }
+    match kind {
+        Kind::Weights => weights::read(path, kind.most_bytes()),
+        _ if kind.may_be_piped() => files::read_or_pipe(path, kind.most_bytes()),
+        _ => files::read(path, kind.most_bytes()),
+    }
+}
+
+/// The bytes of an input; the error names the file.
+pub(super) fn read(path: &Path, kind: Kind) -> Result<Vec<u8>> {
+    read_bytes(path, kind)
+        .or_else(|error| super::fail(path, format!("{error}, expected {}", kind.expected())))
+}
+
+/// The text of an input.
+pub(super) fn read_text(path: &Path, kind: Kind) -> Result<String> {
+    String::from_utf8(read(path, kind)?).or_else(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let detail = format!("found a byte that is not UTF-8 at offset {at}, expected {}", kind.expected());
+        super::fail(path, detail)
+    })
+}
+
+/// Fails if a file to write is one that has been read, by this name, through a link or by another name.
+pub(super) fn check_not_read(place: &str, path: &Path) -> Result<()> {
+    let inputs = INPUTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if inputs.iter().any(|input| same_file(path, input)) {
+        return super::usage(place, format!("{} is an input, expected another file", path.display()));
+    }
+    Ok(())
+}
+
+/// Writes one file, whole or not at all.
+pub(super) fn write(path: &Path, bytes: &[u8], is_executable: bool) -> Result<()> {
+    write_set(&[Output { path, bytes, is_executable }])
+}
+
+/// Writes a set of files, whole or not at all.
+pub(super) fn write_set(outputs: &[Output<'_>]) -> Result<()> {
+    outputs.iter().try_for_each(|output| check_not_read("-o", output.path))?;
+    for output in outputs {
+        // Only `-o FOLDER/` names one that isn't there.
+        std::fs::create_dir_all(folder(output.path)).map_err(|error| unwritten(output.path, &error))?;
+    }
+    files::write_set(outputs, &mut Guard).map_err(|Failure { path, error }| unwritten(&path, &error))
+}
+
+/// Writes a file into a folder of our own, where nobody else looks and nothing outlasts this process.
+pub(super) fn write_scratch(path: &Path, bytes: &[u8], is_executable: bool) -> Result<()> {
+    let write = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, if is_executable { 0o700 } else { 0o600 });
+        std::io::Write::write_all(&mut options.open(path)?, bytes)
+    };
+    let _ = is_executable;
+    write().map_err(|error| unwritten(path, &error))
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Io, path.display().to_string(), format!("{error}, expected to write it"))
+}
+
+/// Tells the guard of temporary files.
+struct Guard;
+
+impl Witness for Guard {
+    fn begins(&mut self, temporary: &Path) {
+        guard::file_begins(temporary);
+    }
+
+    fn commits(&mut self, renames: &[Rename]) {
+        guard::renames_begin(renames);
+    }
+
+    fn ends(&mut self, renames: &[Rename]) {
+        renames.iter().for_each(|rename| guard::file_ends(&rename.from));
+    }
+}

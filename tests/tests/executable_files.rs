@@ -1,0 +1,143 @@
+//! What executables read and write: nothing hangs, nothing fills memory, nothing is overwritten, nothing changes under them.
+
+#![cfg(unix)]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mnc_tests::command::mnc;
+use mnc_tests::folder::Folder;
+use mnc_tests::need;
+
+/// An executable with its weights in a file beside it, by each linker that there is.
+fn executables(folder: &Folder) -> Vec<PathBuf> {
+    let Some(mnc) = mnc() else { return Vec::new() };
+    let mut made = Vec::new();
+    for linker in ["cc", "internal"] {
+        if linker == "cc" && need::program("cc").is_none() {
+            continue;
+        }
+        let mut command = Command::new(mnc);
+        command.current_dir(folder.path()).args(["compile", "mobilenet-v1", "--random-weights", "1"]);
+        command.args(["--alpha", "0.25", "--resolution", "32", "-q", "--linker", linker, "-o", linker]);
+        need::run(command.args(["--weights-file", "net.weights"]));
+        made.push(folder.path().join(linker));
+    }
+    if let Some(first) = made.first() {
+        let output = Command::new(first).args(["--bench", "1"]).output().expect("it starts");
+        if String::from_utf8_lossy(&output.stderr).contains("expected a CPU with") {
+            need::skip("a CPU with the default instruction set");
+            return Vec::new();
+        }
+    }
+    made
+}
+
+/// Exit code and standard error, in a shell that gives it a gigabyte.
+fn run(folder: &Folder, program: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 1000000; exec \"$@\"", "sh"]).arg(program).args(arguments);
+    let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().expect("a shell starts");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn only_plain_files_are_read() {
+    let folder = Folder::new();
+    File::create(folder.path().join("long")).expect("it can be made").set_len(1 << 40).expect("it is sparse");
+    let mut bad = vec!["/dev/zero", ".", "long"];
+    if Command::new("mkfifo").arg(folder.path().join("fifo")).status().is_ok_and(|status| status.success()) {
+        bad.push("fifo");
+    }
+    for program in executables(&folder) {
+        for path in &bad {
+            for arguments in [
+                &["--bench", "1", "--weights", path][..],
+                &["--labels", path, "--info"],
+                &["--bench", "1", path],
+            ] {
+                // An empty folder has no pictures, which is another message.
+                if *path == "." && arguments[2] == "." {
+                    continue;
+                }
+                let (code, err) = run(&folder, &program, arguments);
+                assert_eq!(code, Some(1), "{arguments:?}: {err}");
+                let is_told =
+                    ["not a plain file", "found 1099511627776 bytes"].iter().any(|words| err.contains(words));
+                assert!(is_told && err.contains(path), "{arguments:?}: {err}");
+            }
+        }
+    }
+}
+
+/// A roofline goes through links and into devices, and over nothing that is read.
+#[test]
+fn pictures_are_written_like_all_files() {
+    let folder = Folder::new();
+    for program in executables(&folder) {
+        let name = program.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+        let profile = |svg: &str, more: &[&str]| {
+            let arguments = [&["--profile=1", "--json", "--svg", svg][..], more].concat();
+            run(&folder, &program, &arguments)
+        };
+        let (code, err) = profile("a.svg", &[]);
+        if err.contains("--svg:") {
+            need::skip("a CPU whose limits can be measured");
+            continue;
+        }
+        assert_eq!(code, Some(0), "{err}");
+        std::os::unix::fs::symlink("b.svg", folder.path().join("link.svg")).expect("a link");
+        assert_eq!(profile("link.svg", &[]).0, Some(0));
+        assert!(folder.path().join("link.svg").is_symlink() && folder.path().join("b.svg").is_file());
+        let (code, err) = profile("/dev/full", &[]);
+        assert!(code == Some(1) && err.contains("/dev/full: No space left on device"), "{err}");
+        let before = fs::read(folder.path().join("net.weights")).expect("it is there");
+        for (svg, more) in
+            [("net.weights", &[][..]), ("./net.weights", &["--weights", "net.weights"]), (name, &[])]
+        {
+            let (code, err) = profile(svg, more);
+            assert!(code == Some(2) && err.contains("is an input, expected another file"), "{svg}: {err}");
+        }
+        assert!(fs::read(folder.path().join("net.weights")).expect("it is there") == before);
+        let is_litter = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".mnc");
+        let entries = fs::read_dir(folder.path()).expect("the folder can be listed");
+        assert_eq!(entries.filter(|entry| entry.as_ref().is_ok_and(is_litter)).count(), 0);
+        for made in ["a.svg", "b.svg", "link.svg"] {
+            fs::remove_file(folder.path().join(made)).expect("it was made");
+        }
+    }
+}
+
+/// Weights that are cut, or written over, while the network runs: it goes on with those that it has.
+#[test]
+fn weights_may_change_meanwhile() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = Folder::new();
+    let weights = folder.path().join("net.weights");
+    for program in executables(&folder) {
+        let whole = fs::read(&weights).expect("it was written");
+        let answer = |output: &[u8]| {
+            let text = String::from_utf8_lossy(output).into_owned();
+            text.lines().find(|line| line.starts_with("#out")).map(str::to_owned)
+        };
+        let arguments = ["--bench", "2000", "--harness", "--warmup", "1"];
+        let expected =
+            Command::new(&program).args(["--bench", "0", "--harness"]).output().expect("it starts");
+        let mut child =
+            Command::new(&program).args(arguments).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        // It has run once when it says something.
+        let first = lines.next().expect("it says something").expect("it can be read");
+        File::options().write(true).open(&weights).expect("it is there").set_len(0).expect("it can be cut");
+        let rest: Vec<String> = lines.map(|line| line.expect("it can be read")).collect();
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+        let found = std::iter::once(first).chain(rest).find(|line| line.starts_with("#out"));
+        assert_eq!(found, answer(&expected.stdout));
+        // What is cut before it starts is an error.
+        let (code, err) = run(&folder, &program, &["--bench", "1"]);
+        assert!(code == Some(1) && err.contains("found 0 bytes"), "{err}");
+        fs::write(&weights, whole).expect("it can be put back");
+    }
+}
