@@ -38,6 +38,8 @@
 //! # Ok::<(), mnc::Error>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 #[cfg(feature = "cranelift")]
 pub mod build;
 pub mod code;

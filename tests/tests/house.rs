@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use mnc_tests::need::workspace;
 
+#[path = "house/unsafe_code.rs"]
+mod unsafe_code;
+
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
 const ORDER: [&str; 21] = [
     "error",
