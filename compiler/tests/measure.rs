@@ -40,9 +40,11 @@ fn executables_and_networks_take_turns() {
     for network in networks {
         let latencies = &network["latencies"];
         assert_eq!(latencies["milliseconds"].as_array().map(Vec::len), Some(6), "two rounds of three runs");
-        assert!(latencies["min"].as_f64() <= latencies["median"].as_f64());
-        let start = network["start"]["median"].as_f64();
-        assert!(latencies["min"].as_f64() < start, "a process takes longer than its run: {network}");
+        let number =
+            |value: &Value| value.as_f64().unwrap_or_else(|| panic!("a number is missing: {network}"));
+        let (min, median) = (number(&latencies["min"]), number(&latencies["median"]));
+        assert!(0.0 < min && min <= median, "{network}");
+        assert!(min < number(&network["start"]["median"]), "a process takes longer than its run: {network}");
         assert_eq!(
             network["compile_seconds"].is_null(),
             network["label"].as_str().unwrap().starts_with("./net")

@@ -46,7 +46,9 @@ impl Classifier {
     fn answers(&self, pictures: &[PathBuf]) -> Vec<Value> {
         let output = need::run(Command::new(self.path()).args(["--json", "--top", "1"]).args(pictures));
         let answers: Value = serde_json::from_slice(&output.stdout).expect("the executable prints JSON");
-        answers.as_array().expect("an array of answers").clone()
+        let answers = answers.as_array().expect("an array of answers").clone();
+        assert_eq!(answers.len(), pictures.len(), "an answer for each picture");
+        answers
     }
 }
 

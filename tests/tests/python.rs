@@ -1,5 +1,6 @@
 //! The module of `mnc compile --emit python`, without and with what else a Python may have.
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use mnc::{Compiled, Options, reference};
@@ -93,12 +94,57 @@ fn mistakes_are_exceptions() {
     for (call, expected) in [
         ("net.run([0.0] * 5)", "ValueError: input: found 5, expected (32, 32, 3): 3072 floats"),
         ("net.run(bytes(12288))", "ValueError: input: found 12288, expected (32, 32, 3): 3072 floats"),
-        ("net.classify(['missing.jpg'])", "Error"),
+        ("net.classify(['missing.jpg'])", "ModuleNotFoundError: No module named 'PIL'"),
     ] {
         let Some(output) = python(&folder, &["-S"], &format!("import net\n{call}")) else { return };
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && error.contains(expected), "{call}: {error}");
+        check_error(&output, call, expected);
     }
+}
+
+/// An exception ends Python with 1, and its name begins a line.
+fn check_error(output: &Output, call: &str, expected: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{call}: {error}");
+    assert!(error.lines().any(|line| line.starts_with(expected)), "{call}: {error}");
+}
+
+/// With Pillow, a picture that isn't there or is none raises what Pillow raises, and the next call works.
+#[test]
+fn pictures_are_pillows() {
+    let Some((folder, compiled)) = module(&[]) else { return };
+    let Some(python) = python_with_pillow() else { return };
+    let photo = need::workspace().join("examples/person-detector/photos/astronaut.jpg");
+    folder.write("text.jpg", "no picture");
+    let run = |program: &str| {
+        let mut command = Command::new(&python);
+        command.current_dir(folder.path()).env("PYTHONPATH", "net").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.args(["-c", program]).output().expect("Python can be started")
+    };
+    let missing = "import net\nnet.classify(['missing.jpg'])";
+    check_error(&run(missing), missing, "FileNotFoundError: [Errno 2] No such file or directory: ");
+    let text = "import net\nnet.classify(['text.jpg'])";
+    check_error(&run(text), text, "PIL.UnidentifiedImageError: ");
+    let program = format!(
+        "import net\ntry: net.classify('missing.jpg')\nexcept OSError: pass\n\
+         [answer] = net.classify([{photo:?}], k=3)\nprint(len(answer['top']))"
+    );
+    if let Some(printed) = self::text(&run(&program), &compiled) {
+        assert_eq!(printed, "3");
+    }
+}
+
+/// The Python that `.ci/run` has made, or the system's, whichever has Pillow and NumPy.
+fn python_with_pillow() -> Option<PathBuf> {
+    let own = need::workspace().join("target/python/bin/python");
+    let candidates = [Some(own), need::optional_program("python3")];
+    let found = candidates.into_iter().flatten().find(|python| {
+        let output = Command::new(python).args(["-c", "import numpy, PIL"]).output();
+        output.is_ok_and(|output| output.status.success())
+    });
+    if found.is_none() {
+        need::skip("a Python with Pillow and NumPy");
+    }
+    found
 }
 
 /// The module names the library by its file: the folder may be moved, and both come from `--emit python` alone.

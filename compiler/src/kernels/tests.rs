@@ -4,12 +4,15 @@
 use super::*;
 use crate::graph::layer::Activation;
 use crate::graph::shape::{Pads, Window};
+use crate::graph::{Graph, Knobs};
 use crate::passes::{Fused, FusedId, FusedNode, FusedOp};
 use crate::plan::Plan;
 use crate::program::Program;
 use crate::reference;
-use crate::schedule::Schedule;
+use crate::schedule::tuning::candidates;
+use crate::schedule::{Schedule, Stage};
 use crate::target::ISAS;
+use crate::weights::Parameters;
 
 /// A reproducible stream of values in -1..1.
 fn noise(seed: u64, len: usize) -> Vec<f32> {
@@ -153,12 +156,68 @@ fn dense_pool_add_softmax() {
     }
 }
 
+/// Every kernel of the built-in networks, and whatever else a schedule may be told to take for it.
 #[test]
 fn names_are_parsed_back() {
-    let name = |text: &str| text.parse::<KernelName>().map(|name| name.to_string());
-    for text in ["f32_pointwise_6x16_relu6_fma3", "f32_depthwise_3x3s2_7x8_relu_neon", "f32_pool_1x32_rvv128"]
-    {
-        assert_eq!(name(text).as_deref(), Ok(text));
+    let check = |name: &KernelName| assert_eq!(name.to_string().parse().as_ref(), Ok(name));
+    let mut families = [false; 8];
+    for network in crate::describe::BUILTIN {
+        let knobs = Knobs { alpha: 0.5, resolution: None };
+        let graph = Graph::build(&network.description(), &knobs).unwrap();
+        let fused = crate::passes::run(&graph, &Parameters::random(&graph, 1)).unwrap();
+        for isa in ISAS {
+            for step in Schedule::build(&fused, isa).steps {
+                for Stage { kernel, .. } in &step.stages {
+                    let name = kernel.name(isa);
+                    check(&name);
+                    candidates(kernel, isa).iter().for_each(check);
+                    for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                        check(&KernelName { activation, ..name.clone() });
+                    }
+                    families[family_idx(name.family)] = true;
+                }
+            }
+        }
     }
-    assert!(name("f32_einsum_6x16_fma3").is_err());
+    // What no built-in network has.
+    let tile = NamedTile { pixels: 1, channels: 16 };
+    for family in [Family::Add, Family::Copy, Family::Softmax] {
+        let name = KernelName { family, tile, activation: Activation::Relu, isa: "neon".to_owned() };
+        check(&name);
+        families[family_idx(family)] = true;
+    }
+    assert_eq!(families, [true; 8]);
+}
+
+fn family_idx(family: Family) -> usize {
+    match family {
+        Family::Conv { .. } => 0,
+        Family::Depthwise { .. } => 1,
+        Family::Pointwise => 2,
+        Family::Dense => 3,
+        Family::GlobalAveragePool => 4,
+        Family::Add => 5,
+        Family::Softmax => 6,
+        Family::Copy => 7,
+    }
+}
+
+#[test]
+fn what_is_no_name_is_refused() {
+    for (text, missing) in [
+        ("f32_einsum_6x16_fma3", "known family"),
+        ("f16_pointwise_6x16_fma3", "dtype"),
+        ("", "dtype"),
+        ("f32", "family"),
+        ("f32_pointwise", "tile"),
+        ("f32_pointwise_6_fma3", "tile"),
+        ("f32_pointwise_6x_fma3", "tile"),
+        ("f32_conv_3x3_6x16_fma3", "stride"),
+        ("f32_depthwise_xs1_6x16_fma3", "kernel side"),
+        ("f32_pointwise_6x16_relu6", "instruction set"),
+        ("f32_pointwise_6x99999999999999999999_fma3", "tile"),
+    ] {
+        let expected = Err(format!("kernel name {text:?} has no {missing}"));
+        assert_eq!(text.parse::<KernelName>(), expected);
+    }
 }

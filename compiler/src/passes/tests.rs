@@ -185,18 +185,38 @@ fn folded_numbers() {
     );
 }
 
-/// In f32, 0.3 / sqrt(0.1 + 0.001) rounds at each step and the product is a unit off; in f64 it is the nearest f32.
+/// An f32 above 0 as a whole number times a power of two.
+fn exactly(x: f32) -> (u128, i32) {
+    let (bits, bias) = (x.to_bits(), 150);
+    assert!(x.is_normal() && 0.0 < x);
+    (u128::from(bits & 0x7f_ffff | 0x80_0000), (bits >> 23) as i32 - bias)
+}
+
+/// How a 2^i and b 2^j compare.
+fn compare((a, i): (u128, i32), (b, j): (u128, i32)) -> std::cmp::Ordering {
+    let shift = |x: u128, by: i32| x.checked_mul(1 << by.max(0)).expect("the numbers are of one size");
+    shift(a, i - j).cmp(&shift(b, j - i))
+}
+
+/// A folded weight is the f32 nearest to weight gamma / sqrt(variance + epsilon), by whole numbers: squared, and with the
+/// variance and epsilon multiples of 2^-10, both sides of the comparison are. Rounded to f32 at each step, it often isn't.
 #[test]
 fn rounded_once() {
     let mut n_differs_from_f32 = 0;
-    for step in 1..200u8 {
-        let (gamma, variance, weight) =
-            (0.3 + f32::from(step) / 7.0, 0.1 * f32::from(step), 1.1 / f32::from(step));
+    for step in 1..200u16 {
+        let (gamma, weight) = (0.3 + f32::from(step) / 7.0, 1.1 / f32::from(step));
+        let (unit, n_units) = (f32::powi(2.0, -10), 1 + 97 * step);
+        let variance = f32::from(n_units - 1) * unit;
         let norm = [[gamma; 2], [0.0; 2], [0.0; 2], [variance; 2]];
-        let (weights, _) = fold([weight; 4], None, norm, 1e-3).unwrap();
-        let exact = f64::from(weight) * (f64::from(gamma) / (f64::from(variance) + 1e-3).sqrt());
-        assert_eq!(weights, [exact as f32; 4]);
-        n_differs_from_f32 += usize::from(weights[0] != weight * (gamma / (variance + 1e-3).sqrt()));
+        let (weights, _) = fold([weight; 4], None, norm, f64::from(unit)).unwrap();
+        assert_eq!(weights, [weights[0]; 4]);
+        let (folded, w, g) = (exactly(weights[0]), exactly(weight), exactly(gamma));
+        let product = ((w.0 * g.0).pow(2), 2 * (w.1 + g.1));
+        // Half a unit of its last place below and above, times sqrt(variance + epsilon).
+        let edge = |doubled: u128| (doubled.pow(2) * u128::from(n_units), 2 * (folded.1 - 1) - 10);
+        assert!(compare(edge(2 * folded.0 - 1), product).is_lt(), "{weight} {gamma} {variance}: too large");
+        assert!(compare(product, edge(2 * folded.0 + 1)).is_lt(), "{weight} {gamma} {variance}: too small");
+        n_differs_from_f32 += usize::from(weights[0] != weight * (gamma / (variance + unit).sqrt()));
     }
     assert!(20 < n_differs_from_f32, "{n_differs_from_f32} of 199 differ");
 }
