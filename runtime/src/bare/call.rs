@@ -16,6 +16,7 @@ pub(super) mod number {
     pub(in crate::bare) const MUNMAP: usize = 11;
     pub(in crate::bare) const IOCTL: usize = 16;
     pub(in crate::bare) const WRITEV: usize = 20;
+    pub(in crate::bare) const MREMAP: usize = 25;
     pub(in crate::bare) const MADVISE: usize = 28;
     pub(in crate::bare) const GETPID: usize = 39;
     pub(in crate::bare) const EXIT: usize = 60;
@@ -72,6 +73,7 @@ pub(super) mod number {
     pub(in crate::bare) const GETPID: usize = 172;
     pub(in crate::bare) const GETTID: usize = 178;
     pub(in crate::bare) const MUNMAP: usize = 215;
+    pub(in crate::bare) const MREMAP: usize = 216;
     pub(in crate::bare) const MMAP: usize = 222;
     pub(in crate::bare) const MPROTECT: usize = 226;
     pub(in crate::bare) const MADVISE: usize = 233;

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 35] = [
+const FILES: [(&str, &str); 36] = [
     ("compiler/src/cli/map.rs", "maps files of weights"),
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
@@ -18,7 +18,8 @@ const FILES: [(&str, &str); 35] = [
     ("runtime/src/bare/bytes.rs", "no C library below: `memcpy` and its kin"),
     ("runtime/src/bare/call.rs", "no C library below: the instruction of a system call"),
     ("runtime/src/bare/files.rs", "no C library below: files and folders by their C names"),
-    ("runtime/src/bare/heap.rs", "no C library below: `malloc` and its kin"),
+    ("runtime/src/bare/heap.rs", "no C library below: `malloc` and its kin, over the crate `dlmalloc`"),
+    ("runtime/src/bare/heap/tests.rs", "calls them by their C types"),
     ("runtime/src/bare/math.rs", "no C library below: names that C gives to functions of `libm`"),
     ("runtime/src/bare/system.rs", "no C library below: environment, time, randomness"),
     ("runtime/src/bare/threads.rs", "no C library below: threads, their memory and their keys"),
