@@ -1,6 +1,21 @@
 //! `memcpy` and its kin, in assembly: in Rust, their loops would be compiled to calls of themselves.
 
-#[cfg(all(mnc_bare, target_arch = "x86_64"))]
+/// The name of a function in assembly: C's own where there is no C library, one of ours for the tests.
+#[cfg(mnc_bare)]
+macro_rules! function {
+    ($name:literal) => {
+        concat!("FUNCTION ", $name)
+    };
+}
+/// The name of a function in assembly: C's own where there is no C library, one of ours for the tests.
+#[cfg(all(test, not(mnc_bare)))]
+macro_rules! function {
+    ($name:literal) => {
+        concat!("FUNCTION mnc_bare_", $name)
+    };
+}
+
+#[cfg(all(any(mnc_bare, test), target_arch = "x86_64"))]
 core::arch::global_asm!(
     ".macro FUNCTION name",
     ".section .text.\\name, \"ax\", @progbits",
@@ -9,7 +24,8 @@ core::arch::global_asm!(
     "\\name:",
     ".endm",
     // rdi to, rsi from, rdx bytes. Short copies, which are most, don't pay for the start of `rep`.
-    "FUNCTION memcpy",
+    function!("memcpy"),
+    ".Lmnc_bare_forward:",
     "mov rax, rdi",
     "mov rcx, rdx",
     "cmp rdx, 64",
@@ -37,30 +53,48 @@ core::arch::global_asm!(
     "3:",
     "rep movsb",
     "ret",
-    // Forward unless the target begins inside the source.
-    "FUNCTION memmove",
+    // Forward unless the target begins inside the source: then from the end, sixteen bytes read before they are written.
+    function!("memmove"),
     "mov rax, rdi",
     "sub rax, rsi",
     "cmp rax, rdx",
-    "jae memcpy",
+    "jae .Lmnc_bare_forward",
     "mov rax, rdi",
     "mov rcx, rdx",
-    "lea rsi, [rsi + rdx - 1]",
-    "lea rdi, [rdi + rdx - 1]",
-    "std",
-    "rep movsb",
-    "cld",
+    "add rsi, rdx",
+    "add rdi, rdx",
+    "2:",
+    "cmp rcx, 16",
+    "jb 4f",
+    "sub rsi, 16",
+    "sub rdi, 16",
+    "movups xmm0, [rsi]",
+    "movups [rdi], xmm0",
+    "sub rcx, 16",
+    "jmp 2b",
+    "4:",
+    "test ecx, ecx",
+    "je 5f",
+    "dec rsi",
+    "dec rdi",
+    "mov dl, [rsi]",
+    "mov [rdi], dl",
+    "dec ecx",
+    "jmp 4b",
+    "5:",
     "ret",
     // rdi to, sil value, rdx bytes.
-    "FUNCTION memset",
+    function!("memset"),
     "mov r8, rdi",
     "mov eax, esi",
     "mov rcx, rdx",
     "rep stosb",
     "mov rax, r8",
     "ret",
-    "FUNCTION memcmp",
+    function!("memcmp"),
+    #[cfg(mnc_bare)]
     ".globl bcmp",
+    #[cfg(mnc_bare)]
     ".set bcmp, memcmp",
     "xor ecx, ecx",
     "2:",
@@ -75,7 +109,7 @@ core::arch::global_asm!(
     "3:",
     "xor eax, eax",
     "ret",
-    "FUNCTION strlen",
+    function!("strlen"),
     "xor eax, eax",
     "2:",
     "cmp byte ptr [rdi + rax], 0",
@@ -88,7 +122,7 @@ core::arch::global_asm!(
     ".text",
 );
 
-#[cfg(all(mnc_bare, target_arch = "aarch64"))]
+#[cfg(all(any(mnc_bare, test), target_arch = "aarch64"))]
 core::arch::global_asm!(
     ".macro FUNCTION name",
     ".section .text.\\name, \"ax\", @progbits",
@@ -97,7 +131,8 @@ core::arch::global_asm!(
     "\\name:",
     ".endm",
     // x0 to, x1 from, x2 bytes.
-    "FUNCTION memcpy",
+    function!("memcpy"),
+    ".Lmnc_bare_forward:",
     "mov x3, x0",
     "2:",
     "subs x2, x2, #16",
@@ -116,22 +151,30 @@ core::arch::global_asm!(
     "5:",
     "ret",
     // Forward unless the target begins inside the source.
-    "FUNCTION memmove",
+    function!("memmove"),
     "sub x3, x0, x1",
     "cmp x3, x2",
-    "b.hs memcpy",
+    "b.hs .Lmnc_bare_forward",
     "add x1, x1, x2",
     "add x3, x0, x2",
     "2:",
-    "cbz x2, 3f",
+    "subs x2, x2, #16",
+    "b.lo 3f",
+    "ldp x4, x5, [x1, #-16]!",
+    "stp x4, x5, [x3, #-16]!",
+    "b 2b",
+    "3:",
+    "add x2, x2, #16",
+    "4:",
+    "cbz x2, 5f",
     "ldrb w4, [x1, #-1]!",
     "strb w4, [x3, #-1]!",
     "sub x2, x2, #1",
-    "b 2b",
-    "3:",
+    "b 4b",
+    "5:",
     "ret",
     // x0 to, w1 value, x2 bytes.
-    "FUNCTION memset",
+    function!("memset"),
     "mov x3, x0",
     "and x1, x1, #0xff",
     "mov x4, #0x0101010101010101",
@@ -150,8 +193,10 @@ core::arch::global_asm!(
     "b 4b",
     "5:",
     "ret",
-    "FUNCTION memcmp",
+    function!("memcmp"),
+    #[cfg(mnc_bare)]
     ".globl bcmp",
+    #[cfg(mnc_bare)]
     ".set bcmp, memcmp",
     "mov x3, x0",
     "2:",
@@ -165,7 +210,7 @@ core::arch::global_asm!(
     "3:",
     "mov w0, #0",
     "ret",
-    "FUNCTION strlen",
+    function!("strlen"),
     "mov x1, x0",
     "2:",
     "ldrb w2, [x1], #1",
@@ -176,3 +221,6 @@ core::arch::global_asm!(
     ".purgem FUNCTION",
     ".text",
 );
+
+#[cfg(all(test, not(mnc_bare)))]
+mod tests;

@@ -5,7 +5,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null_mut;
 
-use super::call::{INVALID, c_result, call, number};
+use super::call::{INVALID, OUT_OF_MEMORY, c_result, call, number, set_errno};
 use super::heap;
 
 /// `AT_FDCWD`: paths count from the working directory.
@@ -102,12 +102,25 @@ unsafe extern "C" fn opendir(path: *const c_char) -> *mut c_void {
     if fd < 0 {
         return null_mut();
     }
-    let folder = heap::map(size_of::<Folder>()).cast::<Folder>();
-    if !folder.is_null() {
-        // SAFETY: the pages are ours, zeroed and large enough.
-        unsafe { (*folder).fd = fd };
+    // SAFETY: the pages are ours, zeroed and large enough.
+    unsafe { opened(fd, heap::map(size_of::<Folder>()).cast()) }.cast()
+}
+
+/// The open folder in these pages; closed, if there are none.
+///
+/// # Safety
+///
+/// `pages` is null, or points to zeroed memory for a folder.
+unsafe fn opened(fd: c_int, pages: *mut Folder) -> *mut Folder {
+    if pages.is_null() {
+        // SAFETY: the number is ours.
+        unsafe { close(fd) };
+        set_errno(OUT_OF_MEMORY);
+    } else {
+        // SAFETY: the caller vouches for the pages.
+        unsafe { (*pages).fd = fd };
     }
-    folder.cast()
+    pages
 }
 
 /// # Safety
@@ -247,3 +260,6 @@ fn copy_text(text: &CStr, buffer: *mut c_char, bytes: usize) -> c_int {
     }
     0
 }
+
+#[cfg(test)]
+mod tests;

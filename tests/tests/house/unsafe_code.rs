@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 36] = [
+const FILES: [(&str, &str); 38] = [
     ("compiler/src/cli/map.rs", "maps files of weights"),
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
@@ -16,8 +16,10 @@ const FILES: [(&str, &str); 36] = [
     ("runtime/src/abi.rs", "the types of the C interface, all of which take pointers"),
     ("runtime/src/bare.rs", "no C library below: the entry of the program"),
     ("runtime/src/bare/bytes.rs", "no C library below: `memcpy` and its kin"),
+    ("runtime/src/bare/bytes/tests.rs", "calls them by pointers"),
     ("runtime/src/bare/call.rs", "no C library below: the instruction of a system call"),
     ("runtime/src/bare/files.rs", "no C library below: files and folders by their C names"),
+    ("runtime/src/bare/files/tests.rs", "calls them by their C types"),
     ("runtime/src/bare/heap.rs", "no C library below: `malloc` and its kin, over the crate `dlmalloc`"),
     ("runtime/src/bare/heap/tests.rs", "calls them by their C types"),
     ("runtime/src/bare/math.rs", "no C library below: names that C gives to functions of `libm`"),
