@@ -84,8 +84,11 @@ fn check(weights: &Path, pictures: &[PathBuf], arguments: &[&str]) {
         return;
     }
     let folder = Folder::new();
-    let with =
-        |linker: &str| compile(&folder, weights, linker, &[&["--linker", linker], arguments].concat(), false);
+    // Names that no label has in it, since they are replaced in what the programs print.
+    let with = |linker: &str| {
+        let output = format!("by-{linker}");
+        compile(&folder, weights, &output, &[&["--linker", linker], arguments].concat(), false)
+    };
     let (Some(theirs), Some(ours)) = (with("cc"), with("internal")) else { return };
     // `mnc` carries a launcher for the processors whose standard library it was built beside.
     let cross = need::has_std(AARCH64)
