@@ -24,6 +24,7 @@ use crate::info::Info;
 use args::{Action, Options, Threads};
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Model;
+use picture::Picture;
 use prepare::Prepare;
 use report::{Report, Style};
 use std::ffi::{OsString, c_char, c_int};
@@ -32,6 +33,17 @@ use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The input that the program makes of a picture's bytes: what tests and fuzzers call without a network.
+///
+/// # Errors
+/// Bytes that are no picture, or preprocessing that no picture goes through; without the file's name.
+pub fn input_of(info: &Info, picture: &[u8]) -> Result<Vec<f32>, String> {
+    let prepare = Prepare::new(info)?;
+    let mut input = vec![0.0; info.input.len()];
+    prepare.fill(Picture::decode(picture)?, &mut input);
+    Ok(input)
+}
 
 /// Runs the program and returns its exit code: 0; 1 if something failed; 2 if the arguments are wrong.
 ///

@@ -7,6 +7,7 @@
 pub mod bits;
 pub mod command;
 pub mod folder;
+pub mod fuzz;
 pub mod guarded;
 pub mod link;
 pub mod need;
