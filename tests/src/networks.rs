@@ -19,10 +19,10 @@ const MOST_ELEMENTS: usize = 26_000;
 const TALL: usize = 40;
 
 /// Processors whose caches are so small that small networks are computed in bands, and to whose threads little work is worth
-/// having. On the second a pointwise layer takes one row or a few at a time.
+/// having. On the second a pointwise layer takes one row or a few at a time, and a part is often one band.
 pub static SMALL_CACHES: [Isa; 4] = [
     Isa { name: "small-cache-v3", l2_bytes: 4 << 10, least_part_cycles: 200, ..X86_64_V3 },
-    Isa { name: "tiny-cache-v3", l1_bytes: 2 << 10, l2_bytes: 16 << 10, least_part_cycles: 200, ..X86_64_V3 },
+    Isa { name: "tiny-cache-v3", l1_bytes: 2 << 10, l2_bytes: 24 << 10, least_part_cycles: 200, ..X86_64_V3 },
     Isa { name: "small-cache-neon", l2_bytes: 2 << 10, least_part_cycles: 200, ..AARCH64 },
     Isa { name: "small-cache-rvv", l2_bytes: 4 << 10, least_part_cycles: 200, ..RISCV64 },
 ];

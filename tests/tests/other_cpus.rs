@@ -86,10 +86,15 @@ impl Emulator {
         Target::new(self.triple, None).expect("a row of the table")
     }
 
+    /// The same with caches so small that tall maps are computed in bands.
+    fn small_caches(&self) -> Target {
+        let isa = SMALL_CACHES.iter().find(|isa| isa.tag == self.target().isa.tag).expect("each has one");
+        Target { isa, ..self.target() }
+    }
+
     /// Networks with tall maps on a processor with small caches: chains in several parts, which may resume.
     fn check_parts(&self) {
-        let isa = SMALL_CACHES.iter().find(|isa| isa.tag == self.target().isa.tag).expect("each has one");
-        let target = Target { isa, ..self.target() };
+        let target = self.small_caches();
         let n_resuming = each(&TALL_SEEDS.collect::<Vec<u64>>(), |seed| {
             let network = RandomNetwork::tall(*seed);
             let compiled = compile(&network.graph, &network.parameters, &target);
@@ -195,6 +200,44 @@ fn riscv64_with_wider_vectors() {
         let network = RandomNetwork::new(SEEDS.start);
         RISCV64_WIDE.check("seed 0", (&network.graph, &network.parameters), &network.inputs());
     }
+}
+
+/// A mark is looked at by a load that acquires and set by a store that releases, on processors that order little by themselves:
+/// an emulator on a processor that orders more can't show that.
+#[test]
+fn marks_order_memory() {
+    for (emulator, is_load, is_store) in [
+        // `ldar w, [x]` and `stlr w, [x]`.
+        (AARCH64, (0xffff_fc00, 0x88df_fc00), (0xffff_fc00, 0x889f_fc00)),
+        // `fence r, rw` behind the load and `fence rw, w` before the store.
+        (RISCV64, (0xffff_ffff, 0x0230_000f), (0xffff_ffff, 0x0310_000f)),
+    ] {
+        let (mut n_resuming, mut n_marking) = (0, 0);
+        for seed in TALL_SEEDS {
+            let network = RandomNetwork::tall(seed);
+            let compiled = compile(&network.graph, &network.parameters, &emulator.small_caches());
+            let tasks = compiled.program.steps.iter().filter(|step| 1 < step.tasks.len());
+            let tasks: Vec<_> = tasks.flat_map(|step| &step.tasks).collect();
+            let words = instructions(&compiled.object().expect("the network can be emitted"));
+            let count =
+                |(mask, word): (u32, u32)| words.iter().filter(|found| **found & mask == word).count();
+            let resuming = tasks.iter().filter(|task| task.resume.is_some()).count();
+            let marking = tasks.iter().filter(|task| task.mark.is_some()).count();
+            let (found, expected) = ((count(is_load), count(is_store)), (resuming, marking));
+            assert_eq!(found, expected, "{} seed {seed}", emulator.triple);
+            n_resuming += resuming;
+            n_marking += marking;
+        }
+        assert!(10 < n_resuming && 10 < n_marking, "{n_resuming} tasks may resume, {n_marking} set a mark");
+    }
+}
+
+/// The words of an object's code.
+fn instructions(object: &[u8]) -> Vec<u32> {
+    let file = object::File::parse(object).expect("it is an object");
+    let code = file.sections().filter(|section| section.kind() == SectionKind::Text);
+    let data = code.flat_map(|section| section.data().expect("it has its bytes").chunks_exact(4));
+    data.map(|word| u32::from_le_bytes(word.try_into().expect("four bytes"))).collect()
 }
 
 /// An object, and whether its network takes bytes.

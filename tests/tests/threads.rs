@@ -7,7 +7,7 @@ use mnc::describe::Description;
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::program::Program;
 use mnc::schedule::Place;
-use mnc::target::{ISAS, X86_64_V3};
+use mnc::target::{ISAS, Isa, X86_64_V3};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_runtime::abi::Status;
@@ -33,6 +33,18 @@ fn targets() -> Vec<Target> {
         targets.extend(SMALL_CACHES[..2].iter().map(|isa| Target { isa, ..v3.clone() }));
     }
     targets
+}
+
+/// An x86-64 whose second-level cache holds about the largest map: chains have bands as tall as their parts, or nearly.
+fn fitted_caches(graph: &Graph, seed: u64) -> Option<Target> {
+    let target = need::host_targets().into_iter().find(|target| target.isa.name == X86_64_V3.name)?;
+    let mut random = Random::new(seed);
+    let largest = graph.nodes.iter().map(|node| node.shape.len() * 4).max()?;
+    let l2_bytes = largest * random.within(40, 200) / 100;
+    let l1_bytes = random.pick(&[1, 4, 32]) << 10;
+    let isa = Isa { name: "fitted-cache-v3", l1_bytes, l2_bytes, least_part_cycles: 200, ..X86_64_V3 };
+    // Instruction sets live as long as the process.
+    Some(Target { isa: Box::leak(Box::new(isa)), ..target })
 }
 
 /// A network, where it comes from and what it is compiled for.
@@ -237,14 +249,10 @@ fn random_networks_with_tall_maps() {
     let seeds: Vec<u64> = (0..n_networks).collect();
     let case = |seed: &u64| {
         let RandomNetwork { toml, graph, parameters, .. } = RandomNetwork::tall(*seed);
+        let mut targets = targets();
+        targets.extend(fitted_caches(&graph, *seed));
         let place = format!("seed {seed}, alpha {}\n{toml}", graph.alpha);
-        Case {
-            place,
-            graph,
-            parameters,
-            targets: targets(),
-            is_interpreted: seed.is_multiple_of(4) || is_thorough(),
-        }
+        Case { place, graph, parameters, targets, is_interpreted: seed.is_multiple_of(4) || is_thorough() }
     };
     let n_resuming = check(&each(&seeds, case));
     assert!(seeds.len() / 2 <= n_resuming, "{n_resuming} networks have parts that may resume");

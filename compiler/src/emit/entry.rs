@@ -174,8 +174,12 @@ fn mark_offset(program: &Program, mark: usize) -> i32 {
     (program.state_offset + State::MARKS + mark * 4) as i32
 }
 
-/// The calls of a task, the short way if the task is done from which it may resume. Marks are atomic:
-/// whoever sees one sees all that its task wrote before.
+/// The calls of a task, the short way if the task is done from which it may resume.
+///
+/// A mark is zeroed before the step goes to the pool, which orders that before each of its tasks. It is set once, by a store that
+/// releases, behind all that its task wrote; it is looked at once, by a load that acquires, before anything of the other task is
+/// read. So a task that sees a mark sees the other's rows. One that sees zero, though the other may be done, begins anew and
+/// reads nothing of it: being late costs time alone.
 fn run_task(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, task: &Task) {
     let address = |b: &mut FunctionBuilder<'_>, mark| {
         b.ins().iadd_imm_s(buffers.workspace, i64::from(mark_offset(body.program, mark)))
