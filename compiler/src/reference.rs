@@ -13,6 +13,8 @@
 //! - **Infinities** behave as IEEE 754 says: `relu6(inf)` is 6, `relu(inf)` is inf.
 //! - **Denormals** are kept: no reader flushes them to zero.
 
+use std::thread;
+
 use crate::graph::layer::Activation;
 use crate::graph::shape::{Shape, Window};
 use crate::passes::{Fused, FusedNode, FusedOp};
@@ -22,6 +24,14 @@ use crate::passes::{Fused, FusedNode, FusedOp};
 /// # Panics
 /// When the input's length is not that of node 0.
 pub fn run(network: &Fused, input: &[f32]) -> Vec<Vec<f32>> {
+    run_on(network, input, 1)
+}
+
+/// As [`run`], on so many threads: each computes some rows of a map, and every element is the same chain as on one thread.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_on(network: &Fused, input: &[f32], n_threads: usize) -> Vec<Vec<f32>> {
     assert_eq!(input.len(), network.nodes[0].shape.len(), "the input has the shape of the input node");
     let mut values: Vec<Vec<f32>> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
@@ -30,7 +40,7 @@ pub fn run(network: &Fused, input: &[f32]) -> Vec<Vec<f32>> {
             inputs => {
                 let maps: Vec<(Shape, &[f32])> =
                     inputs.iter().map(|id| (network.nodes[id.0].shape, values[id.0].as_slice())).collect();
-                compute(node, &maps)
+                compute(node, &maps, n_threads)
             }
         };
         debug_assert_eq!(value.len(), node.shape.len(), "{} fills its shape", node.name);
@@ -44,15 +54,18 @@ pub fn output(network: &Fused, input: &[f32]) -> Vec<f32> {
     run(network, input).swap_remove(network.outputs[0].0)
 }
 
-fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])]) -> Vec<f32> {
+fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {
     let (shape, x) = inputs[0];
+    let rows = |row: &(dyn Fn(usize) -> Vec<f32> + Sync)| by_rows(node.shape.height, n_threads, row);
     match &node.op {
         FusedOp::Input => x.to_vec(),
         FusedOp::Conv { window, weights, bias, activation } => {
-            activated(conv(*window, weights, bias, shape, x, node.shape), *activation)
+            let layer = Sliding { window: *window, weights, bias, shape, x, out: node.shape };
+            activated(rows(&|y| layer.conv_row(y)), *activation)
         }
         FusedOp::Depthwise { window, weights, bias, activation } => {
-            activated(depthwise(*window, weights, bias, shape, x, node.shape), *activation)
+            let layer = Sliding { window: *window, weights, bias, shape, x, out: node.shape };
+            activated(rows(&|y| layer.depthwise_row(y)), *activation)
         }
         FusedOp::Add { activation } => {
             activated(x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(), *activation)
@@ -61,6 +74,22 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])]) -> Vec<f32> {
         FusedOp::Dense { weights, bias, activation } => activated(dense(weights, bias, x), *activation),
         FusedOp::Softmax => x.chunks_exact(shape.channels).flat_map(softmax).collect(),
     }
+}
+
+/// The rows of a map one after the other. Each thread computes neighbours.
+fn by_rows(height: usize, n_threads: usize, row: &(dyn Fn(usize) -> Vec<f32> + Sync)) -> Vec<f32> {
+    let n_parts = n_threads.clamp(1, height);
+    let part = |idx: usize| (idx * height / n_parts..(idx + 1) * height / n_parts).flat_map(row).collect();
+    if n_parts == 1 {
+        return part(0);
+    }
+    thread::scope(|scope| {
+        let parts: Vec<_> = (0..n_parts).map(|idx| scope.spawn(move || part(idx))).collect();
+        let join = |part: thread::ScopedJoinHandle<'_, Vec<f32>>| {
+            part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        parts.into_iter().flat_map(join).collect()
+    })
 }
 
 /// The activation of one element; NaN and -0 pass.
@@ -84,41 +113,49 @@ fn activated(mut values: Vec<f32>, activation: Activation) -> Vec<f32> {
     values
 }
 
-/// Section 3.1: G\[k,l,n\] = sum over i, j, m of K\[i,j,m,n\] F\[k+i-1, l+j-1, m\].
-fn conv(window: Window, weights: &[f32], bias: &[f32], shape: Shape, x: &[f32], out: Shape) -> Vec<f32> {
-    let (m, n) = (shape.channels, out.channels);
-    let mut output = Vec::with_capacity(out.len());
-    for y in 0..out.height {
-        for column in 0..out.width {
-            let mut chain = bias.to_vec();
-            for ky in window.rows(y, shape.height) {
-                for kx in window.columns(column, shape.width) {
-                    let pixel = pixel(window, shape, (y, ky), (column, kx));
+/// A layer with a window: its numbers, the map that it slides over, and the shape of its output.
+struct Sliding<'a> {
+    window: Window,
+    weights: &'a [f32],
+    bias: &'a [f32],
+    shape: Shape,
+    x: &'a [f32],
+    out: Shape,
+}
+
+impl Sliding<'_> {
+    /// Section 3.1: G\[k,l,n\] = sum over i, j, m of K\[i,j,m,n\] F\[k+i-1, l+j-1, m\], for one k.
+    fn conv_row(&self, y: usize) -> Vec<f32> {
+        let (m, n) = (self.shape.channels, self.out.channels);
+        let mut output = Vec::with_capacity(self.out.width * n);
+        for column in 0..self.out.width {
+            let mut chain = self.bias.to_vec();
+            for ky in self.window.rows(y, self.shape.height) {
+                for kx in self.window.columns(column, self.shape.width) {
+                    let pixel = self.pixel((y, ky), (column, kx));
                     for ci in 0..m {
-                        let factor = x[pixel * m + ci];
-                        let filter = &weights[((ky * window.d_k + kx) * m + ci) * n..][..n];
+                        let factor = self.x[pixel * m + ci];
+                        let filter = &self.weights[((ky * self.window.d_k + kx) * m + ci) * n..][..n];
                         chain.iter_mut().zip(filter).for_each(|(acc, w)| *acc = factor.mul_add(*w, *acc));
                     }
                 }
             }
             output.extend(chain);
         }
+        output
     }
-    output
-}
 
-/// Section 3.1, equation 3: one filter per channel.
-fn depthwise(window: Window, weights: &[f32], bias: &[f32], shape: Shape, x: &[f32], out: Shape) -> Vec<f32> {
-    let m = shape.channels;
-    let mut output = Vec::with_capacity(out.len());
-    for y in 0..out.height {
-        for column in 0..out.width {
-            let mut chain = bias.to_vec();
-            for ky in window.rows(y, shape.height) {
-                for kx in window.columns(column, shape.width) {
-                    let pixel = pixel(window, shape, (y, ky), (column, kx));
-                    let filter = &weights[(ky * window.d_k + kx) * m..][..m];
-                    let factors = &x[pixel * m..][..m];
+    /// Section 3.1, equation 3: one filter per channel; for one k.
+    fn depthwise_row(&self, y: usize) -> Vec<f32> {
+        let m = self.shape.channels;
+        let mut output = Vec::with_capacity(self.out.width * m);
+        for column in 0..self.out.width {
+            let mut chain = self.bias.to_vec();
+            for ky in self.window.rows(y, self.shape.height) {
+                for kx in self.window.columns(column, self.shape.width) {
+                    let pixel = self.pixel((y, ky), (column, kx));
+                    let filter = &self.weights[(ky * self.window.d_k + kx) * m..][..m];
+                    let factors = &self.x[pixel * m..][..m];
                     for (acc, (factor, w)) in chain.iter_mut().zip(factors.iter().zip(filter)) {
                         *acc = factor.mul_add(*w, *acc);
                     }
@@ -126,13 +163,14 @@ fn depthwise(window: Window, weights: &[f32], bias: &[f32], shape: Shape, x: &[f
             }
             output.extend(chain);
         }
+        output
     }
-    output
-}
 
-/// The input pixel under a tap that is known to be inside: (output row, kernel row), (output column, kernel column).
-fn pixel(window: Window, shape: Shape, (y, ky): (usize, usize), (column, kx): (usize, usize)) -> usize {
-    (y * window.stride + ky - window.pads.top) * shape.width + column * window.stride + kx - window.pads.left
+    /// The input pixel under a tap that is known to be inside: (output row, kernel row), (output column, kernel column).
+    fn pixel(&self, (y, ky): (usize, usize), (column, kx): (usize, usize)) -> usize {
+        let Window { stride, pads, .. } = self.window;
+        (y * stride + ky - pads.top) * self.shape.width + column * stride + kx - pads.left
+    }
 }
 
 /// Pixels in row order are added to +0; the sum is multiplied by the constant 1 / pixels, rounded to f32.
@@ -226,6 +264,24 @@ mod tests {
     }
 
     #[test]
+    fn threads_change_no_bit() {
+        use crate::describe::builtin;
+        use crate::graph::{Graph, Knobs};
+        use crate::weights::Parameters;
+        let description = builtin("mobilenet-v1").unwrap().description();
+        let knobs = Knobs { alpha: 0.25, resolution: Some("35x32".parse().unwrap()) };
+        let graph = Graph::build(&description, &knobs).unwrap();
+        let network = crate::passes::run(&graph, &Parameters::random(&graph, 1)).unwrap();
+        let input: Vec<f32> = (0..graph.input_shape().len()).map(|idx| (idx % 17) as f32 - 8.0).collect();
+        let bits = |n_threads| -> Vec<Vec<u32>> {
+            let values = run_on(&network, &input, n_threads);
+            values.iter().map(|value| value.iter().map(|x| x.to_bits()).collect()).collect()
+        };
+        let one = bits(1);
+        assert!([2, 3, 7, 64].iter().all(|n_threads| bits(*n_threads) == one));
+    }
+
+    #[test]
     fn exp_is_within_two_ulp() {
         for step in 0..=870_000 {
             let x = -(step as f32) / 10_000.0;
@@ -257,6 +313,7 @@ mod tests {
         let mut weights = vec![1.0; 9];
         weights[0] = f32::INFINITY;
         let shape = Shape { height: 1, width: 1, channels: 1 };
-        assert_eq!(depthwise(window, &weights, &[0.5], shape, &[2.0], shape), [2.5]);
+        let layer = Sliding { window, weights: &weights, bias: &[0.5], shape, x: &[2.0], out: shape };
+        assert_eq!(layer.depthwise_row(0), [2.5]);
     }
 }
