@@ -7,6 +7,7 @@ mod args;
 mod bench;
 mod inputs;
 mod model;
+mod orders;
 mod picture;
 mod prepare;
 mod profile;
@@ -142,7 +143,7 @@ fn run(
         Threads::Count(threads) => threads,
         Threads::Auto => thread::available_parallelism().map_or(1, usize::from),
     });
-    if matches!(options.action, Action::Bench(_) | Action::Profile(_) | Action::Classify) {
+    if matches!(options.action, Action::Bench(_) | Action::Profile(_) | Action::Orders | Action::Classify) {
         bind(options.weights.as_deref(), &mut model)?;
     }
     let info = &model.info;
@@ -161,6 +162,7 @@ fn run(
             load_first(&options.inputs, &mut model)?;
             profile(&options, model, n_runs, &mut out)?;
         }
+        Action::Orders => orders::obey(&mut model, &mut io::stdin().lock(), &mut out)?,
         Action::Classify => return classify(program, &options, model, out),
     }
     out.flush()?;

@@ -11,6 +11,7 @@
 //! | `info` | `info` | the JSON that describes a network inside its executable |
 //! | `measured` | `info` | what a measuring executable tells, as JSON, and the arithmetic of latencies |
 //! | `limits` | `info` | the limits of this core, sampled with `peak` between the runs of a network |
+//! | `orders` | `info` | what `mnc verify` asks of an executable, and the answers, as bytes |
 //! | `chart` | `chart` | axes and labels of pictures in SVG |
 //! | `bare` | `bare` | what the launcher needs of a C library, for executables without one |
 //! | `launcher` | `launcher` | the program around a network: arguments, pictures, answers, benchmark, profile |
@@ -90,6 +91,8 @@ pub mod limits;
 #[cfg(feature = "info")]
 pub mod measured;
 pub mod network;
+#[cfg(feature = "info")]
+pub mod orders;
 #[cfg(feature = "std")]
 pub mod peak;
 #[cfg(feature = "std")]

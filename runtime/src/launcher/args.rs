@@ -45,6 +45,8 @@ pub(crate) enum Action {
     /// So many runs, or as many as fit into the usual time.
     Profile(Option<usize>),
     Info,
+    /// What `mnc verify` asks on standard input.
+    Orders,
     Help,
     Version,
 }
@@ -77,6 +79,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             Short('h') | Long("help") => options.action = Action::Help,
             Short('V') | Long("version") => options.action = Action::Version,
             Long("info") => options.action = Action::Info,
+            Long("orders") => options.action = Action::Orders,
             Long("bench") => options.action = Action::Bench(number("--bench", 0, &mut parser)?),
             Long("warmup") => options.warmup = Some(number("--warmup", 0, &mut parser)?),
             Long("harness") => options.harness = true,
@@ -183,6 +186,7 @@ Options:
   -t, --threads T    work on each inference with T threads, or with as many as there are cores: auto [1];
                      the answers are the same to the last bit
       --info         say what is inside: network, sizes, target
+      --orders       do what `mnc verify` asks on standard input: runs on its inputs, and looks at what they leave in memory
   -h, --help         print this
   -V, --version      print the versions
 
@@ -230,6 +234,7 @@ mod tests {
             Ok(Options { top: 7, raw: true, labels, inputs, ..options() }),
         );
         check("--bench 10", Ok(Options { action: Action::Bench(10), ..options() }));
+        check("--orders", Ok(Options { action: Action::Orders, ..options() }));
         check("--info", Ok(Options { action: Action::Info, ..options() }));
         let bench = Options { action: Action::Bench(0), warmup: Some(0), harness: true, ..options() };
         check("--bench 0 --warmup 0 --harness", Ok(bench));

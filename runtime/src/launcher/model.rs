@@ -1,7 +1,8 @@
 //! The linked network behind a safe interface: its table checked once, its memory owned here.
 
-use crate::abi::{ABI_VERSION, ModelAbi, Status};
+use crate::abi::{ABI_VERSION, ModelAbi, Parallel, Status, WORKSPACE_ALIGN};
 use crate::info::Info;
+use crate::orders::Region;
 use crate::pool::Pool;
 use memmap2::MmapMut;
 use std::ops::{Deref, DerefMut};
@@ -88,16 +89,27 @@ impl Model {
 
     /// Runs the network on `input`.
     pub(crate) fn run(&mut self) -> Result<(), Status> {
+        if let Some(parallel) = self.pool.as_ref().map(Pool::parallel) {
+            return self.run_on(&parallel);
+        }
         let workspace = self.workspace.as_mut_ptr().cast();
         let (input, output) = (self.input.as_ptr(), self.output.as_mut_ptr());
-        let code = match self.pool.as_ref().map(Pool::parallel) {
-            // SAFETY: the lengths are those of the table that `new` was given, and all three are aligned to 64 bytes.
-            None => unsafe { (self.abi.run)(input, output, workspace) },
-            // SAFETY: as above, and the pool outlives the call.
-            Some(parallel) => unsafe {
-                (self.abi.run_parallel)(input, output, workspace, &raw const parallel)
-            },
-        };
+        // SAFETY: the lengths are those of the table that `new` was given, and all three are aligned to 64 bytes.
+        let code = unsafe { (self.abi.run)(input, output, workspace) };
+        self.note(code)
+    }
+
+    /// The same on a pool that lives, whatever this model's own is.
+    pub(crate) fn run_on(&mut self, pool: &Parallel) -> Result<(), Status> {
+        let workspace = self.workspace.as_mut_ptr().cast();
+        let (input, output) = (self.input.as_ptr(), self.output.as_mut_ptr());
+        // SAFETY: as in `run`, and the pool outlives the call.
+        let code = unsafe { (self.abi.run_parallel)(input, output, workspace, pool) };
+        self.note(code)
+    }
+
+    /// What a run returned.
+    fn note(&mut self, code: i32) -> Result<(), Status> {
         match Status::from_code(code) {
             Status::Ok => {
                 self.has_run = true;
@@ -119,6 +131,24 @@ impl Model {
         let (input, output) = (self.input.as_ptr(), self.output.as_mut_ptr());
         // SAFETY: as in `run`, which has found that this CPU has what the step needs.
         unsafe { (self.abi.step)(input, output, workspace, step_idx as u64) }
+    }
+
+    /// Where a region begins, and its bytes.
+    pub(crate) fn memory(&self, region: Region) -> (*const u8, usize) {
+        let memory = match region {
+            Region::Workspace => &self.workspace,
+            Region::Output => &self.output,
+        };
+        (memory.as_ptr().cast(), size_of_val(&**memory))
+    }
+
+    /// Fills the memory that a run writes with NaN, but for the end of the workspace, where the network remembers things.
+    pub(crate) fn spoil(&mut self) {
+        let nan = f32::from_bits(u32::MAX);
+        let kept = WORKSPACE_ALIGN / size_of::<f32>();
+        let len = self.workspace.len().saturating_sub(kept);
+        self.workspace[..len].fill(nan);
+        self.output.fill(nan);
     }
 
     /// What the last run wrote.
@@ -174,7 +204,6 @@ impl DerefMut for Floats {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::abi::{Parallel, WORKSPACE_ALIGN};
     use crate::info::tests::example;
     use std::ffi::c_void;
 
