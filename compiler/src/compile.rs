@@ -88,6 +88,17 @@ pub fn compile_tuned(
     tuning: Option<&Tuning>,
 ) -> Result<Compiled> {
     let fused = passes::run(&graph, parameters)?;
+    compile_fused(graph, fused, target, options, tuning)
+}
+
+/// Stages 5 to 7.
+fn compile_fused(
+    graph: Graph,
+    fused: Fused,
+    target: &Target,
+    options: &Options<'_>,
+    tuning: Option<&Tuning>,
+) -> Result<Compiled> {
     let isas: Vec<&'static Isa> = std::iter::once(target.isa).chain(target.wider.iter().copied()).collect();
     if let Some(tuning) = tuning {
         tuning.check(&graph, &fused, &isas)?;
@@ -119,6 +130,16 @@ pub fn compile_tuned(
 }
 
 impl Compiled {
+    /// The same network up to one of its layers, compiled alike: it returns what that layer computes, which the whole network
+    /// may never hold at once. Graph and totals stay those of the whole.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn cut(&self, layer: FusedId) -> Result<Compiled> {
+        let options = Options { name: &self.info.name, labels: &[] };
+        compile_fused(self.graph.clone(), self.fused.cut(layer), &self.target, &options, None)
+    }
+
     /// The relocatable object: `NAME_run`, `NAME_info` and nothing else exported.
     ///
     /// # Errors

@@ -130,6 +130,22 @@ pub struct Fused {
 }
 
 impl Fused {
+    /// The network that returns the value of one of its layers, without the nodes that this doesn't need.
+    pub fn cut(&self, layer: FusedId) -> Fused {
+        let mut is_needed = vec![false; self.nodes.len()];
+        (is_needed[0], is_needed[layer.0]) = (true, true);
+        for (idx, node) in self.nodes.iter().enumerate().rev() {
+            if is_needed[idx] {
+                node.inputs.iter().for_each(|input| is_needed[input.0] = true);
+            }
+        }
+        let place = |id: &FusedId| FusedId(is_needed[..id.0].iter().filter(|needed| **needed).count());
+        let kept = self.nodes.iter().zip(&is_needed).filter(|(_, needed)| **needed);
+        let moved =
+            |node: &FusedNode| FusedNode { inputs: node.inputs.iter().map(place).collect(), ..node.clone() };
+        Fused { nodes: kept.map(|(node, _)| moved(node)).collect(), outputs: vec![place(&layer)] }
+    }
+
     /// Asserts what later stages rely on: inputs precede their users, shapes follow from windows, every vector has the
     /// length that its layer needs, every number is finite.
     ///

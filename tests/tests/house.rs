@@ -9,12 +9,14 @@ use mnc_tests::need::workspace;
 mod unsafe_code;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 23] = [
     "error",
+    "random",
     "describe",
     "graph",
     "weights",
     "cost",
+    "sample",
     "passes",
     "reference",
     "target",

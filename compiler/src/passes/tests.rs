@@ -268,3 +268,28 @@ fn whole_networks() {
         }
     }
 }
+
+/// A network that ends earlier computes what the whole one computes there, without what it doesn't need.
+#[test]
+fn a_cut_network_returns_that_layer() {
+    let toml = "name = \"net\"\nclasses = 3\ninput = { height = 6, width = 5, channels = 8 }\n\
+        [[layer]]\nname = \"a\"\nkind = \"pointwise\"\nfilters = 8\n\
+        [[layer]]\nname = \"b\"\nkind = \"depthwise\"\n\
+        [[layer]]\nname = \"c\"\nkind = \"add\"\nfrom = \"input\"\n\
+        [[layer]]\nname = \"d\"\nkind = \"add\"\nfrom = \"a\"\n";
+    let description = Description::parse(toml, "net.toml").unwrap();
+    let graph = Graph::build(&description, &Knobs::default()).unwrap();
+    let fused = run(&graph, &Parameters::random(&graph, 1)).unwrap();
+    let input: Vec<f32> = (0..graph.input_shape().len()).map(|idx| idx as f32 / 7.0 - 4.0).collect();
+    let whole = crate::reference::run(&fused, &input);
+    for (idx, value) in whole.iter().enumerate().skip(1) {
+        let cut = fused.cut(FusedId(idx));
+        cut.verify();
+        assert_eq!(cut.nodes.len(), idx + 1, "{} needs all before it", fused.nodes[idx].name);
+        assert_eq!(&crate::reference::output(&cut, &input), value);
+    }
+    // Nothing behind the input is needed for a layer that reads the input alone.
+    let mut bypassed = fused.clone();
+    bypassed.nodes[3].inputs = vec![FusedId(0), FusedId(0)];
+    assert_eq!(bypassed.cut(FusedId(3)).nodes.len(), 2);
+}

@@ -5,6 +5,7 @@
 use super::{NodeParameters, Parameters};
 use crate::graph::layer::Layer;
 use crate::graph::{Graph, Node};
+use crate::random::Random;
 
 impl Parameters {
     /// Parameters that keep the activations of a deep network in range: half of them 0 behind a ReLU6, a few in a hundred
@@ -74,7 +75,7 @@ fn random_node(graph: &Graph, node: &Node, random: &mut Random) -> NodeParameter
             return NodeParameters::BatchNorm {
                 gamma: vector(&mut |random| {
                     let size = 1.0 + 0.15 * random.normal();
-                    if random.next() % 8 == 0 { -size } else { size }
+                    if random.bits() % 8 == 0 { -size } else { size }
                 }),
                 beta: vector(&mut |random| 0.2 * random.normal()),
                 mean: vector(&mut |random| 0.1 * random.normal()),
@@ -97,35 +98,6 @@ fn random_node(graph: &Graph, node: &Node, random: &mut Random) -> NodeParameter
 /// what ReLU6 clips and for taps in the padding: measured at alpha 0.25 to 1, about half of every layer's outputs are 0, a
 /// few in a hundred 6, and the root mean square stays between 1.3 and 3.
 const GAIN: f64 = 3.0;
-
-/// SplitMix64 (Steele, Lea, Flood, 2014): 64 bits of state, every seed is a good one.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// In [0, 1), 53 bits.
-    fn uniform(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Mean 0, variance 1, at most 2 sqrt(3) from 0: four uniform numbers added up (each of variance 1/12). Exact
-    /// operations only, where Box and Muller's logarithm and cosine differ between libraries.
-    fn normal(&mut self) -> f64 {
-        let sum = self.uniform() + self.uniform() + self.uniform() + self.uniform();
-        (sum - 2.0) * f64::sqrt(3.0)
-    }
-}
 
 #[cfg(test)]
 mod tests {

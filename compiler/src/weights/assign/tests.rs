@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use safetensors::tensor::TensorView;
 
 use super::super::config::ModelConfig;
-use super::super::random::Random;
 use super::*;
 use crate::describe::{Description, builtin};
 use crate::graph::Knobs;
+use crate::random::Random;
 
 /// 3 -> 2 pointwise channels with bias, a depthwise layer of 2 x 2 taps with batch norm, a dense layer without bias.
 fn small() -> Graph {
@@ -233,13 +233,13 @@ fn arbitrary_tensors() {
     let mut n_valid = 0;
     for _ in 0..2_000 {
         let mut draft = Draft::small();
-        for _ in 0..random.next() % 3 {
-            let index = random.next() as usize % draft.0.len();
+        for _ in 0..random.bits() % 3 {
+            let index = random.bits() as usize % draft.0.len();
             let tensor = &mut draft.0[index];
-            let byte = random.next() as usize % tensor.3.len();
-            match random.next() % 5 {
+            let byte = random.bits() as usize % tensor.3.len();
+            match random.bits() % 5 {
                 0 => tensor.2.rotate_left(1),
-                1 => tensor.3[byte] = random.next() as u8,
+                1 => tensor.3[byte] = random.bits() as u8,
                 2 => tensor.1 = Dtype::I32,
                 3 => tensor.0.push('x'),
                 _ => {

@@ -273,15 +273,15 @@ fn layers_that_differ() {
 /// Whatever the text: a result, no panic.
 #[test]
 fn arbitrary_text() {
-    use super::super::random::Random;
+    use crate::random::Random;
     let valid = r#"{"architecture": "mobilenetv1_100", "pretrained_cfg": {"input_size": [3, 8, 8], "mean": [0.5]},
         "size": {"shortest_edge": 9}, "crop_size": 8, "image_mean": [0.5], "id2label": {"0": "a"}, "image_size": 8}"#;
     let mut random = Random::new(13);
     for _ in 0..5_000 {
         let mut bytes = valid.as_bytes().to_vec();
-        for _ in 0..=random.next() % 3 {
-            let at = random.next() as usize % bytes.len();
-            bytes[at] = br#"0123456789[]{},:"-.e"#[random.next() as usize % 20];
+        for _ in 0..=random.bits() % 3 {
+            let at = random.bits() as usize % bytes.len();
+            bytes[at] = br#"0123456789[]{},:"-.e"#[random.bits() as usize % 20];
         }
         let text = String::from_utf8(bytes).unwrap();
         if let Ok(config) = ModelConfig::parse(&text, "c") {

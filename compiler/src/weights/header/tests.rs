@@ -1,5 +1,5 @@
 use super::super::Weights;
-use super::super::random::Random;
+use crate::random::Random;
 
 /// A file with this header and so many bytes of data.
 fn file(header: &str, n_data_bytes: usize) -> Vec<u8> {
@@ -205,16 +205,16 @@ fn arbitrary_bytes() {
     let mut n_valid = 0;
     for _ in 0..20_000 {
         let mut bytes = valid.clone();
-        for _ in 0..=random.next() % 4 {
+        for _ in 0..=random.bits() % 4 {
             if bytes.is_empty() {
                 break;
             }
-            let at = random.next() as usize % bytes.len();
-            match random.next() % 5 {
-                0 => bytes[at] = random.next() as u8,
-                1 => bytes[at] = b"0123456789[]{},:\""[random.next() as usize % 17],
+            let at = random.bits() as usize % bytes.len();
+            match random.bits() % 5 {
+                0 => bytes[at] = random.bits() as u8,
+                1 => bytes[at] = b"0123456789[]{},:\""[random.bits() as usize % 17],
                 2 => bytes.truncate(at),
-                3 => bytes.insert(at, random.next() as u8),
+                3 => bytes.insert(at, random.bits() as u8),
                 _ => {
                     bytes.remove(at);
                 }
@@ -224,7 +224,7 @@ fn arbitrary_bytes() {
     }
     assert!(0 < n_valid, "some mutations, of names for one, leave a file valid");
     for n_bytes in 0..200 {
-        let mut bytes: Vec<u8> = (0..n_bytes).map(|_| random.next() as u8).collect();
+        let mut bytes: Vec<u8> = (0..n_bytes).map(|_| random.bits() as u8).collect();
         assert!(Weights::parse(&bytes, "w").is_err());
         // The same with a length that lets the JSON be read.
         if let Some(length) = bytes.first_chunk_mut::<8>() {

@@ -1,0 +1,339 @@
+//! Random networks with their inputs, as tests and `mnc verify` draw them: a seed gives the same network on every machine.
+
+use std::fmt::Write as _;
+
+use crate::cost::Report;
+use crate::describe::Description;
+use crate::graph::shape::Shape;
+use crate::graph::{Graph, Knobs};
+use crate::weights::{NodeParameters, Parameters};
+
+use crate::random::Random;
+
+/// Most multiply-adds of a network: enough for every edge of every tile, little enough for hundreds of networks.
+const MOST_MULT_ADDS: u64 = 500_000;
+/// Most elements of one feature map.
+const MOST_ELEMENTS: usize = 26_000;
+/// Rows of a tall network's input, at least.
+const TALL: usize = 40;
+
+/// A network with its numbers.
+#[derive(Clone, Debug)]
+pub struct RandomNetwork {
+    /// What it was made of.
+    pub seed: u64,
+    /// The description.
+    pub toml: String,
+    /// Every shape known.
+    pub graph: Graph,
+    /// Finite ones; some of them tiny, huge or -0.
+    pub parameters: Parameters,
+}
+
+impl RandomNetwork {
+    /// The network of a seed.
+    ///
+    /// # Panics
+    /// When the compiler refuses a description that this module takes for legal.
+    pub fn new(seed: u64) -> RandomNetwork {
+        let mut random = Random::new(seed ^ 0x6d6e_6300);
+        let (height, width) = (random.within(1, 19), random.within(1, 19));
+        RandomNetwork::of(seed, random, height, width)
+    }
+
+    /// A network of that seed whose maps are so tall that small caches cut it into bands and parts: layers that compute rows from
+    /// rows, and a head.
+    ///
+    /// # Panics
+    /// As [`RandomNetwork::new`].
+    pub fn tall(seed: u64) -> RandomNetwork {
+        let mut random = Random::new(seed ^ 0x7461_6c6c_0000);
+        let (height, width) = (random.within(TALL, 8 * TALL), random.within(1, 8));
+        RandomNetwork::of(seed, random, height, width)
+    }
+
+    fn of(seed: u64, mut random: Random, height: usize, width: usize) -> RandomNetwork {
+        let mut writer = Writer::new(seed, &mut random, height, width);
+        let n_layers = random.within(if writer.is_tall { 2 } else { 1 }, 6);
+        for _ in 0..n_layers {
+            writer.layer(&mut random);
+        }
+        if random.percent(35) {
+            writer.head(&mut random);
+        }
+        let graph = writer.graph.expect("the first layer always fits");
+        let mut parameters = Parameters::random(&graph, seed);
+        if random.percent(25) {
+            spoil(&mut parameters, &mut random);
+        }
+        RandomNetwork { seed, toml: writer.text, graph, parameters }
+    }
+
+    /// Inputs for it, as [`inputs`] makes them.
+    pub fn inputs(&self) -> Vec<Vec<f32>> {
+        inputs(self.graph.input_shape().len(), self.seed)
+    }
+}
+
+/// Four inputs of so many numbers: plain ones; plain ones with special values among them; special ones only; zeros and
+/// denormals.
+pub fn inputs(len: usize, seed: u64) -> Vec<Vec<f32>> {
+    const SPECIAL: [f32; 12] = [
+        0.0,
+        -0.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        f32::MIN_POSITIVE,
+        1e-41,
+        -1e-44,
+        f32::MAX,
+        f32::MIN,
+        6.0,
+        1.0 + f32::EPSILON,
+    ];
+    let mut random = Random::new(seed ^ 0x696e_7075_7400);
+    let scale = random.pick(&[1.0, 1.0, 8.0, 200.0]);
+    // One sort of special value at a time: all at once make NaN of everything.
+    let (one, few) = (random.pick(&SPECIAL), random.pick(&[1, 10]));
+    let mut input = |share_special: u64, special: &[f32]| -> Vec<f32> {
+        let number = |_| {
+            let plain = random.signed() * scale;
+            if random.percent(share_special) { random.pick(special) } else { plain }
+        };
+        (0..len).map(number).collect()
+    };
+    vec![input(0, &[1.0]), input(few, &[one]), input(100, &SPECIAL), input(100, &[0.0, -0.0, 1e-41, -1e-44])]
+}
+
+/// A description that grows layer by layer, each step of it legal.
+struct Writer {
+    text: String,
+    /// Of the text; `None` before the first layer.
+    graph: Option<Graph>,
+    /// Names to add, with their shapes.
+    earlier: Vec<(String, Shape)>,
+    alpha: f64,
+    shape: Shape,
+    /// Whether only layers that compute rows from rows are proposed.
+    is_tall: bool,
+}
+
+impl Writer {
+    fn new(seed: u64, random: &mut Random, height: usize, width: usize) -> Writer {
+        let is_tall = TALL <= height;
+        let channels = if is_tall {
+            random.within(1, 10)
+        } else if random.percent(40) {
+            random.pick(&[1, 3, 4, 8, 16])
+        } else {
+            random.within(1, 70)
+        };
+        let activation = random.pick(&["relu6", "relu", "none"]);
+        let padding = random.pick(&["same", "symmetric", "valid"]);
+        let mut text = format!("name = \"random-{seed}\"\nclasses = {}\n", random.within(1, 70));
+        if random.percent(70) {
+            text += &format!("activation = \"{activation}\"\npadding = \"{padding}\"\n");
+        }
+        text += &format!("input = {{ height = {height}, width = {width}, channels = {channels} }}\n");
+        text += &match random.within(0, 2) {
+            0 => String::new(),
+            1 => format!("[alpha]\nrounding = \"floor\"\nminimum = {}\n", random.within(1, 9)),
+            _ => format!("[alpha]\nrounding = \"nearest\"\nmultiple = {}\n", random.within(1, 9)),
+        };
+        let alpha = if random.percent(60) { 1.0 } else { random.pick(&[0.25, 0.35, 0.5, 0.75, 1.4]) };
+        let shape = Shape { height, width, channels };
+        Writer { text, graph: None, earlier: vec![("input".to_owned(), shape)], alpha, shape, is_tall }
+    }
+
+    /// Adds a layer that fits; a pointwise one after so many that don't.
+    fn layer(&mut self, random: &mut Random) {
+        let name = format!("l{}", self.earlier.len());
+        for _ in 0..10 {
+            if let Some(layer) = self.propose(random)
+                && self.take(&name, &layer)
+            {
+                return;
+            }
+        }
+        let fits = self.take(&name, "kind = \"pointwise\"\nfilters = 1\nscaled = false\n");
+        // A tall network may be too expensive for one more layer.
+        assert!(fits || self.is_tall && self.graph.is_some(), "{}", self.text);
+    }
+
+    /// What ends a classifier.
+    fn head(&mut self, random: &mut Random) {
+        self.take("pool", "kind = \"global_average_pool\"\n");
+        self.take("classifier", "kind = \"dense\"\n");
+        if random.percent(60) {
+            self.take("softmax", "kind = \"softmax\"\n");
+        }
+    }
+
+    /// The keys of a layer; whether it fits is seen later.
+    fn propose(&self, random: &mut Random) -> Option<String> {
+        let same: Vec<&str> = self
+            .earlier
+            .iter()
+            .filter(|(_, shape)| *shape == self.shape)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let mut text = String::new();
+        let mut key = |key: &str, value: &dyn std::fmt::Display| {
+            writeln!(text, "{key} = {value}").expect("a String takes every write");
+        };
+        let activation = format!("{:?}", random.pick(&["relu6", "relu", "none"]));
+        let kind = match random.within(0, if self.is_tall { 63 } else { 99 }) {
+            0..20 => "conv",
+            20..40 => "depthwise",
+            40..52 => "pointwise",
+            52..64 => "separable",
+            64..86 => "add",
+            86..90 => "global_average_pool",
+            90..96 => "dense",
+            _ => "softmax",
+        };
+        key("kind", &format!("{kind:?}"));
+        match kind {
+            "add" => {
+                if same.is_empty() {
+                    return None;
+                }
+                key("from", &format!("{:?}", random.pick(&same)));
+                if random.percent(50) {
+                    key("activation", &activation);
+                }
+            }
+            "dense" => {
+                if random.percent(50) {
+                    key("units", &random.within(1, 70));
+                }
+                if random.percent(50) {
+                    key("activation", &activation);
+                }
+                if random.percent(30) {
+                    key("bias", &random.percent(50));
+                }
+            }
+            "global_average_pool" | "softmax" => {}
+            _ => {
+                // Layers that keep the shape are what makes adds possible.
+                let keeps_shape = random.percent(45);
+                if kind != "pointwise" {
+                    let small = random.percent(50);
+                    key("kernel", &if small { 3 } else { random.within(1, 7) });
+                    let padding = random.pick(&["same", "symmetric", "valid"]);
+                    if keeps_shape {
+                        key("padding", &"\"same\"");
+                    } else {
+                        key("stride", &random.within(1, 2));
+                        if random.percent(70) {
+                            key("padding", &format!("{padding:?}"));
+                        }
+                    }
+                }
+                if kind != "depthwise" {
+                    let keeps = keeps_shape && self.shape.channels <= 70;
+                    let most = if self.is_tall { 20 } else { 70 };
+                    key("filters", &if keeps { self.shape.channels } else { random.within(1, most) });
+                    if keeps || random.percent(30) {
+                        key("scaled", &false);
+                    }
+                }
+                if random.percent(60) {
+                    key("activation", &activation);
+                }
+                if random.percent(35) {
+                    key("batch_norm", &random.percent(30));
+                }
+                if random.percent(30) {
+                    key("bias", &random.percent(60));
+                }
+                if random.percent(15) {
+                    key("repeat", &random.within(2, 3));
+                }
+            }
+        }
+        Some(text)
+    }
+
+    /// Appends the layer if the network stays legal and small with it.
+    fn take(&mut self, name: &str, layer: &str) -> bool {
+        let text = format!("{}[[layer]]\nname = \"{name}\"\n{layer}", self.text);
+        let description = match Description::parse(&text, "random.toml") {
+            Ok(description) => description,
+            Err(error) => panic!("{error}\n{text}"),
+        };
+        // The one thing that can be wrong now: a window too large for its map.
+        let Ok(graph) = Graph::build(&description, &Knobs { alpha: self.alpha, resolution: None }) else {
+            return false;
+        };
+        let n_most = graph.nodes.iter().map(|node| node.shape.len()).max().unwrap_or(0);
+        let most_mult_adds = if self.is_tall { 4 * MOST_MULT_ADDS } else { MOST_MULT_ADDS };
+        if most_mult_adds < Report::of(&graph).total.mult_adds || MOST_ELEMENTS < n_most {
+            return false;
+        }
+        self.shape = graph.node(graph.outputs[0]).shape;
+        self.earlier.push((name.to_owned(), self.shape));
+        self.graph = Some(graph);
+        self.text = text;
+        true
+    }
+}
+
+/// Puts numbers at the edges of f32 into filters and biases. Huge ones stay far enough from the end for a batch norm's scale.
+fn spoil(parameters: &mut Parameters, random: &mut Random) {
+    const EDGES: [f32; 8] = [0.0, -0.0, 1e-41, -1e-44, f32::MIN_POSITIVE, 1e36, -1e36, 1e-30];
+    let edge = random.pick(&EDGES);
+    for node in &mut parameters.0 {
+        if let NodeParameters::Filter { weights, bias } = node {
+            for number in weights.iter_mut().chain(bias.iter_mut().flatten()) {
+                if random.percent(10) {
+                    *number = edge;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that the generator is there for occurs among the first 240 seeds.
+    #[test]
+    fn networks_have_every_feature() {
+        let texts: Vec<String> = (0..240).map(|seed| RandomNetwork::new(seed).toml).collect();
+        let check = |what: &str, at_least: usize, has: &dyn Fn(&str) -> bool| {
+            let n = texts.iter().filter(|text| has(text)).count();
+            assert!(at_least <= n, "{what}: {n} networks, expected {at_least} at least");
+        };
+        for kind in
+            ["conv", "depthwise", "pointwise", "separable", "add", "global_average_pool", "dense", "softmax"]
+        {
+            let key = format!("kind = \"{kind}\"");
+            check(kind, 20, &|text| text.contains(&key));
+            check(&format!("{kind} first"), 2, &|text| {
+                text.split("[[layer]]").nth(1).is_some_and(|first| first.contains(&key))
+            });
+        }
+        for kernel in 1..=7 {
+            check("kernel", 8, &|text| text.contains(&format!("kernel = {kernel}\n")));
+        }
+        for word in [
+            "stride = 2",
+            "repeat = ",
+            "\"valid\"",
+            "\"symmetric\"",
+            "\"same\"",
+            "\"none\"",
+            "\"relu\"",
+            "\"relu6\"",
+        ] {
+            check(word, 20, &|text| text.contains(word));
+        }
+        check("batch norm off", 20, &|text| text.contains("batch_norm = false"));
+        check("no bias", 10, &|text| text.contains("bias = false"));
+        check("adds of the input", 10, &|text| text.contains("from = \"input\""));
+    }
+}
