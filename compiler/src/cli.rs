@@ -28,6 +28,7 @@ mod tensors;
 mod text;
 mod tune;
 mod variants;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -77,6 +78,8 @@ enum Command {
     Tensors(tensors::Args),
     Targets(targets::Args),
     Inspect(inspect::Args),
+    // Boxed: it has many options.
+    Verify(Box<verify::Args>),
     Completions(completions::Args),
 }
 
@@ -109,6 +112,7 @@ fn command() -> ExitCode {
         Command::Tensors(args) => tensors::run(&args),
         Command::Targets(args) => targets::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     guard::finish();

@@ -191,7 +191,7 @@ const MOST_LINKED_BYTES: u64 = 5 << 30;
 const LIMIT: &str = "MNC_LINK_SECONDS";
 
 /// Linking takes a second, and some ten of them on a busy machine.
-fn time_limit() -> Result<Duration> {
+pub(super) fn time_limit() -> Result<Duration> {
     let Some(text) = env::var_os(LIMIT) else { return Ok(Duration::from_secs(60)) };
     match text.to_str().and_then(|text| text.parse().ok()).filter(|seconds| (1..=86_400).contains(seconds)) {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
@@ -227,7 +227,7 @@ fn flags(triple: &str) -> Vec<&'static str> {
 }
 
 /// `CC`, with its arguments, or `cc`.
-fn compiler() -> Vec<OsString> {
+pub(super) fn compiler() -> Vec<OsString> {
     let words: Vec<OsString> =
         env::var("CC").unwrap_or_default().split_whitespace().map(OsString::from).collect();
     if words.is_empty() { vec!["cc".into()] } else { words }
