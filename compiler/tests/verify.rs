@@ -250,12 +250,7 @@ fn recorded_answers_are_compared_within_a_tolerance() {
 /// What other engines answered to photographs, where the test data is at hand.
 #[test]
 fn other_engines_agree() {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    if !data.is_dir() {
-        assert_ne!(std::env::var("MNC_REQUIRE_ALL").as_deref(), Ok("1"), "no test data");
-        println!("skipped: no test data at {}", data.display());
-        return;
-    }
+    let Some(data) = mnc_need::shared_data("") else { return };
     if !has_compiler() {
         return;
     }

@@ -56,7 +56,8 @@ impl Case {
     fn draw(seed: u64, targets: &[Target]) -> Case {
         let mut random = Random::new(seed ^ 0x7665_7269_6679);
         let (mut graph, parameters, description) = if random.percent(60) {
-            let network = RandomNetwork::new(seed);
+            let network =
+                if random.percent(35) { RandomNetwork::tall(seed) } else { RandomNetwork::new(seed) };
             let alpha = network.graph.alpha;
             (network.graph, network.parameters, format!("alpha = {alpha}\n{}", network.toml))
         } else {
