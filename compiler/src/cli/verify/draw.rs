@@ -127,11 +127,6 @@ fn builtin(random: &mut Random, seed: u64) -> (Graph, Parameters, String) {
         if random.percent(70) { &BUILTIN[0] } else { &BUILTIN[random.within(0, BUILTIN.len() - 1)] };
     let description = builtin.description();
     loop {
-        let alpha = match random.within(0, 9) {
-            0..6 => random.within(8, 40) as f64 / 100.0,
-            6..9 => random.pick(&[0.25, 0.5, 0.75, 1.0]),
-            _ => random.within(40, 140) as f64 / 100.0,
-        };
         let side = |random: &mut Random| random.within(32, 420);
         let (height, width) = if random.percent(30) {
             let side = 32 * random.within(1, 13);
@@ -139,11 +134,19 @@ fn builtin(random: &mut Random, seed: u64) -> (Graph, Parameters, String) {
         } else {
             (side(random), side(random))
         };
-        let knobs = Knobs { alpha, resolution: Some(Resolution { height, width }) };
-        let Ok(graph) = Graph::build(&description, &knobs) else { continue };
-        if Report::of(&graph).total.mult_adds <= MOST_MULT_ADDS {
-            let parameters = Parameters::random(&graph, seed);
-            return (graph, parameters, String::new());
+        // A large size is kept, and meets narrow widths.
+        for _ in 0..20 {
+            let alpha = match random.within(0, 9) {
+                0..6 => random.within(8, 40) as f64 / 100.0,
+                6..9 => random.pick(&[0.25, 0.5, 0.75, 1.0]),
+                _ => random.within(40, 140) as f64 / 100.0,
+            };
+            let knobs = Knobs { alpha, resolution: Some(Resolution { height, width }) };
+            let Ok(graph) = Graph::build(&description, &knobs) else { break };
+            if Report::of(&graph).total.mult_adds <= MOST_MULT_ADDS {
+                let parameters = Parameters::random(&graph, seed);
+                return (graph, parameters, String::new());
+            }
         }
     }
 }
