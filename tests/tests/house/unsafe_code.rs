@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 38] = [
+const FILES: [(&str, &str); 39] = [
     ("compiler/src/cli/map.rs", "maps files of weights"),
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
@@ -28,6 +28,7 @@ const FILES: [(&str, &str); 38] = [
     ("runtime/src/bare/unwind.rs", "no C library below: names of an unwinder that there isn't"),
     ("runtime/src/launcher.rs", "memory for a network, and the call of it"),
     ("runtime/src/launcher/model.rs", "the table and the functions of the linked network"),
+    ("runtime/src/launcher/orders.rs", "a pool that looks at the network's memory between steps"),
     ("runtime/src/launcher/weights.rs", "maps a file of weights"),
     ("runtime/src/lib.rs", "`main` of the launcher, which C calls"),
     ("runtime/src/network.rs", "kernels of the macro: pointers, instruction sets, threads"),
