@@ -7,6 +7,8 @@ pub mod archive;
 mod clif;
 #[cfg(feature = "cranelift")]
 mod entry;
+#[cfg(feature = "cranelift")]
+mod float_control;
 pub mod header;
 #[cfg(feature = "cli")]
 pub mod launcher;

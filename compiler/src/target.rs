@@ -43,6 +43,17 @@ impl X86Level {
     }
 }
 
+/// The registers in which a processor keeps how it rounds and which floating-point exceptions there were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FloatControl {
+    /// x86-64: rounding, flush to zero, exception masks and flags in one register.
+    Mxcsr,
+    /// aarch64: FPCR for the modes, FPSR for the flags.
+    Fpcr,
+    /// riscv64: rounding and flags in one register.
+    Fcsr,
+}
+
 /// The instruction set that kernels are generated for. One const each, listed in [`ISAS`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct Isa {
@@ -78,6 +89,8 @@ pub struct Isa {
     pub cranelift_flags: &'static [&'static str],
     /// The level that is asked of the processor at entry, on x86-64.
     pub x86_level: Option<X86Level>,
+    /// What a run sets to the default and gives back; `None` where the default is the caller's duty.
+    pub float_control: Option<FloatControl>,
     /// CPU features that must be there, in the words of the operating system (`/proc/cpuinfo`).
     pub cpu_features: &'static [&'static str],
     /// Bytes of the first-level data cache of a typical core.
@@ -126,6 +139,7 @@ pub const X86_64_V3: Isa = Isa {
     few_kernels: false,
     cranelift_flags: X86_64_V3_FLAGS,
     x86_level: Some(X86Level::V3),
+    float_control: Some(FloatControl::Mxcsr),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
@@ -174,6 +188,7 @@ pub const AARCH64: Isa = Isa {
     few_kernels: false,
     cranelift_flags: &[],
     x86_level: None,
+    float_control: Some(FloatControl::Fpcr),
     cpu_features: &["asimd"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
@@ -208,6 +223,7 @@ pub const RISCV64: Isa = Isa {
         "has_zbs",
     ],
     x86_level: None,
+    float_control: Some(FloatControl::Fcsr),
     cpu_features: &["v", "zba", "zbb", "zbs"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
@@ -224,6 +240,8 @@ pub const RUST: Isa = Isa {
     few_kernels: true,
     cranelift_flags: &[],
     x86_level: None,
+    // Rust assumes the default everywhere.
+    float_control: None,
     cpu_features: &[],
     ..X86_64_V3
 };

@@ -25,13 +25,13 @@ pub const WORKSPACE_ALIGN: usize = 64;
 pub enum Status {
     /// 0: the output is written.
     Ok,
-    /// -1: a pointer is null.
+    /// -1: a pointer is null, or the pool's function is.
     NullPointer,
     /// -2: the workspace isn't aligned to [`WORKSPACE_ALIGN`].
     MisalignedWorkspace,
     /// -3: the CPU lacks a feature that the object was built for; nothing was run.
     MissingCpuFeature,
-    /// -4: the row stride of a picture is smaller than a row.
+    /// -4: the row stride of a picture is smaller than a row, or so large that its rows reach around the address space.
     ShortRowStride,
     /// -5: the weights lie outside of the object, and the workspace hasn't been bound to them.
     NotBound,
@@ -82,7 +82,9 @@ impl core::fmt::Display for Status {
             Status::MissingCpuFeature => {
                 f.write_str("the CPU lacks a feature that the network was compiled for")
             }
-            Status::ShortRowStride => f.write_str("the row stride is smaller than a row"),
+            Status::ShortRowStride => {
+                f.write_str("the row stride is smaller than a row, or larger than memory")
+            }
             Status::NotBound => f.write_str("the workspace hasn't been bound to the weights"),
             Status::WrongWeights => {
                 write!(
@@ -112,7 +114,7 @@ pub type RunU8Parallel = unsafe extern "C" fn(*const u8, usize, *mut f32, *mut u
 pub type Bind = unsafe extern "C" fn(*mut u8, *const u8, usize) -> i32;
 
 /// Runs one step of a network, all of its pieces one after the other: input, output, workspace, and the step's position.
-/// Steps 0, 1, … in order do what [`Run`] does, but nothing is checked.
+/// Steps 0, 1, … in order do what [`Run`] does. Nothing is checked, and the floating-point environment has to be the default.
 pub type RunStep = unsafe extern "C" fn(*const f32, *mut f32, *mut u8, u64);
 
 /// One piece of parallel work: the caller's argument and the index of the piece.
@@ -125,7 +127,8 @@ pub struct Parallel {
     /// The pool, handed back to `run`.
     pub ctx: *mut c_void,
     /// Calls `task(arg, index)` once for each index below `count`, in any order and on any threads, and returns when
-    /// all of them are done.
+    /// all of them are done. It runs in the floating-point environment of the entry's caller; a task sets the default
+    /// and gives back what its thread had.
     pub run: unsafe extern "C" fn(ctx: *mut c_void, task: Task, arg: *mut c_void, count: usize),
 }
 

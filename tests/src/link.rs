@@ -195,6 +195,31 @@ impl Network<'_> {
         }
     }
 
+    /// The bare call of an entry for bytes, that for pools if there is one.
+    ///
+    /// # Safety
+    /// Each pointer is null or points to as much memory as network and stride say; the pool may be null, or its function.
+    ///
+    /// # Panics
+    /// When the network takes no bytes.
+    pub unsafe fn call_u8(
+        &self,
+        (pixels, stride): (*const u8, usize),
+        output: *mut f32,
+        workspace: *mut u8,
+        pool: Option<*const Parallel>,
+    ) -> Status {
+        let (alone, parallel) = (self.run_u8.as_ref(), self.run_u8_parallel.as_ref());
+        Status::from_code(match pool {
+            // SAFETY: the caller's promise is that of the C header.
+            None => unsafe { alone.expect("it takes bytes")(pixels, stride, output, workspace) },
+            // SAFETY: likewise.
+            Some(pool) => unsafe {
+                parallel.expect("it takes bytes")(pixels, stride, output, workspace, pool)
+            },
+        })
+    }
+
     /// Whether the network takes bytes.
     pub fn takes_bytes(&self) -> bool {
         self.run_u8.is_some()

@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
+use mnc::target::PLATFORMS;
 use mnc::{Compiled, Options, Target, reference};
-use mnc_runtime::abi::{Status, WORKSPACE_ALIGN};
+use mnc_runtime::abi::{Parallel, Status, WORKSPACE_ALIGN};
 use mnc_tests::folder::Folder;
 use mnc_tests::guarded::Guarded;
 use mnc_tests::link::{Linked, Network};
@@ -82,6 +83,33 @@ fn the_header_compiles_everywhere() {
                 compile_c(&compilers, standard, folder.path(), &[bytes, "-fsyntax-only", "header.c"]);
             }
         }
+    }
+}
+
+/// Only x86-64 objects ask the processor for its features.
+#[test]
+fn the_header_names_no_status_that_the_object_never_returns() {
+    let network = RandomNetwork::new(1);
+    for target in PLATFORMS.iter().flat_map(need::targets_of) {
+        let options = Options { name: "net", labels: &[] };
+        let compiled = mnc::compile(network.graph.clone(), &network.parameters, &target, &options);
+        let compiled = compiled.expect("the network is legal");
+        let has =
+            |header: &str, status: Status| header.contains(&format!("     {:3}  {status}", status.code()));
+        let header = compiled.header();
+        let takes_bytes = compiled.info.takes_bytes();
+        for (status, expected) in [
+            (Status::NullPointer, true),
+            (Status::MisalignedWorkspace, true),
+            (Status::MissingCpuFeature, target.isa.x86_level.is_some()),
+            (Status::ShortRowStride, takes_bytes),
+            (Status::NotBound, false),
+            (Status::WrongWeights, false),
+        ] {
+            assert_eq!(has(&header, status), expected, "{status} of {target}");
+        }
+        let outside = compiled.with_weights_file("net.weights").header();
+        assert!(has(&outside, Status::NotBound) && has(&outside, Status::WrongWeights), "{target}");
     }
 }
 
@@ -169,6 +197,18 @@ fn wrong_pointers_get_their_status_and_nothing_is_written() {
         // SAFETY: the three point to as much memory as the network says; the pool is null.
         let status = unsafe { network.call_parallel(x.cast(), y.cast(), workspace, std::ptr::null()) };
         assert_eq!(status, Status::NullPointer, "no pool");
+        // A pool of zero bytes: neither context nor function.
+        let empty = std::mem::MaybeUninit::<Parallel>::zeroed();
+        // SAFETY: likewise; the pool's function is null.
+        let status = unsafe { network.call_parallel(x.cast(), y.cast(), workspace, empty.as_ptr()) };
+        assert_eq!(status, Status::NullPointer, "a pool without a function");
+        for pool in [std::ptr::null(), empty.as_ptr()] {
+            let pixels = (memory[0].as_mut_ptr().cast_const(), network.row_bytes);
+            // SAFETY: the input is longer than the picture; the pool is null, or its function.
+            let status = unsafe { network.call_u8(pixels, y.cast(), workspace, Some(pool)) };
+            assert_eq!(status, Status::NullPointer, "no pool for bytes, or one without a function");
+        }
+        assert!(memory[2].bytes().iter().all(|byte| *byte == 0x5a), "nothing is written on an error");
         assert!(memory[1].bytes().iter().all(|byte| *byte == 0x5a), "nothing is written on an error");
     });
 }

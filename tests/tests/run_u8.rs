@@ -5,6 +5,7 @@ use mnc::graph::{Graph, Knobs};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target};
 use mnc_runtime::abi::Status;
+use mnc_tests::guarded::Guarded;
 use mnc_tests::link::{Linked, Network};
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::{bits, each, need, networks, picture, pool};
@@ -104,6 +105,46 @@ fn a_stride_shorter_than_a_row_gets_its_status() {
             for pool in [None, Some(&pool::BACKWARDS)] {
                 let status = network.run_u8(&pixels, stride, pool);
                 assert_eq!(status, Err(Status::ShortRowStride), "stride {stride}");
+            }
+        }
+    }
+}
+
+/// Networks of a few heights, of which the rows of huge strides wrap around the address space once, often, or not at all.
+#[test]
+fn a_stride_larger_than_memory_gets_its_status() {
+    const ROW: usize = 3 * 4;
+    for (target, height) in
+        need::host_targets().iter().flat_map(|target| [1, 2, 3, 64].map(|height| (target, height)))
+    {
+        let text = format!(
+            "name = \"net\"\nclasses = 2\ninput = {{ height = {height}, width = 4, channels = 3 }}\n\
+             [[layer]]\nkind = \"pointwise\"\nfilters = 2\n"
+        );
+        let description = Description::parse(&text, "test").expect("it is legal");
+        let graph = Graph::build(&description, &Knobs { alpha: 1.0, resolution: None }).expect("legal");
+        let parameters = Parameters::random(&graph, 1);
+        let compiled = mnc::compile(graph, &parameters, target, &Options { name: "net", labels: &[] });
+        let compiled = compiled.expect("it is legal");
+        let Some(linked) = Linked::one(&compiled) else { return };
+        let network = linked.network(&compiled);
+        let most = (isize::MAX as usize - ROW) / (height - 1).max(1);
+        for stride in [usize::MAX, usize::MAX - ROW, usize::MAX / 2 + 1, most + 1, usize::MAX / height] {
+            if stride <= most {
+                continue;
+            }
+            for pool in [None, Some(std::ptr::from_ref(&pool::FORWARDS))] {
+                let mut memory = [
+                    Guarded::new(ROW, 0, 0),
+                    Guarded::new(network.output_len * 4, 0, 0x5a),
+                    Guarded::new(network.workspace_bytes, 0, 0x5a),
+                ];
+                let [x, y, workspace] = memory.each_mut().map(Guarded::as_mut_ptr);
+                // SAFETY: output and workspace are as long as the network says; of the picture nothing may be read.
+                let status = unsafe { network.call_u8((x, stride), y.cast(), workspace, pool) };
+                assert_eq!(status, Status::ShortRowStride, "stride {stride} of {height} rows on {target}");
+                let untouched = |part: &Guarded| part.bytes().iter().all(|byte| *byte == 0x5a);
+                assert!(memory[1..].iter().all(untouched), "nothing is written on an error");
             }
         }
     }

@@ -5,6 +5,7 @@
 //! they know no instruction.
 
 pub(super) mod bytes;
+mod environment;
 pub(super) mod weights;
 
 use std::mem::offset_of;
@@ -19,6 +20,7 @@ use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
 use mnc_runtime::abi::{ABI_VERSION, ModelAbi, Parallel, Status};
 
+pub(super) use self::environment::Environment;
 use super::clif::{Frontend, memory};
 use super::weights_file::WeightsFile;
 use crate::plan::WORKSPACE_ALIGN;
@@ -33,6 +35,8 @@ pub(super) struct Body<'a> {
     pub(super) constants: Option<Constants<'a>>,
     /// A function that returns nonzero when the CPU has what the kernels need.
     pub(super) cpu_check: Option<FuncRef>,
+    /// What sets the floating-point environment.
+    pub(super) environment: Environment,
     /// What a pool calls; `None` until it is written.
     pub(super) task: Option<FuncRef>,
     /// The calls of one step; `None` until it is written.
@@ -62,9 +66,12 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
     };
     check_arguments(&mut b, &parameters, workspace);
     check_bound(&mut b, versions, workspace);
+    let kept = environment(versions).keep(&mut b);
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
+        kept.set(&mut b);
         run_version(&mut b, body, [input, output, workspace]);
+        kept.restore(&mut b);
         return_status(&mut b, Status::Ok);
     }
     finish(b, frontend.config);
@@ -102,6 +109,7 @@ pub(super) fn run_parallel(
         unreachable!("the parallel entry takes four pointers");
     };
     check_arguments(&mut b, &parameters, workspace);
+    check_pool(&mut b, pool);
     check_bound(&mut b, versions, workspace);
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
@@ -112,7 +120,8 @@ pub(super) fn run_parallel(
     finish(b, frontend.config);
 }
 
-/// All steps of a version on the pool; `slot` is for what its tasks are told.
+/// All steps of a version on the pool; `slot` is for what its tasks are told. The pool's own code runs in the environment of the
+/// caller.
 fn run_tasks(
     b: &mut FunctionBuilder<'_>,
     body: &Body<'_>,
@@ -128,13 +137,25 @@ fn run_tasks(
     let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
     let task = b.ins().func_addr(I64, body.task.expect("a version's tasks are written before its entries"));
     let argument = b.ins().stack_addr(I64, slot, 0);
+    let kept = body.environment.keep(b);
+    let mut is_default = false;
     let mut first_task = 0;
     for (idx, step) in body.program.steps.iter().enumerate() {
         match step.tasks.len() {
             // The next step's tasks do it.
             0 => {}
-            1 => call_step(b, body, pointers, idx),
+            1 => {
+                if !is_default {
+                    kept.set(b);
+                    is_default = true;
+                }
+                call_step(b, body, pointers, idx);
+            }
             n_tasks => {
+                if is_default {
+                    kept.restore(b);
+                    is_default = false;
+                }
                 for mark in step.tasks.iter().filter_map(|task| task.mark) {
                     let nothing = b.ins().iconst(I32, 0);
                     b.ins().store(memory(), nothing, workspace, mark_offset(body.program, mark));
@@ -146,6 +167,9 @@ fn run_tasks(
                 first_task += n_tasks;
             }
         }
+    }
+    if is_default {
+        kept.restore(b);
     }
 }
 
@@ -164,7 +188,11 @@ pub(super) fn task(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>
     let (pointers, first) = ([field(0), field(8), field(16)], field(TASK_FIRST));
     let buffers = Buffers::of(&mut b, body, pointers);
     let number = b.ins().iadd(first, index);
+    let kept = body.environment.keep(&mut b);
+    kept.set(&mut b);
     switch_over(&mut b, number, &pool_tasks(body.program), |b, task| run_task(b, body, &buffers, task));
+    kept.restore(&mut b);
+    b.ins().return_(&[]);
     finish(b, frontend.config);
 }
 
@@ -217,10 +245,11 @@ pub(super) fn step(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>
     let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
     let steps: Vec<&[Call]> = body.program.steps.iter().map(|step| step.calls.as_slice()).collect();
     switch_over(&mut b, idx, &steps, |b, calls| emit_calls(b, body, &buffers, calls));
+    b.ins().return_(&[]);
     finish(b, frontend.config);
 }
 
-/// Does what the case asks for that `number` selects, nothing past the last one, and returns.
+/// Does what the case asks for that `number` selects, and nothing past the last one.
 fn switch_over<T: Copy>(
     b: &mut FunctionBuilder<'_>,
     number: Value,
@@ -238,7 +267,6 @@ fn switch_over<T: Copy>(
         b.ins().jump(leave, &[]);
     }
     b.switch_to_block(leave);
-    b.ins().return_(&[]);
 }
 
 /// A function's builder, in its first block, and its parameters.
@@ -267,6 +295,18 @@ fn check_arguments(b: &mut FunctionBuilder<'_>, pointers: &[Value], workspace: V
     }
     let misaligned = b.ins().band_imm_u(workspace, WORKSPACE_ALIGN as i64 - 1);
     return_if(b, misaligned, Status::MisalignedWorkspace);
+}
+
+/// Returns a status unless there is a function behind the pool.
+fn check_pool(b: &mut FunctionBuilder<'_>, pool: Value) {
+    let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
+    let is_null = b.ins().icmp_imm_u(IntCC::Equal, run, 0);
+    return_if(b, is_null, Status::NullPointer);
+}
+
+/// The versions of an object share what sets the floating-point environment.
+fn environment(versions: &[Body<'_>]) -> Environment {
+    versions.last().expect("an object holds a version").environment
 }
 
 /// Returns a status unless the workspace has been bound to the weights, where they are not in the object.

@@ -69,11 +69,11 @@ fn run(info: &Info, upper: &str) -> String {
         1 => (String::new(), "once"),
         _ => (format!(" for each of the {batch} images, one image behind the other"), "on a batch of images"),
     };
-    let mut statuses = vec![
-        (Status::NullPointer, String::new()),
-        (Status::MisalignedWorkspace, String::new()),
-        (Status::MissingCpuFeature, format!(" ({})", info.cpu_features.join(", "))),
-    ];
+    let mut statuses =
+        vec![(Status::NullPointer, String::new()), (Status::MisalignedWorkspace, String::new())];
+    if asks_the_cpu(info) {
+        statuses.push((Status::MissingCpuFeature, format!(" ({})", info.cpu_features.join(", "))));
+    }
     if info.weights_file.is_some() {
         statuses.push((Status::NotBound, format!(" by {name}_bind")));
     }
@@ -92,10 +92,11 @@ fn run(info: &Info, upper: &str) -> String {
 
    Returns 0, or
 {}.
-   On an error nothing was written.
+   On an error nothing was written.{}
 
    Holds no state and starts no thread: any number of threads may call it at once, each with a workspace of its
-   own. Expects the default floating-point environment (round to nearest, denormals kept). */
+   own. Runs in the default floating-point environment (round to nearest, denormals kept, no traps), whatever the
+   caller's is, and gives the caller's back as it was, exception flags included. */
 int32_t {name}_run(const float *input, float *output, void *workspace);
 ",
         input.channels,
@@ -105,6 +106,23 @@ int32_t {name}_run(const float *input, float *output, void *workspace);
         meaning(output),
         workspace_content(info),
         statuses.join("\n"),
+        unasked_features(info),
+    )
+}
+
+/// Whether an entry asks the processor for its features.
+fn asks_the_cpu(info: &Info) -> bool {
+    info.target.starts_with("x86_64")
+}
+
+/// What the caller has to know of a processor that no entry asks.
+fn unasked_features(info: &Info) -> String {
+    if asks_the_cpu(info) || info.cpu_features.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\n\n   The CPU must have {}: that is not checked, and on a CPU without them the program ends.",
+        info.cpu_features.join(", ")
     )
 }
 
@@ -112,7 +130,8 @@ fn parallel(info: &Info) -> String {
     format!(
         "/* The same, with the threads of the caller: the output is the same to the last bit for any number of them.
    Each longer step of the network calls pool->run, which must call task(arg, index) once for each index below count, in
-   any order and on any threads, and return when all of them have. */
+   any order and on any threads, and return when all of them have. A pool that leaves a task out leaves the output wrong,
+   with status 0. Neither pool nor pool->run may be null; ctx is the pool's own. */
 #ifndef MNC_PARALLEL_DEFINED
 #define MNC_PARALLEL_DEFINED
 struct mnc_parallel {{
@@ -143,7 +162,8 @@ fn bytes(info: &Info, upper: &str) -> String {
 
    {:<17} {upper}_INPUT_HEIGHT rows of {upper}_INPUT_WIDTH pixels, {order}{images}.
                      Already of the network's size: resized and cropped. Any alignment.
-   row_stride_bytes  from the first byte of a row to that of the next, at least a row's {} bytes.
+   row_stride_bytes  from the first byte of a row to that of the next, at least a row's {} bytes, and not
+                     so large that the rows don't fit into half of the address space.
 
    Returns what {name}_run returns, or
      {:3}  {}. */
@@ -199,7 +219,7 @@ fn workspace_content(info: &Info) -> String {
             info.name
         );
     }
-    let proof = if info.target.starts_with("x86_64") {
+    let proof = if asks_the_cpu(info) {
         " The first run\n              notes in it that the CPU has been checked; zero it once if a memory checker minds."
     } else {
         ""

@@ -15,13 +15,14 @@ use mnc_runtime::info::Info;
 
 use super::clif::{self, Frontend};
 use super::entry::bytes::{Normalise, Picture};
-use super::entry::{self, Body, Constants, ModelRefs};
+use super::entry::{self, Body, Constants, Environment, ModelRefs};
+use super::float_control::Functions;
 use super::weights_file::WeightsFile;
 use super::x86;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::WORKSPACE_ALIGN;
 use crate::program::{Program, ProgramKernel};
-use crate::target::{Isa, Reader, Target};
+use crate::target::{FloatControl, Isa, Reader, Target};
 
 /// Alignment of a kernel's first instruction: a cache line.
 const KERNEL_ALIGN: u64 = 64;
@@ -97,10 +98,18 @@ struct Emitted<'a> {
     info: DataId,
     info_len: usize,
     cpu_check: Option<FuncId>,
+    environment: EnvironmentIds,
     /// Once it is written.
     task: Option<FuncId>,
     /// Once it is written.
     step: Option<FuncId>,
+}
+
+/// The functions that set the floating-point environment and restore it.
+#[derive(Clone, Copy)]
+struct EnvironmentIds {
+    set: FuncId,
+    restore: FuncId,
 }
 
 /// Where the packed constants are.
@@ -146,8 +155,11 @@ impl<'a> Writer<'a> {
                 Some(Place::Inside(self.data("weights", bytes)?))
             }
         };
-        let emitted: Vec<Emitted<'_>> =
-            versions.iter().map(|version| self.version(version, constants)).collect::<Result<_>>()?;
+        let environment = self.environment(base.program.isa)?;
+        let emitted: Vec<Emitted<'_>> = versions
+            .iter()
+            .map(|version| self.version(version, constants, environment))
+            .collect::<Result<_>>()?;
 
         let signature = self.signature(3, true);
         let run = self.export("run", signature, |writer, func| {
@@ -186,7 +198,12 @@ impl<'a> Writer<'a> {
     }
 
     /// What each version has of its own: kernels, tasks, description, question to the processor.
-    fn version<'p>(&mut self, version: &Version<'p>, constants: Option<Place<'p>>) -> Result<Emitted<'p>> {
+    fn version<'p>(
+        &mut self,
+        version: &Version<'p>,
+        constants: Option<Place<'p>>,
+        environment: EnvironmentIds,
+    ) -> Result<Emitted<'p>> {
         let Version { program, info } = *version;
         let kernels = program
             .kernels
@@ -205,6 +222,7 @@ impl<'a> Writer<'a> {
             info: self.data(&symbol("info_json"), format!("{info_json}\0").into_bytes())?,
             info_len: info_json.len(),
             cpu_check: self.cpu_check(&symbol("cpu_check"), program.isa)?,
+            environment,
             task: None,
             step: None,
         };
@@ -252,7 +270,8 @@ impl<'a> Writer<'a> {
         })?;
         let task = self.local("normalise_task", 2, |writer, func| {
             let rows = writer.module.declare_func_in_func(rows, func);
-            entry::bytes::task(&mut writer.frontend, func, picture, rows);
+            let environment = writer.environment_in(func, emitted[0].environment);
+            entry::bytes::task(&mut writer.frontend, func, picture, rows, environment);
         })?;
         let normalise = |writer: &mut Self, func: &mut Function| {
             let [rows, task] = [rows, task].map(|id| writer.module.declare_func_in_func(id, func));
@@ -317,6 +336,7 @@ impl<'a> Writer<'a> {
 
     /// A version as seen from inside a function.
     fn body<'p>(&mut self, func: &mut Function, version: &Emitted<'p>) -> Body<'p> {
+        let environment = self.environment_in(func, version.environment);
         let mut function = |id: FuncId| self.module.declare_func_in_func(id, func);
         let kernels = version.kernels.iter().map(|id| function(*id)).collect();
         let [cpu_check, task, step] =
@@ -325,7 +345,13 @@ impl<'a> Writer<'a> {
             Place::Inside(id) => Constants::Inside(self.module.declare_data_in_func(id, func)),
             Place::Outside(file) => Constants::Outside(file),
         });
-        Body { program: version.program, kernels, constants, cpu_check, task, step }
+        Body { program: version.program, kernels, constants, cpu_check, environment, task, step }
+    }
+
+    /// What sets the floating-point environment, as seen from inside a function.
+    fn environment_in(&mut self, func: &mut Function, ids: EnvironmentIds) -> Environment {
+        let [set, restore] = [ids.set, ids.restore].map(|id| self.module.declare_func_in_func(id, func));
+        Environment { set, restore }
     }
 
     /// Every version as seen from inside a function.
@@ -411,10 +437,28 @@ impl<'a> Writer<'a> {
             return Ok(None);
         };
         let signature = self.signature(0, true);
-        let id = self.declare(&self.symbol(name), Linkage::Local, &signature)?;
-        let bytes = x86::cpu_check(level);
-        self.module.define_function_bytes(id, 16, &bytes, &[]).map_err(fault)?;
-        Ok(Some(id))
+        Ok(Some(self.raw(name, &signature, &x86::cpu_check(level))?))
+    }
+
+    /// The functions that set the floating-point environment and restore it.
+    fn environment(&mut self, isa: &Isa) -> Result<EnvironmentIds> {
+        let control = isa.float_control.expect("an object's processor has the registers");
+        let Functions { set, restore } = Functions::of(control);
+        let mut signature = self.signature(1, false);
+        if control == FloatControl::Mxcsr {
+            signature.call_conv = CallConv::SystemV;
+        }
+        Ok(EnvironmentIds {
+            set: self.raw("environment_set", &signature, &set)?,
+            restore: self.raw("environment_restore", &signature, &restore)?,
+        })
+    }
+
+    /// Places a function of the object's own that is machine code already.
+    fn raw(&mut self, name: &str, signature: &Signature, bytes: &[u8]) -> Result<FuncId> {
+        let id = self.declare(&self.symbol(name), Linkage::Local, signature)?;
+        self.module.define_function_bytes(id, 16, bytes, &[]).map_err(fault)?;
+        Ok(id)
     }
 }
 

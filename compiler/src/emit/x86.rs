@@ -5,12 +5,14 @@
 //! Kernels are called with the System V convention on every platform; their first pointers are its first argument registers.
 
 mod cpu;
+mod float_control;
 mod listing;
 
 use iced_x86::code_asm::CodeAssembler;
 use iced_x86::{BlockEncoderOptions, Code as Opcode, IcedError, Instruction, MemoryOperand, Register};
 
 pub(super) use self::cpu::cpu_check;
+pub(super) use self::float_control::{restore_mxcsr, set_mxcsr};
 pub(super) use self::listing::listing;
 use crate::code::{Address, Binary, Code, Op, Ptr, Reg};
 

@@ -200,6 +200,8 @@ impl<'a> Machine<'a> {
                 let value = state.pop();
                 state.general[to] = value;
             }
+            Kind::SaveControl => state.save_control(address),
+            Kind::LoadControl => state.load_control(address)?,
             Kind::Lea { to, width } => state.set(to, width, found.flatten()),
             Kind::Other(ref arithmetic) => {
                 let loaded = step.memory.as_ref().filter(|memory| memory.is_access).map(|memory| {
@@ -261,6 +263,7 @@ impl<'a> Machine<'a> {
         if 64 < count {
             return Err(format!("the pool is handed {count} tasks"));
         }
+        state.check_control("the pool is called")?;
         let mut back = state.clone();
         for index in 0..count {
             let mut inner = state.clone();

@@ -37,12 +37,14 @@ extern "C" {
    On an error nothing was written.
 
    Holds no state and starts no thread: any number of threads may call it at once, each with a workspace of its
-   own. Expects the default floating-point environment (round to nearest, denormals kept). */
+   own. Runs in the default floating-point environment (round to nearest, denormals kept, no traps), whatever the
+   caller's is, and gives the caller's back as it was, exception flags included. */
 int32_t net_run(const float *input, float *output, void *workspace);
 
 /* The same, with the threads of the caller: the output is the same to the last bit for any number of them.
    Each longer step of the network calls pool->run, which must call task(arg, index) once for each index below count, in
-   any order and on any threads, and return when all of them have. */
+   any order and on any threads, and return when all of them have. A pool that leaves a task out leaves the output wrong,
+   with status 0. Neither pool nor pool->run may be null; ctx is the pool's own. */
 #ifndef MNC_PARALLEL_DEFINED
 #define MNC_PARALLEL_DEFINED
 struct mnc_parallel {
@@ -57,10 +59,11 @@ int32_t net_run_parallel(const float *input, float *output, void *workspace,
 
    pixels            NET_INPUT_HEIGHT rows of NET_INPUT_WIDTH pixels, the bytes of a pixel side by side.
                      Already of the network's size: resized and cropped. Any alignment.
-   row_stride_bytes  from the first byte of a row to that of the next, at least a row's 14 bytes.
+   row_stride_bytes  from the first byte of a row to that of the next, at least a row's 14 bytes, and not
+                     so large that the rows don't fit into half of the address space.
 
    Returns what net_run returns, or
-      -4  the row stride is smaller than a row. */
+      -4  the row stride is smaller than a row, or larger than memory. */
 int32_t net_run_u8(const uint8_t *pixels, size_t row_stride_bytes, float *output, void *workspace);
 int32_t net_run_u8_parallel(const uint8_t *pixels, size_t row_stride_bytes, float *output, void *workspace,
                                const struct mnc_parallel *pool);

@@ -15,8 +15,8 @@ use mnc_runtime::abi::{Parallel, Status};
 use mnc_runtime::info::{ChannelOrder, Info};
 
 use super::{
-    Body, TASK_BYTES, begin, check_arguments, check_bound, choose_version, finish, return_if, return_status,
-    run_tasks, run_version,
+    Body, Environment, TASK_BYTES, begin, check_arguments, check_bound, check_pool, choose_version,
+    environment, finish, return_if, return_status, run_tasks, run_version,
 };
 use crate::emit::clif::{Frontend, LANES, lane_order, memory};
 
@@ -77,12 +77,15 @@ pub(in crate::emit) fn run_u8(
     check_arguments(&mut b, &[bytes, output, workspace], workspace);
     check_stride(&mut b, picture, stride);
     check_bound(&mut b, versions, workspace);
+    let kept = environment(versions).keep(&mut b);
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
         let input = b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64);
         let n_rows = b.ins().iconst(I64, picture.rows() as i64);
+        kept.set(&mut b);
         b.ins().call(normalise.rows, &[bytes, stride, input, n_rows]);
         run_version(&mut b, body, [input, output, workspace]);
+        kept.restore(&mut b);
         return_status(&mut b, Status::Ok);
     }
     finish(b, frontend.config);
@@ -101,6 +104,7 @@ pub(in crate::emit) fn run_u8_parallel(
         unreachable!("the parallel entry takes four pointers and a size");
     };
     check_arguments(&mut b, &[bytes, output, workspace, pool], workspace);
+    check_pool(&mut b, pool);
     check_stride(&mut b, picture, stride);
     check_bound(&mut b, versions, workspace);
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
@@ -129,6 +133,7 @@ pub(in crate::emit) fn task(
     func: &mut Function,
     picture: Picture<'_>,
     normalise: FuncRef,
+    environment: Environment,
 ) {
     let (mut b, parameters) = begin(&mut frontend.context, func);
     let [argument, index] = parameters[..] else {
@@ -147,7 +152,10 @@ pub(in crate::emit) fn task(
     let bytes = b.ins().iadd(bytes, skipped);
     let skipped = b.ins().imul_imm_s(first, picture.row_len() as i64 * 4);
     let to = b.ins().iadd(to, skipped);
+    let kept = environment.keep(&mut b);
+    kept.set(&mut b);
     b.ins().call(normalise, &[bytes, stride, to, n_rows]);
+    kept.restore(&mut b);
     b.ins().return_(&[]);
     finish(b, frontend.config);
 }
@@ -238,11 +246,15 @@ fn vector(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Val
     b.ins().store(memory(), normalised, values, idx as i32 * 4);
 }
 
-/// A status unless a row fits into the stride.
+/// A status unless a row fits into the stride, and all rows into half of the address space: then no address wraps.
 fn check_stride(b: &mut FunctionBuilder<'_>, picture: Picture<'_>, stride: Value) {
     let row = b.ins().iconst(I64, picture.row_len() as i64);
     let is_short = b.ins().icmp(IntCC::UnsignedLessThan, stride, row);
     return_if(b, is_short, Status::ShortRowStride);
+    let most = (i64::MAX - picture.row_len() as i64) / (picture.rows() as i64 - 1).max(1);
+    let most = b.ins().iconst(I64, most);
+    let is_long = b.ins().icmp(IntCC::UnsignedGreaterThan, stride, most);
+    return_if(b, is_long, Status::ShortRowStride);
 }
 
 fn variable(b: &mut FunctionBuilder<'_>, value: Value) -> Variable {

@@ -132,6 +132,10 @@ pub(super) enum Kind {
     Return,
     Push(Operand),
     Pop(usize),
+    /// Keeps how the processor rounds (`stmxcsr`).
+    SaveControl,
+    /// Changes it (`ldmxcsr`).
+    LoadControl,
     Other(Arithmetic),
     Forbidden,
 }
@@ -318,7 +322,7 @@ fn is_forbidden(mnemonic: Mnemonic) -> bool {
             | Mnemonic::In
             | Mnemonic::Out
             | Mnemonic::Std
-            | Mnemonic::Ldmxcsr
+            | Mnemonic::Vstmxcsr
             | Mnemonic::Vldmxcsr
             | Mnemonic::Fldcw
             | Mnemonic::Wrfsbase
@@ -421,6 +425,8 @@ fn kind(
         Mnemonic::Push => Kind::Push(operand(i, 0)),
         Mnemonic::Pop => Kind::Pop(general(i.op0_register())),
         Mnemonic::Ret => Kind::Return,
+        Mnemonic::Stmxcsr => Kind::SaveControl,
+        Mnemonic::Ldmxcsr => Kind::LoadControl,
         Mnemonic::Jmp if i.op0_kind() == OpKind::NearBranch64 => Kind::Jump(i.near_branch64()),
         Mnemonic::Jmp => Kind::JumpTo(operand(i, 0)),
         Mnemonic::Call if i.op0_kind() == OpKind::NearBranch64 => Kind::Call(i.near_branch64()),

@@ -21,6 +21,18 @@ pub(super) const VECTORS: usize = 32;
 /// What stands in a kept register at the start.
 const KEPT_VALUE: u64 = 0x5eed_0000_0000_0000;
 
+/// MXCSR at the start of a C program.
+const DEFAULT_CONTROL: u64 = 0x1f80;
+
+/// How the processor rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Control {
+    /// As the caller had it.
+    Callers,
+    /// As a C program starts.
+    Default,
+}
+
 /// The flags that conditions ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Flags {
@@ -52,6 +64,9 @@ pub(in crate::inspect) struct State {
     /// Mask registers.
     pub(super) op_mask: [Option<u64>; 8],
     pub(super) calls: Vec<Call>,
+    control: Control,
+    /// Where on the stack the caller's is kept.
+    kept_control: Option<u64>,
     /// The stack pointer with which the entry point must return.
     start: u64,
 }
@@ -69,6 +84,8 @@ impl State {
             masks: [None; VECTORS + 1],
             op_mask: [None; 8],
             calls: Vec::new(),
+            control: Control::Callers,
+            kept_control: None,
             start: top + 8,
         };
         state.general[RSP] = Some(top);
@@ -99,6 +116,7 @@ impl State {
 
     /// What the caller gets back.
     pub(super) fn check_return(&self) -> Result<(), String> {
+        self.check_control("returns")?;
         if self.general[RSP] != Some(self.start) {
             return Err("returns with another stack pointer than it was called with".to_owned());
         }
@@ -108,6 +126,39 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The caller's code runs with the caller's rounding, flushing and exceptions.
+    pub(super) fn check_control(&self, what: &str) -> Result<(), String> {
+        match self.control {
+            Control::Callers => Ok(()),
+            Control::Default => Err(format!("{what} with another MXCSR than the caller's")),
+        }
+    }
+
+    /// MXCSR is written to memory. Only the caller's is remembered, for flags of exceptions come and go.
+    pub(super) fn save_control(&mut self, address: u64) {
+        self.forget(address, Width::W32.bytes());
+        self.keep_call();
+        if self.control == Control::Callers && State::words(address, Width::W32.bytes()).is_some() {
+            self.kept_control = Some(address);
+        }
+    }
+
+    /// MXCSR is read from memory: the caller's from where it is kept, or the default.
+    pub(super) fn load_control(&mut self, address: u64) -> Result<(), String> {
+        self.keep_call();
+        self.control = match self.load(address, Width::W32).flatten() {
+            _ if self.kept_control == Some(address) => Control::Callers,
+            Some(DEFAULT_CONTROL) => Control::Default,
+            _ => return Err("changes MXCSR to neither the default nor the caller's".to_owned()),
+        };
+        Ok(())
+    }
+
+    /// A call that changes or keeps MXCSR isn't one that can be left out, nor are those around it.
+    fn keep_call(&mut self) {
+        self.calls.iter_mut().for_each(|call| call.is_leaf = false);
     }
 
     /// Whether a function that returns now has kept what a function keeps.
@@ -183,6 +234,7 @@ impl State {
     }
 
     pub(super) fn store(&mut self, address: u64, width: Width, value: Option<u64>) {
+        self.forget_control(address, width.bytes());
         let Some(words) = State::words(address, width.bytes()) else { return };
         let is_aligned = address.is_multiple_of(4);
         let value = value.filter(|_| is_aligned);
@@ -198,8 +250,17 @@ impl State {
 
     /// Whatever lies there was overwritten with something unknown.
     pub(super) fn forget(&mut self, address: u64, bytes: u64) {
+        self.forget_control(address, bytes);
         if let Some(words) = State::words(address, bytes) {
             self.stack[words].fill(None);
+        }
+    }
+
+    /// What overwrites a part of the caller's MXCSR overwrites it.
+    fn forget_control(&mut self, address: u64, bytes: u64) {
+        let overlaps = |kept: &u64| address < kept + 4 && *kept < address.saturating_add(bytes);
+        if self.kept_control.as_ref().is_some_and(overlaps) {
+            self.kept_control = None;
         }
     }
 
