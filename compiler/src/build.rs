@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::compile::{Compiled, Options};
 use crate::emit::archive::archive;
-use crate::emit::rust::bindings::bindings;
+use crate::emit::rust::bindings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Files, Network, Numbers, Request, tried};
 use crate::target::Target;
@@ -106,6 +106,8 @@ impl Model {
     /// # Errors
     /// Those of `mnc compile`; a target that no object is written for; not being called by a build script.
     pub fn emit(&self, type_name: &str) -> Result<()> {
+        bindings::check_type_name(type_name)
+            .map_err(|detail| Error::new(ErrorKind::Options, "type", detail))?;
         let target = Target::new(&variable("TARGET")?.to_string_lossy(), self.cpu.as_deref())?;
         let out_dir = PathBuf::from(variable("OUT_DIR")?);
         let mut files = Manifest { folder: PathBuf::from(variable("CARGO_MANIFEST_DIR")?), read: Vec::new() };
@@ -136,7 +138,7 @@ fn write(out_dir: &Path, name: &str, type_name: &str, compiled: &Compiled) -> Re
         (library, archive(&compiled.object()?, &format!("{name}.o"), &compiled.target)?),
         (
             format!("{}.rs", type_name.to_lowercase()),
-            bindings(&compiled.program, &compiled.info, type_name).into_bytes(),
+            bindings::bindings(&compiled.program, &compiled.info, type_name).into_bytes(),
         ),
     ];
     for (file, bytes) in files {

@@ -211,6 +211,11 @@ impl Compiled {
     }
 }
 
+/// Letters of a network's prefix: with what is put around it, it is still the name of a file.
+const MOST_NAME_LETTERS: usize = 200;
+/// Letters of a wrong name that an error shows.
+const MOST_SHOWN_LETTERS: usize = 40;
+
 /// What 31 bits of an offset reach.
 const MOST_WORKSPACE_BYTES: usize = i32::MAX as usize;
 
@@ -218,10 +223,12 @@ fn check(options: &Options<'_>, program: &Program) -> Result<()> {
     let mut faults = Faults::new(ErrorKind::Options);
     let mut letters = options.name.chars();
     let head = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
-    if !head || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+    let is_identifier = head && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    if !is_identifier || MOST_NAME_LETTERS < options.name.len() {
+        let shown: String = options.name.chars().take(MOST_SHOWN_LETTERS).collect();
+        let more = if shown == options.name { "" } else { "..." };
         let detail = format!(
-            "found {:?}, expected a C identifier: letters, digits and _, no digit first",
-            options.name
+            "found {shown:?}{more}, expected a C identifier of at most {MOST_NAME_LETTERS} letters, digits and _, no digit first"
         );
         faults.push("name", detail);
     }

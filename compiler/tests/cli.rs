@@ -175,6 +175,26 @@ fn mistakes_are_named() {
         (small(&["--emit", "exe,elf"]), 2, "invalid value 'elf' for '--emit <FORMATS>'"),
         (small(&["--emit", "obj", "--name", "3x"]), 2, "name: found \"3x\", expected a C identifier"),
         (
+            small(&["--emit", "python", "--name", "import"]),
+            2,
+            "--emit python: found \"import\", a keyword of Python, expected a name that it can import: choose another --name or -o",
+        ),
+        (
+            small(&["--emit", "python", "--name", "json"]),
+            2,
+            "--emit python: found \"json\", a module that Python programs import, expected a name ",
+        ),
+        (
+            small(&["--emit", "python", "-o", "my-net.py"]),
+            2,
+            "--emit python: found \"my-net\", which is no identifier of Python, expected a name ",
+        ),
+        (
+            small(&["--emit", "python", "-o", "new/", "--weights-file", "net.weights"]),
+            2,
+            "--weights-file: expected a file in new, where the module of --emit python looks for it",
+        ),
+        (
             small(&["--labels", "three.txt"]),
             1,
             "three.txt: found 3 labels, expected 1001, one for each output",

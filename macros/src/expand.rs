@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mnc::emit::rust::bindings::check_type_name;
 use mnc::emit::rust::{self, Names, Tables, Weights};
 use mnc::request::{Numbers, Request};
 use mnc::weights::naming::Naming;
@@ -14,6 +15,7 @@ use crate::parse::Definition;
 
 pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
     let Definition { attributes, visibility, name, request, .. } = definition;
+    check_type_name(&name.to_string()).map_err(|detail| syn::Error::new(name.span(), detail))?;
     let mut files = Manifest::new();
     let compiled = request
         .compile(&mut files, &Target::rust(), &Options::name_of(&name.to_string()))

@@ -166,6 +166,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             "the module of --emit python runs one image at a time, on as many threads as it is told",
         );
     }
+    check_python(&outputs)?;
     let inputs: Vec<&Path> = inputs.into_iter().flatten().chain(args.schedule.read()).collect();
     if let Some(tuned) = args.schedule.written() {
         output::check(tuned, false)?;
@@ -248,6 +249,29 @@ pub(super) fn run(args: &Args) -> Result<()> {
             elapsed: clock.started.elapsed(),
         };
         eprint!("{summary}");
+    }
+    Ok(())
+}
+
+/// A module that nobody can import, or that looks for its weights where they aren't.
+fn check_python(outputs: &[(Format, Destination)]) -> Result<()> {
+    let path = |wanted: Format| {
+        outputs.iter().find_map(|(format, destination)| match destination {
+            Destination::File(path) if *format == wanted => Some(path.as_path()),
+            Destination::File(_) | Destination::Stdout => None,
+        })
+    };
+    let Some(module) = path(Format::Python) else { return Ok(()) };
+    let name = module.file_stem().unwrap_or_default().to_string_lossy();
+    if let Err(detail) = mnc::emit::python::check_name(&name) {
+        return super::usage("--emit python", format!("{detail}: choose another --name or -o"));
+    }
+    if let Some(weights) = path(Format::WeightsFile)
+        && files::folder(weights) != files::folder(module)
+    {
+        let folder = files::folder(module).display();
+        let detail = format!("expected a file in {folder}, where the module of --emit python looks for it");
+        return super::usage("--weights-file", detail);
     }
     Ok(())
 }

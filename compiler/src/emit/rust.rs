@@ -89,6 +89,8 @@ struct Writer<'a> {
     kernels: Vec<(String, String)>,
     /// The function of each step.
     steps: Vec<String>,
+    /// The function of a step's calls on one thread, where they aren't its parts in turn.
+    wholes: Vec<String>,
     text: String,
 }
 
@@ -105,8 +107,9 @@ impl<'a> Writer<'a> {
             kernels.push((module.clone(), function.to_owned()));
         }
         let step = |step: &ProgramStep| format!("step_{}", step.name.replace("..", "_to_"));
-        let steps = program.steps.iter().map(|it| identifier(&step(it), &mut taken)).collect();
-        Writer { program, names, kernels, steps, text: String::new() }
+        let steps: Vec<String> = program.steps.iter().map(|it| identifier(&step(it), &mut taken)).collect();
+        let wholes = steps.iter().map(|it| identifier(&format!("{it}_whole"), &mut taken)).collect();
+        Writer { program, names, kernels, steps, wholes, text: String::new() }
     }
 
     fn line(&mut self, line: impl AsRef<str>) {
@@ -132,7 +135,8 @@ impl<'a> Writer<'a> {
         self.line("\n        unsafe fn run<R: Registers>(at: Buffers) {");
         self.line("            // SAFETY: the caller's promises are those of the steps.");
         self.line("            unsafe {");
-        for (step, name) in self.program.steps.iter().zip(self.steps.clone()) {
+        for (idx, name) in self.steps.clone().into_iter().enumerate() {
+            let step = &self.program.steps[idx];
             if step.is_tasks_in_turn() {
                 match step.tasks.len() {
                     1 => self.line(format!("                {name}::<R>(at, 0);")),
@@ -143,7 +147,8 @@ impl<'a> Writer<'a> {
                     }
                 }
             } else {
-                self.line(format!("                {name}_whole::<R>(at);"));
+                let whole = &self.wholes[idx];
+                self.line(format!("                {whole}::<R>(at);"));
             }
         }
         self.line("            }\n        }");
@@ -156,16 +161,17 @@ impl<'a> Writer<'a> {
             }
         }
         self.line("                    _ => {}\n                }\n            }\n        }\n    }");
-        for (step, name) in self.program.steps.iter().zip(self.steps.clone()) {
-            self.step(step, &name);
+        for (idx, step) in self.program.steps.iter().enumerate() {
+            let (name, whole) = (self.steps[idx].clone(), self.wholes[idx].clone());
+            self.step(step, &name, &whole);
         }
     }
 
-    fn step(&mut self, step: &ProgramStep, name: &str) {
+    fn step(&mut self, step: &ProgramStep, name: &str, whole: &str) {
         let doc = |part: &str| format!("\n    /// Step `{}`{part}.", step.name);
         if !step.is_tasks_in_turn() {
             self.line(doc(", on one thread"));
-            self.line(format!("    unsafe fn {name}_whole<R: Registers>(at: Buffers) {{"));
+            self.line(format!("    unsafe fn {whole}<R: Registers>(at: Buffers) {{"));
             self.line("        // SAFETY: the plan of the workspace leads to what each kernel expects.");
             self.line("        unsafe {");
             step.calls.iter().for_each(|call| self.call(call, 3));
@@ -255,7 +261,11 @@ const KEYWORDS: &[&str] = &[
 fn identifier(text: &str, taken: &mut HashSet<String>) -> String {
     let plain: String =
         text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
-    let plain = plain.to_ascii_lowercase();
+    let mut plain = plain.to_ascii_lowercase();
+    if !plain.starts_with(|first: char| first.is_ascii_lowercase()) {
+        // A digit begins no identifier, and `_` alone is none.
+        plain.insert_str(0, "layer_");
+    }
     let mut name = plain.clone();
     let mut n = 1;
     while !taken.insert(name.clone()) {

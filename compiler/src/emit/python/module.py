@@ -1,9 +1,9 @@
 """A network compiled by mnc, as a Python module. It needs Python 3.8 and the shared library beside it, nothing else.
 
-    import NAME
-    scores = NAME.run(input)                   # normalised floats, rows of pixels: INPUT_SHAPE
-    scores = NAME.run_batch(inputs, threads=4)
-    for answer in NAME.classify(["photo.jpg", "holiday/"]):   # needs Pillow, and NumPy
+    import @NAME@
+    scores = @NAME@.run(input)                   # normalised floats, rows of pixels: INPUT_SHAPE
+    scores = @NAME@.run_batch(inputs, threads=4)
+    for answer in @NAME@.classify(["photo.jpg", "holiday/"]):   # needs Pillow, and NumPy
         print(answer["path"], answer["top"][0])
 
 Where NumPy is, results are NumPy arrays; without it they are arrays of the standard library. The arithmetic is that of
@@ -24,13 +24,16 @@ try:
 except ImportError:
     numpy = None
 
-_library = ctypes.CDLL(os.path.join(os.path.dirname(os.path.abspath(__file__)), "LIBRARY"))
-_library.NAME_info.restype = ctypes.c_char_p
-_library.NAME_run.argtypes = [ctypes.c_void_p] * 3
-_library.NAME_run.restype = ctypes.c_int32
+_library = ctypes.CDLL(os.path.join(os.path.dirname(os.path.abspath(__file__)), @LIBRARY@))
+# By a string: a class takes a name of two underscores for its own.
+_info = getattr(_library, "@NAME@_info")
+_info.restype = ctypes.c_char_p
+_run = getattr(_library, "@NAME@_run")
+_run.argtypes = [ctypes.c_void_p] * 3
+_run.restype = ctypes.c_int32
 
 #: All that the library says of itself: shapes, preprocessing, target, sizes.
-INFO = json.loads(_library.NAME_info())
+INFO = json.loads(_info())
 #: Rows, columns, channels.
 INPUT_SHAPE = tuple(INFO["input"][key] for key in ("height", "width", "channels"))
 #: (classes,), or rows, columns, channels of a feature map.
@@ -66,8 +69,9 @@ if INFO.get("weights_file"):
     # Pages that nobody writes to are shared among processes; they are private because ctypes asks for memory it may write.
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), INFO["weights_file"]["file"]), "rb") as _file:
         _weights = mmap.mmap(_file.fileno(), 0, access=mmap.ACCESS_COPY)
-    _library.NAME_bind.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    _library.NAME_bind.restype = ctypes.c_int32
+    _bind = getattr(_library, "@NAME@_bind")
+    _bind.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    _bind.restype = ctypes.c_int32
 
 
 class _Memory(threading.local):
@@ -80,7 +84,7 @@ class _Memory(threading.local):
         self.workspace = start + -start % _WORKSPACE_ALIGN
         if _weights is not None:
             address = ctypes.addressof(ctypes.c_char.from_buffer(_weights))
-            _check(_library.NAME_bind(self.workspace, address, len(_weights)))
+            _check(_bind(self.workspace, address, len(_weights)))
 
 
 _memory = _Memory()
@@ -251,7 +255,7 @@ def _address(values):
 
 
 def _call(input, output):
-    _check(_library.NAME_run(input, output, _memory.workspace))
+    _check(_run(input, output, _memory.workspace))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 use mnc_runtime::info::Info;
 
+use super::KEYWORDS;
 use super::interface::{self, Calls};
 use crate::program::Program;
 
@@ -14,6 +15,52 @@ const CALLS: Calls<'_> = Calls {
                    status(run_parallel(at.input, at.output, at.workspace, &pool));",
     panics: "\n        ///\n        /// # Panics\n        /// When the CPU lacks what the object is compiled for.",
 };
+
+/// Names that the bindings, or the expansion of the macro, have in the scope of the type, and types of the language.
+const TAKEN: &[&str] = &[
+    "Buffers",
+    "Constants",
+    "Layer",
+    "Layout",
+    "Order",
+    "Packing",
+    "Parallel",
+    "Registers",
+    "Role",
+    "Self",
+    "Status",
+    "Steps",
+    "Tensor",
+    "Threads",
+    "bool",
+    "char",
+    "f32",
+    "f64",
+    "i32",
+    "network",
+    "str",
+    "u64",
+    "u8",
+    "usize",
+];
+
+/// Whether a network can be a type of that name.
+///
+/// # Errors
+/// What is no identifier of Rust, a keyword, and a name that the generated code has a use for.
+pub fn check_type_name(name: &str) -> Result<(), String> {
+    let mut letters = name.chars();
+    let head = letters.next().is_some_and(|letter| letter.is_alphabetic() || letter == '_');
+    let is_identifier =
+        head && name != "_" && letters.all(|letter| letter.is_alphanumeric() || letter == '_');
+    let what = match () {
+        () if !is_identifier => "which is no identifier of Rust",
+        () if TAKEN.contains(&name) => "a name that the generated code uses itself",
+        () if KEYWORDS.contains(&name) => "a keyword of Rust",
+        () => return Ok(()),
+    };
+    Err(format!("found {name:?}, {what}, expected another name for the type"))
+}
 
 /// A file with the type and all that belongs to it.
 pub fn bindings(program: &Program, info: &Info, type_name: &str) -> String {
@@ -45,4 +92,26 @@ const _: () = {{
 {items}}};
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_have_names_that_the_language_and_the_code_leave() {
+        for name in ["Classifier", "net", "_Net", "Größe", "Network", "Workspace"] {
+            assert_eq!(check_type_name(name), Ok(()));
+        }
+        let check = |name: &str, what: &str| {
+            let expected = format!("found {name:?}, {what}, expected another name for the type");
+            assert_eq!(check_type_name(name), Err(expected));
+        };
+        for name in ["", "_", "3x", "a-b", "../net", "a b", "r#type", "a::b", "A<T>"] {
+            check(name, "which is no identifier of Rust");
+        }
+        check("type", "a keyword of Rust");
+        check("Threads", "a name that the generated code uses itself");
+        check("f32", "a name that the generated code uses itself");
+    }
 }

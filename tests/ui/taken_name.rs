@@ -1,0 +1,8 @@
+mnc_macros::mobilenet! {
+    struct Threads {
+        network: "mobilenet-v1",
+        weights: random(1),
+    }
+}
+
+fn main() {}
