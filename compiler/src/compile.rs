@@ -14,6 +14,7 @@ use crate::graph::shape::Shape;
 use crate::passes::{self, Fused, FusedId, FusedNode, FusedOp};
 use crate::plan::Plan;
 use crate::program::Program;
+use crate::program::sizes::Sizes;
 use crate::schedule::tuning::Tuning;
 use crate::schedule::{Schedule, Step, ValueId};
 use crate::target::{Isa, Target};
@@ -107,6 +108,8 @@ fn compile_fused(
         Schedule::tuned(&fused, isa, graph.batch, tuning.filter(|tuning| tuning.isa == isa.name))
     };
     let plans: Vec<Plan> = isas.iter().map(|isa| Plan::build(schedule(isa))).collect();
+    // Before weights are packed: what is too large takes memory and time, and has no place in a kernel's offsets.
+    check(options, &Sizes::of(&plans, &fused), fused.nodes[fused.outputs[0].0].shape)?;
     let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
     let version = |(plan, program): (Plan, Program)| {
         let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);
@@ -115,7 +118,6 @@ fn compile_fused(
     let mut versions = plans.into_iter().zip(programs).map(version);
     let Version { plan, program, info } = versions.next().expect("a target has an instruction set");
     let wider = versions.collect();
-    check(options, &program)?;
     Ok(Compiled {
         graph,
         fused,
@@ -143,10 +145,10 @@ impl Compiled {
     /// The relocatable object: `NAME_run`, `NAME_info` and nothing else exported.
     ///
     /// # Errors
-    /// What the code generator refuses.
+    /// More weights than an object can hold, and what the code generator refuses.
     #[cfg(feature = "cranelift")]
     pub fn object(&self) -> Result<Vec<u8>> {
-        Ok(emit::object::object(&self.versions(), &self.target, &self.object_options(false))?.bytes)
+        Ok(emit::object::object(&self.versions(), &self.target, &self.object_options(false)?)?.bytes)
     }
 
     /// The object with the function by which the launcher of an executable finds it.
@@ -155,7 +157,7 @@ impl Compiled {
     /// As [`Compiled::object`].
     #[cfg(feature = "cranelift")]
     pub fn executable_object(&self) -> Result<Vec<u8>> {
-        Ok(emit::object::object(&self.versions(), &self.target, &self.object_options(true))?.bytes)
+        Ok(emit::object::object(&self.versions(), &self.target, &self.object_options(true)?)?.bytes)
     }
 
     /// The text of every function: Cranelift IR and disassembly.
@@ -164,7 +166,7 @@ impl Compiled {
     /// As [`Compiled::object`].
     #[cfg(feature = "cranelift")]
     pub fn texts(&self) -> Result<Vec<emit::object::FunctionText>> {
-        let options = self.object_options(false);
+        let options = self.object_options(false)?;
         Ok(emit::object::object_with_texts(&self.versions(), &self.target, &options)?.functions)
     }
 
@@ -205,9 +207,14 @@ impl Compiled {
     }
 
     #[cfg(feature = "cranelift")]
-    fn object_options(&self, launcher_hook: bool) -> emit::object::ObjectOptions<'_> {
+    fn object_options(&self, launcher_hook: bool) -> Result<emit::object::ObjectOptions<'_>> {
         let weights_file = self.weights_file.as_ref();
-        emit::object::ObjectOptions { name: &self.info.name, launcher_hook, weights_file }
+        if weights_file.is_none() {
+            let mut faults = Faults::new(ErrorKind::Options);
+            crate::program::sizes::check_object_weights(self.program.constants.len() * 4, &mut faults);
+            faults.propagate()?;
+        }
+        Ok(emit::object::ObjectOptions { name: &self.info.name, launcher_hook, weights_file })
     }
 }
 
@@ -216,10 +223,37 @@ const MOST_NAME_LETTERS: usize = 200;
 /// Letters of a wrong name that an error shows.
 const MOST_SHOWN_LETTERS: usize = 40;
 
-/// What 31 bits of an offset reach.
-const MOST_WORKSPACE_BYTES: usize = i32::MAX as usize;
+/// Whether a network can be compiled at all, told from its shapes alone: before its weights are drawn, read or packed, which
+/// takes gigabytes for those that can't. `is_inside` says that its weights are to lie in the object.
+///
+/// ```
+/// # use mnc::{Target, describe::Description, graph::{Graph, Knobs}};
+/// let text = "name = \"net\"\nclasses = 192\ninput = { height = 1024, width = 1024, channels = 3 }\n\
+///             [[layer]]\nkind = \"dense\"\n";
+/// let graph = Graph::build(&Description::parse(text, "net.toml")?, &Knobs::default())?;
+/// let target = Target::new("x86_64-unknown-linux-gnu", None)?;
+/// let error = mnc::check_sizes(&graph, &target, true).unwrap_err();
+/// assert!(error.to_string().contains("dense_1: found a filter of 2415919872 bytes"), "{error}");
+/// # Ok::<(), mnc::Error>(())
+/// ```
+///
+/// # Errors
+/// A layer, a workspace, an output or weights that are too large.
+pub fn check_sizes(graph: &Graph, target: &Target, is_inside: bool) -> Result<()> {
+    let shapes = passes::shapes(graph)?;
+    let isas = std::iter::once(target.isa).chain(target.wider.iter().copied());
+    let plans: Vec<Plan> =
+        isas.map(|isa| Plan::build(Schedule::tuned(&shapes, isa, graph.batch, None))).collect();
+    let sizes = Sizes::of(&plans, &shapes);
+    let mut faults = Faults::new(ErrorKind::Options);
+    sizes.check(&mut faults);
+    if is_inside {
+        sizes.check_object(&mut faults);
+    }
+    faults.propagate()
+}
 
-fn check(options: &Options<'_>, program: &Program) -> Result<()> {
+fn check(options: &Options<'_>, sizes: &Sizes, output: Shape) -> Result<()> {
     let mut faults = Faults::new(ErrorKind::Options);
     let mut letters = options.name.chars();
     let head = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
@@ -232,15 +266,8 @@ fn check(options: &Options<'_>, program: &Program) -> Result<()> {
         );
         faults.push("name", detail);
     }
-    if MOST_WORKSPACE_BYTES < program.workspace_bytes {
-        let found = program.workspace_bytes;
-        let batch = program.batch;
-        faults.push(
-            "workspace",
-            format!("found {found} bytes for a batch of {batch}, expected {MOST_WORKSPACE_BYTES} at most"),
-        );
-    }
-    let outputs = program.output.len();
+    sizes.check(&mut faults);
+    let outputs = output.len();
     if !options.labels.is_empty() && options.labels.len() != outputs {
         let detail = format!("found {}, expected {outputs}, one for each output", options.labels.len());
         faults.push("labels", detail);

@@ -12,6 +12,8 @@ mod float_control;
 pub mod header;
 #[cfg(feature = "cli")]
 pub mod launcher;
+#[cfg(all(test, feature = "cranelift"))]
+mod limits;
 #[cfg(feature = "cranelift")]
 pub mod manifest;
 #[cfg(feature = "cranelift")]

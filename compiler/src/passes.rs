@@ -44,6 +44,14 @@ pub fn run(graph: &Graph, parameters: &Parameters) -> Result<Fused> {
     Ok(fused)
 }
 
+/// The network without numbers, each filter empty: enough to schedule and to plan it, before its numbers take memory.
+///
+/// # Errors
+/// As [`run`], but for what numbers do.
+pub fn shapes(graph: &Graph) -> Result<Fused> {
+    fuse_activation::run(fold_batch_norm::shapes(graph)?)
+}
+
 /// A node's position in [`Fused::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FusedId(pub usize);

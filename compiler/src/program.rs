@@ -5,6 +5,7 @@
 
 mod calls;
 mod interpret;
+pub(crate) mod sizes;
 mod values;
 
 use std::collections::HashMap;

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::compile::{Compiled, Options, compile};
+use crate::compile::{Compiled, Options, check_sizes, compile};
 use crate::describe::{self, BUILTIN, Description};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
@@ -105,11 +105,13 @@ impl Request {
         let (graph, parameters) = match &self.numbers {
             Numbers::Random(seed) => {
                 let graph = without_weights()?;
+                check_sizes(&graph, target, true)?;
                 let parameters = Parameters::random(&graph, *seed);
                 (graph, parameters)
             }
             Numbers::Runtime => {
                 let graph = without_weights()?;
+                check_sizes(&graph, target, true)?;
                 let parameters = Parameters::zeros(&graph);
                 (graph, parameters)
             }
@@ -119,6 +121,7 @@ impl Request {
                 let weights = Weights::parse(&bytes, &place)?;
                 let (alpha, _) = choose_alpha((description, naming), Some((&weights, &place)), asked)?;
                 let graph = Graph::build(description, &Knobs { alpha, resolution })?;
+                check_sizes(&graph, target, true)?;
                 let parameters = weights.parameters(&graph, naming)?;
                 (graph, parameters)
             }

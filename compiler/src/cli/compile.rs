@@ -193,6 +193,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if stops && dump_early(args.dump, &configured.description, &graph)? {
         return Ok(());
     }
+    mnc::check_sizes(&graph, &target, args.weights_file.is_none())?;
     clock.note("build graph");
 
     let parameters = match (&weights, args.random_weights) {

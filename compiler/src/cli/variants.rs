@@ -77,6 +77,7 @@ fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Execu
             progress.set_message(format!("{name} {alpha}{size}"));
             let started = Instant::now();
             let graph = Graph::build(&description, &knobs)?;
+            mnc::check_sizes(&graph, target, true)?;
             let parameters = match &weights {
                 Some(weights) => weights.parameters(&graph, None)?,
                 None => Parameters::random(&graph, args.random_weights.unwrap_or(1)),

@@ -44,18 +44,28 @@ pub(super) enum FoldedOp {
 /// A batch norm that can't be folded is a fault: one after a layer without weights, or whose input is used elsewhere too.
 pub(super) fn run(graph: &Graph, parameters: &Parameters) -> Result<Folded> {
     parameters.verify(graph);
+    fold_all(graph, Some(parameters))
+}
+
+/// The same without numbers: every filter is empty.
+pub(super) fn shapes(graph: &Graph) -> Result<Folded> {
+    fold_all(graph, None)
+}
+
+fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Folded> {
     check_places(graph)?;
     let mut faults = Faults::new(ErrorKind::Weights);
     let mut nodes: Vec<FoldedNode> = Vec::with_capacity(graph.nodes.len());
     // By the graph's id: where the value is to be found now.
     let mut moved: Vec<FusedId> = Vec::with_capacity(graph.nodes.len());
-    for (node, parameters) in graph.nodes.iter().zip(&parameters.0) {
-        if let (Layer::BatchNorm { epsilon }, NodeParameters::BatchNorm { gamma, beta, mean, variance }) =
-            (&node.layer, parameters)
-        {
+    for (idx, node) in graph.nodes.iter().enumerate() {
+        let parameters = parameters.map(|parameters| &parameters.0[idx]);
+        if let Layer::BatchNorm { epsilon } = &node.layer {
             let id = moved[node.inputs[0].0];
-            let norm = BatchNorm { epsilon: *epsilon, gamma, beta, mean, variance };
-            fold(&node.name, norm, &mut nodes[id.0].op, &mut faults);
+            if let Some(NodeParameters::BatchNorm { gamma, beta, mean, variance }) = parameters {
+                let norm = BatchNorm { epsilon: *epsilon, gamma, beta, mean, variance };
+                fold(&node.name, norm, &mut nodes[id.0].op, &mut faults);
+            }
             moved.push(id);
             continue;
         }
@@ -114,12 +124,15 @@ fn check_places(graph: &Graph) -> Result<()> {
 }
 
 /// The layer with f32 weights, a bias in any case, and no activation.
-fn convert(node: &Node, parameters: &NodeParameters) -> FoldedOp {
+fn convert(node: &Node, parameters: Option<&NodeParameters>) -> FoldedOp {
     let filter = || match parameters {
-        NodeParameters::Filter { weights, bias } => {
+        None => (Vec::new(), Vec::new()),
+        Some(NodeParameters::Filter { weights, bias }) => {
             (weights.clone(), bias.clone().unwrap_or_else(|| vec![0.0; node.shape.channels]))
         }
-        NodeParameters::None | NodeParameters::BatchNorm { .. } => unreachable!("verified: it has a filter"),
+        Some(NodeParameters::None | NodeParameters::BatchNorm { .. }) => {
+            unreachable!("verified: it has a filter")
+        }
     };
     let activation = Activation::None;
     FoldedOp::Layer(match node.layer {

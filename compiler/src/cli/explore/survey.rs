@@ -67,6 +67,7 @@ pub(super) fn compile(
     for wanted in wanted {
         bar.set_message(wanted.label());
         let started = Instant::now();
+        mnc::check_sizes(&wanted.graph, target, true)?;
         let numbers = parameters(&wanted)?;
         let (graph, labels) = (wanted.graph.clone(), &wanted.labels);
         let name = Options::name_of(&graph.name);
