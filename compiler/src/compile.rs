@@ -52,6 +52,15 @@ pub struct Compiled {
     weights_file: Option<WeightsFile>,
 }
 
+/// What makes a network less than a trained one, and is told wherever it is described or answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The seed of weights drawn at random.
+    pub random_weights: Option<u64>,
+    /// What was assumed of the training, each with the reason.
+    pub assumed: Vec<String>,
+}
+
 /// A network for one more instruction set of an object.
 #[derive(Clone, Debug)]
 pub struct Version {
@@ -181,6 +190,16 @@ impl Compiled {
         let wider = self.wider.iter().map(|version| (&version.program, &version.info));
         let all = wider.chain([(&self.program, &self.info)]);
         all.map(|(program, info)| emit::object::Version { program, info }).collect()
+    }
+
+    /// The same network with marks that its description carries.
+    pub fn with_marks(mut self, marks: &Marks) -> Compiled {
+        for info in std::iter::once(&mut self.info).chain(self.wider.iter_mut().map(|wider| &mut wider.info))
+        {
+            info.random_weights = marks.random_weights;
+            info.assumed.clone_from(&marks.assumed);
+        }
+        self
     }
 
     /// The same network with its weights in a file of that name instead of in the object.
@@ -325,6 +344,8 @@ fn describe_artefact(
         workspace_bytes: program.workspace_bytes as u64,
         weight_bytes: program.constants.len() as u64 * 4,
         weights_file: None,
+        random_weights: None,
+        assumed: Vec::new(),
         multiply_adds: graph.batch as u64 * report.total.mult_adds,
         steps: steps(plan, fused, &report),
     }

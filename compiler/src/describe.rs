@@ -73,6 +73,11 @@ impl Description {
     pub fn parse(text: &str, place: &str) -> Result<Description> {
         parse::parse(text, place)
     }
+
+    /// Whether the text of a description has a key at its top; the others have their documented values.
+    pub fn has_key(text: &str, key: &str) -> bool {
+        toml::de::DeTable::parse(text).is_ok_and(|table| table.get_ref().contains_key(key))
+    }
 }
 
 /// Input extent before rho.
@@ -110,6 +115,17 @@ pub enum Padding {
     Symmetric,
     /// None.
     Valid,
+}
+
+impl Padding {
+    /// As in a description.
+    pub fn word(self) -> &'static str {
+        match self {
+            Padding::Same => "same",
+            Padding::Symmetric => "symmetric",
+            Padding::Valid => "valid",
+        }
+    }
 }
 
 /// From an 8-bit image to the network's input.

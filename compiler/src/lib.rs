@@ -65,6 +65,6 @@ pub mod schedule;
 pub mod target;
 pub mod weights;
 
-pub use compile::{Compiled, Options, check_sizes, compile, compile_tuned};
+pub use compile::{Compiled, Marks, Options, check_sizes, compile, compile_tuned};
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use target::Target;

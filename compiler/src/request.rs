@@ -7,12 +7,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::compile::{Compiled, Options, check_sizes, compile};
-use crate::describe::{self, BUILTIN, Description};
+use crate::compile::{Compiled, Marks, Options, check_sizes, compile};
+use crate::describe::{self, BUILTIN, Description, Rounding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::target::Target;
-use crate::weights::config::{ModelConfig, PreprocessorConfig};
+use crate::weights::config::{ModelConfig, PreprocessorConfig, Said};
 use crate::weights::naming::Naming;
 use crate::weights::{Parameters, Weights};
 
@@ -85,7 +85,7 @@ impl Request {
     /// # Errors
     /// A file that can't be read, or is not what it should be; knobs that don't fit; everything of [`compile`].
     pub fn compile(&self, files: &mut impl Files, target: &Target, name: &str) -> Result<Compiled> {
-        let description = self.description(files)?;
+        let (description, own) = self.description(files)?;
         let rho = |rho| Resolution::from_rho(description.input, rho);
         let resolution = match (&self.resolution, self.rho) {
             (Some(_), Some(_)) => {
@@ -95,6 +95,7 @@ impl Request {
             (None, value) => value.map(rho).transpose()?,
         };
         let configured = configure(files, description, self.sources())?;
+        let assumed = configured.assumed(own);
         let description = &configured.description;
         let naming = self.naming()?;
         let asked = (self.alpha()?, configured.alpha);
@@ -130,19 +131,26 @@ impl Request {
             Some(path) => labels(files, path)?,
             None => configured.labels.unwrap_or_default(),
         };
-        compile(graph, &parameters, target, &Options { name, labels: &labels })
+        let compiled = compile(graph, &parameters, target, &Options { name, labels: &labels })?;
+        Ok(compiled.with_marks(&match self.numbers {
+            Numbers::File(_) => Marks { random_weights: None, assumed },
+            Numbers::Random(seed) => Marks { random_weights: Some(seed), assumed: Vec::new() },
+            Numbers::Runtime => Marks::default(),
+        }))
     }
 
-    fn description(&self, files: &mut impl Files) -> Result<Description> {
+    /// The description, and what it says of the training.
+    fn description(&self, files: &mut impl Files) -> Result<(Description, Said)> {
         match &self.network {
-            Network::Inline { text, place } => Description::parse(text, place),
+            Network::Inline { text, place } => Ok((Description::parse(text, place)?, said_by(text))),
             Network::Named(name) => {
                 if let Some(builtin) = describe::builtin(name) {
-                    return Ok(builtin.description());
+                    return Ok((builtin.description(), Said::default()));
                 }
                 let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
                 let expected = format!("{} or a description in TOML", names.join(", "));
-                Description::parse(&read_text(files, Path::new(name), &expected)?, name)
+                let text = read_text(files, Path::new(name), &expected)?;
+                Ok((Description::parse(&text, name)?, said_by(&text)))
             }
         }
     }
@@ -200,6 +208,85 @@ pub struct Configured {
     pub labels: Option<Vec<String>>,
     /// Each file that was read, and what it made of the description; alpha and labels are of the first.
     pub read: Vec<(PathBuf, Description)>,
+    /// What the files say of the training.
+    said: Said,
+    /// Why the model's configuration says no more.
+    config: Silence,
+    /// Why the preprocessor's says no more.
+    preprocessor: Silence,
+}
+
+/// Why a configuration says no more than it does.
+#[derive(Clone, Debug)]
+enum Silence {
+    /// There is none.
+    NoFile(&'static str),
+    /// The user wants none: then nothing is assumed silently.
+    Unwanted,
+    /// It was read, and that is all: its name, for a path has no place in what is compiled.
+    Read(String),
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Silence::NoFile(name) => write!(f, "no {name}"),
+            Silence::Unwanted => f.write_str("none is wanted"),
+            Silence::Read(file) => write!(f, "{file} doesn't say"),
+        }
+    }
+}
+
+impl Silence {
+    fn of(found: Option<&Path>, named: Option<&Path>, name: &'static str) -> Silence {
+        match (found, named) {
+            (Some(path), _) => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                Silence::Read(name.to_string_lossy().into_owned())
+            }
+            (None, Some(_)) => Silence::Unwanted,
+            (None, None) => Silence::NoFile(name),
+        }
+    }
+}
+
+impl Configured {
+    /// What nobody says of how the weights were trained, with the value that is taken and the reason. `own` is what the
+    /// description says by itself: nothing if it is a built-in one, whose values are those of one exporter's weights.
+    pub fn assumed(&self, own: Said) -> Vec<String> {
+        let Description { padding, batch_norm_epsilon, rounding, .. } = &self.description;
+        let said = self.said.or(own);
+        let config = &self.config;
+        let [wants_config, wants_preprocessor] =
+            [config, &self.preprocessor].map(|silence| !matches!(silence, Silence::Unwanted));
+        let rounding = match rounding {
+            Rounding::Floor { minimum } => format!("alpha rounded down, at least {minimum} channels"),
+            Rounding::Nearest { multiple } => format!("alpha rounded to multiples of {multiple}"),
+        };
+        [
+            (wants_preprocessor && !said.preprocess, format!("{PREPROCESSING}: {}", self.preprocessor)),
+            (wants_config && !said.padding, format!("padding {}: {config}", padding.word())),
+            (wants_config && !said.epsilon, format!("epsilon {batch_norm_epsilon}: {config}")),
+            (wants_config && !said.rounding, format!("{rounding}: {config}")),
+        ]
+        .into_iter()
+        .filter_map(|(is_assumed, text)| is_assumed.then_some(text))
+        .collect()
+    }
+}
+
+/// What an assumption about pictures begins with.
+pub const PREPROCESSING: &str = "preprocessing";
+
+/// What the text of a user's description says by itself.
+pub fn said_by(text: &str) -> Said {
+    let has = |key: &str| Description::has_key(text, key);
+    Said {
+        preprocess: has("preprocess"),
+        padding: has("padding"),
+        epsilon: has("batch_norm_epsilon"),
+        rounding: has("alpha"),
+    }
 }
 
 /// Reads both configurations, if there are any, and applies them: first the model's, then the preprocessor's.
@@ -211,19 +298,36 @@ pub fn configure(
     description: Description,
     sources: Sources<'_>,
 ) -> Result<Configured> {
-    let mut configured = Configured { description, alpha: None, labels: None, read: Vec::new() };
+    let [config, preprocessor] =
+        [(sources.config, "config.json"), (sources.preprocessor, "preprocessor_config.json")].map(
+            |(named, name)| {
+                let found = find(files, named, sources.weights, name);
+                (Silence::of(found.as_deref(), named, name), found)
+            },
+        );
+    let mut configured = Configured {
+        description,
+        alpha: None,
+        labels: None,
+        read: Vec::new(),
+        said: Said::default(),
+        config: config.0,
+        preprocessor: preprocessor.0,
+    };
     let description = &mut configured.description;
     let mut size = None;
-    if let Some(path) = find(files, sources.config, sources.weights, "config.json") {
+    if let Some(path) = config.1 {
         let config = ModelConfig::parse(&read_text(files, &path, JSON)?, &path.display().to_string())?;
         config.apply(description);
+        configured.said = config.said();
         (configured.alpha, configured.labels) = (config.alpha(), config.labels());
         size = config.resolution().map(|_| (description.input.height, description.input.width));
         configured.read.push((path, description.clone()));
     }
-    if let Some(path) = find(files, sources.preprocessor, sources.weights, "preprocessor_config.json") {
+    if let Some(path) = preprocessor.1 {
         let config = PreprocessorConfig::parse(&read_text(files, &path, JSON)?, &path.display().to_string())?;
         config.apply(description);
+        configured.said = configured.said.or(config.said());
         // The model's own word stands: a preprocessor of another size is that of another resolution.
         if let Some((height, width)) = size {
             (description.input.height, description.input.width) = (height, width);

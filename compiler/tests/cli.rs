@@ -409,6 +409,85 @@ fn configurations_are_found() {
     assert!(!named.stderr.contains("preprocessor"), "{}", named.stderr);
 }
 
+/// What nobody said of the training is told wherever the network is described.
+#[test]
+fn what_is_assumed_is_told() {
+    let folder = Folder::with_person_detector();
+    let (here, there) = (folder.path("person.safetensors"), "examples/person-detector/person.safetensors");
+    fs::copy(folder.path(there), here).expect("it is there");
+    folder.write(
+        "config.json",
+        r#"{"image_size": 96, "num_labels": 2, "hidden_act": "relu", "layer_norm_eps": 0.001}"#,
+    );
+    let compile = |network: &str, more: &[&str]| {
+        let args = ["compile", network, "--weights", "person.safetensors", "--emit", "obj,header,manifest"];
+        let ran = folder.run(args.iter().chain(&["-o", "net"]).chain(more));
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let manifest: serde_json::Value = serde_json::from_slice(&folder.read("net.json")).expect("JSON");
+        (ran.stderr, String::from_utf8(folder.read("net.h")).expect("UTF-8"), manifest["assumed"].clone())
+    };
+    let (summary, header, assumed) = compile("mobilenet-v1", &[]);
+    assert!(summary.contains("RGB from -1 to 1 (assumed: no preprocessor_config.json)\n"), "{summary}");
+    let facts = "padding same, alpha rounded down, at least 8 channels (config.json doesn't say)";
+    assert!(summary.contains(&format!("  assumed    {facts}\n")), "{summary}");
+    let all = [
+        "preprocessing: no preprocessor_config.json",
+        "padding same: config.json doesn't say",
+        "alpha rounded down, at least 8 channels: config.json doesn't say",
+    ];
+    assert_eq!(assumed, serde_json::json!(all));
+    assert!(all.iter().all(|fact| header.contains(fact)), "{header}");
+
+    // Said by the user: in a description, by a file, or by wanting none.
+    folder.write("net.toml", folder.stdout(["describe", "mobilenet-v1"]));
+    let nothing = serde_json::json!([]);
+    for (network, more) in [
+        ("net.toml", &[][..]),
+        ("mobilenet-v1", &["--config", "examples/person-detector/config.json", "--preprocessor", "none"]),
+        (
+            "mobilenet-v1",
+            &[
+                "--config",
+                "examples/person-detector/config.json",
+                "--preprocessor",
+                "examples/person-detector/preprocessor_config.json",
+            ],
+        ),
+    ] {
+        let (summary, header, assumed) = compile(network, more);
+        assert!(!summary.contains("assumed") && !header.contains("ssumed"), "{network} {more:?}: {summary}");
+        assert_eq!(assumed, nothing, "{network} {more:?}");
+    }
+}
+
+/// Random weights are told by everything that such a network has.
+#[test]
+fn random_weights_are_told() {
+    if mnc_need::program("cc").is_none() {
+        return;
+    }
+    let folder = Folder::with_person_detector();
+    let ran = folder.run(small(&["--emit", "obj,header,manifest,python", "-o", "net/", "--name", "net"]));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let line = "  weights    RANDOM (seed 1): what this network answers means nothing\n";
+    assert!(ran.stderr.contains(line) && !ran.stderr.contains("assumed"), "{}", ran.stderr);
+    let header = String::from_utf8(folder.read("net/net.h")).expect("UTF-8");
+    assert!(header.contains("\n/* RANDOM WEIGHTS, of seed 1: what this network answers means nothing. */\n"));
+    let manifest: serde_json::Value = serde_json::from_slice(&folder.read("net/net.json")).expect("JSON");
+    assert_eq!(manifest["random_weights"], 1);
+
+    folder.stdout(small(&["-o", "net.exe", "-q"]));
+    let program =
+        |args: &[&str]| Ran::of(Command::new(folder.path("net.exe")).args(args).current_dir(folder.0.path()));
+    assert!(program(&["--info"]).stdout.contains(" bytes, RANDOM (seed 1)\n"));
+    let photo = "examples/person-detector/photos/chelsea.jpg";
+    let ran = program(&["--json", photo]);
+    assert_eq!(ran.stderr, "net.exe: the weights are random (seed 1): the answers mean nothing\n");
+    let answers: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(answers[0]["random_weights"], 1);
+    assert_eq!(program(&[photo]).stderr, ran.stderr);
+}
+
 /// The first commands of README.md, as they stand there: what it shows is what comes out.
 #[test]
 fn the_readme_is_true() {

@@ -56,6 +56,54 @@ fn a_map_is_a_table_json_csv_and_a_page() {
     assert!(page.contains("Latency against multiply-adds") && !page.contains("<script"), "{page}");
 }
 
+/// Nothing predicts how long its kernels take: no number is made up, and none is missing where it was measured.
+#[test]
+fn a_target_without_a_prediction_is_said_to_have_none() {
+    if !has_compiler() || !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let folder = folder();
+    let more = ["--rounds", "1", "--target-cpu", "x86-64-v3-cranelift"];
+    let (code, table, err) = mnc(folder.path(), SMALL, &more);
+    if err.contains("this CPU can't run code for") {
+        mnc_need::skip_optional("a CPU with AVX2");
+        return;
+    }
+    assert_eq!(code, 0, "{err}");
+    assert!(table.contains("\nNo prediction for this target: "), "{table}");
+    for name in ["index.html", "family.json", "family.csv"] {
+        let text = read(folder.path(), &format!("out/{name}"));
+        assert!(!text.contains("NaN"), "{name}: {text}");
+    }
+    assert!(read(folder.path(), "out/index.html").contains("No prediction for this target: "));
+    let document: serde_json::Value =
+        serde_json::from_str(&read(folder.path(), "out/family.json")).expect("JSON");
+    for member in document["members"].as_array().expect("a list") {
+        for key in ["kinds", "layers"] {
+            for part in member[key].as_array().expect("a list") {
+                assert!(part["microseconds"].is_f64(), "{part}");
+            }
+        }
+        assert!(member["shared_out"].is_f64(), "{member}");
+    }
+}
+
+/// An executable of random numbers is made where it was asked for in words, and says what it is.
+#[test]
+fn a_chosen_network_of_random_weights_says_so() {
+    if !has_compiler() {
+        return;
+    }
+    let folder = folder();
+    let members = ["explore", "--alpha", "0.25", "--resolution", "128", "--folder", "out", "--rounds", "1"];
+    let wish = ["--max-latency", "100s", "--random-weights", "7", "-o", "chosen"];
+    let (code, _, err) = mnc(folder.path(), &members, &wish);
+    assert_eq!(code, 0, "{err}");
+    let info = std::process::Command::new(folder.path().join("chosen")).arg("--info").output();
+    let info = String::from_utf8(info.expect("it runs").stdout).expect("UTF-8");
+    assert!(info.contains(", RANDOM (seed 7)\n"), "{info}");
+}
+
 #[test]
 fn what_was_measured_is_not_measured_again() {
     if !has_compiler() {
@@ -136,7 +184,12 @@ fn mistakes_are_named_before_any_work() {
         2,
         "-o: found no budget to choose by, expected --max-latency, --max-size or --max-memory",
     );
-    check(&["--max-size", "1MB", "-o", "-"], 2, "standard output takes");
+    check(
+        &["--max-size", "1MB", "-o", "chosen"],
+        2,
+        "-o: found no weights, expected trained ones with --weights-dir DIR, or --random-weights SEED for an executable",
+    );
+    check(&["--max-size", "1MB", "--random-weights", "1", "-o", "-"], 2, "-o: expected the name of a file");
     check(&["--images", "photos"], 2, "--weights-dir");
     check(&["--claims", "mobilenet-v1-shallow"], 2, "expected mobilenet-v1 without --weights-dir");
     check(

@@ -47,6 +47,12 @@ pub struct Info {
     /// Where the weights are, if not in the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_file: Option<WeightsFile>,
+    /// The seed of weights that were drawn at random: what such a network answers means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_weights: Option<u64>,
+    /// What neither a file nor an option says of how the weights were trained, and was assumed, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
     /// Multiply-adds of one run.
     pub multiply_adds: u64,
     /// What the network does, in order.
@@ -235,6 +241,8 @@ pub(crate) mod tests {
             workspace_bytes: 1 << 20,
             weight_bytes: 1_900_000,
             weights_file: None,
+            random_weights: None,
+            assumed: Vec::new(),
             multiply_adds: 14_000_000,
             steps: vec![StepInfo {
                 name: "conv_pw_1".to_string(),
@@ -252,7 +260,8 @@ pub(crate) mod tests {
         let info = example();
         assert_eq!(Info::from_json(info.to_json().as_bytes()), Ok(info.clone()));
         let stretch = Preprocess { resize: Resize::Stretch, ..info.preprocess.clone() };
-        let info = Info { preprocess: stretch, ..info };
+        let assumed = vec!["preprocessing: no preprocessor_config.json".to_string()];
+        let info = Info { preprocess: stretch, random_weights: Some(7), assumed, ..info };
         assert_eq!(Info::from_json(info.to_json().as_bytes()), Ok(info));
     }
 

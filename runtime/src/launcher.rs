@@ -259,6 +259,9 @@ fn classify(program: &str, options: &Options, mut model: Model, out: impl Write)
     let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
     let info = model.info.clone();
     let style = Style { json: options.json, raw: options.raw, top: options.top };
+    if let Some(seed) = info.random_weights {
+        eprintln!("{program}: the weights are random (seed {seed}): the answers mean nothing");
+    }
     let mut report = Report::new(out, style, &info);
     let files = inputs::list(&options.inputs);
     let mut progress = Progress::new(files.len());

@@ -12,12 +12,13 @@ use mnc::plan::Plan;
 use mnc::program::Program;
 use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
-use mnc::{Compiled, Options, Result, request};
+use mnc::{Compiled, Marks, Options, Result, request};
 
 use super::artefacts::{self, Tools};
 use super::config::{self, Configured, Sources};
 use super::files::{self, Kind};
 use super::link::Linker;
+use super::network::Written;
 use super::output::{self, Destination, Format};
 use super::summary::Summary;
 use super::{host, link, network, tune};
@@ -139,16 +140,16 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
     let target = if args.multiversion { target.multiversion()? } else { target };
     let text = network::text(&args.network)?;
-    let written = Description::parse(&text, &args.network)?;
-    let name = args.name.clone().unwrap_or_else(|| Options::name_of(&written.name));
+    let written = Written::parse(&text, &args.network)?;
+    let name = args.name.clone().unwrap_or_else(|| Options::name_of(&written.description.name));
     let resolution = match args.rho {
-        Some(rho) => Some(Resolution::from_rho(written.input, rho)?),
+        Some(rho) => Some(Resolution::from_rho(written.description.input, rho)?),
         None => args.resolution,
     };
     let weights = args.weights.as_deref();
     let sources =
         Sources { config: args.config.as_deref(), preprocessor: args.preprocessor.as_deref(), weights };
-    let full = written.input;
+    let full = written.description.input;
     let configured = config::apply(written, sources)?;
     clock.note("read description");
 
@@ -212,7 +213,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let (labels, labels_file) = labels(args, &configured, &graph)?;
     let tuning = tune::tuning(&args.schedule, &graph, &parameters, &target)?;
     let options = Options { name: &name, labels: &labels };
+    let marks = Marks { random_weights: args.random_weights, assumed: configured.assumed.clone() };
     let compiled = mnc::compile_tuned(graph, &parameters, &target, &options, tuning.as_ref())?;
+    let compiled = compiled.with_marks(&marks);
     let compiled = match outputs.iter().find(|(format, _)| *format == Format::WeightsFile) {
         Some((_, file)) => compiled.with_weights_file(&file.file_name()),
         None => compiled,
@@ -226,12 +229,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let origin = || {
         let description = configured.description.to_string();
-        Ok(Origin {
-            description,
-            full,
-            random_weights: args.random_weights,
-            inputs: files_read(args, &text, file.as_deref(), &labels_file, &configured),
-        })
+        let inputs = files_read(args, &text, file.as_deref(), &labels_file, &configured);
+        Ok(Origin { description, full, inputs })
     };
     let artefacts = artefacts::make(&compiled, &outputs, &tools, origin)?;
     clock.note("generate code");

@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mnc::Result;
-use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Padding, Resize, Rounding, Scores};
+use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Resize, Rounding, Scores};
 use mnc::graph::layer::Activation;
 pub(super) use mnc::request::Sources;
 use mnc::request::{self, Files};
 
 use super::files::{self, Kind};
+use super::network::Written;
 
 /// A description after the files that speak of it.
 #[derive(Clone, Debug)]
@@ -21,14 +22,18 @@ pub(super) struct Configured {
     pub(super) read: Vec<(PathBuf, Vec<String>)>,
     /// Those files as they were when they were read.
     pub(super) files: Vec<(PathBuf, Vec<u8>)>,
+    /// What nobody says of how the weights were trained, with value and reason; nothing where there are none.
+    pub(super) assumed: Vec<String>,
 }
 
 /// Reads both files, if there are any, and applies them.
-pub(super) fn apply(description: Description, sources: Sources<'_>) -> Result<Configured> {
+pub(super) fn apply(written: Written, sources: Sources<'_>) -> Result<Configured> {
+    let Written { description, said } = written;
     let mut before = description.clone();
     let mut disk = Disk { kind: Kind::Configuration, read: Vec::new() };
-    let request::Configured { description, alpha, labels, read } =
-        request::configure(&mut disk, description, sources)?;
+    let configured = request::configure(&mut disk, description, sources)?;
+    let assumed = sources.weights.map_or(Vec::new(), |_| configured.assumed(said));
+    let request::Configured { description, alpha, labels, read, .. } = configured;
     let said = [
         alpha.map(|alpha| format!("alpha {alpha}")),
         labels.as_ref().map(|it| format!("{} labels", it.len())),
@@ -41,7 +46,7 @@ pub(super) fn apply(description: Description, sources: Sources<'_>) -> Result<Co
         (path, changes)
     };
     let read = read.into_iter().map(told).collect();
-    Ok(Configured { description, alpha, labels, read, files: disk.read })
+    Ok(Configured { description, alpha, labels, read, files: disk.read, assumed })
 }
 
 /// Files as the user of a shell names them.
@@ -84,14 +89,7 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
     );
     let epsilon = after.batch_norm_epsilon;
     note(before.batch_norm_epsilon != epsilon, format!("epsilon {epsilon}"));
-    note(
-        before.padding != after.padding,
-        match after.padding {
-            Padding::Same => "padding same".to_owned(),
-            Padding::Symmetric => "padding symmetric".to_owned(),
-            Padding::Valid => "padding valid".to_owned(),
-        },
-    );
+    note(before.padding != after.padding, format!("padding {}", after.padding.word()));
     if let Some((_, new)) =
         specs(before).zip(specs(after)).find(|(old, new)| old.activation != new.activation)
     {

@@ -63,7 +63,7 @@ pub(super) struct Args {
     /// Trained weights, a safetensors file for each alpha or for several resolutions of one
     #[arg(long, value_name = "DIR", conflicts_with = "random_weights", help_heading = "The family")]
     weights_dir: Option<PathBuf>,
-    /// Weights drawn at random from this seed [default: 1]
+    /// Weights drawn at random from this seed [default: 1]; -o asks for it in words, for its executable answers nothing
     #[arg(long, value_name = "SEED", help_heading = "The family")]
     random_weights: Option<u64>,
     /// Measure accuracy on these pictures: a folder with a folder for each class, named by label or number of output
@@ -126,10 +126,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     check(args, &budgets)?;
     let target = host::target(None, Some(&args.target_cpu))?;
-    let written = network::read(&args.network)?;
+    let source = network::written(&args.network)?;
+    let family = Family::new(args, &source)?;
+    let written = source.description;
     let destination = args.output.as_deref().map(|path| destination(path, &written, &target)).transpose()?;
     let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(format!("{}-family", written.name)));
-    let family = Family::new(args, &written)?;
     let images = args
         .images
         .as_deref()
@@ -156,7 +157,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     family.notes.iter().chain(&note).for_each(|note| eprintln!("note: {note}"));
 
-    let compiled = survey::compile(wanted, &workbench, circumstances, |wanted| family.parameters(wanted))?;
+    let compiled = survey::compile(wanted, &workbench, circumstances, |wanted| family.numbers(wanted))?;
     survey::measure(&compiled, circumstances, &mut store)?;
     let measured: Vec<Measured> =
         compiled.iter().map(|subject| subject.measured(&store, circumstances)).collect();
@@ -178,6 +179,11 @@ fn check(args: &Args, budgets: &Budgets) -> Result<()> {
     }
     if args.output.is_some() && budgets.is_empty() {
         let detail = "found no budget to choose by, expected --max-latency, --max-size or --max-memory";
+        return super::usage("-o", detail);
+    }
+    if args.output.is_some() && args.weights_dir.is_none() && args.random_weights.is_none() {
+        let detail = "found no weights, expected trained ones with --weights-dir DIR, or --random-weights SEED for an \
+                      executable that can only be timed";
         return super::usage("-o", detail);
     }
     Ok(())

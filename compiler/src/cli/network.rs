@@ -3,16 +3,38 @@
 use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use mnc::Result;
 use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
+use mnc::weights::config::Said;
 use mnc::weights::naming::Naming;
+use mnc::{Result, request};
 
 use super::files::{self, Kind};
 
+/// A description, and what it says by itself of how weights were trained.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) description: Description,
+    pub(super) said: Said,
+}
+
+impl Written {
+    /// Of a built-in network nothing was said by the user.
+    pub(super) fn parse(text: &str, network: &str) -> Result<Written> {
+        let is_builtin = describe::builtin(network).is_some();
+        let said = if is_builtin { Said::default() } else { request::said_by(text) };
+        Ok(Written { description: Description::parse(text, network)?, said })
+    }
+}
+
 /// The network that the user names: a built-in description, or a file.
 pub(super) fn read(network: &str) -> Result<Description> {
-    Description::parse(&text(network)?, network)
+    Ok(written(network)?.description)
+}
+
+/// The same, with what it says by itself.
+pub(super) fn written(network: &str) -> Result<Written> {
+    Written::parse(&text(network)?, network)
 }
 
 /// Its text.

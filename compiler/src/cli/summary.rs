@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mnc::Compiled;
 use mnc::cost::Report;
-use mnc::request::AlphaSource;
+use mnc::request::{AlphaSource, PREPROCESSING};
 use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scores};
 
 use super::config::Configured;
@@ -46,6 +46,12 @@ impl fmt::Display for Summary<'_> {
         row(f, "shape", format!("{batch}{} -> {batch}{}", program.input, program.output))?;
         row(f, "images", images(info))?;
         row(f, "answers", answers(info))?;
+        if let Some(assumed) = assumed(info) {
+            row(f, "assumed", assumed)?;
+        }
+        if let Some(seed) = info.random_weights {
+            row(f, "weights", format!("RANDOM (seed {seed}): what this network answers means nothing"))?;
+        }
         row(f, "labels", labels(info))?;
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
         row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
@@ -90,7 +96,27 @@ fn images(info: &Info) -> String {
         let pairs = multiplier.iter().zip(offset);
         numbers(&pairs.map(|(m, o)| byte * f64::from(*m) + f64::from(*o)).collect::<Vec<f64>>())
     });
-    format!("{size}; {colours}from {black} to {white}")
+    let prefix = format!("{PREPROCESSING}: ");
+    let assumed = info.assumed.iter().find_map(|assumed| assumed.strip_prefix(&prefix));
+    let assumed = assumed.map_or(String::new(), |reason| format!(" (assumed: {reason})"));
+    format!("{size}; {colours}from {black} to {white}{assumed}")
+}
+
+/// What else was assumed, all that has one reason together.
+fn assumed(info: &Info) -> Option<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (what, reason) in info.assumed.iter().filter_map(|assumed| assumed.split_once(": ")) {
+        if what == PREPROCESSING {
+            continue;
+        }
+        match reasons.iter_mut().find(|(other, _)| *other == reason) {
+            Some((_, facts)) => facts.push(what),
+            None => reasons.push((reason, vec![what])),
+        }
+    }
+    let texts: Vec<String> =
+        reasons.iter().map(|(reason, facts)| format!("{} ({reason})", facts.join(", "))).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// What is shown of the outputs.

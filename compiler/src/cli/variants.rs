@@ -59,7 +59,7 @@ pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executabl
 fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Executable>) -> Result<()> {
     let weights_path = args.weights.as_deref();
     let sources = Sources { config: None, preprocessor: None, weights: weights_path };
-    let description = config::apply(network::read(name)?, sources)?.description;
+    let description = config::apply(network::written(name)?, sources)?.description;
     let file = weights_path.map(|path| files::read(path, Kind::Weights)).transpose()?;
     let place = weights_path.map_or(String::new(), |path| path.display().to_string());
     let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;

@@ -23,6 +23,14 @@ pub fn header(info: &Info) -> String {
         info.wider.iter().chain([&info.isa]).cloned().collect::<Vec<_>>().join(" or ")
     );
     let mut add = |part: &str| writeln!(text, "{part}").expect("a String takes every write");
+    if let Some(seed) = info.random_weights {
+        add(&format!("/* RANDOM WEIGHTS, of seed {seed}: what this network answers means nothing. */"));
+    }
+    if !info.assumed.is_empty() {
+        // A path may hold anything but what ends a comment is two letters.
+        let assumed = info.assumed.join(";\n   ").replace("*/", "* /");
+        add(&format!("/* Assumed of how the weights were trained:\n   {assumed}. */"));
+    }
     add(&format!("#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n"));
     add("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
     for (constant, value) in constants(info) {

@@ -60,6 +60,9 @@ pub struct Manifest {
     pub parameters: u64,
     /// The seed of weights drawn at random, in place of a file.
     pub random_weights: Option<u64>,
+    /// What neither a file nor an option says of how the weights were trained, and was assumed, with the reason.
+    #[serde(default)]
+    pub assumed: Vec<String>,
     /// What was read.
     pub inputs: Vec<File>,
     /// What was written, but for the manifest itself.
@@ -99,8 +102,6 @@ pub struct Origin {
     pub description: String,
     /// Its input at rho = 1.
     pub full: InputSpec,
-    /// The seed of weights drawn at random.
-    pub random_weights: Option<u64>,
     /// The files that were read.
     pub inputs: Vec<File>,
 }
@@ -133,7 +134,8 @@ impl Manifest {
             weights_file: info.weights_file,
             multiply_adds: total.mult_adds,
             parameters: total.parameters,
-            random_weights: origin.random_weights,
+            random_weights: info.random_weights,
+            assumed: info.assumed,
             inputs: origin.inputs,
             outputs,
         }

@@ -14,6 +14,31 @@ use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::Resolution;
 use crate::graph::layer::Activation;
 
+/// Of which facts that weights don't tell somebody has spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// How a picture becomes an input.
+    pub preprocess: bool,
+    /// How windows are padded.
+    pub padding: bool,
+    /// The epsilon of batch norms.
+    pub epsilon: bool,
+    /// How alpha rounds channels.
+    pub rounding: bool,
+}
+
+impl Said {
+    /// What either says.
+    pub fn or(self, other: Said) -> Said {
+        Said {
+            preprocess: self.preprocess || other.preprocess,
+            padding: self.padding || other.padding,
+            epsilon: self.epsilon || other.epsilon,
+            rounding: self.rounding || other.rounding,
+        }
+    }
+}
+
 /// What a `config.json` says about a network. A key that the file doesn't have leaves the description as it is, unless the
 /// exporter's own default is known: then leaving the key out means that default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,6 +106,16 @@ impl ModelConfig {
     /// The input's rows and columns, if the file states them.
     pub fn resolution(&self) -> Option<Resolution> {
         self.height_width.map(|(height, width)| Resolution { height, width })
+    }
+
+    /// What of the training the file speaks of.
+    pub fn said(&self) -> Said {
+        Said {
+            preprocess: self.resize.is_some() || self.mean.is_some() || self.std.is_some(),
+            padding: self.padding.is_some(),
+            epsilon: self.epsilon.is_some(),
+            rounding: self.rounding.is_some(),
+        }
     }
 
     /// Changes the description to what the file says: input, classes, rounding, epsilon, normalisation of the image,

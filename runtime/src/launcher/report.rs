@@ -29,6 +29,9 @@ pub(crate) struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a [f32]>,
     milliseconds: f64,
+    /// The seed of weights that were drawn at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random_weights: Option<u64>,
 }
 
 /// What of an answer is shown, and how.
@@ -61,7 +64,13 @@ impl<'a, W: Write> Report<'a, W> {
         self.n_answers += 1;
         if self.style.json {
             let top = classes(info, output, self.style.top);
-            let answer = Answer { file, top, output: self.style.raw.then_some(output), milliseconds };
+            let answer = Answer {
+                file,
+                top,
+                output: self.style.raw.then_some(output),
+                milliseconds,
+                random_weights: info.random_weights,
+            };
             out.write_all(if is_first { b"[\n" } else { b",\n" })?;
             serde_json::to_writer(&mut *out, &answer)?;
         } else if self.style.raw {
@@ -131,14 +140,19 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
         ("output", format!("{} f32, {:?}", shape.join(" x "), output.kind).to_lowercase()),
         ("answers", answers(output.scores).to_string()),
         ("labels", info.labels.len().to_string()),
-        ("weights", format!("{} bytes{}", info.weight_bytes, weights_file(info))),
+        ("weights", format!("{} bytes{}{}", info.weight_bytes, weights_file(info), random(info))),
         ("workspace", format!("{} bytes", info.workspace_bytes)),
         ("multiply-adds", info.multiply_adds.to_string()),
         ("target", format!("{}, {}", info.target, info.isa)),
         ("CPU features", features),
         ("compiler", format!("mnc {}", info.compiler)),
     ];
-    rows.iter().try_for_each(|(name, value)| writeln!(out, "{name:<13}  {value}"))
+    let assumed = info.assumed.iter().map(|assumed| ("assumed", assumed.clone()));
+    rows.into_iter().chain(assumed).try_for_each(|(name, value)| writeln!(out, "{name:<13}  {value}"))
+}
+
+fn random(info: &Info) -> String {
+    info.random_weights.map_or_else(String::new, |seed| format!(", RANDOM (seed {seed})"))
 }
 
 fn answers(scores: Scores) -> &'static str {

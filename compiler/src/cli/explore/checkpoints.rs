@@ -13,6 +13,7 @@ use mnc::{Error, ErrorKind, Result};
 
 use super::super::config::{self, Sources};
 use super::super::files::{self, Kind};
+use super::super::network::Written;
 use super::super::{fail, usage};
 use super::map::Member;
 
@@ -28,10 +29,12 @@ pub(super) struct Checkpoint {
     pub(super) description: Description,
     /// Of the configuration.
     pub(super) labels: Vec<String>,
+    /// What nobody says of how it was trained.
+    pub(super) assumed: Vec<String>,
 }
 
 /// Every checkpoint of the network in a folder, by file name, and a line for each file that is none.
-pub(super) fn scan(folder: &Path, written: &Description) -> Result<(Vec<Checkpoint>, Vec<String>)> {
+pub(super) fn scan(folder: &Path, written: &Written) -> Result<(Vec<Checkpoint>, Vec<String>)> {
     let expected = |error: std::io::Error| {
         Error::new(
             ErrorKind::Io,
@@ -105,7 +108,7 @@ pub(super) fn alphas(checkpoints: &[Checkpoint]) -> Vec<f64> {
 }
 
 impl Checkpoint {
-    fn open(path: &Path, written: &Description) -> Result<Checkpoint> {
+    fn open(path: &Path, written: &Written) -> Result<Checkpoint> {
         let sources = Sources { config: None, preprocessor: None, weights: Some(path) };
         let configured = config::apply(written.clone(), sources)?;
         let file = files::read(path, Kind::Weights)?;
@@ -119,6 +122,7 @@ impl Checkpoint {
             trained: (!configured.read.is_empty()).then_some(trained),
             description: configured.description,
             labels: configured.labels.unwrap_or_default(),
+            assumed: configured.assumed,
         })
     }
 
@@ -163,6 +167,7 @@ mod tests {
             trained: trained.map(|side| Resolution { height: side, width: side }),
             description: mnc::describe::builtin("mobilenet-v1").unwrap().description(),
             labels: Vec::new(),
+            assumed: Vec::new(),
         }
     }
 

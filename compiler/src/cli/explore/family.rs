@@ -1,10 +1,11 @@
 //! Which members are measured, and from which numbers.
 
-use mnc::Result;
 use mnc::describe::{self, Description};
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::weights::Parameters;
+use mnc::{Marks, Result};
 
+use super::super::network::Written;
 use super::super::usage;
 use super::Args;
 use super::checkpoints::{self, Checkpoint};
@@ -27,7 +28,7 @@ pub(super) struct Family {
 
 impl Family {
     /// The members that the arguments ask for.
-    pub(super) fn new(args: &Args, written: &Description) -> Result<Family> {
+    pub(super) fn new(args: &Args, written: &Written) -> Result<Family> {
         let (checkpoints, notes) = match &args.weights_dir {
             Some(folder) => checkpoints::scan(folder, written)?,
             None => (Vec::new(), Vec::new()),
@@ -37,7 +38,7 @@ impl Family {
             ([], false) => checkpoints::alphas(&checkpoints),
             (alphas, _) => alphas.to_vec(),
         };
-        let by_rho = args.rho.iter().map(|rho| Resolution::from_rho(written.input, *rho));
+        let by_rho = args.rho.iter().map(|rho| Resolution::from_rho(written.description.input, *rho));
         let mut sizes =
             by_rho.chain(args.resolution.iter().map(|size| Ok(*size))).collect::<Result<Vec<_>>>()?;
         if sizes.is_empty() {
@@ -84,11 +85,15 @@ impl Family {
         Ok(wanted)
     }
 
-    pub(super) fn parameters(&self, wanted: &Wanted) -> Result<Parameters> {
+    /// The numbers of a network, and what its description has to tell of them.
+    pub(super) fn numbers(&self, wanted: &Wanted) -> Result<(Parameters, Marks)> {
         if self.checkpoints.is_empty() {
-            return Ok(Parameters::random(&wanted.graph, self.seed));
+            let marks = Marks { random_weights: Some(self.seed), assumed: Vec::new() };
+            return Ok((Parameters::random(&wanted.graph, self.seed), marks));
         }
-        checkpoints::choose(&self.checkpoints, wanted.member)?.parameters(&wanted.graph)
+        let checkpoint = checkpoints::choose(&self.checkpoints, wanted.member)?;
+        let marks = Marks { random_weights: None, assumed: checkpoint.assumed.clone() };
+        Ok((checkpoint.parameters(&wanted.graph)?, marks))
     }
 }
 

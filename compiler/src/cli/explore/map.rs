@@ -199,6 +199,15 @@ impl Map {
         Some(Summary::of(&errors?)?.median)
     }
 
+    /// Why there is none, in words.
+    pub(super) fn no_prediction(&self) -> &'static str {
+        match (self.setting.threads, &self.setting.machine) {
+            (1, Some(_)) => "No prediction for this target: its kernels' shares of peak aren't known",
+            (1, None) => "No prediction: the limits of this machine can't be measured",
+            _ => "No prediction: predictions are of one thread",
+        }
+    }
+
     /// The members that nothing beats: nobody is as fast and more accurate, or as accurate and faster.
     pub(super) fn front(&self, cost: impl Fn(&Measured) -> f64) -> Vec<&Measured> {
         let known = self.members.iter().filter_map(|member| Some((member, cost(member), member.top1()?)));
@@ -277,12 +286,13 @@ impl Map {
         ];
         let Setting { cpu, target, threads, rounds, .. } = &self.setting;
         let plural = if *threads == 1 { "" } else { "s" };
-        let error = self.median_error().map_or(String::new(), |error| {
-            format!(
+        let error = match self.median_error() {
+            Some(error) => format!(
                 "Predicted before compiling: half of the predictions are within {:.1} %.\n",
                 error * 100.0
-            )
-        });
+            ),
+            None => format!("{}.\n", self.no_prediction()),
+        };
         format!(
             "{} on {cpu}, {target}, {threads} thread{plural}; {rounds} interleaved rounds\n\n{}\n\
              Accuracy: {}.\n{error}front: nothing here is both faster and more accurate.\n",

@@ -141,7 +141,8 @@ fn table(map: &Map) -> String {
 }
 
 fn method(map: &Map) -> String {
-    let machine = map.setting.machine.as_ref().map_or(String::new(), |machine| {
+    let machine = map.setting.machine.as_ref().filter(|_| map.median_error().is_some());
+    let machine = machine.map_or_else(|| format!(" {}.", map.no_prediction()), |machine| {
         let reads: Vec<String> = machine
             .reads
             .iter()

@@ -246,8 +246,9 @@ fn kinds(map: &Map) -> Figure {
     let shared = map.members.iter().map(|member| member.shared_out).fold(0.0, f64::max);
     let text = format!(
         "1x1 convolutions take {least:.0} to {most:.0} % of the time. Layers that are computed together, a few rows at a time, are \
-         measured together: their time, up to {:.0} % of a network's, is divided as the prediction has it.",
-        shared * 100.0
+         measured together: their time, up to {:.0} % of a network's, is divided {}.",
+        shared * 100.0,
+        if map.median_error().is_some() { "as the prediction has it" } else { "by their multiply-adds" },
     );
     let bars = Bars {
         description: format!("Time by kind of layer. {text}"),

@@ -8,7 +8,7 @@ use mnc::cost::Report;
 use mnc::graph::Graph;
 use mnc::predict::{Machine, Prediction, predict};
 use mnc::weights::Parameters;
-use mnc::{Options, Result, Target};
+use mnc::{Marks, Options, Result, Target};
 use mnc_runtime::measured::Latencies;
 use mnc_runtime::measured::profile::Profile;
 
@@ -54,12 +54,12 @@ pub(super) struct Compiled {
     wanted: Wanted,
 }
 
-/// Compiles everything. `parameters` gives the numbers of each.
+/// Compiles everything. `numbers` gives those of each.
 pub(super) fn compile(
     wanted: Vec<Wanted>,
     workbench: &Workbench,
     circumstances: Circumstances<'_>,
-    parameters: impl Fn(&Wanted) -> Result<Parameters>,
+    numbers: impl Fn(&Wanted) -> Result<(Parameters, Marks)>,
 ) -> Result<Vec<Compiled>> {
     let Circumstances { target, machine, .. } = circumstances;
     let bar = progress("compiling", wanted.len());
@@ -68,11 +68,11 @@ pub(super) fn compile(
         bar.set_message(wanted.label());
         let started = Instant::now();
         mnc::check_sizes(&wanted.graph, target, true)?;
-        let numbers = parameters(&wanted)?;
+        let (numbers, marks) = numbers(&wanted)?;
         let (graph, labels) = (wanted.graph.clone(), &wanted.labels);
         let name = Options::name_of(&graph.name);
         let compiled_one = mnc::compile(graph, &numbers, target, &Options { name: &name, labels })?;
-        let executable = workbench.link(&compiled_one, started)?;
+        let executable = workbench.link(&compiled_one.with_marks(&marks), started)?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&executable.read()?);
         compiled.push(Compiled {
@@ -197,7 +197,7 @@ impl Compiled {
 }
 
 /// The time of each layer, and which part of all time had to be shared out: layers that are computed together are measured
-/// together, and their time is divided as the prediction has it.
+/// together, and their time is divided as the prediction has it, without one by their multiply-adds.
 fn layer_times(profile: &Profile, report: &Report, prediction: Option<&Prediction>) -> (Vec<LayerTime>, f64) {
     let idx = |name: &str| report.layers.iter().position(|layer| layer.name == name);
     let expected = |idx: usize| match prediction {
@@ -220,8 +220,11 @@ fn layer_times(profile: &Profile, report: &Report, prediction: Option<&Predictio
         match idx(first).zip(idx(last)) {
             Some((first, last)) => {
                 let whole: f64 = (first..=last).map(expected).sum();
+                let n_layers = (last - first + 1) as f64;
                 for (idx, layer) in layers[first..=last].iter_mut().enumerate() {
-                    layer.microseconds += step.microseconds * expected(first + idx) / whole;
+                    // A pool, a sum and a softmax have no multiply-adds.
+                    let share = if 0.0 < whole { expected(first + idx) / whole } else { 1.0 / n_layers };
+                    layer.microseconds += step.microseconds * share;
                 }
                 if first != last {
                     shared += step.microseconds;

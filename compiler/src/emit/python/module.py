@@ -261,6 +261,8 @@ def _call(input, output):
 if __name__ == "__main__":
     import sys
 
+    if INFO.get("random_weights") is not None:
+        print("the weights are random: the answers mean nothing", file=sys.stderr)
     if len(sys.argv) == 1:
         sys.exit("usage: python %s PICTURE|FOLDER..." % os.path.basename(__file__))
     for _answer in classify(sys.argv[1:], k=1, threads=os.cpu_count() or 1):

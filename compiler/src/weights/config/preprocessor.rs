@@ -1,5 +1,6 @@
 //! Hugging Face's `preprocessor_config.json` -> how an image becomes the input.
 
+use super::Said;
 use super::json::{self, Object};
 use crate::describe::{Description, Resize};
 use crate::error::{ErrorKind, Faults, Result};
@@ -81,6 +82,13 @@ impl PreprocessorConfig {
             mean: if does_normalize { mean } else { Some(PerChannel::All(0.0)) },
             std: if does_normalize { std } else { Some(PerChannel::All(1.0)) },
         })
+    }
+
+    /// What of the training the file speaks of.
+    pub fn said(&self) -> Said {
+        let preprocess =
+            self.resize.is_some() || self.scale.is_some() || self.mean.is_some() || self.std.is_some();
+        Said { preprocess, ..Said::default() }
     }
 
     /// Changes the description to what the file says: input size, resizing, scale, mean, standard deviation.
