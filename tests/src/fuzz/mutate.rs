@@ -61,7 +61,7 @@ pub(super) fn mutate(random: &mut Random, corpus: &[Vec<u8>], words: &[&str]) ->
                 bytes[at] = random.bits() as u8;
             }
             2 => number(random, &mut bytes),
-            3 => _ = cut(random, &mut bytes),
+            3 => cut(random, &mut bytes),
             4 => {
                 let from = range(random, &bytes);
                 let copy = bytes[from].to_vec();
