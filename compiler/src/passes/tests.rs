@@ -289,7 +289,7 @@ fn a_cut_network_returns_that_layer() {
         assert_eq!(&crate::reference::output(&cut, &input), value);
     }
     // Nothing behind the input is needed for a layer that reads the input alone.
-    let mut bypassed = fused.clone();
+    let mut bypassed = fused;
     bypassed.nodes[3].inputs = vec![FusedId(0), FusedId(0)];
     assert_eq!(bypassed.cut(FusedId(3)).nodes.len(), 2);
 }

@@ -11,7 +11,7 @@ use mnc::passes::Fused;
 use mnc::schedule::tuning::Tuning;
 use mnc::target::ISAS;
 use mnc::weights::config::{ModelConfig, PreprocessorConfig};
-use mnc::{Options, Target as Platform};
+use mnc::{Marks, Options, Target as Platform};
 
 use super::Target;
 use crate::networks::{self, RandomNetwork};
@@ -217,11 +217,12 @@ pub(super) const MANIFEST: Target = Target {
         let options = Options { name: "net", labels: &labels };
         let compiled = mnc::compile(graph, &parameters, &target, &options);
         let outputs = vec![File::new("obj", "net.o", b"object"), File::new("header", "net.h", b"")];
-        let compiled = compiled.expect("the network is legal, and so are its labels");
+        let marks =
+            Marks { random_weights: Some(1), assumed: vec!["padding same: no config.json".to_owned()] };
+        let compiled = compiled.expect("the network is legal, and so are its labels").with_marks(&marks);
         let origin = Origin {
             description: "name = \"mobilenet-v1\"".to_owned(),
             full: mobilenet().input,
-            random_weights: Some(1),
             inputs: vec![File::new("weights", "w.safetensors", b"numbers")],
         };
         vec![Manifest::new(&compiled.info, &total, origin, outputs).to_json().into_bytes()]
