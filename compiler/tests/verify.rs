@@ -202,11 +202,7 @@ fn recorded_answers_are_compared_within_a_tolerance() {
     let path = folder.path().join("recorded.safetensors");
     let layer_shape = vec![1, shape.channels, shape.height, shape.width];
     let input = ("input", vec![1, 3, 32, 32], channels_first(&input, 3));
-    let tensors = [
-        input.clone(),
-        ("logits", vec![1, 1001], logits),
-        ("conv_pw_3", layer_shape.clone(), of_layer.clone()),
-    ];
+    let tensors = [input.clone(), ("logits", vec![1, 1001], logits), ("conv_pw_3", layer_shape, of_layer)];
     write_tensors(&path, &tensors);
 
     let within = ["--against", "recorded.safetensors", "--tolerance", "0.02", "--inputs", "0"];

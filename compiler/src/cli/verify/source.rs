@@ -44,9 +44,9 @@ pub(super) struct Source {
 impl Source {
     /// Reads description, configuration and weights.
     pub(super) fn read(&self, name: &str) -> Result<(Graph, Parameters)> {
-        let written = network::read(name)?;
+        let written = network::written(name)?;
         let resolution = match self.rho {
-            Some(rho) => Some(Resolution::from_rho(written.input, rho)?),
+            Some(rho) => Some(Resolution::from_rho(written.description.input, rho)?),
             None => self.resolution,
         };
         let weights = self.weights.as_deref();
