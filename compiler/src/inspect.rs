@@ -7,11 +7,17 @@
 //! all runs. It knows nothing of kernels or plans.
 
 mod image;
-pub mod machine;
+mod library;
+mod machine;
+mod object_file;
+#[doc(hidden)]
+pub mod probe;
 mod walk;
 
 use mnc_runtime::info::Info;
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind, elf};
+use object::elf::{self, FileHeader64};
+use object::read::elf::FileHeader as _;
+use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionKind};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -57,6 +63,25 @@ impl Report {
     }
 }
 
+/// What is wrong with a file's structure, by promise.
+#[derive(Debug, Default)]
+struct Faults {
+    undefined: Vec<String>,
+    writable: Vec<String>,
+    /// What isn't on the list of what is understood.
+    form: Vec<String>,
+    /// All names that others see; no faults by themselves.
+    exported: Vec<String>,
+}
+
+const UNDEFINED: &str = "no undefined symbol";
+const WRITABLE: &str = "no writable section";
+const FORM: &str = "nothing that isn't understood";
+const EXPORTS: &str = "exports begin with the network's name";
+const ENTRIES: &str = "the entries of its description, and no others";
+const MEMORY: &str = "every access inside its buffers";
+const STACK: &str = "stack known and given back";
+
 /// Reads a file.
 ///
 /// # Errors
@@ -65,19 +90,67 @@ pub fn inspect(bytes: &[u8]) -> Result<Report> {
     let file = object::File::parse(bytes).map_err(|error| {
         fault("file", format!("{error}, expected an object, library or executable of mnc"))
     })?;
-    let info = find_info(bytes);
+    let mut faults = Faults::default();
+    let mut image = None;
+    let header = elf_header(bytes);
+    let is_program = match header {
+        Some(header) => library::is_program(header, bytes),
+        None => file.kind() == object::ObjectKind::Executable,
+    };
+    let is_x86 = file.architecture() == object::Architecture::X86_64;
+    match header {
+        _ if is_program => {}
+        Some(header) if header.e_type(LittleEndian) == elf::ET_REL => {
+            image = object_file::read(header, bytes, &mut faults);
+        }
+        Some(header) if is_x86 => image = library::read(header, bytes, &mut faults),
+        _ => {
+            faults.undefined = undefined(&file);
+            faults.writable = writable(&file);
+            faults.exported = exported(&file).collect();
+        }
+    }
+    let image = image.filter(|_| is_x86);
+    let (info, told) = find_info(bytes, image.as_ref());
     let name = info.as_ref().map_or("", |info| info.name.as_str());
-    let mut promises = vec![undefined(&file), writable(&file, bytes), exports(&file, name)];
-    if info.is_none() {
-        let found = "found none, expected the JSON that mnc puts into each object".to_owned();
+    let mut promises = Vec::new();
+    if is_program {
+        let header = header.filter(|header| library::is_writable_and_executable(header, bytes));
+        programs(&file, header.is_some(), name, &mut promises);
+    } else {
+        promises.push(verdict(UNDEFINED, &faults.undefined, "none"));
+        promises.push(verdict(WRITABLE, &faults.writable, "none"));
+        let prefix = format!("{name}_");
+        let others: Vec<String> =
+            faults.exported.iter().filter(|symbol| !symbol.starts_with(&prefix)).cloned().collect();
+        promises.push(verdict(EXPORTS, &others, &faults.exported.join(", ")));
+        if header.is_some() {
+            promises.push(verdict(FORM, &faults.form, "sections, symbols and relocations of our own"));
+        }
+    }
+    if let Err(found) = told {
         promises.push(Promise { promise: "description", kept: Some(false), found });
     }
-    let walks = match &info {
-        Some(info) => walks(&file, info, &mut promises)?,
-        None => Vec::new(),
-    };
+    let mut walks = Vec::new();
+    match (&info, &image) {
+        (Some(info), Some(image)) => walks = walk_all(image, info, &faults.exported, &mut promises),
+        (_, None) if is_x86 && header.is_some() && !is_program => {
+            let found = "there is nothing in it that can be walked".to_owned();
+            promises.push(Promise { promise: MEMORY, kept: Some(false), found });
+        }
+        (Some(_), None) => {
+            let found = if is_program {
+                "a program: its symbols are gone; inspect the object of the same network"
+            } else {
+                "not told: only x86-64 code in ELF files is walked"
+            };
+            promises.extend([MEMORY, STACK].map(|promise| unknown(promise, found)));
+        }
+        (None, _) => {}
+    }
     let bytes_of = |wanted: &dyn Fn(SectionKind) -> bool| {
-        file.sections().filter(|section| wanted(section.kind())).map(|section| section.size()).sum()
+        let sections = file.sections().filter(|section| wanted(section.kind()));
+        sections.fold(0u64, |all, section| all.saturating_add(section.size()))
     };
     Ok(Report {
         format: format!("{:?} {:?}, {:?}", file.format(), file.kind(), file.architecture()).to_lowercase(),
@@ -97,14 +170,46 @@ fn fault(place: &str, detail: String) -> Error {
     Error::new(ErrorKind::Io, place, detail)
 }
 
-/// The description that every artefact carries, by the bytes with which it begins: executables have no symbols.
-fn find_info(bytes: &[u8]) -> Option<Info> {
+fn unknown(promise: &'static str, found: &str) -> Promise {
+    Promise { promise, kept: None, found: found.to_owned() }
+}
+
+/// The header of an ELF file of our kind: 64 bits, little-endian.
+fn elf_header(bytes: &[u8]) -> Option<&FileHeader64<LittleEndian>> {
+    let header = FileHeader64::<LittleEndian>::parse(bytes).ok()?;
+    header.endian().ok()?;
+    Some(header)
+}
+
+/// The description, and whether it is where it should be: what `NAME_info` returns, where that can be walked; otherwise by
+/// the bytes with which each begins, for executables have no symbols.
+fn find_info(bytes: &[u8], image: Option<&Image<'_>>) -> (Option<Info>, std::result::Result<(), String>) {
     const START: &[u8] = b"{\"schema\":";
-    let mut starts = bytes.windows(START.len()).enumerate().filter(|(_, window)| *window == START);
-    starts.find_map(|(at, _)| {
-        let end = bytes[at..].iter().position(|byte| *byte == 0)?;
-        Info::from_json(&bytes[at..at + end]).ok()
-    })
+    const MOST: usize = 64;
+    let starts = bytes.windows(START.len()).enumerate().filter(|(_, window)| *window == START).take(MOST);
+    let first = || {
+        starts.map(|(at, _)| at).find_map(|at| {
+            let end = bytes[at..].iter().position(|byte| *byte == 0)?;
+            Info::from_json(&bytes[at..at + end]).ok()
+        })
+    };
+    let Some(image) = image else {
+        let info = first();
+        let found = "found none, expected the JSON that mnc puts into each object";
+        let told = if info.is_some() { Ok(()) } else { Err(found.to_owned()) };
+        return (info, told);
+    };
+    let mut told = Err("found no function NAME_info, expected one that returns the description".to_owned());
+    for (symbol, function) in image.functions.iter().filter(|(symbol, _)| symbol.ends_with("_info")).take(8) {
+        match walk::description(image, *function) {
+            Ok((info, _)) if format!("{}_info", info.name) == *symbol => return (Some(info), Ok(())),
+            Ok((info, _)) => {
+                told = Err(format!("{symbol} returns the description of a network called {}", info.name));
+            }
+            Err(fault) => told = Err(format!("{symbol}: {fault}")),
+        }
+    }
+    (first(), told)
 }
 
 /// The number of names, and the first few.
@@ -123,8 +228,35 @@ fn verdict(promise: &'static str, broken: &[String], kept: &str) -> Promise {
     Promise { promise, kept: Some(broken.is_empty()), found }
 }
 
-/// Executables bring their launcher, which asks for a C library.
-fn undefined(file: &object::File<'_>) -> Promise {
+/// Programs bring their launcher, which asks for a C library; a file that offers functions as a library does is none.
+fn programs(file: &object::File<'_>, is_open: bool, name: &str, promises: &mut Vec<Promise>) {
+    let names = undefined(file);
+    if names.is_empty() {
+        promises.push(Promise { promise: UNDEFINED, kept: Some(true), found: "none".to_owned() });
+    } else {
+        let found = format!("a program, which asks its C library for {}", names.len());
+        promises.push(unknown(UNDEFINED, &found));
+    }
+    promises.push(if is_open {
+        let found = "a segment, or the stack, is writable and executable".to_owned();
+        Promise { promise: WRITABLE, kept: Some(false), found }
+    } else {
+        unknown(WRITABLE, "a program; none is writable and executable")
+    });
+    let prefix = format!("{name}_");
+    let symbols = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
+    let offered: Vec<String> = symbols.filter_map(|symbol| Some(symbol.name().ok()?.to_owned())).collect();
+    let offered: Vec<String> =
+        offered.into_iter().filter(|symbol| !name.is_empty() && symbol.starts_with(&prefix)).collect();
+    promises.push(if offered.is_empty() {
+        unknown(EXPORTS, "a program")
+    } else {
+        let found = format!("a program that offers functions as a library does: {}", list(&offered));
+        Promise { promise: EXPORTS, kept: Some(false), found }
+    });
+}
+
+fn undefined(file: &object::File<'_>) -> Vec<String> {
     let symbols = file.symbols().chain(file.dynamic_symbols());
     let mut names: Vec<String> = symbols
         .filter(|symbol| symbol.is_undefined())
@@ -133,41 +265,17 @@ fn undefined(file: &object::File<'_>) -> Promise {
         .collect();
     names.sort();
     names.dedup();
-    if is_program(file) && !names.is_empty() {
-        let found = format!("a program, which asks its C library for {}", names.len());
-        return Promise { promise: "no undefined symbol", kept: None, found };
-    }
-    verdict("no undefined symbol", &names, "none")
+    names
 }
 
-/// Whether a file is a program. Position-independent ones look like libraries, but ask for a loader.
-fn is_program(file: &object::File<'_>) -> bool {
-    file.kind() == object::ObjectKind::Executable || file.section_by_name(".interp").is_some()
-}
-
-fn writable(file: &object::File<'_>, bytes: &[u8]) -> Promise {
-    const PROMISE: &str = "no writable section";
-    if is_program(file) {
-        let both = writable_and_executable(bytes);
-        let found = if both {
-            "a segment is writable and executable"
-        } else {
-            "a program; none is writable and executable"
-        };
-        return Promise {
-            promise: PROMISE,
-            kept: if both { Some(false) } else { None },
-            found: found.to_owned(),
-        };
-    }
+fn writable(file: &object::File<'_>) -> Vec<String> {
     // What the linker of a shared library writes for the loader is written once, before the library runs.
     let is_loaders =
         |name: &str| [".dynamic", ".got", ".got.plt", ".eh_frame", ".data.rel.ro"].contains(&name);
-    let names: Vec<String> = file
-        .sections()
+    file.sections()
         .filter(|section| section.size() != 0)
         .filter(|section| match section.flags() {
-            SectionFlags::Elf { sh_flags } => {
+            object::SectionFlags::Elf { sh_flags } => {
                 let needed = u64::from(elf::SHF_ALLOC | elf::SHF_WRITE);
                 sh_flags & needed == needed
             }
@@ -178,29 +286,7 @@ fn writable(file: &object::File<'_>, bytes: &[u8]) -> Promise {
         })
         .filter_map(|section| Some(section.name().ok()?.to_owned()))
         .filter(|name| file.kind() != object::ObjectKind::Dynamic || !is_loaders(name))
-        .collect();
-    verdict(PROMISE, &names, "none")
-}
-
-fn writable_and_executable(bytes: &[u8]) -> bool {
-    use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
-    let Ok(file) = ElfFile64::<object::Endianness>::parse(bytes) else { return false };
-    let headers = file.elf_header().program_headers(file.endian(), bytes).unwrap_or(&[]);
-    let both = elf::PF_W | elf::PF_X;
-    headers.iter().any(|header| {
-        header.p_type(file.endian()) == elf::PT_LOAD && header.p_flags(file.endian()) & both == both
-    })
-}
-
-fn exports(file: &object::File<'_>, name: &str) -> Promise {
-    const PROMISE: &str = "exports begin with the network's name";
-    if is_program(file) {
-        return Promise { promise: PROMISE, kept: None, found: "a program".to_owned() };
-    }
-    let symbols: Vec<String> = exported(file).collect();
-    let prefix = format!("{name}_");
-    let others: Vec<String> = symbols.iter().filter(|symbol| !symbol.starts_with(&prefix)).cloned().collect();
-    verdict(PROMISE, &others, &symbols.join(", "))
+        .collect()
 }
 
 /// Exported symbols, without the underscore that C names carry in Mach-O files.
@@ -225,40 +311,46 @@ fn relocations(file: &object::File<'_>) -> Vec<(String, usize)> {
     counts.into_iter().collect()
 }
 
-/// Walks every entry point and adds what that proves.
-fn walks(file: &object::File<'_>, info: &Info, promises: &mut Vec<Promise>) -> Result<Vec<Walk>> {
-    const MEMORY: &str = "every access inside its buffers";
-    const STACK: &str = "stack known and given back";
-    let unknown = |promise, found: &str| Promise { promise, kept: None, found: found.to_owned() };
-    if file.architecture() != object::Architecture::X86_64 || file.format() != object::BinaryFormat::Elf {
-        let found = "not told: only x86-64 code in ELF files is walked";
-        promises.extend([unknown(MEMORY, found), unknown(STACK, found)]);
-        return Ok(Vec::new());
-    }
-    if is_program(file) {
-        promises
-            .push(unknown(MEMORY, "a program: its symbols are gone; inspect the object of the same network"));
-        promises.push(unknown(STACK, "a program: its symbols are gone"));
-        return Ok(Vec::new());
-    }
-    let image = Image::load(file).map_err(|detail| fault("file", detail))?;
-    let mut walks = Vec::new();
-    let mut faults = Vec::new();
-    for symbol in exported(file) {
-        match walk::entry(&image, info, &symbol) {
-            Some(Ok(walk)) => walks.push(walk),
-            Some(Err(violation)) => faults.push(format!("{symbol}: {violation}")),
-            None => promises.push(unknown(MEMORY, &format!("{symbol} is not an entry point that is walked"))),
+/// Walks every entry point that there must be, and adds what that proves.
+fn walk_all(image: &Image<'_>, info: &Info, exported: &[String], promises: &mut Vec<Promise>) -> Vec<Walk> {
+    let promised = walk::promised(info);
+    let symbol = |name: &str| format!("{}_{name}", info.name);
+    let mut missing: Vec<String> = Vec::new();
+    for name in &promised {
+        let symbol = symbol(name);
+        if !image.functions.contains_key(&symbol) {
+            missing.push(format!("found no function {symbol}"));
         }
     }
-    let accesses: u64 = walks.iter().map(|walk| walk.accesses).sum();
-    let instructions: u64 = walks.iter().map(|walk| walk.instructions).sum();
-    let kept = format!("{accesses} accesses in {instructions} instructions");
-    promises.push(verdict(MEMORY, &faults, &kept));
+    let others = exported.iter().filter(|other| !promised.iter().any(|name| symbol(name) == **other));
+    let faults: Vec<String> =
+        missing.into_iter().chain(others.map(|other| format!("{other} is no entry of it"))).collect();
+    promises.push(verdict(ENTRIES, &faults, &format!("{} of {}", promised.len(), promised.len())));
+    let (mut walks, mut faults) = (Vec::new(), Vec::new());
+    match walk::Sizes::of(info) {
+        Ok(sizes) => {
+            for name in promised {
+                let symbol = symbol(name);
+                let Some(function) = image.functions.get(&symbol).copied() else { continue };
+                let entry = walk::Entry { image, info, sizes: &sizes, name, function };
+                match entry.walk() {
+                    Ok(walk) => walks.push(walk),
+                    Err(violation) => faults.push(format!("{symbol}: {violation}")),
+                }
+            }
+        }
+        Err(fault) => faults.push(fault),
+    }
+    if walks.is_empty() && faults.is_empty() {
+        faults.push("no entry was walked".to_owned());
+    }
+    let accesses = walks.iter().fold(0u64, |all, walk| all.saturating_add(walk.accesses));
+    let instructions = walks.iter().fold(0u64, |all, walk| all.saturating_add(walk.instructions));
+    promises.push(verdict(MEMORY, &faults, &format!("{accesses} accesses in {instructions} instructions")));
     if faults.is_empty() {
         let depth = walks.iter().map(|walk| walk.stack_bytes).max().unwrap_or(0);
         let found = format!("{depth} bytes; registers of the caller as they were");
         promises.push(Promise { promise: STACK, kept: Some(true), found });
     }
-    Ok(walks)
+    walks
 }

@@ -56,7 +56,17 @@ const OWNERS: [(&str, &[&str]); 7] = [
     ("cranelift_frontend", CRANELIFT),
     ("cranelift_module", CRANELIFT),
     ("cranelift_object", CRANELIFT),
-    ("iced_x86", &["compiler/src/emit/x86.rs", "compiler/src/emit/x86", "compiler/src/inspect"]),
+    (
+        "iced_x86",
+        &[
+            "compiler/src/emit/x86.rs",
+            "compiler/src/emit/x86",
+            "compiler/src/inspect",
+            "tests/tests/hostile.rs",
+            "tests/tests/hostile",
+            "tests/tests/machine.rs",
+        ],
+    ),
     ("proc_macro2", &["compiler/src/emit/rust.rs", "compiler/src/emit/rust", "macros"]),
     ("quote", &["compiler/src/emit/rust.rs", "compiler/src/emit/rust", "macros"]),
 ];

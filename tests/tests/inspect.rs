@@ -144,7 +144,9 @@ fn an_undefined_symbol_is_refused() {
     let start = u64::from_le_bytes(bytes[table + 24..table + 32].try_into().expect("eight bytes"));
     let section_of_symbol = start as usize + index * 24 + 6;
     bytes[section_of_symbol..section_of_symbol + 2].fill(0);
-    assert_eq!(broken(&bytes), [("no undefined symbol", "1: net_info".to_owned())]);
+    let broken = broken(&bytes);
+    assert!(broken.contains(&("no undefined symbol", "1: net_info".to_owned())), "{broken:?}");
+    assert!(broken.iter().any(|(promise, _)| *promise == "description"), "{broken:?}");
 }
 
 /// Puts another text of the same length into the object's description.

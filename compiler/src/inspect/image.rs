@@ -1,163 +1,108 @@
-//! A file -> its sections at addresses, with everything resolved that one says of another: as a loader would have it.
+//! What of a file a program has in memory: code and constants, with what they say of each other kept apart.
+//!
+//! A relocation's field isn't filled in: a linker decides what it will hold. It is known by what it stands for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use object::{File, Object, ObjectKind, ObjectSection, ObjectSymbol};
-use object::{
-    RelocationEncoding, RelocationKind, RelocationTarget, SectionIndex, SectionKind, SymbolSection,
-};
+use super::machine::{Origin, Value};
 
-/// A section in memory. Nothing in the file is ever written.
+/// A piece of memory that nobody writes.
 #[derive(Clone, Debug)]
-pub(super) struct Loaded {
+pub(super) struct Section<'a> {
+    /// As in messages.
     pub(super) name: String,
-    pub(super) address: u64,
-    pub(super) bytes: Vec<u8>,
-    pub(super) is_code: bool,
+    /// What addresses there count from: for sections of an object, whose distances a linker decides, something of their own.
+    pub(super) origin: Origin,
+    pub(super) start: u64,
+    pub(super) bytes: &'a [u8],
+    /// Whether nobody writes there, a loader neither.
+    pub(super) is_constant: bool,
 }
 
-/// All sections that a program would have in memory.
-#[derive(Clone, Debug)]
-pub(super) struct Image {
-    pub(super) sections: Vec<Loaded>,
-    /// Addresses of the functions that are exported.
-    pub(super) functions: HashMap<String, u64>,
+impl Section<'_> {
+    fn holds(&self, value: Value) -> bool {
+        let length = self.bytes.len() as u64;
+        self.origin == value.origin
+            && value.rows == 0
+            && value.offset.checked_sub(self.start).is_some_and(|offset| offset < length)
+    }
 }
 
-/// Where an object's sections go: within the reach of 32-bit distances of each other, and far from every buffer.
-const BASE: u64 = 0x10_0000_0000;
+/// What a field of the code stands for that a linker fills in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relocated {
+    /// The distance from the field to this place.
+    Place(Value),
+    /// The same to a slot that holds an address.
+    Slot(Value),
+}
 
-/// Between two sections, so that what leaves one doesn't land in the next.
-const GAP: u64 = 16 << 20;
+/// Bytes of a field that a linker fills in.
+pub(super) const FIELD_BYTES: u64 = 4;
 
-impl Image {
-    pub(super) fn load(file: &File<'_>) -> Result<Image, String> {
-        let is_library = file.kind() == ObjectKind::Dynamic;
-        let mut sections = Vec::new();
-        let mut addresses: HashMap<SectionIndex, u64> = HashMap::new();
-        let mut next = BASE;
-        for section in file.sections() {
-            let is_loaded = matches!(
-                section.kind(),
-                SectionKind::Text
-                    | SectionKind::ReadOnlyData
-                    | SectionKind::ReadOnlyString
-                    | SectionKind::ReadOnlyDataWithRel
-                    | SectionKind::Data
-            );
-            if !is_loaded || section.size() == 0 {
-                continue;
-            }
-            let address = if is_library { BASE + section.address() } else { next };
-            let bytes = section.data().map_err(|error| error.to_string())?.to_vec();
-            next = (address + bytes.len() as u64 + GAP).next_multiple_of(section.align().max(4096));
-            addresses.insert(section.index(), address);
-            sections.push(Loaded {
-                name: section.name().unwrap_or("").to_owned(),
-                address,
-                bytes,
-                is_code: section.kind() == SectionKind::Text,
-            });
-        }
-        let mut image = Image { sections, functions: HashMap::new() };
-        if is_library {
-            image.relocate_library(file)?;
-        } else {
-            image.relocate_object(file, &addresses, next)?;
-        }
-        let symbols = if is_library { file.dynamic_symbols() } else { file.symbols() };
-        for symbol in symbols.filter(|symbol| symbol.is_global() && symbol.is_definition()) {
-            let address = if is_library { Some(BASE + symbol.address()) } else { place(&symbol, &addresses) };
-            if let (Ok(name), Some(address)) = (symbol.name(), address) {
-                image.functions.insert(name.to_owned(), address);
-            }
-        }
-        Ok(image)
+/// All that a program would have in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Image<'a> {
+    /// The code first.
+    pub(super) sections: Vec<Section<'a>>,
+    /// Fields of the code, by where they are.
+    pub(super) relocated: BTreeMap<u64, Relocated>,
+    /// Words that hold addresses: what a loader writes.
+    pub(super) words: HashMap<Value, Value>,
+    /// Where the exported functions are, in the code.
+    pub(super) functions: BTreeMap<String, u64>,
+}
+
+impl<'a> Image<'a> {
+    /// The one section that is run.
+    pub(super) fn code(&self) -> &Section<'a> {
+        &self.sections[0]
     }
 
     /// The section that holds an address.
-    pub(super) fn section(&self, address: u64) -> Option<&Loaded> {
-        self.sections.iter().find(|section| {
-            address.checked_sub(section.address).is_some_and(|offset| offset < section.bytes.len() as u64)
-        })
+    pub(super) fn section(&self, value: Value) -> Option<&Section<'a>> {
+        self.sections.iter().find(|section| section.holds(value))
     }
 
-    /// Resolves what sections say of each other, with a section of slots for addresses that are looked up.
-    fn relocate_object(
-        &mut self,
-        file: &File<'_>,
-        addresses: &HashMap<SectionIndex, u64>,
-        slots_at: u64,
-    ) -> Result<(), String> {
-        let mut slots: Vec<u64> = Vec::new();
-        for section in file.sections() {
-            let Some(address) = addresses.get(&section.index()).copied() else { continue };
-            for (offset, relocation) in section.relocations() {
-                let RelocationTarget::Symbol(index) = relocation.target() else {
-                    return Err(format!("a relocation at byte {offset} without a symbol"));
-                };
-                let symbol = file.symbol_by_index(index).map_err(|error| error.to_string())?;
-                let Some(target) = place(&symbol, addresses) else { continue };
-                let value = match relocation.kind() {
-                    RelocationKind::Relative | RelocationKind::PltRelative => target,
-                    RelocationKind::GotRelative => {
-                        let known = slots.iter().position(|slot| *slot == target);
-                        let idx = known.unwrap_or(slots.len());
-                        slots.resize(slots.len().max(idx + 1), target);
-                        slots_at + idx as u64 * 8
-                    }
-                    kind => return Err(format!("a relocation of kind {kind:?} at byte {offset}")),
-                };
-                let distance = value.wrapping_add_signed(relocation.addend()).wrapping_sub(address + offset);
-                let loaded = self.sections.iter_mut().find(|loaded| loaded.address == address);
-                let bytes = &mut loaded.expect("it was loaded above").bytes;
-                let (at, size) = (offset as usize, usize::from(relocation.size()) / 8);
-                let field = bytes.get_mut(at..at + size).filter(|_| size == 4 || size == 8);
-                let field = field.ok_or_else(|| format!("a relocation at byte {offset} of {size} bytes"))?;
-                let fits = size == 8 || i32::try_from(distance as i64).is_ok();
-                if !fits || matches!(relocation.encoding(), RelocationEncoding::AArch64Call) {
-                    return Err(format!("a relocation at byte {offset} that doesn't fit"));
-                }
-                field.copy_from_slice(&distance.to_le_bytes()[..size]);
-            }
-        }
-        if !slots.is_empty() {
-            let bytes = slots.iter().flat_map(|slot| slot.to_le_bytes()).collect();
-            self.sections.push(Loaded { name: "slots".to_owned(), address: slots_at, bytes, is_code: false });
-        }
-        Ok(())
+    /// The place in the code, if it is one.
+    pub(super) fn code_place(&self, value: Value) -> Option<u64> {
+        self.code().holds(value).then_some(value.offset)
     }
 
-    /// What the loader of a shared library writes: addresses of its own parts.
-    fn relocate_library(&mut self, file: &File<'_>) -> Result<(), String> {
-        for (address, relocation) in file.dynamic_relocations().into_iter().flatten() {
-            let value = match relocation.target() {
-                RelocationTarget::Symbol(index) => {
-                    let symbol = file.dynamic_symbol_table().and_then(|table| {
-                        use object::ObjectSymbolTable as _;
-                        table.symbol_by_index(index).ok()
-                    });
-                    symbol.filter(ObjectSymbol::is_definition).map(|symbol| BASE + symbol.address())
-                }
-                _ => Some(BASE.wrapping_add_signed(relocation.addend())),
-            };
-            let address = BASE + address;
-            let section = self.sections.iter_mut().find(|section| {
-                (section.address..section.address + section.bytes.len() as u64).contains(&address)
-            });
-            if let (Some(value), Some(section)) = (value, section) {
-                let at = (address - section.address) as usize;
-                let field = section.bytes.get_mut(at..at + 8).ok_or("a relocation behind a section's end")?;
-                field.copy_from_slice(&value.to_le_bytes());
-            }
+    /// The field among those bytes of the code, if there is one.
+    pub(super) fn relocated_within(&self, start: u64, end: u64) -> Result<Option<(u64, Relocated)>, String> {
+        let mut found = self.relocated.range(start.saturating_sub(FIELD_BYTES - 1)..end);
+        match (found.next(), found.next()) {
+            (None, _) => Ok(None),
+            (Some((at, relocated)), None) => Ok(Some((*at, *relocated))),
+            _ => Err("two relocations in one instruction".to_owned()),
         }
-        Ok(())
     }
-}
 
-fn place<'a>(symbol: &impl ObjectSymbol<'a>, addresses: &HashMap<SectionIndex, u64>) -> Option<u64> {
-    match symbol.section() {
-        SymbolSection::Section(index) => addresses.get(&index).map(|address| address + symbol.address()),
-        _ => None,
+    /// What lies at an address: a number, or an address that a loader has written.
+    pub(super) fn load(&self, address: Value, bytes: u64) -> Value {
+        if bytes == 8
+            && let Some(word) = self.words.get(&address)
+        {
+            return *word;
+        }
+        let Some(section) = self.section(address).filter(|section| section.is_constant) else {
+            return Value::UNKNOWN;
+        };
+        let end = address.offset.saturating_add(bytes);
+        let is_code = section.origin == self.code().origin;
+        let overlaps = |word: u64| word < end && address.offset < word + 8;
+        if (is_code && !matches!(self.relocated_within(address.offset, end), Ok(None)))
+            || self.words.keys().any(|word| word.origin == address.origin && overlaps(word.offset))
+        {
+            return Value::UNKNOWN;
+        }
+        let at = (address.offset - section.start) as usize;
+        let mut word = [0; 8];
+        match (section.bytes.get(at..at + bytes as usize), word.get_mut(..bytes as usize)) {
+            (Some(bytes), Some(word)) => word.copy_from_slice(bytes),
+            _ => return Value::UNKNOWN,
+        }
+        Value::number(u64::from_le_bytes(word))
     }
 }

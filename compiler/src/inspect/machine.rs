@@ -1,366 +1,420 @@
 //! x86-64 code -> every address that it reads, writes or jumps to, by running it without its arithmetic on vectors.
 //!
 //! General registers, the stack and the masks of partial accesses have values, or are unknown; numbers in vectors are
-//! always unknown. An address must be known; a jump that depends on something unknown is taken both ways. So what holds
-//! here holds of every run with such pointers, whatever the numbers.
+//! always unknown, and so is where anything lies ([`value`]). An address must be known as a distance from the start of a buffer; a jump
+//! that depends on something unknown is taken both ways. So what holds here holds of every run with such pointers, whatever the
+//! numbers. What isn't understood is refused.
 
 mod decode;
+mod execute;
+mod instructions;
+mod memory;
 mod state;
+mod value;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::image::Image;
-use decode::{Decoder, Kind, Step, Width};
-pub(super) use state::{GENERAL, State};
-
-/// What code may do with a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// It is the caller's, and stays as it is.
-    Read,
-    /// The code writes there too.
-    Write,
-}
-
-/// A buffer of the caller.
-#[derive(Clone, Copy, Debug)]
-pub struct Buffer {
-    /// As in messages.
-    pub name: &'static str,
-    /// Where it begins.
-    pub address: u64,
-    /// How long it is.
-    pub bytes: u64,
-    /// What code may do with it.
-    pub access: Access,
-}
-
-/// The stack of a walk ends here.
-pub(super) const STACK_TOP: u64 = 0x7000_0000_0000;
-/// More than any entry point takes, far less than any stack has.
-pub(super) const STACK_BYTES: u64 = 64 << 10;
-/// Returning there ends a walk.
-pub(super) const RETURN_TO: u64 = 0x6000_0000_0000;
-/// Calling there asks the caller's pool for tasks.
-pub(super) const POOL_RUN: u64 = 0x6100_0000_0000;
+use decode::{Decoder, Operand, Step};
+use instructions::Form;
+pub(super) use memory::{Access, Buffer};
+pub(super) use state::State;
+use state::{Called, Place};
+pub(super) use value::{Origin, Stride, Value};
 
 /// Unknown conditions that one walk may meet: the question to the processor has a handful, a step in bands one for each part.
 const MOST_FORKS: usize = 256;
-/// Instructions of one walk.
-const MOST_INSTRUCTIONS: u64 = 20_000_000_000;
+/// Tasks that a pool is handed at once.
+const MOST_TASKS: u64 = 64;
+/// Instructions in a row that touch no buffer.
+const MOST_WITHOUT_BUFFERS: u64 = 100_000;
+/// What an entry may return.
+const MOST_RETURNS: usize = 16;
 
 /// What a walk adds up.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Totals {
     pub(super) instructions: u64,
     pub(super) accesses: u64,
-    /// The lowest value of the stack pointer, and the lowest address touched on the stack.
+    /// The lowest place touched on the stack.
     pub(super) lowest: u64,
-    /// Ways to the end, by the value that was returned.
-    pub(super) returns: [Option<u64>; 8],
-    n_returns: usize,
+    /// What was returned, each value once.
+    pub(super) returns: Vec<Value>,
+}
+
+/// By what a workspace is bound to its weights: three words one behind the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binding {
+    /// Where they begin, in the workspace.
+    pub(super) offset: u64,
+    /// The first is over the address.
+    pub(super) mark: [u64; 2],
+    pub(super) pointer: Value,
+}
+
+impl Binding {
+    /// What a bound workspace holds.
+    pub(super) fn words(&self) -> [Value; 3] {
+        [Value::at(Origin::BOUND, 0), Value::number(self.mark[1]), self.pointer]
+    }
+}
+
+/// What a walk may do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) stride: Stride,
+    pub(super) binding: Option<Binding>,
+    /// What lies in the three words at the start.
+    pub(super) bound: [Value; 3],
+    /// Whether a return of 0 says that the workspace is bound.
+    pub(super) binds: bool,
+    /// What the pool's structure holds for its function.
+    pub(super) pool_run: Value,
+    /// Instructions, all ways together.
+    pub(super) most_instructions: u64,
 }
 
 /// The code and the buffers of one walk.
 pub(super) struct Machine<'a> {
-    image: &'a Image,
+    image: &'a Image<'a>,
     buffers: &'a [Buffer],
     decoder: Decoder<'a>,
     totals: Totals,
     n_forks: usize,
-    /// Calls of functions that call nobody, with all registers: the same call does the same.
-    done: HashSet<(u64, [Option<u64>; GENERAL])>,
-    words: HashMap<u64, u64>,
+    /// Calls of functions that call nobody and look at nothing beside: the same call does the same.
+    done: HashSet<Called>,
+    stride: Stride,
+    binding: Option<Binding>,
+    bound: [Value; 3],
+    binds: bool,
+    pool_run: Value,
+    most_instructions: u64,
+    /// The number of instructions at which the walk ends: no loop of ours goes on for long without a buffer.
+    limit: u64,
+    most_done: usize,
+    in_task: bool,
+    /// The last access of the stack: where, how many bytes, and whether it is written.
+    last_access: Option<(u64, u64, bool)>,
 }
 
 impl<'a> Machine<'a> {
-    /// `words` are 64-bit values in buffers that the code may load: the fields of the caller's pool.
-    pub(super) fn new(image: &'a Image, buffers: &'a [Buffer], words: HashMap<u64, u64>) -> Machine<'a> {
-        let totals = Totals { lowest: STACK_TOP, ..Totals::default() };
+    pub(super) fn new(image: &'a Image<'a>, buffers: &'a [Buffer], terms: &Terms) -> Machine<'a> {
         Machine {
             image,
             buffers,
             decoder: Decoder::new(image),
-            totals,
+            totals: Totals { lowest: u64::MAX, ..Totals::default() },
             n_forks: 0,
             done: HashSet::new(),
-            words,
+            stride: terms.stride,
+            binding: terms.binding,
+            bound: terms.bound,
+            binds: terms.binds,
+            pool_run: terms.pool_run,
+            most_instructions: terms.most_instructions,
+            limit: terms.most_instructions.min(MOST_WITHOUT_BUFFERS),
+            // A call takes five bytes, and no run makes it more often than it has tasks.
+            most_done: image.code().bytes.len() + 1024,
+            in_task: false,
+            last_access: None,
         }
     }
 
     /// Walks from a function's first instruction to its return, every way; arguments as the calling convention has them.
-    pub(super) fn call(mut self, function: u64, arguments: &[u64]) -> Result<Totals, String> {
-        let mut open = vec![State::new(function, arguments)];
+    pub(super) fn call(mut self, function: u64, arguments: &[Value]) -> Result<Totals, String> {
+        let mut state = State::new(function, arguments);
+        state.binding = self.bound;
+        let mut open = vec![state];
         while let Some(mut state) = open.pop() {
             while let Some(other) = self.run(&mut state)? {
-                self.fork(&state)?;
-                open.push(other);
+                self.fork(&mut state, other, &mut open)?;
             }
             self.end(&state)?;
         }
         Ok(self.totals)
     }
 
-    /// Counts a jump that is taken both ways.
-    fn fork(&mut self, state: &State) -> Result<(), String> {
+    /// Keeps the other way of a jump that is taken both ways.
+    fn fork(&mut self, state: &mut State, mut other: State, open: &mut Vec<State>) -> Result<(), String> {
         self.n_forks += 1;
         if MOST_FORKS < self.n_forks {
-            return Err(format!("at {:#x}: jumps depend on what isn't known", state.ip));
+            return Err("too many jumps depend on what isn't known".to_owned());
         }
+        // A function with two ways isn't done when one of them has ended.
+        state.mark_calls();
+        other.mark_calls();
+        open.push(other);
         Ok(())
     }
 
     /// What must hold when the entry point returns.
     fn end(&mut self, state: &State) -> Result<(), String> {
         state.check_return()?;
-        let code = state.general[0].map(|value| value & 0xffff_ffff);
-        let known = self.totals.returns[..self.totals.n_returns].contains(&code);
-        if !known && self.totals.n_returns < self.totals.returns.len() {
-            self.totals.returns[self.totals.n_returns] = code;
-            self.totals.n_returns += 1;
+        let result = state.general[0];
+        if let Some(binding) = &self.binding
+            && (state.is_bound_anew || (self.binds && result == Value::number(0)))
+            && state.binding != binding.words()
+        {
+            return Err("leaves a workspace that isn't bound to its weights".to_owned());
+        }
+        if !self.totals.returns.contains(&result) {
+            if MOST_RETURNS <= self.totals.returns.len() {
+                return Err(format!("returns more than {MOST_RETURNS} values"));
+            }
+            self.totals.returns.push(result);
         }
         Ok(())
     }
 
     /// Runs until the walk ends (`None`) or a jump may go either way: then the other way is handed back.
     fn run(&mut self, state: &mut State) -> Result<Option<State>, String> {
-        while state.ip != RETURN_TO {
+        loop {
+            let ip = match state.ip {
+                Place::Code(ip) => ip,
+                Place::Caller => return Ok(None),
+            };
             self.totals.instructions += 1;
-            if MOST_INSTRUCTIONS < self.totals.instructions {
-                return Err("the walk doesn't end".to_owned());
+            if self.limit < self.totals.instructions {
+                let n = self.limit;
+                return Err(format!(
+                    "{}: goes on after {n} instructions, more than such a network needs",
+                    self.decoder.text(ip)
+                ));
             }
-            if state.ip == POOL_RUN {
-                self.pool(state)?;
-                continue;
-            }
-            let step = self.decoder.step(state.ip)?;
-            let place = state.ip;
+            let step = self.decoder.step(ip)?;
             let other =
-                self.step(state, &step).map_err(|fault| format!("{}: {fault}", self.decoder.text(place)))?;
+                self.step(state, &step).map_err(|fault| format!("{}: {fault}", self.decoder.text(ip)))?;
             if other.is_some() {
                 return Ok(other);
             }
         }
-        Ok(None)
+    }
+
+    /// One instruction, for tests.
+    pub(super) fn step_once(&mut self, state: &mut State) -> Result<(), String> {
+        let Place::Code(ip) = state.ip else { return Err("the walk has ended".to_owned()) };
+        let step = self.decoder.step(ip)?;
+        match self.step(state, &step)? {
+            None => Ok(()),
+            Some(_) => Err("a jump that may go either way".to_owned()),
+        }
+    }
+
+    pub(super) fn last_access(&self) -> Option<(u64, u64, bool)> {
+        self.last_access
     }
 
     fn step(&mut self, state: &mut State, step: &Step) -> Result<Option<State>, String> {
-        let found = step.memory.as_ref().map(|memory| state.address(memory));
-        let address = match (&step.memory, found) {
-            (Some(memory), Some(address)) if memory.is_access => {
-                let address = address.ok_or("an address that isn't known")?;
-                let (first, bytes) = memory.touched(&state.masks, &state.op_mask)?;
-                self.access(address.wrapping_add(first), bytes, memory.writes)?;
-                if memory.writes {
-                    state.note_write(address);
+        let mut address = Value::UNKNOWN;
+        if let Some(memory) = &step.memory {
+            address = state.address(memory);
+            if memory.reads || memory.writes {
+                let (first, bytes) = state.touched(memory)?;
+                if bytes != 0 {
+                    let touched = address.add(Value::number(first));
+                    self.access(state, touched, bytes, memory.writes)?;
                 }
-                address
             }
-            _ => 0,
-        };
-        state.ip = step.next;
-        match step.kind {
-            Kind::Vector => {
-                if step.stack_clobber && address.wrapping_sub(STACK_TOP - STACK_BYTES) < STACK_BYTES {
-                    state.forget(address, step.memory.as_ref().map_or(0, |memory| memory.bytes));
-                }
-                state.masks[usize::from(step.vector_written)] = None;
-            }
-            Kind::Load { to, width } => {
-                let value = self.load(state, address, width);
-                state.set(to, width, value);
-            }
-            Kind::Store { from, width } => state.store(address, width, from.value(state)),
-            Kind::Jump(target) => state.ip = target,
-            Kind::JumpTo(from) => state.ip = self.target(from.loaded(state, address, self))?,
-            Kind::JumpIf { target, condition } => match state.condition(condition) {
-                Some(true) => state.ip = target,
+        }
+        state.ip = Place::Code(step.next);
+        match step.form {
+            Form::Jump => state.ip = Place::Code(step.target),
+            Form::JumpIf => match state.condition(step.condition) {
+                Some(true) => state.ip = Place::Code(step.target),
                 Some(false) => {}
                 None => {
                     let mut other = state.clone();
-                    other.ip = target;
+                    other.ip = Place::Code(step.target);
                     return Ok(Some(other));
                 }
             },
-            Kind::Call(target) => self.enter(state, target)?,
-            Kind::CallTo(from) => {
-                let target = self.target(from.loaded(state, address, self))?;
-                self.enter(state, target)?;
+            Form::JumpTo => {
+                let target = self.operand(state, step.to, 64, address);
+                state.ip = Place::Code(self.code_place(target)?);
             }
-            Kind::Return => {
-                let to = state.pop().ok_or("a return to an address that isn't known")?;
-                self.leave(state);
-                state.ip = to;
+            Form::Call => self.enter(state, step.target, step.next)?,
+            Form::CallTo => {
+                let target = self.operand(state, step.to, 64, address);
+                if target == Value::at(Origin::POOL_RUN, 0) {
+                    state.check_control("calls the pool")?;
+                    self.pool(state)?;
+                } else {
+                    let target = self.code_place(target)?;
+                    self.enter(state, target, step.next)?;
+                }
             }
-            Kind::Push(from) => {
-                let value = from.loaded(state, address, self);
+            Form::Return => {
+                if let Some(call) = state.pop_call()?
+                    && call.is_leaf
+                    && state.gives_back(&call)
+                {
+                    self.done.insert(call.called);
+                    if self.most_done < self.done.len() {
+                        return Err("more calls than such a network needs".to_owned());
+                    }
+                    // A result is used by nobody who calls a kernel: it has none.
+                    state.clobber();
+                }
+            }
+            Form::Push => {
+                let value = self.operand(state, step.to, 64, address);
                 self.push(state, value)?;
             }
-            Kind::Pop(to) => {
-                let value = state.pop();
-                state.general[to] = value;
+            Form::Pop => {
+                let top = state.stack_pointer()?;
+                self.access(state, Value::at(Origin::STACK, top), 8, false)?;
+                let value = state.load(top, 8);
+                state.general[state::RSP] = Value::at(Origin::STACK, top + 8);
+                if let Operand::General(register) = step.to {
+                    state.set(usize::from(register), 64, value);
+                }
             }
-            Kind::SaveControl => state.save_control(address),
-            Kind::LoadControl => state.load_control(address)?,
-            Kind::Lea { to, width } => state.set(to, width, found.flatten()),
-            Kind::Other(ref arithmetic) => {
-                let loaded = step.memory.as_ref().filter(|memory| memory.is_access).map(|memory| {
-                    (address, Width::of(memory.bytes), self.load(state, address, Width::of(memory.bytes)))
-                });
-                state.arithmetic(arithmetic, loaded);
+            Form::Lea => {
+                if let Operand::General(register) = step.to {
+                    state.set(usize::from(register), u32::from(step.bits), address);
+                }
             }
-            Kind::Forbidden => return Err("an instruction that a network has no use for".to_owned()),
+            Form::Cpuid => [0, 1, 2, 3].into_iter().for_each(|idx| state.general[idx] = Value::UNKNOWN),
+            Form::Xgetbv => [0, 2].into_iter().for_each(|idx| state.general[idx] = Value::UNKNOWN),
+            Form::Nothing | Form::Prefetch => {}
+            Form::SaveControl => {
+                let value = state.control_value();
+                state.mark_calls();
+                self.store(state, address, 4, value);
+            }
+            Form::LoadControl => {
+                let value = self.load(state, address, 4);
+                state.mark_calls();
+                state.set_control(value)?;
+            }
+            Form::FromVector => {
+                if let Operand::General(register) = step.to {
+                    state.general[usize::from(register)] = Value::UNKNOWN;
+                }
+            }
+            Form::Vector
+            | Form::VectorOfRegisters
+            | Form::MaskedVector
+            | Form::MaskedLoad
+            | Form::MaskedStore
+            | Form::Equal32
+            | Form::ShiftBytes
+            | Form::Insert128
+            | Form::MoveMask
+            | Form::ZeroUpper => self.vector(state, step, address),
+            _ => self.arithmetic(state, step, address),
         }
         Ok(None)
     }
 
-    /// Goes into a function, unless the same call has been seen to the end.
-    fn enter(&mut self, state: &mut State, target: u64) -> Result<(), String> {
-        // What a call may leave as it likes is nobody's argument.
-        for register in [0, 10, 11] {
-            state.general[register] = None;
+    /// An instruction over vectors and masks: of numbers nothing is known, of masks their bytes.
+    fn vector(&self, state: &mut State, step: &Step, address: Value) {
+        if let Some(memory) = step.memory.as_ref().filter(|memory| memory.writes) {
+            self.store(state, address, u64::from(memory.bytes), Value::UNKNOWN);
         }
-        if self.done.contains(&(target, state.general)) {
+        let of = |operand: Operand| match operand {
+            Operand::Vector(vector) => state.masks[usize::from(vector)],
+            _ => None,
+        };
+        let mask = match (step.form, step.third) {
+            (Form::Equal32, Operand::Vector(_)) if step.from == step.third => Some(0xffff),
+            (Form::ShiftBytes, Operand::Immediate(distance)) => {
+                let lower = |mask: u32| (mask & 0xffff).checked_shr(distance as u32).unwrap_or(0);
+                of(step.from).map(lower)
+            }
+            (Form::Insert128, Operand::Vector(_)) if step.is_upper => {
+                of(step.from).zip(of(step.third)).map(|(low, high)| low & 0xffff | high << 16)
+            }
+            _ => None,
+        };
+        match (step.form, step.to, step.from) {
+            (Form::ZeroUpper, ..) => {
+                // Those that AVX-512 has added stay as they are.
+                state.masks[..16].iter_mut().for_each(|mask| *mask = mask.map(|mask| mask & 0xffff));
+            }
+            (Form::MoveMask, Operand::Mask(to), Operand::General(from)) => {
+                let bits = state.general[usize::from(from)].cut(32).known();
+                state.op_mask[usize::from(to)] = bits.map(|bits| bits & 0xffff);
+            }
+            (_, Operand::Vector(to), _) => state.masks[usize::from(to)] = mask,
+            _ => {}
+        }
+    }
+
+    /// Goes into a function, unless the same call has been seen to the end.
+    fn enter(&mut self, state: &mut State, target: u64, back: u64) -> Result<(), String> {
+        let called = state.enter(target);
+        if self.done.contains(&called) {
+            if let Some(outer) = state.calls.last_mut() {
+                outer.is_leaf = false;
+            }
+            let top = state.stack_pointer()?;
+            state.forget_below(top);
             state.clobber();
             return Ok(());
         }
-        let called = (target, state.general);
-        let back = state.ip;
-        self.push(state, Some(back))?;
-        if let Some(outer) = state.calls.last_mut() {
-            outer.is_leaf = false;
-        }
-        state.calls.push(state::Call { called, is_leaf: target != POOL_RUN });
-        state.ip = target;
+        let back = Value::at(self.image.code().origin, back);
+        self.push(state, back)?;
+        state.push_call(called, back)?;
+        state.ip = Place::Code(target);
         Ok(())
     }
 
-    fn leave(&mut self, state: &mut State) {
-        if let Some(call) = state.calls.pop()
-            && call.is_leaf
-            && state.gives_back(&call)
-        {
-            // A result is used by nobody who calls a kernel: it has none.
-            self.done.insert(call.called);
-            state.clobber();
-        }
-    }
-
-    fn push(&mut self, state: &mut State, value: Option<u64>) -> Result<(), String> {
-        let top = state.general[state::RSP].ok_or("a stack pointer that isn't known")?.wrapping_sub(8);
-        state.general[state::RSP] = Some(top);
-        self.access(top, 8, true)?;
-        state.store(top, Width::W64, value);
+    fn push(&mut self, state: &mut State, value: Value) -> Result<(), String> {
+        let top = state.stack_pointer()?.checked_sub(8).ok_or("the stack ends")?;
+        state.general[state::RSP] = Value::at(Origin::STACK, top);
+        self.access(state, Value::at(Origin::STACK, top), 8, true)?;
+        state.store(top, 8, value);
         Ok(())
     }
 
     /// The caller's pool: runs every task, one after the other.
     fn pool(&mut self, state: &mut State) -> Result<(), String> {
-        let [task, argument, count] = [6, 2, 1].map(|register| state.general[register]);
-        let (Some(task), Some(count)) = (task, count) else {
-            return Err("the pool is handed a task or a count that isn't known".to_owned());
-        };
-        if 64 < count {
-            return Err(format!("the pool is handed {count} tasks"));
+        let [context, task, argument, count] = [0, 1, 2, 3].map(|idx| state.general[state::ARGUMENTS[idx]]);
+        if self.in_task {
+            return Err("the pool is called by one of its tasks".to_owned());
         }
-        state.check_control("the pool is called")?;
-        let mut back = state.clone();
+        if context != Value::at(Origin::POOL_CONTEXT, 0) {
+            return Err("the pool is handed another context than its own".to_owned());
+        }
+        let task = self.code_place(task)?;
+        let count = count.known().filter(|count| *count <= MOST_TASKS);
+        let count =
+            count.ok_or_else(|| format!("the pool isn't handed a number of tasks up to {MOST_TASKS}"))?;
+        state.mark_calls();
+        // The return address of the call itself.
+        let top = state.stack_pointer()?.checked_sub(8).ok_or("the stack ends")?;
+        self.in_task = true;
         for index in 0..count {
             let mut inner = state.clone();
-            inner.begin_task(task, [argument, Some(index)]);
-            self.push(&mut inner, Some(RETURN_TO))?;
-            inner.calls.clear();
+            inner.general[state::RSP] = Value::at(Origin::STACK, top);
+            inner.begin_task(task, [argument, Value::number(index)])?;
+            self.totals.lowest = self.totals.lowest.min(inner.writable());
             // Every way, for a task looks whether another is done. What it leaves behind is in buffers, not in its state.
             let mut open = vec![inner];
             while let Some(mut inner) = open.pop() {
                 while let Some(other) = self.run(&mut inner)? {
-                    self.fork(&inner)?;
-                    open.push(other);
+                    self.fork(&mut inner, other, &mut open)?;
                 }
                 inner.check_return()?;
+                if inner.is_bound_anew != state.is_bound_anew {
+                    return Err("a task binds the workspace to other weights".to_owned());
+                }
             }
         }
-        let to = back.pop().ok_or("a return to an address that isn't known")?;
-        back.calls.pop();
-        back.clobber();
-        back.ip = to;
-        *state = back;
+        self.in_task = false;
+        let top = state.stack_pointer()?;
+        state.forget_below(top);
+        state.clobber();
         Ok(())
     }
 
-    fn target(&self, target: Option<u64>) -> Result<u64, String> {
-        let target = target.ok_or("a jump to an address that isn't known")?;
-        let is_code = self.image.section(target).is_some_and(|section| section.is_code);
-        if is_code || target == POOL_RUN {
-            Ok(target)
-        } else {
-            Err(format!("a jump to {target:#x}, which isn't code"))
-        }
+    /// A buffer is touched: the walk may go on.
+    fn expect_progress(&mut self) {
+        self.limit = self.most_instructions.min(self.totals.instructions + MOST_WITHOUT_BUFFERS);
     }
 
-    /// Holds an access against what there is in memory.
-    fn access(&mut self, address: u64, bytes: u64, writes: bool) -> Result<(), String> {
-        if bytes == 0 {
-            return Ok(());
-        }
-        self.totals.accesses += 1;
-        let inside = |start: u64, size: u64| {
-            address.checked_sub(start).is_some_and(|offset| offset <= size && bytes <= size - offset)
-        };
-        if inside(STACK_TOP - STACK_BYTES, STACK_BYTES) {
-            self.totals.lowest = self.totals.lowest.min(address);
-            return Ok(());
-        }
-        let buffer = self.buffers.iter().find(|buffer| inside(buffer.address, buffer.bytes));
-        match buffer {
-            Some(buffer) if writes && buffer.access == Access::Read => {
-                return Err(format!(
-                    "{} is written, {bytes} bytes at byte {}",
-                    buffer.name,
-                    address - buffer.address
-                ));
-            }
-            Some(_) => return Ok(()),
-            None => {}
-        }
-        let section =
-            self.image.sections.iter().find(|section| inside(section.address, section.bytes.len() as u64));
-        match section {
-            Some(section) if writes => Err(format!("{} is written", section.name)),
-            Some(_) => Ok(()),
-            None => Err(format!("{bytes} bytes {}", self.outside(address))),
-        }
-    }
-
-    /// Where an address outside of everything is, in words.
-    fn outside(&self, address: u64) -> String {
-        let near = self.buffers.iter().min_by_key(|buffer| {
-            address.abs_diff(buffer.address).min(address.abs_diff(buffer.address + buffer.bytes))
-        });
-        match near {
-            Some(buffer) => {
-                let offset = address.wrapping_sub(buffer.address) as i64;
-                format!("at byte {offset} of {}, which has {}", buffer.name, buffer.bytes)
-            }
-            None => format!("at {address:#x}, where nothing is"),
-        }
-    }
-
-    /// The integer at an address, if it is known.
-    fn load(&self, state: &State, address: u64, width: Width) -> Option<u64> {
-        if let Some(value) = state.load(address, width) {
-            return value;
-        }
-        if width == Width::W64
-            && let Some(word) = self.words.get(&address)
-        {
-            return Some(*word);
-        }
-        let section = self.image.section(address)?;
-        let at = (address - section.address) as usize;
-        let bytes = section.bytes.get(at..at + width.bytes() as usize)?;
-        let mut word = [0; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        Some(u64::from_le_bytes(word))
+    fn code_place(&self, target: Value) -> Result<u64, String> {
+        self.image.code_place(target).ok_or_else(|| "a jump to what isn't known to be code".to_owned())
     }
 }

@@ -1,14 +1,11 @@
-//! Entry points: how each is called, and what a walk through it proves.
-
-use std::collections::HashMap;
-use std::mem::offset_of;
+//! Entry points: which there must be, how each is called, and what a walk through it proves.
 
 use mnc_runtime::abi::{Parallel, Status, WORKSPACE_ALIGN};
 use mnc_runtime::info::Info;
 use serde::Serialize;
 
 use super::image::Image;
-use super::machine::{self, Access, Buffer, Machine, POOL_RUN, Totals};
+use super::machine::{self, Access, Binding, Buffer, Machine, Origin, Stride, Terms, Totals, Value};
 use crate::emit::weights_file::HEADER_BYTES as WEIGHTS_HEADER_BYTES;
 use crate::program::State;
 
@@ -27,107 +24,328 @@ pub struct Walk {
     pub returns: Vec<i32>,
 }
 
-/// Buffers lie far apart: none is reached from another by a distance that fits an instruction.
-const INPUT: u64 = 0x1000_0000_0000;
-const OUTPUT: u64 = 0x2000_0000_0000;
-const WORKSPACE: u64 = 0x3000_0000_0000;
-const POOL: u64 = 0x4000_0000_0000;
-const PICTURE: u64 = 0x5000_0000_0000;
-const WEIGHTS: u64 = 0x5800_0000_0000;
+/// Larger than what a network of ours may be: sums of such sizes don't wrap.
+const MOST_BYTES: u64 = 1 << 40;
 
-/// Of the pool's structure, where its function is.
-const POOL_FUNCTION: u64 = offset_of!(Parallel, run) as u64;
-
-/// How an entry point is called.
-struct Call<'a> {
-    arguments: &'a [u64],
-    /// Which of them are pointers that must not be null.
-    pointers: &'a [usize],
-    /// Which of them is the workspace.
-    workspace: usize,
+/// The sizes that a description states, all of them possible.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    rows: u64,
+    row_len: u64,
+    output_bytes: u64,
+    workspace_bytes: u64,
+    /// Of the file of weights; 0 without one.
+    weights_bytes: u64,
+    binding: Option<Binding>,
+    most_instructions: u64,
 }
 
-/// Walks through an exported function; `None` if it is no entry point that we know.
-pub(super) fn entry(image: &Image, info: &Info, symbol: &str) -> Option<Result<Walk, String>> {
-    let function = *image.functions.get(symbol)?;
-    let rows = (info.batch * info.input.height) as u64;
-    let row_bytes = (info.input.width * info.input.channels) as u64;
-    let output_bytes = (info.batch * info.output.shape.iter().product::<usize>()) as u64 * 4;
-    let weights_bytes = info.weights_file.as_ref().map_or(0, |file| file.bytes);
-    let walk = |arguments: &[u64], stride: u64| {
-        let buffer = |name, address, bytes, access| Buffer { name, address, bytes, access };
-        let buffers = [
-            buffer("the input", INPUT, rows * row_bytes * 4, Access::Read),
-            buffer("the output", OUTPUT, output_bytes, Access::Write),
-            buffer("the workspace", WORKSPACE, info.workspace_bytes, Access::Write),
-            buffer("the pool", POOL, size_of::<Parallel>() as u64, Access::Read),
-            buffer("the picture", PICTURE, (rows - 1) * stride + row_bytes, Access::Read),
-            buffer("the weights", WEIGHTS, weights_bytes, Access::Read),
-        ];
-        // A workspace that has been bound to its weights.
-        let state = WORKSPACE + info.workspace_bytes.saturating_sub(WORKSPACE_ALIGN as u64);
-        let words = HashMap::from([
-            (POOL, 0),
-            (POOL + POOL_FUNCTION, POOL_RUN),
-            (state + State::WEIGHTS as u64, WEIGHTS + WEIGHTS_HEADER_BYTES as u64),
-        ]);
-        Machine::new(image, &buffers, words).call(function, arguments)
-    };
-    let plain = |arguments: &[u64], pointers: &[usize], workspace| {
-        refusals(&|arguments: &[u64]| walk(arguments, row_bytes), &Call { arguments, pointers, workspace })
-    };
-    let bytes = |rest: &[u64], pointers: &[usize]| {
-        let mut all = Vec::new();
-        // Rows side by side, and with something between them.
-        for stride in [row_bytes, row_bytes + 5] {
-            let arguments = [&[PICTURE, stride, OUTPUT, WORKSPACE], rest].concat();
-            let call = Call { arguments: &arguments, pointers, workspace: 3 };
-            all.extend(refusals(&|arguments: &[u64]| walk(arguments, stride), &call)?);
+impl Sizes {
+    /// # Errors
+    /// Sizes that no network has.
+    pub(super) fn of(info: &Info) -> Result<Sizes, String> {
+        let product = |numbers: &[usize]| {
+            let all = numbers.iter().try_fold(1u64, |all, number| all.checked_mul(*number as u64));
+            all.filter(|all| (1..=MOST_BYTES / 4).contains(all))
+        };
+        let size = |what: &str, numbers: &[usize]| {
+            product(numbers).ok_or_else(|| {
+                format!("the description's {what} is {numbers:?}, expected sizes of a network")
+            })
+        };
+        let shape: Vec<usize> = info.output.shape.iter().copied().chain([info.batch]).collect();
+        let input = [info.batch, info.input.height, info.input.width, info.input.channels];
+        let elements = size("input", &input)?;
+        let align = WORKSPACE_ALIGN as u64;
+        if !(align..=MOST_BYTES).contains(&info.workspace_bytes)
+            || !info.workspace_bytes.is_multiple_of(align)
+        {
+            return Err(format!(
+                "the description's workspace is {} bytes, expected a multiple of {align}",
+                info.workspace_bytes
+            ));
         }
-        let arguments = [&[PICTURE, row_bytes - 1, OUTPUT, WORKSPACE], rest].concat();
-        all.push(refusal(walk(&arguments, row_bytes)?, Status::ShortRowStride, "rows that overlap")?);
-        Ok(all)
-    };
-    let result = match symbol.strip_prefix(&info.name)? {
-        "_run" => plain(&[INPUT, OUTPUT, WORKSPACE], &[0, 1, 2], 2),
-        "_run_parallel" => plain(&[INPUT, OUTPUT, WORKSPACE, POOL], &[0, 1, 2, 3], 2),
-        "_run_u8" => bytes(&[], &[0, 2, 3]),
-        "_run_u8_parallel" => bytes(&[POOL], &[0, 2, 3, 4]),
-        "_bind" => plain(&[WORKSPACE, WEIGHTS, weights_bytes], &[0, 1], 0),
-        "_info" => walk(&[], row_bytes).map(|totals| vec![totals]),
-        _ => return None,
-    };
-    Some(result.map(|all| summary(symbol, &all)))
-}
-
-/// A run with good pointers, and one with each of them null, and one with a workspace that isn't aligned.
-fn refusals(walk: &dyn Fn(&[u64]) -> Result<Totals, String>, call: &Call<'_>) -> Result<Vec<Totals>, String> {
-    let mut all = vec![walk(call.arguments)?];
-    for idx in call.pointers {
-        let mut wrong = call.arguments.to_vec();
-        wrong[*idx] = 0;
-        all.push(refusal(walk(&wrong)?, Status::NullPointer, "a null pointer")?);
+        let binding = match &info.weights_file {
+            None => None,
+            Some(file) if !(WEIGHTS_HEADER_BYTES as u64..=MOST_BYTES).contains(&file.bytes) => {
+                return Err(format!("the description's weights file is {} bytes", file.bytes));
+            }
+            Some(file) => Some(Binding {
+                offset: info.workspace_bytes - align + State::BOUND as u64,
+                mark: mark(&file.sha256).ok_or("the description's weights file has no SHA-256")?,
+                pointer: Value::at(Origin::WEIGHTS, WEIGHTS_HEADER_BYTES as u64),
+            }),
+        };
+        let weights_bytes = info.weights_file.as_ref().map_or(0, |file| file.bytes);
+        // What each element and each multiply-add may cost, small layers with mostly unused vectors included.
+        let steps = info.steps.iter().map(|step| step.input_bytes.saturating_add(step.output_bytes));
+        let moved = steps.fold(elements.saturating_add(weights_bytes), u64::saturating_add);
+        let most_instructions = info.multiply_adds.saturating_add(moved).saturating_mul(16);
+        Ok(Sizes {
+            rows: size("input", &[info.batch, info.input.height])?,
+            row_len: size("input", &[info.input.width, info.input.channels])?,
+            output_bytes: size("output", &shape)? * 4,
+            workspace_bytes: info.workspace_bytes,
+            weights_bytes,
+            binding,
+            most_instructions: most_instructions.saturating_add(MORE_INSTRUCTIONS).min(MOST_INSTRUCTIONS),
+        })
     }
-    let mut wrong = call.arguments.to_vec();
-    wrong[call.workspace] += WORKSPACE_ALIGN as u64 / 2;
-    all.push(refusal(walk(&wrong)?, Status::MisalignedWorkspace, "a workspace that isn't aligned")?);
-    Ok(all)
 }
 
-fn refusal(totals: Totals, status: Status, what: &str) -> Result<Totals, String> {
-    let (returns, code) = (codes(&totals), status.code());
-    if returns == [code] { Ok(totals) } else { Err(format!("{what} gives {returns:?}, expected {code}")) }
+/// What the smallest network may take.
+const MORE_INSTRUCTIONS: u64 = 4_000_000;
+/// What the largest may take.
+const MOST_INSTRUCTIONS: u64 = 20_000_000_000;
+
+/// The mark of a bound workspace: the first words of the SHA-256.
+fn mark(sha256: &str) -> Option<[u64; 2]> {
+    let digits = sha256.as_bytes().get(..32)?;
+    let mut bytes = [0; 16];
+    for (byte, digits) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    let (words, _) = bytes.as_chunks::<8>();
+    Some([u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])])
 }
 
-fn codes(totals: &Totals) -> Vec<i32> {
-    totals.returns.iter().flatten().map(|code| *code as i32).collect()
+/// The entries of such a network, without its name: those of its header.
+pub(super) fn promised(info: &Info) -> Vec<&'static str> {
+    let mut all = vec!["run", "run_parallel"];
+    if info.takes_bytes() {
+        all.extend(["run_u8", "run_u8_parallel"]);
+    }
+    if info.weights_file.is_some() {
+        all.push("bind");
+    }
+    all.push("info");
+    all
 }
 
-fn summary(symbol: &str, all: &[Totals]) -> Walk {
-    let mut returns: Vec<i32> =
-        if symbol.ends_with("_info") { Vec::new() } else { all.iter().flat_map(codes).collect() };
-    returns.sort_by_key(|code| -code);
-    returns.dedup();
+/// A way to call an entry, and what must come back.
+struct Call<'a> {
+    what: &'a str,
+    arguments: Vec<Value>,
+    stride: Stride,
+    bound: [Value; 3],
+    pool_run: Value,
+    /// All that may come back.
+    returns: &'a [Status],
+}
+
+/// The call in which nothing is wrong.
+const RUN: &str = "a run";
+
+/// What an entry takes, in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Argument {
+    Input,
+    Picture,
+    Stride,
+    Output,
+    Workspace,
+    Pool,
+    Weights,
+    WeightsBytes,
+}
+
+/// An entry of the header: what it takes, and what it may return when all of that is right.
+fn entry(name: &str) -> Option<(&'static [Argument], &'static [Status])> {
+    use Argument::{Input, Output, Picture, Pool, Stride, Weights, WeightsBytes, Workspace};
+    const RUN: &[Status] = &[Status::Ok, Status::MissingCpuFeature];
+    const RUN_U8: &[Status] = &[Status::Ok, Status::MissingCpuFeature, Status::ShortRowStride];
+    Some(match name {
+        "run" => (&[Input, Output, Workspace], RUN),
+        "run_parallel" => (&[Input, Output, Workspace, Pool], RUN),
+        "run_u8" => (&[Picture, Stride, Output, Workspace], RUN_U8),
+        "run_u8_parallel" => (&[Picture, Stride, Output, Workspace, Pool], RUN_U8),
+        "bind" => (&[Workspace, Weights, WeightsBytes], &[Status::Ok, Status::WrongWeights]),
+        _ => return None,
+    })
+}
+
+/// One entry of one file.
+pub(super) struct Entry<'a> {
+    pub(super) image: &'a Image<'a>,
+    pub(super) info: &'a Info,
+    pub(super) sizes: &'a Sizes,
+    /// Without the network's name.
+    pub(super) name: &'a str,
+    pub(super) function: u64,
+}
+
+impl Entry<'_> {
+    /// Walks through it in every way in which it can be called.
+    ///
+    /// # Errors
+    /// The first promise that a walk breaks.
+    pub(super) fn walk(&self) -> Result<Walk, String> {
+        let symbol = format!("{}_{}", self.info.name, self.name);
+        if self.name == "info" {
+            let (_, totals) = description(self.image, self.function)?;
+            return Ok(summary(&symbol, &[totals], Vec::new()));
+        }
+        let (takes, _) = entry(self.name).ok_or("no entry that is known")?;
+        let (mut all, mut returns) = (Vec::new(), Vec::new());
+        for call in self.calls(takes) {
+            let totals = self.call(&call)?;
+            for value in &totals.returns {
+                let code = value.known().map(|value| value as u32 as i32);
+                let code = code.filter(|code| call.returns.iter().any(|status| status.code() == *code));
+                let expected: Vec<i32> = call.returns.iter().map(|status| status.code()).collect();
+                match code {
+                    Some(code) => returns.push(code),
+                    None => {
+                        let found = value.known().map_or("something unknown".to_owned(), |value| {
+                            (value as u32 as i32).to_string()
+                        });
+                        return Err(format!("{} gives {found}, expected {expected:?}", call.what));
+                    }
+                }
+            }
+            all.push(totals);
+        }
+        returns.sort_by_key(|code| -code);
+        returns.dedup();
+        if !returns.contains(&Status::Ok.code()) {
+            return Err("never returns 0".to_owned());
+        }
+        Ok(summary(&symbol, &all, returns))
+    }
+
+    /// Every way to call it: as it is meant, and with each thing wrong that it promises to notice.
+    fn calls(&self, takes: &[Argument]) -> Vec<Call<'static>> {
+        let Sizes { row_len, weights_bytes, binding, .. } = *self.sizes;
+        let binds = self.name == "bind";
+        let arguments: Vec<Value> = takes.iter().map(|argument| self.argument(*argument)).collect();
+        let position = |wanted| takes.iter().position(|argument| *argument == wanted);
+        let returns = entry(self.name).map_or(&[][..], |(_, returns)| returns);
+        let bound = match binding {
+            Some(binding) if !binds => binding.words(),
+            _ => [Value::UNKNOWN; 3],
+        };
+        let exact = Stride { least: weights_bytes, most: weights_bytes };
+        let stride = if binds { exact } else { Stride { least: row_len, most: u64::MAX } };
+        let pool_run = Value::at(Origin::POOL_RUN, 0);
+        let good = || Call { what: RUN, arguments: arguments.clone(), stride, bound, pool_run, returns };
+        let mut calls = vec![good()];
+        let mut wrong = |what, position: usize, value, returns| {
+            let mut call = Call { what, returns, ..good() };
+            call.arguments[position] = value;
+            calls.push(call);
+        };
+        for (idx, argument) in takes.iter().enumerate() {
+            if !matches!(argument, Argument::Stride | Argument::WeightsBytes) {
+                wrong("a null pointer", idx, Value::number(0), &[Status::NullPointer]);
+            }
+        }
+        for (argument, what, status) in [
+            (Argument::Workspace, "a workspace that isn't aligned", &[Status::MisalignedWorkspace]),
+            (Argument::Weights, "weights that aren't aligned", &[Status::WrongWeights]),
+        ] {
+            let Some(idx) = position(argument) else { continue };
+            for offset in 1..WORKSPACE_ALIGN as u64 {
+                let pointer = Value { offset, ..self.argument(argument) };
+                wrong(what, idx, pointer, status);
+            }
+        }
+        if let Some(idx) = position(Argument::WeightsBytes) {
+            let lengths = [(0, weights_bytes - 1), (weights_bytes + 1, u64::MAX)];
+            for (least, most) in lengths {
+                let mut call =
+                    Call { what: "weights of another length", returns: &[Status::WrongWeights], ..good() };
+                call.arguments[idx] = Value::STRIDE;
+                call.stride = Stride { least, most };
+                calls.push(call);
+            }
+        }
+        if position(Argument::Pool).is_some() {
+            let (what, pool_run) = ("a pool without a function", Value::number(0));
+            calls.push(Call { what, pool_run, returns: &[Status::NullPointer], ..good() });
+        }
+        if position(Argument::Stride).is_some() {
+            let stride = Stride { least: 0, most: row_len - 1 };
+            calls.push(Call {
+                what: "rows that overlap",
+                stride,
+                returns: &[Status::ShortRowStride],
+                ..good()
+            });
+        }
+        if let Some(binding) = binding.filter(|_| !binds) {
+            // The third word is the address; the first is over it. A stride may be refused too, but not this one.
+            let plain = Stride { least: row_len, most: row_len };
+            let [first, second, pointer] = binding.words();
+            let words = [Value::at(Origin::NOT_BOUND, 0), Value::number(binding.mark[1] ^ 1)];
+            for bound in [[words[0], second, pointer], [first, words[1], pointer]] {
+                let what = "a workspace that isn't bound";
+                calls.push(Call { what, bound, stride: plain, returns: &[Status::NotBound], ..good() });
+            }
+        }
+        calls
+    }
+
+    fn argument(&self, argument: Argument) -> Value {
+        match argument {
+            Argument::Input => Value::at(Origin::INPUT, 0),
+            Argument::Picture => Value::at(Origin::PICTURE, 0),
+            Argument::Stride => Value::STRIDE,
+            Argument::Output => Value::at(Origin::OUTPUT, 0),
+            Argument::Workspace => Value::at(Origin::WORKSPACE, 0),
+            Argument::Pool => Value::at(Origin::POOL, 0),
+            Argument::Weights => Value::at(Origin::WEIGHTS, 0),
+            Argument::WeightsBytes => Value::number(self.sizes.weights_bytes),
+        }
+    }
+
+    fn call(&self, call: &Call<'_>) -> Result<Totals, String> {
+        let Sizes { rows, row_len, output_bytes, workspace_bytes, weights_bytes, .. } = *self.sizes;
+        // What is refused leaves everything as it is.
+        let written = if call.what == RUN { Access::Write } else { Access::Read };
+        let buffer = |name, origin, (rows, bytes), access| Buffer { name, origin, rows, bytes, access };
+        let buffers = [
+            buffer("the input", Origin::INPUT, (1, rows * row_len * 4), Access::Read),
+            buffer("the output", Origin::OUTPUT, (1, output_bytes), written),
+            buffer("the workspace", Origin::WORKSPACE, (1, workspace_bytes), written),
+            buffer("the pool", Origin::POOL, (1, size_of::<Parallel>() as u64), Access::Read),
+            buffer("the picture", Origin::PICTURE, (rows, row_len), Access::Read),
+            buffer("the weights", Origin::WEIGHTS, (1, weights_bytes), Access::Read),
+        ];
+        let terms = Terms {
+            stride: call.stride,
+            binding: self.sizes.binding,
+            bound: call.bound,
+            binds: self.name == "bind",
+            pool_run: call.pool_run,
+            most_instructions: self.sizes.most_instructions,
+        };
+        Machine::new(self.image, &buffers, &terms).call(self.function, &call.arguments)
+    }
+}
+
+/// The description that a function returns, and the walk to it.
+///
+/// # Errors
+/// What isn't a function that does so.
+pub(super) fn description(image: &Image<'_>, function: u64) -> Result<(Info, Totals), String> {
+    let terms = Terms {
+        stride: Stride { least: 0, most: u64::MAX },
+        binding: None,
+        bound: [Value::UNKNOWN; 3],
+        binds: false,
+        pool_run: Value::UNKNOWN,
+        most_instructions: 1000,
+    };
+    let totals = Machine::new(image, &[], &terms).call(function, &[])?;
+    let [pointer] = totals.returns[..] else { return Err("returns more than one thing".to_owned()) };
+    let section = image.section(pointer).filter(|section| section.is_constant);
+    let section = section.ok_or("returns no pointer into the file's constants")?;
+    let text = &section.bytes[(pointer.offset - section.start) as usize..];
+    let end = text.iter().position(|byte| *byte == 0).ok_or("returns a text without an end")?;
+    Ok((Info::from_json(&text[..end])?, totals))
+}
+
+fn summary(symbol: &str, all: &[Totals], returns: Vec<i32>) -> Walk {
     Walk {
         entry: symbol.to_owned(),
         instructions: all.iter().map(|totals| totals.instructions).sum(),

@@ -1,131 +1,235 @@
-//! What the walk knows at one moment: registers, flags, stack, masks.
+//! What the walk knows at one moment: registers, flags, stack, masks, how the processor rounds.
 
 use iced_x86::ConditionCode;
 
-use super::decode::{Arithmetic, Memory, Operand, Operation, Width};
-use super::{RETURN_TO, STACK_BYTES, STACK_TOP};
+use super::decode::{Mask, Memory};
+use super::value::{Flags, Origin, Value, cut};
 
 /// General registers, in the order of their numbers: rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
 pub(in crate::inspect) const GENERAL: usize = 16;
 pub(super) const RSP: usize = 4;
-
 /// Those that a function gives back as they were: rbx, rbp, r12 to r15.
 const KEPT: [usize; 6] = [3, 5, 12, 13, 14, 15];
-
 /// Those of arguments, in order: rdi, rsi, rdx, rcx, r8, r9.
-const ARGUMENTS: [usize; 6] = [7, 6, 2, 1, 8, 9];
-
-/// Vector registers; the place behind them is read by nobody.
+pub(super) const ARGUMENTS: [usize; 6] = [7, 6, 2, 1, 8, 9];
+/// Those that a caller hands over nothing in: rax, r10, r11.
+const IDLE: [usize; 3] = [0, 10, 11];
+/// Vector registers.
 pub(super) const VECTORS: usize = 32;
 
-/// What stands in a kept register at the start.
-const KEPT_VALUE: u64 = 0x5eed_0000_0000_0000;
+/// Bytes of stack that a walk has: more than any entry point takes, far less than any stack has.
+pub(super) const STACK_BYTES: u64 = 32 << 10;
+/// What lies there already, the caller's.
+const CALLERS_BYTES: u64 = 4096;
+/// Below the stack pointer so much is a function's own.
+pub(super) const RED_ZONE: u64 = 128;
+/// Functions that have been called and haven't returned.
+const MOST_CALLS: usize = 32;
 
-/// MXCSR at the start of a C program.
-const DEFAULT_CONTROL: u64 = 0x1f80;
-
-/// How the processor rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Control {
+/// How the processor rounds, flushes and reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Control {
     /// As the caller had it.
     Callers,
     /// As a C program starts.
     Default,
 }
 
-/// The flags that conditions ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Flags {
-    zero: bool,
-    sign: bool,
-    carry: bool,
-    overflow: bool,
+/// MXCSR at the start of a C program.
+const DEFAULT_CONTROL: u64 = 0x1f80;
+
+/// What decides how a function goes: where it is, and all that it can read of its caller's registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Called {
+    pub(super) target: u64,
+    pub(super) general: [Value; GENERAL],
+    pub(super) control: Control,
 }
 
 /// A function that has been called and hasn't returned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
-    /// The function and the registers at its first instruction, but for the return address on the stack.
-    pub(super) called: (u64, [Option<u64>; GENERAL]),
-    /// Whether it has called nobody so far.
+    pub(super) called: Called,
+    /// Where on the stack its return address lies.
+    pub(super) slot: u64,
+    back: Value,
+    /// Whether it has called nobody, looked at nothing but its arguments and buffers, and written into buffers only.
     pub(super) is_leaf: bool,
 }
 
-/// Everything that is known; `None` is a value that isn't.
+/// Four bytes on the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Unknown,
+    Number(u32),
+    /// The lower half of a value.
+    Low(Value),
+    High(Value),
+}
+
+/// Where the walk goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// So many bytes into the part of the image that holds code.
+    Code(u64),
+    /// Back at the caller.
+    Caller,
+}
+
+/// Everything that is known.
 #[derive(Clone, Debug)]
 pub(in crate::inspect) struct State {
-    pub(super) ip: u64,
-    pub(super) general: [Option<u64>; GENERAL],
-    flags: Option<Flags>,
-    /// In words of four bytes.
-    stack: Vec<Option<u32>>,
+    pub(super) ip: Place,
+    pub(super) general: [Value; GENERAL],
+    pub(super) flags: Flags,
+    stack: Vec<Word>,
+    /// The lowest word that may be known.
+    lowest_word: usize,
     /// Vectors whose bytes are all zeros or ones each: a bit a byte, of the lower 32.
-    pub(super) masks: [Option<u32>; VECTORS + 1],
+    pub(super) masks: [Option<u32>; VECTORS],
     /// Mask registers.
     pub(super) op_mask: [Option<u64>; 8],
     pub(super) calls: Vec<Call>,
-    control: Control,
-    /// Where on the stack the caller's is kept.
-    kept_control: Option<u64>,
-    /// The stack pointer with which the entry point must return.
+    pub(super) control: Control,
+    /// The three words by which a workspace is bound to weights, where there are such, and whether they were written.
+    pub(super) binding: [Value; 3],
+    pub(super) is_bound_anew: bool,
+    /// Where the caller's return address lies.
     start: u64,
+    /// Where the stack ends that may be read: a task's arguments lie in its caller's.
+    pub(super) readable: u64,
 }
 
 impl State {
     /// At the first instruction of a function that has been called with those arguments.
-    pub(super) fn new(function: u64, arguments: &[u64]) -> State {
+    pub(in crate::inspect) fn new(function: u64, arguments: &[Value]) -> State {
         // As the convention has it: a multiple of 16 before the call.
-        let top = STACK_TOP - 4096 - 8;
+        let start = STACK_BYTES - CALLERS_BYTES - 8;
         let mut state = State {
-            ip: function,
-            general: [None; GENERAL],
-            flags: None,
-            stack: vec![None; STACK_BYTES as usize / 4],
-            masks: [None; VECTORS + 1],
+            ip: Place::Code(function),
+            general: [Value::UNKNOWN; GENERAL],
+            flags: Flags::default(),
+            stack: vec![Word::Unknown; STACK_BYTES as usize / 4],
+            lowest_word: STACK_BYTES as usize / 4,
+            masks: [None; VECTORS],
             op_mask: [None; 8],
             calls: Vec::new(),
             control: Control::Callers,
-            kept_control: None,
-            start: top + 8,
+            binding: [Value::UNKNOWN; 3],
+            is_bound_anew: false,
+            start,
+            readable: start + 8,
         };
-        state.general[RSP] = Some(top);
-        KEPT.iter().for_each(|register| state.general[*register] = Some(KEPT_VALUE + *register as u64));
-        for (register, argument) in ARGUMENTS.iter().zip(arguments) {
-            state.general[*register] = Some(*argument);
-        }
-        state.store(top, Width::W64, Some(RETURN_TO));
+        state.set_arguments(start, arguments);
         state
     }
 
-    /// Turns the state at the pool's call into that of a task on the same stack, as if the pool itself took none of it.
-    pub(super) fn begin_task(&mut self, task: u64, arguments: [Option<u64>; 2]) {
-        let top = self.general[RSP].map(|top| top.wrapping_sub(8));
-        let stack = std::mem::take(&mut self.stack);
-        let mut state = State::new(task, &[]);
-        state.stack = stack;
-        state.general[RSP] = top;
-        state.start = top.unwrap_or(0);
-        (state.general[ARGUMENTS[0]], state.general[ARGUMENTS[1]]) = (arguments[0], arguments[1]);
-        *self = state;
+    /// Puts in what a probe wants to be known.
+    pub(in crate::inspect) fn prepare(
+        &mut self,
+        general: [Value; GENERAL],
+        top: u64,
+        stack: &[Value],
+        lowest: u64,
+    ) {
+        self.general = general;
+        self.general[RSP] = Value::at(Origin::STACK, top);
+        for (idx, word) in stack.iter().enumerate() {
+            self.store(lowest + idx as u64 * 4, 4, *word);
+        }
     }
 
-    /// How deep below the caller's stack pointer an address is.
+    /// Replaces what is known beside registers and stack.
+    pub(in crate::inspect) fn set_masks(
+        &mut self,
+        masks: [Option<u32>; VECTORS],
+        op_masks: [Option<u64>; 8],
+    ) {
+        (self.masks, self.op_mask) = (masks, op_masks);
+    }
+
+    /// Zero, sign, carry, overflow, parity.
+    pub(in crate::inspect) fn set_flags(&mut self, flags: [Option<bool>; 5]) {
+        let [zero, sign, carry, overflow, parity] = flags;
+        self.flags = Flags { zero, sign, carry, overflow, parity };
+    }
+
+    /// What [`State::set_flags`] sets.
+    pub(in crate::inspect) fn all_flags(&self) -> [Option<bool>; 5] {
+        let Flags { zero, sign, carry, overflow, parity } = self.flags;
+        [zero, sign, carry, overflow, parity]
+    }
+
+    /// All general registers, and which of them is the stack pointer.
+    pub(in crate::inspect) fn registers(&self) -> ([Value; GENERAL], usize) {
+        (self.general, RSP)
+    }
+
+    /// What [`State::set_masks`] sets.
+    pub(in crate::inspect) fn all_masks(&self) -> ([Option<u32>; VECTORS], [Option<u64>; 8]) {
+        (self.masks, self.op_mask)
+    }
+
+    /// Four bytes of the stack.
+    pub(in crate::inspect) fn word(&self, offset: u64) -> Value {
+        self.load(offset, 4)
+    }
+
+    fn set_arguments(&mut self, start: u64, arguments: &[Value]) {
+        self.general = [Value::UNKNOWN; GENERAL];
+        self.general[RSP] = Value::at(Origin::STACK, start);
+        KEPT.iter().for_each(|register| self.general[*register] = Value::at(Origin::kept(*register), 0));
+        for (register, argument) in ARGUMENTS.iter().zip(arguments) {
+            self.general[*register] = *argument;
+        }
+        self.store(start, 8, Value::at(Origin::CALLER, 0));
+        self.start = start;
+        self.forget_the_rest();
+    }
+
+    /// Turns the state at the pool's call into that of a task on the same stack, as if the pool itself took none of it.
+    pub(super) fn begin_task(&mut self, task: u64, arguments: [Value; 2]) -> Result<(), String> {
+        let top = self.stack_pointer()?;
+        // A multiple of 16 before the call, as the convention has it.
+        let start = (top / 16 * 16).checked_sub(8).ok_or("the stack ends")?;
+        self.forget_below(top);
+        self.calls.clear();
+        self.ip = Place::Code(task);
+        self.control = Control::Callers;
+        self.set_arguments(start, &arguments);
+        Ok(())
+    }
+
+    /// Where the stack ends that may be written.
+    pub(super) fn writable(&self) -> u64 {
+        self.start
+    }
+
+    /// How deep below the caller's stack pointer a place on the stack is.
     pub(in crate::inspect) fn depth(lowest: u64) -> u64 {
-        (STACK_TOP - 4096).saturating_sub(lowest)
+        (STACK_BYTES - CALLERS_BYTES).saturating_sub(lowest)
+    }
+
+    pub(super) fn stack_pointer(&self) -> Result<u64, String> {
+        let top = self.general[RSP];
+        if top.origin == Origin::STACK && top.rows == 0 && top.offset <= STACK_BYTES {
+            Ok(top.offset)
+        } else {
+            Err("a stack pointer that isn't known".to_owned())
+        }
     }
 
     /// What the caller gets back.
     pub(super) fn check_return(&self) -> Result<(), String> {
-        self.check_control("returns")?;
-        if self.general[RSP] != Some(self.start) {
+        if self.general[RSP] != Value::at(Origin::STACK, self.start + 8) {
             return Err("returns with another stack pointer than it was called with".to_owned());
         }
         for register in KEPT {
-            if self.general[register] != Some(KEPT_VALUE + register as u64) {
+            if self.general[register] != Value::at(Origin::kept(register), 0) {
                 return Err(format!("returns without the caller's register {register}"));
             }
         }
-        Ok(())
+        self.check_control("returns")
     }
 
     /// The caller's code runs with the caller's rounding, flushing and exceptions.
@@ -136,246 +240,214 @@ impl State {
         }
     }
 
-    /// MXCSR is written to memory. Only the caller's is remembered, for flags of exceptions come and go.
-    pub(super) fn save_control(&mut self, address: u64) {
-        self.forget(address, Width::W32.bytes());
-        self.keep_call();
-        if self.control == Control::Callers && State::words(address, Width::W32.bytes()).is_some() {
-            self.kept_control = Some(address);
+    /// What MXCSR would be written as: flags of exceptions come and go, so of the default nothing is remembered.
+    pub(super) fn control_value(&self) -> Value {
+        match self.control {
+            Control::Callers => Value::at(Origin::CONTROL, 0),
+            Control::Default => Value::UNKNOWN,
         }
     }
 
-    /// MXCSR is read from memory: the caller's from where it is kept, or the default.
-    pub(super) fn load_control(&mut self, address: u64) -> Result<(), String> {
-        self.keep_call();
-        self.control = match self.load(address, Width::W32).flatten() {
-            _ if self.kept_control == Some(address) => Control::Callers,
+    pub(super) fn set_control(&mut self, value: Value) -> Result<(), String> {
+        self.control = match value.known() {
             Some(DEFAULT_CONTROL) => Control::Default,
-            _ => return Err("changes MXCSR to neither the default nor the caller's".to_owned()),
+            None if value == Value::at(Origin::CONTROL, 0) => Control::Callers,
+            _ => return Err("MXCSR becomes neither the default nor the caller's".to_owned()),
         };
         Ok(())
     }
 
-    /// A call that changes or keeps MXCSR isn't one that can be left out, nor are those around it.
-    fn keep_call(&mut self) {
-        self.calls.iter_mut().for_each(|call| call.is_leaf = false);
+    /// Goes into a function: what its caller doesn't hand over isn't known there.
+    pub(super) fn enter(&mut self, target: u64) -> Called {
+        IDLE.iter().for_each(|register| self.general[*register] = Value::UNKNOWN);
+        self.forget_the_rest();
+        Called { target, general: self.general, control: self.control }
+    }
+
+    pub(super) fn push_call(&mut self, called: Called, back: Value) -> Result<(), String> {
+        if let Some(outer) = self.calls.last_mut() {
+            outer.is_leaf = false;
+        }
+        if MOST_CALLS <= self.calls.len() {
+            return Err(format!("more than {MOST_CALLS} calls inside of each other"));
+        }
+        let slot = self.stack_pointer()?;
+        self.calls.push(Call { called, slot, back, is_leaf: true });
+        Ok(())
+    }
+
+    /// Takes the return address, which must be that of the call, where the call has put it.
+    pub(super) fn pop_call(&mut self) -> Result<Option<Call>, String> {
+        let top = self.stack_pointer()?;
+        let call = self.calls.pop();
+        let (slot, back) =
+            call.as_ref().map_or((self.start, Value::at(Origin::CALLER, 0)), |call| (call.slot, call.back));
+        if top != slot || self.load(top, 8) != back {
+            return Err("returns to another place than it was called from".to_owned());
+        }
+        self.general[RSP] = Value::at(Origin::STACK, top + 8);
+        self.forget_below(top + 8);
+        self.ip = if call.is_some() { Place::Code(back.offset) } else { Place::Caller };
+        Ok(call)
     }
 
     /// Whether a function that returns now has kept what a function keeps.
     pub(super) fn gives_back(&self, call: &Call) -> bool {
-        let before = &call.called.1;
+        let before = &call.called.general;
         KEPT.iter().all(|register| self.general[*register] == before[*register])
-            && self.general[RSP] == before[RSP]
+            && self.general[RSP] == Value::at(Origin::STACK, call.slot + 8)
+            && self.control == call.called.control
     }
 
-    /// A function that writes into its caller's part of the stack isn't one whose calls can be left out.
-    pub(super) fn note_write(&mut self, address: u64) {
-        if let Some(call) = self.calls.last_mut()
-            && call.called.1[RSP].is_some_and(|top| (top..STACK_TOP).contains(&address))
-        {
-            call.is_leaf = false;
-        }
+    /// Calls of the functions that run now can't be left out another time.
+    pub(super) fn mark_calls(&mut self) {
+        self.calls.iter_mut().for_each(|call| call.is_leaf = false);
     }
 
     /// After a call: what the convention lets a function spoil isn't known.
     pub(super) fn clobber(&mut self) {
         for register in (0..GENERAL).filter(|register| !KEPT.contains(register) && *register != RSP) {
-            self.general[register] = None;
+            self.general[register] = Value::UNKNOWN;
         }
-        self.flags = None;
-        self.masks = [None; VECTORS + 1];
+        self.forget_the_rest();
+    }
+
+    fn forget_the_rest(&mut self) {
+        self.flags = Flags::default();
+        self.masks = [None; VECTORS];
         self.op_mask = [None; 8];
     }
 
-    pub(super) fn address(&self, memory: &Memory) -> Option<u64> {
-        let mut address = memory.displacement;
+    pub(super) fn address(&self, memory: &Memory) -> Value {
+        let mut address = memory.start;
         if let Some(base) = memory.base {
-            address = address.wrapping_add(self.general[base]?);
+            address = address.add(self.general[usize::from(base)]);
         }
         if let Some((index, scale)) = memory.index {
-            address = address.wrapping_add(self.general[index]?.wrapping_mul(scale));
+            address = address.add(self.general[usize::from(index)].mul(Value::number(u64::from(scale))));
         }
-        Some(address)
+        address
     }
 
-    pub(super) fn set(&mut self, register: usize, width: Width, value: Option<u64>) {
-        self.general[register] = match width {
-            Width::W64 => value,
-            Width::W32 => value.map(|value| value & 0xffff_ffff),
-            Width::Narrow => None,
+    /// The first byte behind the address that is touched, and how many.
+    pub(super) fn touched(&self, memory: &Memory) -> Result<(u64, u64), String> {
+        let n_elements = u64::from(memory.bytes) / 4;
+        let elements = match memory.mask {
+            Mask::All => return Ok((0, u64::from(memory.bytes))),
+            Mask::Register(register) => {
+                self.op_mask[usize::from(register)].map(|bits| bits & ((1 << n_elements) - 1))
+            }
+            // The sign of each element: the upper bit of its last byte.
+            Mask::Vector(vector) => self.masks[usize::from(vector)].map(|bytes| {
+                (0..n_elements)
+                    .filter(|element| bytes >> (element * 4 + 3) & 1 != 0)
+                    .fold(0, |bits, element| bits | 1 << element)
+            }),
+        };
+        let elements: u64 = elements.ok_or("a partial access whose mask isn't known")?;
+        if elements == 0 {
+            return Ok((0, 0));
+        }
+        let (first, last) = (u64::from(elements.trailing_zeros()), 63 - u64::from(elements.leading_zeros()));
+        Ok((first * 4, (last - first + 1) * 4))
+    }
+
+    /// The lower bits of a register become a value; of 32 bits, the upper ones zero.
+    pub(super) fn set(&mut self, register: usize, bits: u32, value: Value) {
+        self.general[register] = match bits {
+            64 | 32 => value.cut(bits),
+            _ => {
+                let upper = |old: u64| old & !cut(u64::MAX, bits);
+                self.general[register].both(value.cut(bits), |old, new| upper(old) | new)
+            }
         };
     }
 
-    pub(super) fn pop(&mut self) -> Option<u64> {
-        let top = self.general[RSP]?;
-        self.general[RSP] = Some(top.wrapping_add(8));
-        self.load(top, Width::W64)?
+    /// The words at a place of the stack, which has been found to be there.
+    fn words(offset: u64, bytes: u64) -> std::ops::Range<usize> {
+        let end = offset.saturating_add(bytes).min(STACK_BYTES);
+        (offset.min(end) / 4) as usize..end.div_ceil(4) as usize
     }
 
-    /// The stack's words at an address; `None` if it isn't there or crosses words.
-    fn words(address: u64, bytes: u64) -> Option<std::ops::Range<usize>> {
-        let offset = address
-            .checked_sub(STACK_TOP - STACK_BYTES)
-            .filter(|offset| *offset <= STACK_BYTES && bytes <= STACK_BYTES - *offset)?;
-        Some(offset as usize / 4..((offset + bytes) as usize).div_ceil(4))
-    }
-
-    /// What lies on the stack, known or not; `None` if the address isn't there.
-    pub(super) fn load(&self, address: u64, width: Width) -> Option<Option<u64>> {
-        let words = State::words(address, width.bytes())?;
-        let value = match (width, &self.stack[words]) {
-            (Width::W64, [Some(low), Some(high)]) if address.is_multiple_of(4) => {
-                Some(u64::from(*low) | u64::from(*high) << 32)
+    /// What lies on the stack, in the lower bits.
+    pub(super) fn load(&self, offset: u64, bytes: u64) -> Value {
+        let is_aligned = offset.is_multiple_of(4);
+        let control = Value::at(Origin::CONTROL, 0);
+        match (bytes, &self.stack[State::words(offset, bytes)]) {
+            (8, [Word::Number(low), Word::Number(high)]) if is_aligned => {
+                Value::number(u64::from(*low) | u64::from(*high) << 32)
             }
-            (Width::W32, [Some(word)]) if address.is_multiple_of(4) => Some(u64::from(*word)),
-            _ => None,
-        };
-        Some(value)
-    }
-
-    pub(super) fn store(&mut self, address: u64, width: Width, value: Option<u64>) {
-        self.forget_control(address, width.bytes());
-        let Some(words) = State::words(address, width.bytes()) else { return };
-        let is_aligned = address.is_multiple_of(4);
-        let value = value.filter(|_| is_aligned);
-        match (width, &mut self.stack[words]) {
-            (Width::W64, [low, high]) => {
-                *low = value.map(|value| value as u32);
-                *high = value.map(|value| (value >> 32) as u32);
+            (8, [Word::Low(low), Word::High(high)]) if is_aligned && low == high => *low,
+            (8, [Word::Low(low), Word::Number(0)]) if is_aligned && *low == control => *low,
+            (4, [Word::Low(low)]) if is_aligned && *low == control => *low,
+            (1 | 2 | 4, [Word::Number(word)]) => {
+                Value::number(cut(u64::from(*word) >> (offset % 4 * 8), bytes as u32 * 8))
             }
-            (Width::W32, [word]) => *word = value.map(|value| value as u32),
-            (_, words) => words.fill(None),
+            _ => Value::UNKNOWN,
         }
     }
 
-    /// Whatever lies there was overwritten with something unknown.
-    pub(super) fn forget(&mut self, address: u64, bytes: u64) {
-        self.forget_control(address, bytes);
-        if let Some(words) = State::words(address, bytes) {
-            self.stack[words].fill(None);
+    /// Puts a value there; one of a part of a word isn't remembered.
+    pub(super) fn store(&mut self, offset: u64, bytes: u64, value: Value) {
+        let words = State::words(offset, bytes);
+        self.lowest_word = self.lowest_word.min(words.start);
+        let is_aligned = offset.is_multiple_of(4);
+        match (bytes, &mut self.stack[words]) {
+            (8, [low, high]) if is_aligned => {
+                (*low, *high) = match value.known() {
+                    _ if value.is_unknown() => (Word::Unknown, Word::Unknown),
+                    Some(number) => (Word::Number(number as u32), Word::Number((number >> 32) as u32)),
+                    None => (Word::Low(value), Word::High(value)),
+                };
+            }
+            (4, [word]) if is_aligned => {
+                let value = value.cut(32);
+                *word = match value.known() {
+                    Some(number) => Word::Number(number as u32),
+                    None if value.is_unknown() => Word::Unknown,
+                    None => Word::Low(value),
+                };
+            }
+            (_, words) => words.fill(Word::Unknown),
         }
     }
 
-    /// What overwrites a part of the caller's MXCSR overwrites it.
-    fn forget_control(&mut self, address: u64, bytes: u64) {
-        let overlaps = |kept: &u64| address < kept + 4 && *kept < address.saturating_add(bytes);
-        if self.kept_control.as_ref().is_some_and(overlaps) {
-            self.kept_control = None;
+    /// What lies below the stack pointer is anybody's, a signal's too.
+    pub(super) fn forget_below(&mut self, top: u64) {
+        let top = (top / 4) as usize;
+        if self.lowest_word < top {
+            self.stack[self.lowest_word..top].fill(Word::Unknown);
+            self.lowest_word = top;
         }
     }
 
     pub(super) fn condition(&self, condition: ConditionCode) -> Option<bool> {
-        let Flags { zero, sign, carry, overflow } = self.flags?;
-        Some(match condition {
+        let Flags { zero, sign, carry, overflow, parity } = self.flags;
+        let not = |flag: Option<bool>| flag.map(|flag| !flag);
+        let or = |one: Option<bool>, other: Option<bool>| match (one, other) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), Some(false)) => Some(false),
+            _ => None,
+        };
+        let less = sign.zip(overflow).map(|(sign, overflow)| sign != overflow);
+        match condition {
             ConditionCode::o => overflow,
-            ConditionCode::no => !overflow,
+            ConditionCode::no => not(overflow),
             ConditionCode::b => carry,
-            ConditionCode::ae => !carry,
+            ConditionCode::ae => not(carry),
             ConditionCode::e => zero,
-            ConditionCode::ne => !zero,
-            ConditionCode::be => carry || zero,
-            ConditionCode::a => !carry && !zero,
+            ConditionCode::ne => not(zero),
+            ConditionCode::be => or(carry, zero),
+            ConditionCode::a => not(or(carry, zero)),
             ConditionCode::s => sign,
-            ConditionCode::ns => !sign,
-            ConditionCode::l => sign != overflow,
-            ConditionCode::ge => sign == overflow,
-            ConditionCode::le => zero || sign != overflow,
-            ConditionCode::g => !zero && sign == overflow,
-            ConditionCode::p | ConditionCode::np | ConditionCode::None => return None,
-        })
-    }
-
-    /// An instruction over registers, flags or masks; `loaded` is address, width and value of its memory operand.
-    pub(super) fn arithmetic(&mut self, a: &Arithmetic, loaded: Option<(u64, Width, Option<u64>)>) {
-        let value = |state: &State, operand: Operand| match operand {
-            Operand::Memory => loaded.and_then(|(_, _, value)| value),
-            other => other.value(state),
-        };
-        let bits = if a.width == Width::W32 { 32 } else { 64 };
-        let cut = |value: u64| if bits == 32 { value & 0xffff_ffff } else { value };
-        let (left, right) = (value(self, a.to).map(cut), value(self, a.from).map(cut));
-        let both = left.zip(right);
-        let same = a.to == a.from && a.to != Operand::Memory;
-        let result = match a.operation {
-            Operation::Move => right,
-            Operation::MoveIf(condition) => match self.condition(condition) {
-                Some(true) => right,
-                Some(false) => left,
-                None => None,
-            },
-            Operation::Extend32 => right.map(|value| value as u32 as i32 as u64),
-            Operation::Add | Operation::Increment => both.map(|(x, y)| x.wrapping_add(y)),
-            Operation::Sub | Operation::Xor if same => Some(0),
-            Operation::Sub | Operation::Compare | Operation::Decrement => {
-                both.map(|(x, y)| x.wrapping_sub(y))
-            }
-            Operation::And | Operation::Test => both.map(|(x, y)| x & y),
-            Operation::Or => both.map(|(x, y)| x | y),
-            Operation::Xor => both.map(|(x, y)| x ^ y),
-            Operation::ShiftLeft => both.map(|(x, y)| x << (y & (bits - 1))),
-            Operation::Multiply => both.map(|(x, y)| x.wrapping_mul(y)),
-            Operation::MultiplyBy(factor) => right.map(|value| value.wrapping_mul(factor)),
-            Operation::Unknown => None,
-            Operation::MaskOnes(to) => return self.masks[to] = Some(0xffff),
-            Operation::MaskShift(to, from, bytes) => {
-                let shifted = |mask: u32| (mask & 0xffff).checked_shr(bytes).unwrap_or(0);
-                return self.masks[to] = self.masks[from].map(shifted);
-            }
-            Operation::MaskInsert(to, low, high) => {
-                let joined = self.masks[low].zip(self.masks[high]);
-                return self.masks[to] = joined.map(|(low, high)| low & 0xffff | high << 16);
-            }
-            Operation::MaskMove(to) => return self.op_mask[to] = right,
-        };
-        let result = result.map(cut).filter(|_| a.width != Width::Narrow);
-        if a.writes_flags {
-            self.set_flags(a.operation, (both.or(same.then_some((0, 0))), result), bits);
+            ConditionCode::ns => not(sign),
+            ConditionCode::p => parity,
+            ConditionCode::np => not(parity),
+            ConditionCode::l => less,
+            ConditionCode::ge => not(less),
+            ConditionCode::le => or(zero, less),
+            ConditionCode::g => not(or(zero, less)),
+            ConditionCode::None => None,
         }
-        match (a.operation, a.to) {
-            (Operation::Compare | Operation::Test, _) => {}
-            (Operation::Unknown, _) => {
-                for register in (0..GENERAL).filter(|register| a.written >> register & 1 != 0) {
-                    self.general[register] = None;
-                }
-            }
-            (_, Operand::General(to)) => self.set(to, a.width, result),
-            (_, Operand::Memory) => {
-                if let Some((address, width, _)) = loaded {
-                    self.store(address, width, result);
-                }
-            }
-            _ => {
-                for register in (0..GENERAL).filter(|register| a.written >> register & 1 != 0) {
-                    self.general[register] = None;
-                }
-            }
-        }
-    }
-
-    fn set_flags(
-        &mut self,
-        operation: Operation,
-        (both, result): (Option<(u64, u64)>, Option<u64>),
-        bits: u64,
-    ) {
-        let (Some((x, y)), Some(result)) = (both, result) else {
-            self.flags = None;
-            return;
-        };
-        let sign = |value: u64| value >> (bits - 1) & 1 != 0;
-        let before = self.flags;
-        let (carry, overflow) = match operation {
-            Operation::Add => (result < x, sign(x) == sign(y) && sign(result) != sign(x)),
-            Operation::Sub | Operation::Compare => (x < y, sign(x) != sign(y) && sign(result) != sign(x)),
-            Operation::And | Operation::Or | Operation::Xor | Operation::Test => (false, false),
-            // These leave the carry as it was; if it isn't known, nobody here asks for it.
-            Operation::Increment => (before.is_some_and(|flags| flags.carry), sign(result) && !sign(x)),
-            Operation::Decrement => (before.is_some_and(|flags| flags.carry), !sign(result) && sign(x)),
-            _ => {
-                self.flags = None;
-                return;
-            }
-        };
-        self.flags = Some(Flags { zero: result == 0, sign: sign(result), carry, overflow });
     }
 }
