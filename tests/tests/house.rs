@@ -64,6 +64,7 @@ const OWNERS: [(&str, &[&str]); 7] = [
             "compiler/src/inspect",
             "tests/tests/hostile.rs",
             "tests/tests/hostile",
+            "tests/tests/encoder.rs",
             "tests/tests/machine.rs",
         ],
     ),
