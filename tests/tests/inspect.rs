@@ -218,7 +218,7 @@ fn the_manifest_tells_every_changed_byte() {
     let folder = Folder::new();
     let compile =
         ["compile", "mobilenet-v1", "--random-weights", "1", "--alpha", "0.25", "--resolution", "32", "-q"];
-    let emit = ["--name", "net", "-o", "net/", "--emit", "obj,cdylib,exe,manifest"];
+    let emit = ["--name", "net", "-o", "net/", "--emit", "obj,header,cdylib,exe,manifest"];
     need::run(Command::new(mnc).current_dir(folder.path()).args(compile).args(emit));
     for file in ["net/net.o", "net/libnet.so", "net/net"] {
         let output = run_inspect(mnc, &folder, &[file]);
@@ -231,6 +231,20 @@ fn the_manifest_tells_every_changed_byte() {
     assert_eq!(json["is_kept"], true);
     assert_eq!(json["info"]["name"], "net");
     assert!(json["stack_bytes"].as_u64().is_some_and(|bytes| 0 < bytes && bytes < 4096), "{json}");
+
+    // The header beside it belongs to another network, with other sizes.
+    let header = folder.path().join("net/net.h");
+    let honest = fs::read(&header).expect("it was written");
+    fs::write(&header, [honest.as_slice(), b"\n"].concat()).expect("it can be written");
+    let output = run_inspect(mnc, &folder, &["net/net.o"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("the other files of its manifest (net.h differs from its manifest"), "{text}");
+    fs::remove_file(&header).expect("it can be removed");
+    let output = run_inspect(mnc, &folder, &["net/net.o"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("not beside it: net.h"), "{text}");
 
     // A weight is changed: the code is as safe as before, but the object isn't the one that was made.
     let path = folder.path().join("net/net.o");

@@ -17,7 +17,8 @@ use super::text::{numbers, size, table, thousands};
 ///
 /// Reads symbols, sections and relocations of an object, a shared library or an executable. Of x86-64 objects and libraries it
 /// also walks through the machine code: every instruction that a call runs, every address that it reads or writes, the stack.
-/// If a manifest (`mnc compile --emit manifest`) lies beside the file, the file must be the one that it names, byte for byte.
+/// If a manifest (`mnc compile --emit manifest`) lies beside the file, the file must be the one that it names, byte for byte, and so
+/// must the header and the other files of the set that lie beside it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
     let content = File::new("", &name, &bytes);
-    report.promises.push(match_manifest(args, &report, &content)?);
+    match_manifest(args, &mut report, &content)?;
     let is_kept = report.is_kept();
     print(&if args.json {
         let file = args.file.display().to_string();
@@ -76,24 +77,62 @@ pub(super) fn run(args: &Args) -> Result<()> {
     fail(&args.file, format!("broken: {}", broken.join("; ")))
 }
 
-/// Whether the file is the one that the manifest names.
-fn match_manifest(args: &Args, report: &Report, content: &File) -> Result<Promise> {
+/// Whether the file is the one that the manifest names, and so are the files of the set that lie beside it: a header of another
+/// network has other sizes.
+fn match_manifest(args: &Args, report: &mut Report, content: &File) -> Result<()> {
     const PROMISE: &str = "as its manifest says";
     let Some((path, manifest)) = find_manifest(args, report, &content.file)? else {
         let found = "no manifest beside the file".to_owned();
-        return Ok(Promise { promise: PROMISE, kept: None, found });
+        report.promises.push(Promise { promise: PROMISE, kept: None, found });
+        return Ok(());
     };
+    let place = path.display();
     let named = manifest.outputs.iter().find(|output| output.file == content.file);
     let (kept, found) = match named {
-        None => (false, format!("{} doesn't name {}", path.display(), content.file)),
+        None => (false, format!("{place} doesn't name {}", content.file)),
         Some(output) if output.sha256 != content.sha256 => {
             let found =
-                format!("SHA-256 {}, expected {} ({})", content.sha256, output.sha256, path.display());
+                format!("SHA-256 {} differs from its manifest, {place}: {}", content.sha256, output.sha256);
             (false, found)
         }
-        Some(_) => (true, format!("{}, SHA-256 {}", path.display(), content.sha256)),
+        Some(_) => (true, format!("{place}, SHA-256 {}", content.sha256)),
     };
-    Ok(Promise { promise: PROMISE, kept: Some(kept), found })
+    report.promises.push(Promise { promise: PROMISE, kept: Some(kept), found });
+    let others = manifest.outputs.iter().filter(|output| output.file != content.file);
+    report.promises.extend(match_others(&args.file, others));
+    Ok(())
+}
+
+/// The other files of a set, in the folder of the file.
+fn match_others<'a>(file: &Path, others: impl Iterator<Item = &'a File>) -> Option<Promise> {
+    let (mut same, mut faults, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for other in others {
+        let path = file.with_file_name(&other.file);
+        // A name is a name, no way to somewhere else.
+        if Path::new(&other.file).file_name() != Some(other.file.as_ref()) {
+            faults.push(format!("{:?} is no name of a file", other.file));
+        } else if path.symlink_metadata().is_err() {
+            missing.push(other.file.clone());
+        } else {
+            match files::read(&path, Kind::Artefact) {
+                Ok(bytes) if File::new("", &other.file, &bytes).sha256 == other.sha256 => {
+                    same.push(other.file.clone());
+                }
+                Ok(_) => faults.push(format!("{} differs from its manifest", other.file)),
+                Err(_) => faults.push(format!("{} can't be read", other.file)),
+            }
+        }
+    }
+    let mut parts = faults.clone();
+    if !same.is_empty() {
+        parts.push(format!("as it says: {}", same.join(", ")));
+    }
+    if !missing.is_empty() {
+        parts.push(format!("not beside it: {}", missing.join(", ")));
+    }
+    let kept = if faults.is_empty() { (!same.is_empty()).then_some(true) } else { Some(false) };
+    let promise = Promise { promise: "the other files of its manifest", kept, found: parts.join("; ") };
+    (!promise.found.is_empty()).then_some(promise)
 }
 
 /// The manifest that was asked for, or one beside the file that names it.
