@@ -139,7 +139,11 @@ fn signals_leave_nothing() {
     use std::os::unix::process::ExitStatusExt;
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("KILL", 9)] {
         let folder = Folder::new();
-        let cc = compiler(&folder, "cc", "sleep 1000 & echo $! > pid.part; mv pid.part pid; sleep 1000");
+        let cc = compiler(
+            &folder,
+            "cc",
+            "mktemp > /dev/null; sleep 1000 & echo $! > pid.part; mv pid.part pid; sleep 1000",
+        );
         let mut command = folder.command(small(&["--linker", "cc", "-o", "net"]));
         let mut child = command.env("CC", &cc).stderr(Stdio::null()).spawn().expect("mnc runs");
         assert!(eventually(|| folder.path("pid").exists()), "the compiler was never called");
@@ -214,6 +218,30 @@ fn a_package_is_of_one_network_whenever_its_writer_is_killed() {
     }
     println!("killed {n_killed} of 40");
     assert!(folder.litter().is_empty());
+}
+
+/// Several commands write packages of two networks into one folder at once: the last one's is there, whole.
+#[test]
+fn packages_of_several_writers_do_not_mix() {
+    let folder = Folder::new();
+    for _ in 0..4 {
+        let start = |seed: usize| {
+            let mut args = small(&["--emit", "obj,header,manifest", "-q", "--name", "net", "-o", "p/"]);
+            args[3] = seed.to_string();
+            folder.command(args).spawn().expect("mnc runs")
+        };
+        let writers: Vec<Child> = (0..6).map(|idx| start(idx % 2)).collect();
+        for mut writer in writers {
+            assert!(writer.wait().expect("it ends").success());
+        }
+        let manifest = folder.read("p/net.json");
+        let manifest = mnc::emit::manifest::Manifest::from_json(&manifest).expect("it is a manifest");
+        for output in &manifest.outputs {
+            let content = folder.read(&format!("p/{}", output.file));
+            assert_eq!(*output, mnc::emit::manifest::File::new(&output.kind, &output.file, &content));
+        }
+        assert_eq!(fs::read_dir(folder.path("p")).unwrap().count(), 3);
+    }
 }
 
 /// No room from a certain byte on, for every part of a package: it fails in words, and the older package is as it was.

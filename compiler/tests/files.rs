@@ -137,6 +137,13 @@ fn links_modes_and_owners_are_kept() {
     if gave {
         assert_eq!((old.uid(), old.gid()), (12345, 54321));
     }
+    for link in ["a", "b"] {
+        symlink("same", folder.path(link)).unwrap();
+    }
+    let ran = folder.run(small(&["--emit", "obj", "-o", "a", "--weights-file", "b"]));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("another file of the set goes there"), "{}", ran.err);
+    assert!(!folder.path("same").exists());
     symlink("gone/x", folder.path("astray")).unwrap();
     let ran = folder.run(small(&["--emit", "obj", "-o", "astray"]));
     assert_eq!(ran.code, Some(1));

@@ -8,10 +8,12 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 pub use read::{open, read, read_or_pipe, same_file};
 use target::Target;
@@ -120,6 +122,9 @@ fn stage<'a>(
         match target::of(output.path).map_err(fail)? {
             Target::Stream(file) => streams.push((*output, file)),
             Target::Place { path, old } => {
+                if staged.iter().any(|other| is_one_place(&other.rename.to, &path)) {
+                    return Err(fail(io::Error::other("another file of the set goes there")));
+                }
                 let from = temporary_beside(&path);
                 witness.begins(&from);
                 let rename = Rename { from, to: path };
@@ -174,8 +179,28 @@ enum Before {
     Gone,
 }
 
+/// Whether two paths without links at their ends are one name in one folder.
+fn is_one_place(a: &Path, b: &Path) -> bool {
+    a.file_name() == b.file_name() && same_file(folder(a), folder(b))
+}
+
+/// Keeps the renames of other processes, of one set into the same folder, out of ours. A folder needs no file for that.
+fn lock(path: &Path) -> Option<File> {
+    let folder = File::open(folder(path)).ok()?;
+    for _ in 0..500 {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    // Ten seconds are more than renames take: it is locked for another reason.
+    None
+}
+
 /// Gives the temporary files their names. If one can't have its name, those before it are taken back.
 fn commit(staged: &[Staged<'_>]) -> Result<(), Failure> {
+    let _lock = staged.first().filter(|_| 1 < staged.len()).and_then(|first| lock(&first.rename.to));
     let mut before: Vec<Before> = Vec::new();
     let mut failure = None;
     for (idx, Staged { path, rename }) in staged.iter().enumerate() {

@@ -188,6 +188,11 @@ impl Scratch {
         Ok(Scratch { path })
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// A path in it.
     pub(super) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)

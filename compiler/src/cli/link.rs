@@ -152,6 +152,10 @@ fn run_compiler(
     let name = compiler.remove(0);
     let mut command = Command::new(&name);
     command.args(&compiler).arg("-o").arg(&linked);
+    // What the compiler needs for itself goes when the folder goes, also when the compiler is killed.
+    for variable in ["TMPDIR", "TMP", "TEMP"] {
+        command.env(variable, folder.path());
+    }
     for (file, bytes) in files {
         let path = folder.join(file);
         files::write_scratch(&path, bytes, false)?;
