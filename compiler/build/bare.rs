@@ -54,8 +54,8 @@ fn target_objects(
     out_dir: &Path,
     target: &str,
 ) -> Result<Vec<PathBuf>, String> {
-    // Code for a fixed address needs no tables of addresses, and finds thread-local variables in one instruction.
-    let flags = ["--cfg", "mnc_main", "--cfg", "mnc_bare", "-C", "relocation-model=static"];
+    // Code of a program that is loaded anywhere, and that still finds thread-local variables in one instruction.
+    let flags = ["--cfg", "mnc_main", "--cfg", "mnc_bare", "-C", "relocation-model=pie"];
     let archive = cargo_rustc(manifest, build_dir, (target, "bare"), &flags)?;
     let bytes = fs::read(&archive).map_err(|error| format!("{}: {error}", archive.display()))?;
     let fault = |error: object::Error| format!("{}: {error}", archive.display());

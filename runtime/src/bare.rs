@@ -16,6 +16,8 @@ mod call;
 mod files;
 mod heap;
 mod math;
+#[cfg(mnc_bare)]
+mod relocate;
 mod system;
 mod threads;
 mod unwind;
@@ -24,7 +26,7 @@ mod unwind;
 mod start {
     use core::ffi::{c_char, c_int};
 
-    use super::{call, system, threads};
+    use super::{call, relocate, system, threads};
 
     // The kernel enters here with the stack pointer at `argc`; a zero frame pointer ends every chain of frames.
     #[cfg(target_arch = "x86_64")]
@@ -66,6 +68,7 @@ mod start {
         let code = unsafe {
             let argc = *stack;
             let argv = stack.add(1).cast::<*const c_char>();
+            relocate::this_program(argv.add(argc + 1).cast());
             system::remember(argv.add(argc + 1));
             threads::adopt_main_thread();
             main(argc as c_int, argv)

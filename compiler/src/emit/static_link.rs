@@ -1,12 +1,14 @@
 //! Relocatable objects -> static executable of Linux, by our own linker: no system linker, no C library, no files.
 //!
-//! It takes ELF objects for x86-64 or aarch64 that were compiled for a fixed address, keeps the sections that the entry
-//! reaches, gives each an address, and resolves what the sections say of each other. What an ordinary linker does
-//! beyond that (shared libraries, archives, constructors, debug information, relaxation) isn't needed for the launcher
+//! It takes ELF objects for x86-64 or aarch64 that were compiled for any address, keeps the sections that the entry
+//! reaches, gives each an address, and resolves what the sections say of each other. The kernel loads the program at an
+//! address of its own choice; words that hold addresses are listed in a table, from which the program's first instructions
+//! correct them, and lie where nothing can be written after that. What an ordinary linker does beyond that (shared libraries, archives, constructors, debug information, relaxation) isn't needed for the launcher
 //! and a network, and isn't here: an object that asks for it is refused.
 
 mod inputs;
 mod layout;
+mod relative;
 mod relocate;
 
 use object::elf;
@@ -25,7 +27,7 @@ use layout::Layout;
 pub fn link(objects: &[&[u8]], entry: &str) -> Result<Vec<u8>> {
     let inputs = Inputs::parse(objects)?;
     let reached = inputs.reach(entry)?;
-    let layout = Layout::new(&inputs, reached);
+    let layout = Layout::new(&inputs, &reached)?;
     let mut image = layout.image(&inputs, inputs.entry(entry)?)?;
     let mut faults = Faults::new(ErrorKind::Emit);
     for section in layout.sections() {

@@ -59,14 +59,20 @@ impl Template {
             bytes: u64,
             align: u64,
         }
+        /// `PT_PHDR`: the headers themselves, from which follows where the program is.
+        const THEMSELVES: u32 = 6;
         let headers = getauxval(HEADERS) as *const Header;
+        let mut base = 0;
         let n_headers = if headers.is_null() { 0 } else { getauxval(N_HEADERS) };
         for idx in 0..n_headers {
             // SAFETY: the kernel says where the headers lie and how many there are.
             let header = unsafe { &*headers.add(idx) };
+            if header.kind == THEMSELVES {
+                base = headers.addr().wrapping_sub(header.address as usize);
+            }
             if header.kind == TLS {
                 return Template {
-                    start: header.address as *const u8,
+                    start: base.wrapping_add(header.address as usize) as *const u8,
                     file_bytes: header.file_bytes as usize,
                     bytes: header.bytes as usize,
                     align: (header.align as usize).max(16),

@@ -1,7 +1,8 @@
 //! Sections -> addresses, places in the file, program headers.
 //!
-//! Three segments are loaded: what is only read, what is executed, what is written; none is both written and executed.
-//! Thread-local variables get offsets; their first values lie with what is only read.
+//! Four segments are loaded: what is only read, what is executed, what holds addresses and is only read once these are
+//! corrected, what is written; none is both written and executed. Addresses count from the start of the program, wherever
+//! that is. Thread-local variables get offsets; their first values lie with the addresses, for they may hold some.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,11 +11,11 @@ use object::pod::bytes_of;
 use object::{Endianness, ObjectSection, SectionFlags, U16, U32, U64};
 
 use super::inputs::{Inputs, Place, SectionId, name};
-use super::{fault, relocate};
+use super::{fault, relative, relocate};
 use crate::error::Result;
 
-/// Where programs begin by custom. Everything stays below 2 GB, as 32-bit addresses ask for.
-const BASE: u64 = 0x40_0000;
+/// The program's own start. Distances stay below 2 GB, as 32-bit fields ask for.
+const BASE: u64 = 0;
 
 const LE: Endianness = Endianness::Little;
 
@@ -27,6 +28,8 @@ enum Kind {
     ThreadZero,
     Constant,
     Code,
+    /// Constants with addresses in them, which are corrected once.
+    Corrected,
     Data,
     Zero,
 }
@@ -39,14 +42,15 @@ impl Kind {
         };
         let has = |flag: u32| sh_flags & u64::from(flag) != 0;
         let is_zero = section.elf_section_header().sh_type.get(LE) == elf::SHT_NOBITS;
-        // What the loader would write, once, is resolved here.
         let is_constant = || section.name().is_ok_and(|name| name.starts_with(".data.rel.ro"));
+        let is_written = has(elf::SHF_WRITE) && !is_constant();
         match () {
             () if has(elf::SHF_TLS) && is_zero => Kind::ThreadZero,
             () if has(elf::SHF_TLS) => Kind::ThreadData,
             () if has(elf::SHF_EXECINSTR) => Kind::Code,
             () if is_zero => Kind::Zero,
-            () if has(elf::SHF_WRITE) && !is_constant() => Kind::Data,
+            () if is_written => Kind::Data,
+            () if has(elf::SHF_WRITE) || !relocate::words(inputs, id).is_empty() => Kind::Corrected,
             () => Kind::Constant,
         }
     }
@@ -79,23 +83,45 @@ pub(super) struct Layout {
     /// What the slots hold, for code that looks addresses up, and where the first one is.
     slots: Vec<Place>,
     slots_at: Spot,
+    /// The table of words to correct, and the words by which it is found.
+    table: Vec<u64>,
+    table_at: Spot,
+    dynamic_at: Spot,
     thread_local: Segment,
     segments: Vec<Segment>,
     file_bytes: u64,
 }
 
-/// Headers: three loaded segments, thread-local memory, and the word that the stack isn't executable.
-const N_HEADERS: usize = 5;
+/// Headers: themselves, four loaded segments, thread-local memory, the table's place, what is protected, and the word that the
+/// stack isn't executable.
+const N_HEADERS: usize = 9;
 
 const HEADER_BYTES: u64 =
     (size_of::<FileHeader64<Endianness>>() + N_HEADERS * size_of::<ProgramHeader64<Endianness>>()) as u64;
 
+/// Pairs of tag and value in the dynamic section.
+const N_DYNAMIC: usize = 6;
+
 impl Layout {
-    pub(super) fn new(inputs: &Inputs<'_>, reached: BTreeSet<SectionId>) -> Layout {
-        let slots = relocate::slots(inputs, &reached);
+    pub(super) fn new(inputs: &Inputs<'_>, reached: &BTreeSet<SectionId>) -> Result<Layout> {
+        // The table's size depends on where things are, and where things are on its size.
+        let mut room = 0;
+        loop {
+            let mut layout = Layout::with_table(inputs, reached, room);
+            layout.table = relative::table(&layout.addresses_to_correct(inputs)?);
+            if layout.table.len() <= room {
+                return Ok(layout);
+            }
+            room = layout.table.len();
+        }
+    }
+
+    /// With room for a table of so many words.
+    fn with_table(inputs: &Inputs<'_>, reached: &BTreeSet<SectionId>, n_words: usize) -> Layout {
+        let slots = relocate::slots(inputs, reached);
         let mut sections: BTreeMap<Kind, Vec<SectionId>> = BTreeMap::new();
         for id in reached {
-            sections.entry(Kind::of(inputs, id)).or_default().push(id);
+            sections.entry(Kind::of(inputs, *id)).or_default().push(*id);
         }
         let page = inputs.machine.page();
         let mut placer = Placer {
@@ -112,15 +138,23 @@ impl Layout {
             align: page,
             ..Segment::default()
         };
-        let mut thread_local = placer.thread_local();
         placer.put(Kind::Constant);
-        let (offset, address) = placer.room(slots.len() as u64 * 8, 8);
-        let slots_at = Spot { address, file_offset: Some(offset as usize) };
+        let table_at = placer.words(n_words);
         placer.close(&mut constants);
 
         let mut code = placer.segment(elf::PF_R | elf::PF_X);
         placer.put(Kind::Code);
         placer.close(&mut code);
+
+        let mut corrected = placer.segment(elf::PF_R | elf::PF_W);
+        let mut thread_local = placer.thread_local();
+        placer.put(Kind::Corrected);
+        let slots_at = placer.words(slots.len());
+        let dynamic_at = placer.words(2 * N_DYNAMIC);
+        placer.close(&mut corrected);
+        // Up to the end of its last page, so that all of it can be protected.
+        placer.address = placer.address.next_multiple_of(page);
+        corrected.bytes = placer.address - corrected.address;
 
         let mut data = placer.segment(elf::PF_R | elf::PF_W);
         placer.put(Kind::Data);
@@ -135,8 +169,81 @@ impl Layout {
             align: 16,
             ..Segment::default()
         };
-        let segments = vec![constants, code, data, thread_local, stack];
-        Layout { spots: placer.spots, slots, slots_at, thread_local, segments, file_bytes }
+        let at = |kind, flags, address, offset, bytes| Segment {
+            kind,
+            flags,
+            offset,
+            address,
+            file_bytes: bytes,
+            bytes,
+            align: 8,
+        };
+        let first = size_of::<FileHeader64<Endianness>>() as u64;
+        let headers = at(elf::PT_PHDR, elf::PF_R, BASE + first, first, HEADER_BYTES - first);
+        let dynamic_offset = dynamic_at.file_offset.map_or(0, |offset| offset as u64);
+        let dynamic = at(
+            elf::PT_DYNAMIC,
+            elf::PF_R | elf::PF_W,
+            dynamic_at.address,
+            dynamic_offset,
+            16 * N_DYNAMIC as u64,
+        );
+        let protected = Segment { kind: elf::PT_GNU_RELRO, flags: elf::PF_R, align: 1, ..corrected };
+        let segments =
+            vec![headers, constants, code, corrected, data, thread_local, dynamic, protected, stack];
+        let table = Vec::new();
+        Layout {
+            spots: placer.spots,
+            slots,
+            slots_at,
+            table,
+            table_at,
+            dynamic_at,
+            thread_local,
+            segments,
+            file_bytes,
+        }
+    }
+
+    /// The words that hold addresses, by address.
+    fn addresses_to_correct(&self, inputs: &Inputs<'_>) -> Result<Vec<u64>> {
+        let mut addresses = Vec::new();
+        for (id, spot) in &self.spots {
+            let words = relocate::words(inputs, *id);
+            let kind = Kind::of(inputs, *id);
+            let is_writable = matches!(kind, Kind::ThreadData | Kind::Corrected | Kind::Data);
+            if let Some(offset) =
+                words.iter().find(|offset| !is_writable || (spot.address + **offset) % 8 != 0)
+            {
+                let place = format!("{}, byte {offset} of its section {}", name(id.file), id.index);
+                return Err(fault(place, "an address where none can be corrected"));
+            }
+            addresses.extend(words.iter().map(|offset| spot.address + offset));
+        }
+        let held = self.slots.iter().enumerate().filter(|(_, place)| matches!(place, Place::Section(..)));
+        addresses.extend(held.map(|(idx, _)| self.slots_at.address + idx as u64 * 8));
+        addresses.sort_unstable();
+        addresses.dedup();
+        Ok(addresses)
+    }
+
+    /// By what a loader, or the program itself, finds the table, and that nothing is left to do later.
+    fn dynamic(&self) -> [u64; 2 * N_DYNAMIC] {
+        const RELR_BYTES: u64 = 35;
+        const RELR: u64 = 36;
+        const RELR_ENTRY_BYTES: u64 = 37;
+        const FLAGS: u64 = 30;
+        const BIND_NOW: u64 = 8;
+        const FLAGS_1: u64 = 0x6fff_fffb;
+        const NOW_AND_PIE: u64 = 0x0800_0001;
+        let bytes = self.table.len() as u64 * 8;
+        let pairs = [(RELR, self.table_at.address), (RELR_BYTES, bytes), (RELR_ENTRY_BYTES, 8)];
+        let flags = [(FLAGS, BIND_NOW), (FLAGS_1, NOW_AND_PIE), (0, 0)];
+        let mut words = [0; 2 * N_DYNAMIC];
+        for (idx, (tag, value)) in pairs.into_iter().chain(flags).enumerate() {
+            (words[2 * idx], words[2 * idx + 1]) = (tag, value);
+        }
+        words
     }
 
     /// The sections that have a place, in the order of the objects.
@@ -188,11 +295,16 @@ impl Layout {
                 .map_err(|error| fault(name(id.file), format!("section {}: {error}", id.index)))?;
             image[offset..offset + data.len()].copy_from_slice(&data);
         }
-        let slots_at = self.slots_at.file_offset.expect("slots are in the file");
-        for (idx, place) in self.slots.iter().enumerate() {
-            let at = slots_at + idx * 8;
-            image[at..at + 8].copy_from_slice(&self.address(*place).to_le_bytes());
-        }
+        let mut put = |spot: Spot, words: &[u64]| {
+            let start = spot.file_offset.expect("words are in the file");
+            for (word, bytes) in words.iter().zip(image[start..].chunks_exact_mut(8)) {
+                bytes.copy_from_slice(&word.to_le_bytes());
+            }
+        };
+        let slots: Vec<u64> = self.slots.iter().map(|place| self.address(*place)).collect();
+        put(self.slots_at, &slots);
+        put(self.table_at, &self.table);
+        put(self.dynamic_at, &self.dynamic());
         Ok(image)
     }
 
@@ -207,7 +319,7 @@ impl Layout {
                 abi_version: 0,
                 padding: [0; 7],
             },
-            e_type: U16::new(LE, elf::ET_EXEC),
+            e_type: U16::new(LE, elf::ET_DYN),
             e_machine: U16::new(LE, machine),
             e_version: U32::new(LE, elf::EV_CURRENT.into()),
             e_entry: U64::new(LE, entry),
@@ -254,6 +366,12 @@ impl Placer<'_, '_> {
         let (file, address) = (self.file + gap, self.address + gap);
         (self.file, self.address) = (file + bytes, address + bytes);
         (file, address)
+    }
+
+    /// Room for so many words.
+    fn words(&mut self, n_words: usize) -> Spot {
+        let (offset, address) = self.room(n_words as u64 * 8, 8);
+        Spot { address, file_offset: Some(offset as usize) }
     }
 
     fn put(&mut self, kind: Kind) {

@@ -49,13 +49,13 @@ fn programs_are_static_and_nothing_is_written_and_executed() {
         assert_eq!(program, link(&objects, "_start").unwrap(), "the same input gives the same bytes");
         let file = ElfFile64::<Endianness>::parse(program.as_slice()).unwrap();
         let header = file.elf_header();
-        assert_eq!(header.e_type(Endianness::Little), elf::ET_EXEC);
+        assert_eq!(header.e_type(Endianness::Little), elf::ET_DYN);
         let entry = header.e_entry(Endianness::Little);
         let headers = header.program_headers(Endianness::Little, program.as_slice()).unwrap();
         let mut holds_entry = false;
         for header in headers {
             let (kind, flags) = (header.p_type(Endianness::Little), header.p_flags(Endianness::Little));
-            assert!(![elf::PT_INTERP, elf::PT_DYNAMIC].contains(&kind), "the program needs no other");
+            assert_ne!(kind, elf::PT_INTERP, "the program needs no other");
             assert_ne!(flags & (elf::PF_W | elf::PF_X), elf::PF_W | elf::PF_X);
             let (start, bytes) = (header.p_vaddr(Endianness::Little), header.p_filesz(Endianness::Little));
             holds_entry |= flags & elf::PF_X != 0 && (start..start + bytes).contains(&entry);
