@@ -24,14 +24,15 @@ use crate::files::{self, Output};
 use crate::info::Info;
 use args::{Action, Options, Threads};
 use indicatif::{ProgressBar, ProgressStyle};
+use inputs::Listed;
 use model::Model;
-use picture::Picture;
+use picture::{Format, Memory, Picture};
 use prepare::Prepare;
 use report::{Report, Style};
 use std::ffi::{OsString, c_char, c_int};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::mem::MaybeUninit;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,9 @@ use std::time::{Duration, Instant};
 pub fn input_of(info: &Info, picture: &[u8]) -> Result<Vec<f32>, String> {
     let prepare = Prepare::new(info)?;
     let mut input = vec![0.0; info.input.len()];
-    prepare.fill(Picture::decode(picture)?, &mut input);
+    let mut memory = Memory::new(args::MOST_MEMORY);
+    let picture = Picture::decode(Format::of(picture)?, picture, &mut memory)?;
+    prepare.fill(picture, &mut input, &mut memory)?;
     Ok(input)
 }
 
@@ -155,11 +158,11 @@ fn run(
         Action::Info if options.json => writeln!(out, "{}", info.to_json())?,
         Action::Info => report::describe(info, &mut out)?,
         Action::Bench(n) => {
-            load_first(&options.inputs, &mut model)?;
+            load_first(&options, &mut model)?;
             bench(&options, model, n, started, &mut out)?;
         }
         Action::Profile(n_runs) => {
-            load_first(&options.inputs, &mut model)?;
+            load_first(&options, &mut model)?;
             profile(&options, model, n_runs, &mut out)?;
         }
         Action::Orders => orders::obey(&mut model, &mut io::stdin().lock(), &mut out)?,
@@ -203,14 +206,17 @@ fn bind(named: Option<&Path>, model: &mut Model) -> Result<(), Stop> {
 }
 
 /// Fills the input, every place of a batch, from the first picture there is; without paths it stays zero.
-fn load_first(paths: &[PathBuf], model: &mut Model) -> Result<(), Stop> {
-    let Some(path) = paths.first() else { return Ok(()) };
+fn load_first(options: &Options, model: &mut Model) -> Result<(), Stop> {
+    let Some(path) = options.inputs.first() else { return Ok(()) };
     let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
-    let files = inputs::list(std::slice::from_ref(path));
-    let file = files.into_iter().next().unwrap_or_else(|| Err(format!("{}: no pictures", path.display())));
-    let file = file.map_err(Stop::Failed)?;
+    let files = inputs::list(std::slice::from_ref(path)).files;
+    let Some(Listed { path, fault }) = files.into_iter().next() else { return Ok(()) };
     let (first, others) = model.input.split_at_mut(model.info.input.len());
-    inputs::load(&file, &prepare, first).map_err(|e| Stop::Failed(format!("{}: {e}", file.display())))?;
+    let loaded = match fault {
+        Some(fault) => Err(fault),
+        None => inputs::load(&path, &prepare, first, options.most_memory),
+    };
+    loaded.map_err(|error| Stop::Failed(format!("{}: {error}", path.display())))?;
     others.chunks_exact_mut(first.len()).for_each(|other| other.copy_from_slice(first));
     Ok(())
 }
@@ -263,32 +269,36 @@ fn classify(program: &str, options: &Options, mut model: Model, out: impl Write)
         eprintln!("{program}: the weights are random (seed {seed}): the answers mean nothing");
     }
     let mut report = Report::new(out, style, &info);
-    let files = inputs::list(&options.inputs);
+    let inputs::Listing { files, notes } = inputs::list(&options.inputs);
+    notes.iter().for_each(|note| eprintln!("{program}: {note}"));
     let mut progress = Progress::new(files.len());
     let mut code = 0;
     let (input_len, output_len) = (info.input.len(), model.output().len() / info.batch);
     for files in files.chunks(info.batch) {
-        let mut loaded = Vec::with_capacity(files.len());
-        for file in files {
+        let mut n_loaded = 0;
+        let mut faults = Vec::with_capacity(files.len());
+        for Listed { path, fault } in files {
             // The next place of the batch; those behind the last hold what they held, and nobody asks for their answers.
-            let place = &mut model.input[loaded.len() * input_len..][..input_len];
-            match file.as_ref().map(|file| (file, inputs::load(file, &prepare, place))) {
-                Ok((file, Ok(()))) => loaded.push(file),
-                Ok((file, Err(error))) => {
-                    progress.hide(|| eprintln!("{program}: {}: {error}", file.display()));
-                    code = 1;
-                }
-                Err(error) => {
-                    progress.hide(|| eprintln!("{program}: {error}"));
-                    code = 1;
-                }
-            }
+            let place = &mut model.input[n_loaded * input_len..][..input_len];
+            let fault = fault.clone();
+            let fault = fault.or_else(|| inputs::load(path, &prepare, place, options.most_memory).err());
+            n_loaded += usize::from(fault.is_none());
+            faults.push(fault);
         }
-        if !loaded.is_empty() {
+        let mut milliseconds = 0.0;
+        if n_loaded != 0 {
             let latency = bench::timed(&mut model).map_err(|status| refused(status, &info))?;
-            let milliseconds = bench::to_ms(latency) / loaded.len() as f64;
-            for (file, output) in loaded.into_iter().zip(model.output().chunks_exact(output_len)) {
-                progress.hide(|| report.answer(&file.to_string_lossy(), output, milliseconds))?;
+            milliseconds = bench::to_ms(latency) / n_loaded as f64;
+        }
+        let mut outputs = model.output().chunks_exact(output_len);
+        for (file, fault) in files.iter().zip(faults) {
+            let name = file.path.to_string_lossy();
+            if let Some(fault) = fault {
+                code = 1;
+                progress.hide(|| eprintln!("{program}: {name}: {fault}"));
+                progress.hide(|| report.fault(&name, &fault))?;
+            } else if let Some(output) = outputs.next() {
+                progress.hide(|| report.answer(&name, output, milliseconds))?;
             }
         }
         progress.advance(files.len());

@@ -10,6 +10,7 @@
 //! | `files` | `std` | plain files read within bounds, and sets of files written whole or not at all |
 //! | `info` | `info` | the JSON that describes a network inside its executable |
 //! | `measured` | `info` | what a measuring executable tells, as JSON, and the arithmetic of latencies |
+//! | `pictures` | `info` | which files of a folder are pictures |
 //! | `limits` | `info` | the limits of this core, sampled with `peak` between the runs of a network |
 //! | `orders` | `info` | what `mnc verify` asks of an executable, and the answers, as bytes |
 //! | `chart` | `chart` | axes and labels of pictures in SVG |
@@ -95,6 +96,8 @@ pub mod network;
 pub mod orders;
 #[cfg(feature = "std")]
 pub mod peak;
+#[cfg(feature = "info")]
+pub mod pictures;
 #[cfg(feature = "std")]
 pub mod pool;
 pub mod simd;

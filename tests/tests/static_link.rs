@@ -102,7 +102,10 @@ fn check(weights: &Path, pictures: &[PathBuf], arguments: &[&str]) {
         }
     }
     // The probabilities to their last bit: no C library has a part in them.
-    let json = |program: &Path| untimed(&answers(None, program, &["--json", "--top", "5"], pictures).0);
+    let json = |program: &Path| {
+        let output = Command::new(program).args(["--json", "--top", "5"]).args(pictures).output();
+        untimed(&String::from_utf8_lossy(&output.expect("the program can be started").stdout))
+    };
     assert_eq!(json(&ours), json(&theirs));
     let (info, _) = answers(None, &ours, &["--info", "--json"], &[]);
     let info: serde_json::Value = serde_json::from_str(&info).expect("the program prints JSON");

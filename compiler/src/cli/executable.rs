@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use mnc::{Compiled, Error, ErrorKind, Result};
@@ -138,8 +138,22 @@ impl Executable {
     }
 
     /// One process that classifies the pictures of a folder, the five most probable classes of each.
+    /// A picture without an answer is one of them.
     pub(super) fn classify(&self, folder: &Path) -> Result<Vec<Answer>> {
-        self.json(&["--json".as_ref(), "--top".as_ref(), "5".as_ref(), "--".as_ref(), folder.as_os_str()])
+        let running = spawn(
+            &self.path,
+            &["--json".as_ref(), "--top".as_ref(), "5".as_ref(), "--".as_ref(), folder.as_os_str()],
+        )?;
+        let output = running
+            .child
+            .wait_with_output()
+            .map_err(|error| Error::new(ErrorKind::Io, self.path.display().to_string(), error.to_string()))?;
+        // A file that failed is in the document, which then is whole all the same.
+        match serde_json::from_slice(&output.stdout) {
+            Ok(answers) => Ok(answers),
+            Err(error) => ended(&self.path, output)
+                .and_then(|_| super::fail(&self.path, format!("{error} in its answers; compile it again"))),
+        }
     }
 
     /// The file.
@@ -168,7 +182,11 @@ pub(super) struct Answer {
     /// As it was named or found.
     pub(super) file: PathBuf,
     /// The most probable class first.
+    #[serde(default)]
     pub(super) top: Vec<Top>,
+    /// Why there is none.
+    #[serde(default)]
+    pub(super) error: Option<String>,
 }
 
 /// One class of an answer.
@@ -207,7 +225,13 @@ fn finish(path: &Path, running: Running) -> Result<Vec<u8>> {
     let output = running
         .child
         .wait_with_output()
-        .map_err(|error| Error::new(ErrorKind::Io, place.clone(), error.to_string()))?;
+        .map_err(|error| Error::new(ErrorKind::Io, place, error.to_string()))?;
+    ended(path, output)
+}
+
+/// What the child wrote, if it ended well.
+fn ended(path: &Path, output: Output) -> Result<Vec<u8>> {
+    let place = path.display().to_string();
     if output.status.success() {
         return Ok(output.stdout);
     }

@@ -19,6 +19,8 @@ pub(crate) struct Options {
     /// The weights, of a network that hasn't them in its executable.
     pub(crate) weights: Option<PathBuf>,
     pub(crate) threads: Threads,
+    /// Bytes that a picture may take, from its file to the network's input.
+    pub(crate) most_memory: u64,
     /// Runs before the first that counts; as many as [`warm_up`](crate::launcher::bench::warm_up) says if not given.
     pub(crate) warmup: Option<usize>,
     /// Whether a benchmark prints what harnesses read beside the latencies.
@@ -26,6 +28,9 @@ pub(crate) struct Options {
     /// Where a profile draws its roofline.
     pub(crate) svg: Option<PathBuf>,
 }
+
+/// What the picture of a camera of 100 million pixels takes, or the progressive one of 50.
+pub(crate) const MOST_MEMORY: u64 = 512 << 20;
 
 /// How many threads work on one inference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,7 @@ impl Default for Options {
             labels: None,
             weights: None,
             threads: Threads::Count(1),
+            most_memory: MOST_MEMORY,
             warmup: None,
             harness: false,
             svg: None,
@@ -89,6 +95,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             }
             Long("svg") => options.svg = Some(file("--svg", &mut parser)?),
             Short('t') | Long("threads") => options.threads = threads(&mut parser)?,
+            Long("max-picture-memory") => options.most_memory = memory(&mut parser)?,
             Short('k') | Long("top") => options.top = number("--top", 1, &mut parser)?,
             Long("json") => options.json = true,
             Long("raw") => options.raw = true,
@@ -151,6 +158,24 @@ fn threads(parser: &mut lexopt::Parser) -> Result<Threads, String> {
     }
 }
 
+/// A number of bytes: `300000`, `64K`, `512M`, `2G`, also as `MiB` or `MB`; of 1024 each.
+fn memory(parser: &mut lexopt::Parser) -> Result<u64, String> {
+    let expected = "expected a size such as 512M or 2G";
+    let value = parser.value().map_err(|_| format!("--max-picture-memory: found nothing, {expected}"))?;
+    let text = value.to_str().unwrap_or("").to_ascii_lowercase();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" | "b" => Some(0),
+        "k" | "kb" | "kib" => Some(10),
+        "m" | "mb" | "mib" => Some(20),
+        "g" | "gb" | "gib" => Some(30),
+        _ => None,
+    };
+    let number = digits.parse::<u64>().ok().filter(|number| 0 < *number);
+    let bytes = number.zip(unit).and_then(|(number, unit)| number.checked_mul(1 << unit));
+    bytes.ok_or_else(|| format!("--max-picture-memory: found {value:?}, {expected}"))
+}
+
 fn number(option: &str, min: usize, parser: &mut lexopt::Parser) -> Result<usize, String> {
     let value = parser.value().map_err(|_| format!("{option}: found nothing, expected {}", from(min)))?;
     parse_number(option, min, &value)
@@ -174,8 +199,9 @@ pub(crate) fn help(program: &str, network: &str) -> String {
 
 Usage: {program} [OPTIONS] FILE-OR-FOLDER...
 
-  JPEG, PNG, BMP and PNM pictures are known by their content. A file that ends in .f32, .raw or .bin
-  holds one input: little-endian f32, rows, columns, channels, already normalised. - is standard input.
+  JPEG, PNG, BMP and PNM pictures are known by their content; in a folder, by their names. A damaged
+  picture gets no answer. A file that ends in .f32, .raw or .bin holds one input: little-endian f32, rows,
+  columns, channels, already normalised. - is standard input.
 
 Options:
   -k, --top K        show the K most probable classes [5]
@@ -185,6 +211,9 @@ Options:
       --weights FILE take the weights from FILE, if they aren't in this program [the file beside it]
   -t, --threads T    work on each inference with T threads, or with as many as there are cores: auto [1];
                      the answers are the same to the last bit
+      --max-picture-memory SIZE
+                     refuse a picture that takes more memory: its file, its pixels and what decoding needs [512M,
+                     enough for 100 megapixels]
       --info         say what is inside: network, sizes, target
       --orders       do what `mnc verify` asks on standard input: runs on its inputs, and looks at what they leave in memory
   -h, --help         print this
@@ -242,6 +271,13 @@ mod tests {
         let svg = Some(PathBuf::from("a.svg"));
         check("--profile=9 --svg a.svg", Ok(Options { action: Action::Profile(Some(9)), svg, ..options() }));
         let inputs = vec![PathBuf::from("a")];
+        for (size, most_memory) in [("1g", 1 << 30), ("20MiB", 20 << 20), ("64K", 64 << 10), ("999", 999)] {
+            let inputs = inputs.clone();
+            check(
+                &format!("--max-picture-memory {size} a"),
+                Ok(Options { most_memory, inputs, ..options() }),
+            );
+        }
         check("-t auto a", Ok(Options { threads: Threads::Auto, inputs, ..options() }));
         check(
             "--threads 3 --info",
@@ -269,6 +305,10 @@ mod tests {
         check("--svg a.svg b", Err("--svg: found no --profile to go with"));
         check("-t0 a", Err("--threads: found \"0\", expected a number from 1 to 1024, or auto"));
         check("--threads", Err("--threads: found nothing, expected a number from 1 to 1024, or auto"));
+        let error = "--max-picture-memory: found \"lots\", expected a size such as 512M or 2G";
+        check("--max-picture-memory lots a", Err(error));
+        check("--max-picture-memory 0 a", Err(&error.replace("lots", "0")));
+        check("--max-picture-memory 99999999999G a", Err(&error.replace("lots", "99999999999G")));
         check("--labels", Err("--labels: found nothing, expected a file"));
         check("--nonsense", Err("--nonsense: no such option; --help lists them"));
         check("-x", Err("-x: no such option; --help lists them"));

@@ -1,41 +1,67 @@
-//! Paths as typed -> files in order, and a file -> its bytes.
+//! Paths as typed -> files in order, and a file -> the network's input.
 
-use super::picture::Picture;
+use super::picture::{Format, HEAD_BYTES, Memory, Picture, unreadable};
 use super::prepare::Prepare;
-use crate::files;
+use crate::pictures::{ENDINGS, is_picture};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-
-/// What a folder is searched for. A file named outright may end in anything.
-const PICTURES: [&str; 9] = ["jpg", "jpeg", "png", "bmp", "ppm", "pgm", "pbm", "pnm", "pam"];
 
 /// The endings of files that hold an input as it is.
 const RAW: [&str; 3] = ["f32", "raw", "bin"];
 
-/// The longest file that is read: compressed, it is smaller than what [`Picture`] allows.
-const MAX_FILE_BYTES: u64 = 512 << 20;
-
-/// Replaces folders by the pictures in them, sorted, folders within folders too. What can't be listed takes its place
-/// as an error.
-pub(crate) fn list(paths: &[PathBuf]) -> Vec<Result<PathBuf, String>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            walk(path, &mut files);
-        } else {
-            files.push(Ok(path.clone()));
-        }
-    }
-    files
+/// The files to be answered for, and what there is to say of those that aren't.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) files: Vec<Listed>,
+    /// A line for each folder of which files were skipped.
+    pub(crate) notes: Vec<String>,
 }
 
-fn walk(folder: &Path, files: &mut Vec<Result<PathBuf, String>>) {
+/// A file, or what can't be listed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) path: PathBuf,
+    pub(crate) fault: Option<String>,
+}
+
+/// Replaces folders by the pictures in them, sorted, folders within folders too. A folder without a picture is a fault.
+pub(crate) fn list(paths: &[PathBuf]) -> Listing {
+    let mut listing = Listing::default();
+    for path in paths {
+        if !path.is_dir() {
+            listing.files.push(Listed { path: path.clone(), fault: None });
+            continue;
+        }
+        let n_before = listing.files.len();
+        let mut skipped = BTreeMap::new();
+        walk(path, &mut listing.files, &mut skipped);
+        let skipped = skipped_text(&skipped);
+        if listing.files.len() == n_before {
+            let endings = ENDINGS.map(|ending| format!(".{ending}")).join(" ");
+            let skipped = skipped.map_or(String::new(), |skipped| format!("; skipped {skipped}"));
+            let fault = Some(format!("found no picture, expected files that end in {endings}{skipped}"));
+            listing.files.push(Listed { path: path.clone(), fault });
+        } else if let Some(skipped) = skipped {
+            listing.notes.push(format!("{}: skipped {skipped}", path.display()));
+        }
+    }
+    listing
+}
+
+/// What was left out of a folder, counted by sort.
+type Skipped = BTreeMap<String, usize>;
+
+fn walk(folder: &Path, files: &mut Vec<Listed>, skipped: &mut Skipped) {
     let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
     let mut entries = match entries {
         Ok(entries) => entries,
-        Err(error) => return files.push(Err(format!("{}: {error}, expected a folder", folder.display()))),
+        Err(error) => {
+            let fault = Some(format!("{error}, expected a folder"));
+            return files.push(Listed { path: folder.to_owned(), fault });
+        }
     };
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -43,11 +69,101 @@ fn walk(folder: &Path, files: &mut Vec<Result<PathBuf, String>>) {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let path = entry.path();
         if is_folder {
-            walk(&path, files);
-        } else if ends_in(&path, &PICTURES) && path.is_file() {
-            files.push(Ok(path));
+            walk(&path, files, skipped);
+        } else if is_picture(&path) && path.is_file() {
+            files.push(Listed { path, fault: None });
+        } else {
+            *skipped.entry(sort(&path)).or_default() += 1;
         }
     }
+}
+
+/// What people call a file that isn't taken.
+fn sort(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending {
+        _ if path.is_dir() => "links to folders".to_string(),
+        _ if name.starts_with("._") => "._*".to_string(),
+        _ if name.starts_with('.') => "hidden".to_string(),
+        Some(_) if is_picture(path) => "no plain files".to_string(),
+        Some(ending) => format!(".{ending}"),
+        None => "without an ending".to_string(),
+    }
+}
+
+/// `3 files: .txt (1), .webp (2)`; the rest of many sorts together.
+fn skipped_text(skipped: &Skipped) -> Option<String> {
+    const MOST_SORTS: usize = 8;
+    let n: usize = skipped.values().sum();
+    let mut sorts: Vec<String> =
+        skipped.iter().take(MOST_SORTS).map(|(sort, n)| format!("{sort} ({n})")).collect();
+    let n_others: usize = skipped.values().skip(MOST_SORTS).sum();
+    if n_others != 0 {
+        sorts.push(format!("others ({n_others})"));
+    }
+    (n != 0).then(|| format!("{n} {}: {}", if n == 1 { "file" } else { "files" }, sorts.join(", ")))
+}
+
+/// Reads a file, or standard input for `-`, into the network's input, with at most so many bytes of memory. The error says what
+/// was found and expected, without the path.
+pub(crate) fn load(
+    path: &Path,
+    prepare: &Prepare,
+    input: &mut [f32],
+    most_memory: u64,
+) -> Result<(), String> {
+    let memory = Memory::new(most_memory);
+    if path == "-" {
+        return load_from(
+            Source { reader: io::stdin().lock(), len: None, is_stdin: true },
+            prepare,
+            input,
+            memory,
+        );
+    }
+    let reader = File::open(path).map_err(unreadable)?;
+    let metadata = reader.metadata().map_err(unreadable)?;
+    let len = metadata.is_file().then_some(metadata.len());
+    if ends_in(path, &RAW) {
+        return raw(reader, len, input);
+    }
+    load_from(Source { reader, len, is_stdin: false }, prepare, input, memory)
+}
+
+/// An open file.
+struct Source<R> {
+    reader: R,
+    /// What a plain file says of itself. Pipes and devices say nothing, and may never end.
+    len: Option<u64>,
+    is_stdin: bool,
+}
+
+fn load_from(
+    mut source: Source<impl Read>,
+    prepare: &Prepare,
+    input: &mut [f32],
+    mut memory: Memory,
+) -> Result<(), String> {
+    // What isn't a picture isn't read any further.
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    source.reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(unreadable)?;
+    let format = match Format::of(&head) {
+        // Standard input has no name that could end in `.f32`: its length tells.
+        Err(error) if source.is_stdin => {
+            return raw(head.chain(source.reader), None, input).map_err(|_| error);
+        }
+        format => format?,
+    };
+    let bytes = memory.read(&head, source.reader, source.len)?;
+    if source.is_stdin && format == Format::Pnm && bytes.len() == size_of_val(input) {
+        // Three bytes of an input may look like the start of a PNM.
+        return raw(&*bytes, None, input);
+    }
+    let picture = Picture::decode(format, &bytes, &mut memory)?;
+    memory.give(bytes.capacity());
+    drop(bytes);
+    prepare.fill(picture, input, &mut memory)
 }
 
 fn ends_in(path: &Path, endings: &[&str]) -> bool {
@@ -55,29 +171,23 @@ fn ends_in(path: &Path, endings: &[&str]) -> bool {
     ending.is_some_and(|ending| endings.iter().any(|known| known.eq_ignore_ascii_case(ending)))
 }
 
-/// Reads a file, or standard input for `-`, into the network's input. The error says what was found and expected,
-/// without the path.
-pub(crate) fn load(path: &Path, prepare: &Prepare, input: &mut [f32]) -> Result<(), String> {
-    let is_stdin = path == "-";
-    let read = |error: io::Error| format!("{error}, expected a readable file");
-    let named = if is_stdin { Path::new("/dev/stdin") } else { path };
-    let bytes = files::read_or_pipe(named, MAX_FILE_BYTES).map_err(read)?;
-    // Standard input has no name that could end in `.f32`: its length tells.
-    if ends_in(path, &RAW) || is_stdin && bytes.len() == size_of_val(input) {
-        return raw(&bytes, input);
+/// Little-endian floats, exactly as many as the network takes; `len` bytes, where the file says it.
+fn raw(mut source: impl Read, len: Option<u64>, input: &mut [f32]) -> Result<(), String> {
+    let expected = size_of_val(input);
+    let wrong = |found: &str| {
+        Err(format!("found {found} bytes, expected {expected}: {} little-endian floats", input.len()))
+    };
+    if let Some(len) = len.filter(|len| *len != expected as u64) {
+        return wrong(&len.to_string());
     }
-    prepare.fill(Picture::decode(&bytes)?, input);
-    Ok(())
-}
-
-/// Little-endian floats, exactly as many as the network takes.
-fn raw(bytes: &[u8], input: &mut [f32]) -> Result<(), String> {
-    if bytes.len() != size_of_val(input) {
-        let (found, expected) = (bytes.len(), size_of_val(input));
-        return Err(format!(
-            "found {found} bytes, expected {expected}: {} little-endian floats",
-            input.len()
-        ));
+    // One more shows that there is more.
+    let mut bytes = Vec::with_capacity(expected + 1);
+    source.by_ref().take(expected as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if expected < bytes.len() {
+        return wrong(&format!("more than {expected}"));
+    }
+    if bytes.len() < expected {
+        return wrong(&bytes.len().to_string());
     }
     for (value, bytes) in input.iter_mut().zip(bytes.as_chunks().0) {
         *value = f32::from_le_bytes(*bytes);
@@ -94,10 +204,13 @@ mod tests {
         let bytes: Vec<u8> =
             [1.5f32, -0.0, f32::MIN_POSITIVE].into_iter().flat_map(f32::to_le_bytes).collect();
         let mut input = [0.0; 3];
-        raw(&bytes, &mut input).unwrap();
+        raw(&*bytes, Some(12), &mut input).unwrap();
         assert_eq!(input.map(f32::to_bits), [1.5f32, -0.0, f32::MIN_POSITIVE].map(f32::to_bits));
         let error = "found 11 bytes, expected 12: 3 little-endian floats";
-        assert_eq!(raw(&bytes[1..], &mut input), Err(error.to_string()));
+        assert_eq!(raw(&bytes[1..], Some(11), &mut input), Err(error.to_string()));
+        assert_eq!(raw(&bytes[1..], None, &mut input), Err(error.to_string()));
+        let error = "found more than 12 bytes, expected 12: 3 little-endian floats";
+        assert_eq!(raw(io::repeat(0), None, &mut input), Err(error.to_string()));
     }
 
     #[test]
@@ -105,13 +218,26 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("mnc-runtime-list-{}", std::process::id()));
         let inner = folder.join("b");
         fs::create_dir_all(&inner).unwrap();
-        for name in ["c.JPG", "a.png", "notes.txt", "b/z.ppm", "b/input.f32"] {
+        let pictures = ["c.JPG", "a.png", "d.jfif", "e.JPE", "b/z.ppm"];
+        let others = ["notes.txt", "b/input.f32", "._c.JPG", ".DS_Store", "noext", "f.webp", "b/g.webp"];
+        for name in pictures.iter().chain(&others) {
             fs::write(folder.join(name), "").unwrap();
         }
         let named = folder.join("notes.txt");
-        let found: Vec<PathBuf> =
-            list(&[named.clone(), folder.clone()]).into_iter().map(Result::unwrap).collect();
+        let listing = list(&[named.clone(), folder.clone()]);
+        let empty = folder.join("empty");
+        fs::create_dir_all(&empty).unwrap();
+        let none = list(std::slice::from_ref(&empty));
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found, [named, folder.join("a.png"), inner.join("z.ppm"), folder.join("c.JPG")]);
+        let found: Vec<PathBuf> = listing.files.into_iter().map(|file| file.path).collect();
+        let in_folder = ["a.png", "b/z.ppm", "c.JPG", "d.jfif", "e.JPE"].map(|name| folder.join(name));
+        assert_eq!(found, [vec![named], in_folder.to_vec()].concat());
+        let note =
+            "skipped 7 files: ._* (1), .f32 (1), .txt (1), .webp (2), hidden (1), without an ending (1)";
+        assert_eq!(listing.notes, [format!("{}: {note}", folder.display())]);
+        let fault = "found no picture, expected files that end in \
+                     .jpg .jpeg .jpe .jfif .png .bmp .ppm .pgm .pbm .pnm .pam";
+        assert_eq!(none.files, [Listed { path: empty, fault: Some(fault.to_string()) }]);
+        assert!(none.notes.is_empty());
     }
 }

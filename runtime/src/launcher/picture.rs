@@ -1,83 +1,97 @@
-//! Bytes of a JPEG, PNG, BMP or PNM file -> 8-bit pixels, upright, in one or three channels.
+//! Bytes of a JPEG, PNG, BMP or PNM file -> 8-bit pixels in one or three channels, or what is wrong with the file.
+//!
+//! A damaged file is refused whatever its format: half a picture would get an answer like any other.
 
+mod format;
+mod jpeg;
+mod memory;
+mod plain;
+mod png;
+
+pub(crate) use self::format::{Format, HEAD_BYTES};
+pub(crate) use self::memory::{Memory, unreadable};
 use image::metadata::Orientation;
-use image::{ColorType, ImageDecoder, ImageReader, Limits};
-use std::io::Cursor;
 
-/// Pixels by rows, channels innermost.
+/// Pixels by rows, channels innermost, as they are in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Picture {
+    /// Columns in the file; see [`Picture::size`].
     pub(crate) width: usize,
+    /// Rows in the file.
     pub(crate) height: usize,
     /// 1 (grey) or 3 (red, green, blue).
     pub(crate) channels: usize,
     pub(crate) pixels: Vec<u8>,
+    /// How the camera was held.
+    pub(crate) orientation: Orientation,
 }
 
-/// What a picture may cost while it is decoded: 160 million RGB pixels. A file's header can claim any size.
-const MAX_BYTES: u64 = 480 << 20;
-
-/// [`MAX_BYTES`] and [`MAX_SIDE`] in words.
-const LIMIT: &str = "at most 65535 a side and 480 MiB in all";
-
 /// The longest side, JPEG's own limit: the resize needs memory by the longer side too.
-const MAX_SIDE: u32 = 65535;
+const MAX_SIDE: usize = 65535;
+
+fn check_size(width: usize, height: usize) -> Result<(), String> {
+    if width.min(height) == 0 || MAX_SIDE < width.max(height) {
+        let expected = format!("expected at least one and at most {MAX_SIDE} a side");
+        return Err(format!("found {width} x {height} pixels, {expected}"));
+    }
+    Ok(())
+}
+
+/// What a block of EXIF says. Nothing, or nonsense, is upright.
+fn orientation_of(exif: Option<&[u8]>) -> Orientation {
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+}
 
 impl Picture {
-    /// Decodes a file of any known format; alpha is dropped, and EXIF's orientation undone. The error says what was
-    /// found and expected, without the file's name.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Picture, String> {
-        let unknown = || {
-            let start = bytes.get(..4).unwrap_or(bytes);
-            format!(
-                "found {} bytes that start with {start:02x?}, expected JPEG, PNG, BMP or PNM",
-                bytes.len()
-            )
-        };
-        if bytes.is_empty() {
-            return Err("found an empty file, expected a picture".to_string());
+    /// Decodes a file; alpha is dropped. The error says what was found and expected, without the file's name.
+    pub(crate) fn decode(format: Format, bytes: &[u8], memory: &mut Memory) -> Result<Picture, String> {
+        match format {
+            Format::Jpeg => jpeg::decode(bytes, memory),
+            Format::Png => png::decode(bytes, memory),
+            Format::Bmp => plain::decode_bmp(bytes, memory),
+            Format::Pnm => plain::decode_pnm(bytes, memory),
         }
-        let mut reader =
-            ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
-        let format = reader.format().ok_or_else(unknown)?;
-        let broken =
-            |e: image::ImageError| format!("found a broken {format:?} file, expected a whole one: {e}");
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(MAX_BYTES);
-        reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(broken)?;
-        let (width, height) = decoder.dimensions();
-        let total = decoder.total_bytes();
-        if MAX_BYTES < total || total == 0 || MAX_SIDE < width.max(height) {
-            return Err(format!("found {width} x {height} pixels, expected at least one and {LIMIT}"));
-        }
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let colour = decoder.color_type();
-        let mut pixels = vec![0; total as usize];
-        decoder.read_image(&mut pixels).map_err(broken)?;
-        let (pixels, channels) = to_8_bits(pixels, colour)?;
-        let picture = Picture { width: width as usize, height: height as usize, channels, pixels };
-        Ok(picture.turned(orientation))
     }
 
     /// The picture in one channel, by the luma of ITU-R 601 in Pillow's fixed point.
-    pub(crate) fn into_grey(self) -> Picture {
+    pub(crate) fn into_grey(mut self) -> Picture {
         if self.channels == 1 {
             return self;
         }
-        let luma = |&[r, g, b]: &[u8; 3]| {
-            let sum = u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471;
-            ((sum + 0x8000) >> 16) as u8
-        };
-        let pixels = self.pixels.as_chunks().0.iter().map(luma).collect();
-        Picture { channels: 1, pixels, ..self }
+        let n_pixels = self.pixels.len() / 3;
+        for pixel in 0..n_pixels {
+            let [r, g, b] = [0, 1, 2].map(|channel| u32::from(self.pixels[3 * pixel + channel]));
+            self.pixels[pixel] = ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8;
+        }
+        self.pixels.truncate(n_pixels);
+        Picture { channels: 1, ..self }
     }
 
-    fn turned(self, orientation: Orientation) -> Picture {
-        let (w, h) = (self.width, self.height);
-        // Where a pixel of the upright picture is in the file: its place, x and y swapped, then counted from the end.
-        let (swap, flip_x, flip_y) = match orientation {
-            Orientation::NoTransforms => return self,
+    /// Columns and rows of the upright picture.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        if self.way().swaps { (self.height, self.width) } else { (self.width, self.height) }
+    }
+
+    /// A row of the upright picture; `line` is as long as one, for where the pixels aren't side by side in the file.
+    pub(crate) fn row<'a>(&'a self, y: usize, line: &'a mut [u8]) -> &'a [u8] {
+        let (w, h, n) = (self.width, self.height, self.channels);
+        let Way { swaps, flips_x, flips_y } = self.way();
+        if !swaps && !flips_x {
+            let y = if flips_y { h - 1 - y } else { y };
+            return &self.pixels[y * w * n..(y + 1) * w * n];
+        }
+        for (x, pixel) in line.chunks_exact_mut(n).enumerate() {
+            let (from_x, from_y) = if swaps { (y, x) } else { (x, y) };
+            let from_x = if flips_x { w - 1 - from_x } else { from_x };
+            let from_y = if flips_y { h - 1 - from_y } else { from_y };
+            pixel.copy_from_slice(&self.pixels[(from_y * w + from_x) * n..][..n]);
+        }
+        line
+    }
+
+    fn way(&self) -> Way {
+        let (swaps, flips_x, flips_y) = match self.orientation {
+            Orientation::NoTransforms => (false, false, false),
             Orientation::FlipHorizontal => (false, true, false),
             Orientation::FlipVertical => (false, false, true),
             Orientation::Rotate180 => (false, true, true),
@@ -86,118 +100,57 @@ impl Picture {
             Orientation::Rotate90 => (true, false, true),
             Orientation::Rotate270FlipH => (true, true, true),
         };
-        let (width, height) = if swap { (h, w) } else { (w, h) };
-        let mut pixels = Vec::with_capacity(self.pixels.len());
-        for y in 0..height {
-            for x in 0..width {
-                let (from_x, from_y) = if swap { (y, x) } else { (x, y) };
-                let from_x = if flip_x { w - 1 - from_x } else { from_x };
-                let from_y = if flip_y { h - 1 - from_y } else { from_y };
-                let start = (from_y * w + from_x) * self.channels;
-                pixels.extend_from_slice(&self.pixels[start..start + self.channels]);
-            }
-        }
-        Picture { width, height, channels: self.channels, pixels }
+        Way { swaps, flips_x, flips_y }
     }
 }
 
-/// Drops alpha and the lower half of 16 bits. The result keeps the buffer of what was decoded.
-fn to_8_bits(mut bytes: Vec<u8>, colour: ColorType) -> Result<(Vec<u8>, usize), String> {
-    let (channels, decoded) = match colour {
-        ColorType::L8 | ColorType::L16 => (1, 1),
-        ColorType::La8 | ColorType::La16 => (1, 2),
-        ColorType::Rgb8 | ColorType::Rgb16 => (3, 3),
-        ColorType::Rgba8 | ColorType::Rgba16 => (3, 4),
-        other => return Err(format!("found {other:?} pixels, expected 8 or 16 bits of grey or RGB")),
-    };
-    let sample_bytes = usize::from(colour.bytes_per_pixel()) / decoded;
-    if (sample_bytes, channels) == (1, decoded) {
-        return Ok((bytes, channels));
+/// Where a pixel of the upright picture is in the file: its place, x and y swapped, then counted from the end.
+struct Way {
+    swaps: bool,
+    flips_x: bool,
+    flips_y: bool,
+}
+
+/// Samples as they were decoded.
+struct Samples {
+    /// Channels, alpha included.
+    decoded: usize,
+    /// Channels without alpha.
+    kept: usize,
+    /// How two bytes are one sample; `None` for samples of one byte.
+    wide: Option<fn([u8; 2]) -> u16>,
+}
+
+impl Samples {
+    fn native(decoded: usize, kept: usize, is_wide: bool) -> Samples {
+        Samples { decoded, kept, wide: is_wide.then_some(u16::from_ne_bytes) }
     }
-    let n_pixels = bytes.len() / usize::from(colour.bytes_per_pixel());
-    for pixel in 0..n_pixels {
-        for c in 0..channels {
-            let at = (pixel * decoded + c) * sample_bytes;
-            bytes[pixel * channels + c] = match sample_bytes {
-                1 => bytes[at],
-                _ => ((u32::from(u16::from_ne_bytes([bytes[at], bytes[at + 1]])) + 128) / 257) as u8,
-            };
+
+    fn big_endian(decoded: usize, kept: usize, is_wide: bool) -> Samples {
+        Samples { decoded, kept, wide: is_wide.then_some(u16::from_be_bytes) }
+    }
+
+    /// Drops alpha and the lower half of 16 bits. The result keeps the buffer of what was decoded.
+    fn narrow(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        let Samples { decoded, kept, wide } = *self;
+        let sample_bytes = if wide.is_some() { 2 } else { 1 };
+        if (decoded, sample_bytes) == (kept, 1) {
+            return bytes;
         }
+        let n_pixels = bytes.len() / (decoded * sample_bytes);
+        for pixel in 0..n_pixels {
+            for c in 0..kept {
+                let at = (pixel * decoded + c) * sample_bytes;
+                bytes[pixel * kept + c] = match wide {
+                    None => bytes[at],
+                    Some(join) => ((u32::from(join([bytes[at], bytes[at + 1]])) + 128) / 257) as u8,
+                };
+            }
+        }
+        bytes.truncate(n_pixels * kept);
+        bytes
     }
-    bytes.truncate(n_pixels * channels);
-    Ok((bytes, channels))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use image::{DynamicImage, ImageFormat, RgbImage};
-
-    fn photo() -> RgbImage {
-        RgbImage::from_fn(5, 3, |x, y| image::Rgb([(x * 50) as u8, (y * 80) as u8, 200]))
-    }
-
-    fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        image.write_to(&mut bytes, format).unwrap();
-        bytes.into_inner()
-    }
-
-    #[test]
-    fn lossless_formats_give_their_pixels() {
-        let rgb = DynamicImage::from(photo());
-        let expected = Picture { width: 5, height: 3, channels: 3, pixels: photo().into_raw() };
-        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Pnm] {
-            assert_eq!(Picture::decode(&encode(&rgb, format)), Ok(expected.clone()), "{format:?}");
-        }
-        for deeper in [rgb.to_rgba8().into(), rgb.to_rgb16().into(), rgb.to_rgba16().into()] {
-            assert_eq!(Picture::decode(&encode(&deeper, ImageFormat::Png)), Ok(expected.clone()));
-        }
-    }
-
-    #[test]
-    fn grey_stays_grey() {
-        let grey = DynamicImage::from(photo()).to_luma8();
-        let expected = Picture { width: 5, height: 3, channels: 1, pixels: grey.clone().into_raw() };
-        let deeper = DynamicImage::from(grey.clone()).to_luma_alpha16();
-        assert_eq!(Picture::decode(&encode(&grey.into(), ImageFormat::Png)), Ok(expected.clone()));
-        assert_eq!(Picture::decode(&encode(&deeper.into(), ImageFormat::Png)), Ok(expected.clone()));
-        assert_eq!(expected.clone().into_grey(), expected);
-        let white = Picture { width: 1, height: 1, channels: 3, pixels: vec![255; 3] };
-        assert_eq!(white.into_grey().pixels, [255]);
-    }
-
-    #[test]
-    fn every_orientation_is_undone() {
-        let picture = Picture { width: 5, height: 3, channels: 3, pixels: photo().into_raw() };
-        for exif in 1..=8 {
-            let orientation = Orientation::from_exif(exif).unwrap();
-            let mut expected = DynamicImage::from(photo());
-            expected.apply_orientation(orientation);
-            let turned = picture.clone().turned(orientation);
-            assert_eq!(
-                (turned.width, turned.height),
-                (expected.width() as usize, expected.height() as usize)
-            );
-            assert_eq!(turned.pixels, expected.into_bytes(), "{orientation:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_picture_is_named() {
-        let check = |bytes: &[u8], expected: &str| {
-            let error = Picture::decode(bytes).unwrap_err();
-            assert!(error.starts_with(expected), "{error}");
-        };
-        check(b"", "found an empty file, expected a picture");
-        check(b"hello", "found 5 bytes that start with [68, 65, 6c, 6c], expected JPEG, PNG, BMP or PNM");
-        let png = encode(&photo().into(), ImageFormat::Png);
-        check(&png[..40], "found a broken Png file, expected a whole one: ");
-        check(b"\xff\xd8\xff\xe0", "found a broken Jpeg file, expected a whole one: ");
-        check(
-            b"P6 60000 60000 255\n",
-            "found 60000 x 60000 pixels, expected at least one and at most 65535 a side",
-        );
-        check(b"P6 0 0 255\n", "found ");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Picture -> the network's input: geometry, crop, normalisation.
 
-use super::picture::Picture;
+use super::picture::{Memory, Picture};
 use super::resize::{Window, resize};
 use crate::info::{ChannelOrder, Info, Input, Resize};
 
@@ -43,10 +43,17 @@ impl Prepare {
     }
 
     /// Writes the input of `picture`, `input` being as long as the network's.
-    pub(crate) fn fill(&self, picture: Picture, input: &mut [f32]) {
+    pub(crate) fn fill(
+        &self,
+        picture: Picture,
+        input: &mut [f32],
+        memory: &mut Memory,
+    ) -> Result<(), String> {
         let picture = if self.channels.len() == 1 { picture.into_grey() } else { picture };
-        let (columns, rows) = windows(picture.width, picture.height, self.resize, self.input);
-        let picture = resize(&picture, columns, rows);
+        let (width, height) = picture.size();
+        let (columns, rows) = windows(width, height, self.resize, self.input);
+        let picture = resize(&picture, columns, rows, memory)
+            .map_err(|error| format!("found {width} x {height} pixels, {error}"))?;
         let pixels = picture.pixels.chunks_exact(picture.channels);
         for (values, pixel) in input.chunks_exact_mut(self.channels.len()).zip(pixels) {
             for (value, (from, table)) in values.iter_mut().zip(&self.channels) {
@@ -54,6 +61,7 @@ impl Prepare {
                 *value = table[usize::from(*pixel.get(*from).unwrap_or(&pixel[0]))];
             }
         }
+        Ok(())
     }
 }
 
@@ -77,6 +85,7 @@ fn windows(width: usize, height: usize, rule: Resize, input: Input) -> (Window, 
 mod tests {
     use super::*;
     use crate::info::tests::example;
+    use image::metadata::Orientation;
 
     #[test]
     fn the_shorter_side_covers_and_the_centre_is_cut_out() {
@@ -105,9 +114,11 @@ mod tests {
         info.preprocess.multiplier = vec![1.0, 2.0, 0.5];
         info.preprocess.offset = vec![0.0, 10.0, -1.0];
         let check = |info: &Info, pixels: &[u8], expected: &[f32]| {
-            let picture = Picture { width: 1, height: 1, channels: pixels.len(), pixels: pixels.to_vec() };
+            let orientation = Orientation::NoTransforms;
+            let (channels, pixels) = (pixels.len(), pixels.to_vec());
+            let picture = Picture { width: 1, height: 1, channels, pixels, orientation };
             let mut input = vec![0.0; info.input.len()];
-            Prepare::new(info).unwrap().fill(picture, &mut input);
+            Prepare::new(info).unwrap().fill(picture, &mut input, &mut Memory::new(1 << 10)).unwrap();
             assert_eq!(input, expected);
         };
         check(&info, &[10, 20, 30], &[10.0, 50.0, 14.0]);

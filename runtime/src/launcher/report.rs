@@ -34,6 +34,13 @@ pub(crate) struct Answer<'a> {
     random_weights: Option<u64>,
 }
 
+/// A file without an answer, as it is in JSON.
+#[derive(Debug, Serialize)]
+struct Fault<'a> {
+    file: &'a str,
+    error: &'a str,
+}
+
 /// What of an answer is shown, and how.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
@@ -71,7 +78,7 @@ impl<'a, W: Write> Report<'a, W> {
                 milliseconds,
                 random_weights: info.random_weights,
             };
-            out.write_all(if is_first { b"[\n" } else { b",\n" })?;
+            out.write_all(separator(is_first))?;
             serde_json::to_writer(&mut *out, &answer)?;
         } else if self.style.raw {
             for value in output {
@@ -95,6 +102,17 @@ impl<'a, W: Write> Report<'a, W> {
         out.flush()
     }
 
+    /// Notes a file that has no answer; only a document does. People are told elsewhere.
+    pub(crate) fn fault(&mut self, file: &str, error: &str) -> io::Result<()> {
+        if !self.style.json {
+            return Ok(());
+        }
+        self.out.write_all(separator(self.n_answers == 0))?;
+        self.n_answers += 1;
+        serde_json::to_writer(&mut self.out, &Fault { file, error })?;
+        self.out.flush()
+    }
+
     /// Ends the document.
     pub(crate) fn finish(mut self) -> io::Result<()> {
         if self.style.json {
@@ -102,6 +120,10 @@ impl<'a, W: Write> Report<'a, W> {
         }
         self.out.flush()
     }
+}
+
+fn separator(is_first: bool) -> &'static [u8] {
+    if is_first { b"[\n" } else { b",\n" }
 }
 
 /// The outputs to show, the largest first. The channels of a feature map aren't among them.
@@ -207,6 +229,21 @@ mod tests {
         let first = r#"{"file":"a.jpg","top":[{"index":1,"label":"tench, Tinca tinca","probability":1.0,"logit":99.5}],"output":[0.1,99.5,-0.0],"milliseconds":1.25}"#;
         let second = r#"{"file":"b.jpg","top":[{"index":0,"label":"background","probability":null,"logit":null}],"output":[null,null,null],"milliseconds":1.25}"#;
         check(style, &[[0.1, 99.5, -0.0], [f32::NAN; 3]], &format!("[\n{first},\n{second}\n]\n"));
+    }
+
+    #[test]
+    fn a_document_has_the_files_without_an_answer() {
+        let (info, mut out) = (example(), Vec::new());
+        let style = Style { json: true, raw: false, top: 1 };
+        let mut report = Report::new(&mut out, style, &info);
+        report.fault("a.jpg", "found \"x\"").unwrap();
+        report.answer("b.jpg", &[0.0, 99.0, 0.0], 1.0).unwrap();
+        report.fault("c.jpg", "gone").unwrap();
+        report.finish().unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json[0], serde_json::json!({"file": "a.jpg", "error": "found \"x\""}));
+        assert_eq!((&json[1]["file"], &json[1]["top"][0]["index"]), (&"b.jpg".into(), &1.into()));
+        assert_eq!((json.as_array().unwrap().len(), &json[2]["error"]), (3, &"gone".into()));
     }
 
     #[test]

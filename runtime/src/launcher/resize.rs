@@ -4,7 +4,8 @@
 //! rounded to 22-bit fixed point; first along rows, rounded to 8 bits, then along columns. Networks are trained and
 //! judged on its pixels.
 
-use super::picture::Picture;
+use super::picture::{Memory, Picture};
+use image::metadata::Orientation;
 
 /// A resize to `full` pixels along one axis, of which `len` from `start` on are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,23 +15,29 @@ pub(crate) struct Window {
     pub(crate) len: usize,
 }
 
-/// Resizes to `rows.full` x `columns.full` and returns the window; pixels outside of it cost nothing.
-pub(crate) fn resize(picture: &Picture, columns: Window, rows: Window) -> Picture {
-    let (across, down) = (taps(picture.width, columns), taps(picture.height, rows));
+/// Resizes the upright picture to `rows.full` x `columns.full` and returns the window; pixels outside of it cost nothing.
+pub(crate) fn resize(
+    picture: &Picture,
+    columns: Window,
+    rows: Window,
+    memory: &mut Memory,
+) -> Result<Picture, String> {
+    let ((width, height), channels) = (picture.size(), picture.channels);
+    let (across, down) = (taps(width, columns), taps(height, rows));
     // The rows of the picture that the window reads.
     let first = down.iter().map(|tap| tap.start).min().unwrap_or(0);
     let end = down.iter().map(|tap| tap.start + tap.weights.len()).max().unwrap_or(0);
-    let stride = picture.width * picture.channels;
-    let source = &picture.pixels[first * stride..end * stride];
-    let narrow_stride = columns.len * picture.channels;
-    let mut narrow = vec![0; (end - first) * narrow_stride];
-    for (from, to) in source.chunks_exact(stride).zip(narrow.chunks_exact_mut(narrow_stride)) {
-        match picture.channels {
+    let narrow_stride = columns.len * channels;
+    let mut line = memory.buffer(width * channels)?;
+    let mut narrow = memory.buffer((end - first) * narrow_stride)?;
+    for (y, to) in (first..end).zip(narrow.chunks_exact_mut(narrow_stride)) {
+        let from = picture.row(y, &mut line);
+        match channels {
             1 => along_grey_row(from, &across, to),
             _ => along_rgb_row(from.as_chunks().0, &across, to.as_chunks_mut().0),
         }
     }
-    let mut pixels = vec![0; rows.len * narrow_stride];
+    let mut pixels = memory.buffer(rows.len * narrow_stride)?;
     let mut sums = vec![0; narrow_stride];
     for (tap, to) in down.iter().zip(pixels.chunks_exact_mut(narrow_stride)) {
         sums.fill(HALF);
@@ -41,7 +48,8 @@ pub(crate) fn resize(picture: &Picture, columns: Window, rows: Window) -> Pictur
         }
         to.iter_mut().zip(&sums).for_each(|(pixel, &sum)| *pixel = to_pixel(sum));
     }
-    Picture { width: columns.len, height: rows.len, channels: picture.channels, pixels }
+    let orientation = Orientation::NoTransforms;
+    Ok(Picture { width: columns.len, height: rows.len, channels, pixels, orientation })
 }
 
 // One function a number of channels, with its sums in registers: a loop over channels isn't unrolled by a build for
@@ -110,7 +118,11 @@ mod tests {
 
     fn gradient(width: usize, height: usize, channels: usize) -> Picture {
         let pixels = (0..width * height * channels).map(|i| (i * 37 % 251) as u8).collect();
-        Picture { width, height, channels, pixels }
+        Picture { width, height, channels, pixels, orientation: Orientation::NoTransforms }
+    }
+
+    fn resize(picture: &Picture, columns: Window, rows: Window) -> Picture {
+        super::resize(picture, columns, rows, &mut Memory::new(1 << 20)).unwrap()
     }
 
     #[test]
@@ -122,15 +134,36 @@ mod tests {
     #[test]
     fn shrinking_averages_and_growing_interpolates() {
         let check = |pixels: &[u8], full, expected: &[u8]| {
-            let row = Picture { width: pixels.len(), height: 1, channels: 1, pixels: pixels.to_vec() };
+            let row = Picture { pixels: pixels.to_vec(), ..gradient(pixels.len(), 1, 1) };
             assert_eq!(resize(&row, whole(full), whole(1)).pixels, expected);
-            let column = Picture { width: 1, height: pixels.len(), channels: 1, pixels: pixels.to_vec() };
+            let column = Picture { pixels: pixels.to_vec(), ..gradient(1, pixels.len(), 1) };
             assert_eq!(resize(&column, whole(1), whole(full)).pixels, expected);
         };
         // Weights 1, 3, 3, 1 and at an edge 3, 3, 1: the filter is two output pixels wide.
         check(&[0, 0, 80, 80], 2, &[11, 69]);
         check(&[0, 100], 4, &[0, 25, 75, 100]);
         check(&[10, 20, 30], 1, &[20]);
+    }
+
+    /// A picture that lies on its side is resized as the upright one is.
+    #[test]
+    fn the_camera_may_be_held_in_any_way() {
+        for exif in 1..=8 {
+            let lying = Picture { orientation: Orientation::from_exif(exif).unwrap(), ..gradient(9, 7, 3) };
+            let (width, height) = lying.size();
+            let mut line = vec![0; width * 3];
+            let pixels = (0..height).flat_map(|y| lying.row(y, &mut line).to_vec()).collect();
+            let upright = Picture { pixels, ..gradient(width, height, 3) };
+            let part = |picture| resize(picture, Window { full: 6, start: 1, len: 4 }, whole(5));
+            assert_eq!(part(&lying), part(&upright), "{exif}");
+        }
+    }
+
+    #[test]
+    fn too_little_memory_is_an_error() {
+        let error =
+            super::resize(&gradient(40, 30, 3), whole(16), whole(12), &mut Memory::new(500)).unwrap_err();
+        assert!(error.starts_with("which takes 1560 bytes of memory, expected at most 500 bytes"), "{error}");
     }
 
     #[test]

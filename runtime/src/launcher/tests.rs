@@ -29,7 +29,41 @@ fn read(folder: &Path, network: &str) -> Expected {
     Expected { files: files.collect(), input, side: header["input"]["shape"][2].as_u64().unwrap() as usize }
 }
 
-/// The resize is Pillow's to the last bit; what is left is that two JPEG decoders may differ.
+/// The pictures behind the files that `pillow` reads: rows, columns and channels of a formula.
+fn formula(width: usize, height: usize) -> Vec<u8> {
+    let mut file = format!("P6 {width} {height} 255\n").into_bytes();
+    for y in 0..height {
+        for x in 0..width {
+            file.extend((0..3).map(|c| (((x * 37 + y * 101 + c * 59) * (x + 3 * y + 1)) >> 2) as u8));
+        }
+    }
+    file
+}
+
+/// Resize and crop are those of Pillow 13's `resize(…, BILINEAR)` and `crop`, to the last bit.
+#[test]
+fn lossless_pictures_become_pillows_to_the_last_bit() {
+    let check = |(width, height): (usize, usize), side: (usize, usize), resize, expected: &[u8]| {
+        let input = Input { height: side.0, width: side.1, channels: 3 };
+        let mut info = Info { input, ..example() };
+        info.preprocess.resize = resize;
+        info.preprocess.multiplier = vec![1.0; 3];
+        info.preprocess.offset = vec![0.0; 3];
+        let name = format!("mnc-runtime-pillow-{}-{width}x{height}-{}.ppm", std::process::id(), side.0);
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, formula(width, height)).unwrap();
+        let mut found = vec![0.0; input.len()];
+        load(&path, &Prepare::new(&info).unwrap(), &mut found, 1 << 20).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(found, expected.iter().copied().map(f32::from).collect::<Vec<f32>>(), "{resize:?}");
+    };
+    let cover = |side| Resize::Cover { height: side, width: side };
+    check((45, 37), (20, 20), cover(23), include_bytes!("fixtures/pillow-cover.rgb"));
+    check((6, 9), (16, 16), cover(18), include_bytes!("fixtures/pillow-grow.rgb"));
+    check((45, 37), (12, 16), Resize::Stretch, include_bytes!("fixtures/pillow-stretch.rgb"));
+}
+
+/// What is left between us and Pillow is that two JPEG decoders may differ.
 #[test]
 fn photographs_become_pillows_inputs() {
     let Some(data) = mnc_need::shared_data("") else { return };
@@ -43,7 +77,7 @@ fn photographs_become_pillows_inputs() {
         let mut input = vec![0.0; info.input.len()];
         assert_eq!(files.len(), 6);
         for (file, expected) in files.iter().zip(expected.chunks_exact(input.len())) {
-            load(&data.join("images").join(file), &prepare, &mut input).unwrap();
+            load(&data.join("images").join(file), &prepare, &mut input, 64 << 20).unwrap();
             let steps = |i: usize| {
                 let (pixel, c) = (i / 3, i % 3);
                 ((input[i] - expected[c * side * side + pixel]) * 127.5).abs()

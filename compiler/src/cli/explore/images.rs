@@ -10,6 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use mnc::{Error, ErrorKind, Result};
+use mnc_runtime::pictures::is_picture;
 
 use super::super::executable::{Answer, Executable};
 use super::super::{config, fail};
@@ -64,6 +65,9 @@ impl Images {
             let Some(answer) = by_path.get(path.as_path()) else {
                 return fail(&self.folder.join(path), "found no such picture, expected one for its label");
             };
+            if let Some(error) = &answer.error {
+                return fail(&self.folder.join(path), error);
+            }
             let Some(class) = class(label, names, n_outputs) else {
                 return fail(
                     &self.folder.join(path),
@@ -106,9 +110,6 @@ fn from_file(file: &Path) -> Result<BTreeMap<PathBuf, String>> {
     Ok(labels)
 }
 
-/// What the launcher takes for pictures in folders.
-const PICTURES: [&str; 9] = ["jpg", "jpeg", "png", "bmp", "ppm", "pgm", "pbm", "pnm", "pam"];
-
 fn from_folders(folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let list = |folder: &Path| -> Result<Vec<PathBuf>> {
         let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
@@ -116,10 +117,6 @@ fn from_folders(folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
             Ok(entries) => Ok(entries.into_iter().map(|entry| entry.path()).collect()),
             Err(error) => fail(folder, format!("{error}, expected a folder of pictures")),
         }
-    };
-    let is_picture = |path: &Path| {
-        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");
-        PICTURES.iter().any(|known| known.eq_ignore_ascii_case(ending))
     };
     let mut labels = BTreeMap::new();
     for class in list(folder)?.into_iter().filter(|path| path.is_dir()) {
@@ -161,6 +158,7 @@ mod tests {
         let answer = |file: &str, order: [usize; 2]| Answer {
             file: PathBuf::from(file),
             top: order.map(|index| Top { index }).to_vec(),
+            error: None,
         };
         let answers = [answer("dir/a.jpg", [1, 0]), answer("dir/b.jpg", [0, 1]), answer("dir/c.jpg", [0, 1])];
         let images = |labels: &[(&str, &str)]| Images {
@@ -174,6 +172,10 @@ mod tests {
         assert_eq!(score(&[("a.jpg", "2")]), Ok(Accuracy { top1: 0.0, top5: 0.0 }));
         let expected = "dir/d.jpg: found no such picture, expected one for its label";
         assert_eq!(score(&[("d.jpg", "1")]), Err(expected.to_owned()));
+        let error = Some("found a damaged JPEG".to_owned());
+        let damaged = [Answer { file: PathBuf::from("dir/a.jpg"), top: Vec::new(), error }];
+        let found = images(&[("a.jpg", "1")]).score(&damaged, &[], 3).map_err(|error| error.to_string());
+        assert_eq!(found, Err("dir/a.jpg: found a damaged JPEG".to_owned()));
         let expected = "dir/a.jpg: found label \"cat\", expected a number below 3 or the name of an output";
         assert_eq!(score(&[("a.jpg", "cat")]), Err(expected.to_owned()));
     }

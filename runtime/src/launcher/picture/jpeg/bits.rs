@@ -1,0 +1,233 @@
+//! The entropy-coded data of a scan, bit by bit, and the tables of its codes.
+
+/// What is wrong with the data of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    EndsEarly,
+    EndsLate,
+    UnknownCode,
+    PastTheBlock,
+    TooLarge,
+    RunPastTheEnd,
+    Restart,
+}
+
+impl Fault {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Fault::EndsEarly => "the data of a scan ends too early",
+            Fault::EndsLate => "there is data behind the last block of a scan",
+            Fault::UnknownCode => "the data of a scan holds a code that is in no table",
+            Fault::PastTheBlock => "the data of a scan holds more than 64 coefficients for a block",
+            Fault::TooLarge => "the data of a scan holds a coefficient that no pixels have",
+            Fault::RunPastTheEnd => "a run of empty blocks goes on behind the last",
+            Fault::Restart => "a restart marker is missing or not the next",
+        }
+    }
+}
+
+/// Bits looked up at once; longer codes are rare.
+const LOOKUP_BITS: u32 = 9;
+
+/// A table of codes of up to 16 bits.
+#[derive(Clone, Debug)]
+pub(super) struct Codes {
+    /// For the next bits the length of their code and its symbol; length 0 for longer codes.
+    lookup: Vec<(u8, u8)>,
+    /// By length: the first code, how many there are, and where their symbols are.
+    ranges: [(u32, u32, usize); 17],
+    symbols: Vec<u8>,
+}
+
+impl Codes {
+    /// The table of so many codes of each length from 1 to 16; `None` if there can't be so many.
+    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Codes> {
+        let mut ranges = [(0, 0, 0); 17];
+        let mut lookup = vec![(0, 0); 1 << LOOKUP_BITS];
+        let (mut code, mut at) = (0u32, 0usize);
+        for (len, &count) in (1u32..).zip(counts) {
+            let count = u32::from(count);
+            ranges[len as usize] = (code, count, at);
+            if 1 << len < code + count {
+                return None;
+            }
+            if len <= LOOKUP_BITS {
+                for idx in 0..count {
+                    let symbol = *symbols.get(at + idx as usize)?;
+                    let first = ((code + idx) << (LOOKUP_BITS - len)) as usize;
+                    lookup[first..first + (1 << (LOOKUP_BITS - len))].fill((len as u8, symbol));
+                }
+            }
+            at += count as usize;
+            code = (code + count) << 1;
+        }
+        Some(Codes { lookup, ranges, symbols: symbols.get(..at)?.to_vec() })
+    }
+
+    /// The length and the symbol of the code that 16 bits begin with.
+    fn find(&self, bits: u32) -> Result<(u32, u8), Fault> {
+        let (len, symbol) = self.lookup[(bits >> (16 - LOOKUP_BITS)) as usize];
+        if len != 0 {
+            return Ok((u32::from(len), symbol));
+        }
+        for len in LOOKUP_BITS + 1..=16 {
+            let (first, count, at) = self.ranges[len as usize];
+            let code = bits >> (16 - len);
+            if code.wrapping_sub(first) < count {
+                return Ok((len, self.symbols[at + (code - first) as usize]));
+            }
+        }
+        Err(Fault::UnknownCode)
+    }
+}
+
+/// A reader of bits that stops at the next marker.
+#[derive(Debug)]
+pub(super) struct Bits<'b> {
+    bytes: &'b [u8],
+    /// Behind the last byte in the buffer.
+    pub(super) at: usize,
+    /// The next bits, from the top.
+    buffer: u64,
+    /// How many of them there are.
+    len: u32,
+}
+
+impl<'b> Bits<'b> {
+    pub(super) fn new(bytes: &'b [u8], at: usize) -> Bits<'b> {
+        Bits { bytes, at, buffer: 0, len: 0 }
+    }
+
+    /// Leaves at least 32 bits in the buffer, or all that there are before the next marker.
+    fn fill(&mut self) {
+        if let Some(chunk) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk)
+            && !chunk.contains(&0xff)
+        {
+            self.buffer |= u64::from(u32::from_be_bytes(*chunk)) << (32 - self.len);
+            self.len += 32;
+            self.at += 4;
+            return;
+        }
+        while self.len <= 56 {
+            let step = match self.bytes.get(self.at..self.bytes.len().min(self.at + 2)) {
+                // A zero behind 0xff says that it is no marker.
+                Some([0xff, 0]) => 2,
+                Some([0xff, ..] | []) | None => return,
+                Some(_) => 1,
+            };
+            self.buffer |= u64::from(self.bytes[self.at]) << (56 - self.len);
+            self.len += 8;
+            self.at += step;
+        }
+    }
+
+    fn skip_filled(&mut self, n: u32) -> Result<(), Fault> {
+        if self.len < n {
+            return Err(Fault::EndsEarly);
+        }
+        self.buffer <<= n;
+        self.len -= n;
+        Ok(())
+    }
+
+    /// The symbol of the next code; with `value` the bits behind it too, as many as its lower half says.
+    #[inline]
+    pub(super) fn symbol(&mut self, codes: &Codes, value: bool) -> Result<u8, Fault> {
+        if self.len < 32 {
+            self.fill();
+        }
+        let (len, symbol) = codes.find((self.buffer >> 48) as u32)?;
+        let value = if value { u32::from(symbol & 15) } else { 0 };
+        self.skip_filled(len + value)?;
+        Ok(symbol)
+    }
+
+    /// The next `n` bits, at most 16.
+    pub(super) fn take(&mut self, n: u32) -> Result<u32, Fault> {
+        if self.len < 32 {
+            self.fill();
+        }
+        let bits = (self.buffer >> 32 >> (32 - n)) as u32;
+        self.skip_filled(n)?;
+        Ok(bits)
+    }
+
+    /// The next number of `n` bits, at most 16: numbers without their top bit are the negative ones.
+    pub(super) fn number(&mut self, n: u32) -> Result<i32, Fault> {
+        let bits = self.take(n)? as i32;
+        Ok(if n != 0 && bits < 1 << (n - 1) { bits - (1 << n) + 1 } else { bits })
+    }
+
+    /// Leaves out bits, of which there are at most 64 for a block.
+    pub(super) fn skip(&mut self, mut n: u32) -> Result<(), Fault> {
+        while 16 < n {
+            self.take(16)?;
+            n -= 16;
+        }
+        self.take(n).map(drop)
+    }
+
+    /// Leaves the bits that fill the last byte. The data has to end here.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        self.fill_last();
+        if 8 <= self.len {
+            return Err(Fault::EndsLate);
+        }
+        (self.buffer, self.len) = (0, 0);
+        Ok(())
+    }
+
+    fn fill_last(&mut self) {
+        if self.len < 32 {
+            self.fill();
+        }
+    }
+
+    /// Takes the restart marker of that number, where the data ends.
+    pub(super) fn restart(&mut self, number: usize) -> Result<(), Fault> {
+        self.end()?;
+        while self.bytes.get(self.at..).is_some_and(|bytes| bytes.starts_with(&[0xff, 0xff])) {
+            self.at += 1;
+        }
+        let marker = [0xff, 0xd0 + (number % 8) as u8];
+        if !self.bytes.get(self.at..).is_some_and(|bytes| bytes.starts_with(&marker)) {
+            return Err(Fault::Restart);
+        }
+        self.at += 2;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_apart_by_their_first_bits() {
+        // 0, 10, 110 and, of 12 bits, 111000000000.
+        let mut counts = [0; 16];
+        [counts[0], counts[1], counts[2], counts[11]] = [1, 1, 1, 1];
+        let codes = Codes::new(&counts, &[7, 8, 9, 10]).unwrap();
+        let mut bits = Bits::new(&[0b0101_1011, 0b1000_0000, 0b0000_1111], 0);
+        let symbols: Vec<_> = std::iter::repeat_with(|| bits.symbol(&codes, false)).take(7).collect();
+        assert_eq!(symbols, [Ok(7), Ok(8), Ok(9), Ok(10), Ok(7), Ok(7), Err(Fault::UnknownCode)]);
+        counts[0] = 3;
+        assert!(Codes::new(&counts, &[0; 9]).is_none());
+        assert!(Codes::new(&[1; 16], &[0; 9]).is_none());
+    }
+
+    #[test]
+    fn data_ends_at_a_marker_and_nowhere_else() {
+        let mut bits = Bits::new(&[0xff, 0, 0xa5, 0xff, 0xd9], 0);
+        assert_eq!([bits.take(8), bits.take(4)], [Ok(255), Ok(0xa)]);
+        assert_eq!((bits.end(), bits.at), (Ok(()), 3));
+        assert_eq!(bits.take(1), Err(Fault::EndsEarly));
+        let mut bits = Bits::new(&[0x12, 0x34, 0xff, 0xff, 0xd1, 0x56], 0);
+        assert_eq!(bits.take(7), Ok(9));
+        assert_eq!(bits.restart(1), Err(Fault::EndsLate));
+        assert_eq!(bits.take(8).map(drop), Ok(()));
+        assert_eq!(bits.restart(0), Err(Fault::Restart));
+        assert_eq!((bits.restart(9), bits.take(8)), (Ok(()), Ok(0x56)));
+        assert_eq!(bits.skip(1), Err(Fault::EndsEarly));
+    }
+}

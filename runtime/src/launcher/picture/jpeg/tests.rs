@@ -1,0 +1,216 @@
+//! JPEGs of every common kind: whole ones give the decoder's pixels, damaged ones an error.
+
+use super::super::tests::{PLENTY, decode};
+use super::*;
+
+/// Pictures of 45 x 37 pixels, gradients and noise, and one of a single pixel, written by libjpeg-turbo.
+const FILES: [(&str, &[u8]); 11] = [
+    ("420", include_bytes!("fixtures/420.jpg")),
+    ("422", include_bytes!("fixtures/422.jpg")),
+    ("444", include_bytes!("fixtures/444.jpg")),
+    ("restarts", include_bytes!("fixtures/restarts.jpg")),
+    ("progressive", include_bytes!("fixtures/progressive.jpg")),
+    ("progressive-restarts", include_bytes!("fixtures/progressive-restarts.jpg")),
+    ("grey", include_bytes!("fixtures/grey.jpg")),
+    ("grey-progressive", include_bytes!("fixtures/grey-progressive.jpg")),
+    ("cmyk", include_bytes!("fixtures/cmyk.jpg")),
+    ("rgb", include_bytes!("fixtures/rgb.jpg")),
+    ("one", include_bytes!("fixtures/one.jpg")),
+];
+
+fn file(name: &str) -> &'static [u8] {
+    FILES.iter().find(|(known, _)| *known == name).expect("it is one of the files").1
+}
+
+/// Where the data of the first scan begins, and the end marker.
+fn data(file: &[u8]) -> std::ops::Range<usize> {
+    let scan = file.windows(2).position(|pair| pair == [0xff, 0xda]).expect("there is a scan");
+    let len = usize::from(u16::from_be_bytes([file[scan + 2], file[scan + 3]]));
+    scan + 2 + len..file.len() - 2
+}
+
+fn refused(bytes: &[u8]) -> bool {
+    match decode(bytes) {
+        Ok(_) => false,
+        Err(error) => {
+            assert!(error.starts_with("found ") && error.contains(", expected "), "{error}");
+            true
+        }
+    }
+}
+
+#[test]
+fn whole_files_give_the_pixels_of_the_decoder() {
+    for (name, file) in FILES {
+        let expected = image::load_from_memory(file).expect("a whole file");
+        let picture = decode(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(picture.size(), (expected.width() as usize, expected.height() as usize), "{name}");
+        assert_eq!(picture.pixels, expected.into_bytes(), "{name}");
+    }
+}
+
+/// Phones put films, depth and further pictures behind the picture.
+#[test]
+fn what_follows_the_picture_is_not_read() {
+    for (name, file) in FILES {
+        for more in [&[0; 100][..], file, &file[..file.len() / 2]] {
+            assert_eq!(decode(&[file, more].concat()), decode(file), "{name}");
+        }
+    }
+}
+
+/// Any number of 0xff may precede a marker, and other segments the picture; a picture within a segment is none of its.
+#[test]
+fn markers_are_found_where_they_may_be() {
+    for (name, file) in FILES {
+        let data = data(file);
+        let segment = [&[0xff, 0xe2, 0x04, 0x02][..], &[0x11; 0x400], &[0xff, 0xff, 0xff]].concat();
+        let thumbnail = [&[0xff, 0xed][..], &(file.len() as u16 + 2).to_be_bytes(), file].concat();
+        let with = [
+            &file[..2],
+            &segment,
+            &[0xe3, 0, 2],
+            &thumbnail,
+            &file[2..data.end],
+            &[0xff; 3],
+            &file[data.end..],
+        ];
+        assert_eq!(decode(&with.concat()), decode(file), "{name}");
+    }
+}
+
+#[test]
+fn files_that_are_cut_anywhere_are_refused() {
+    for (name, file) in FILES {
+        for len in 0..file.len() {
+            assert!(refused(&file[..len]), "{name}, {len} of {} bytes", file.len());
+        }
+    }
+}
+
+/// A copy that was broken off and closed. Scans that are missing as a whole are legal, if each colour has one.
+#[test]
+fn an_end_marker_makes_no_part_whole() {
+    for (name, file) in FILES {
+        for len in 2..file.len() - 2 {
+            let is_marker = |at: usize| file[at] == 0xff && matches!(file[at + 1], 0xda | 0xc4);
+            if is_marker(len) || is_marker(len - 1) {
+                continue;
+            }
+            let closed = [&file[..len], &[0xff, 0xd9]].concat();
+            // The last byte may hold nothing but filling.
+            if refused(&closed) {
+                continue;
+            }
+            assert!(file.len() - 4 < len, "{name}, {len} of {} bytes", file.len());
+        }
+    }
+}
+
+/// What the data of a scan loses is missed, wherever that is: bytes, blocks, restart intervals.
+#[test]
+fn lost_and_doubled_data_is_refused() {
+    for (name, file) in FILES.iter().filter(|(name, _)| *name != "one") {
+        let data = data(file);
+        let (mut n, mut n_refused) = (0, 0);
+        for at in data.clone().take(200).step_by(3).filter(|at| at + 20 < data.end) {
+            n += 2;
+            n_refused += usize::from(refused(&[&file[..at], &file[at + 20..]].concat()));
+            n_refused += usize::from(refused(&[&file[..at + 20], &file[at..]].concat()));
+        }
+        // A block of noise has more than 20 bytes: some of it still adds up to the right number of blocks.
+        assert!(n * 3 / 4 <= n_refused, "{name}: {n_refused} of {n}");
+    }
+    let file = file("restarts");
+    let marker =
+        |number: u8| file.windows(2).position(|pair| pair == [0xff, 0xd0 + number]).expect("it is there");
+    let [first, second, third] = [0, 1, 2].map(marker);
+    assert!(refused(&[&file[..first], &file[second..]].concat()));
+    let exchanged = [&file[..first], &file[second..third], &file[first..second], &file[third..]];
+    assert!(refused(&exchanged.concat()));
+}
+
+/// A flipped bit is seen if the number of blocks isn't right after it, or a value is out of range. Many give another legal picture:
+/// the codes find back into step within a block.
+#[test]
+fn flipped_bits_are_refused_where_they_show() {
+    for (name, file) in FILES.iter().filter(|(name, _)| *name != "one") {
+        let data = data(file);
+        let bits: Vec<usize> = (8 * data.start..8 * data.end).collect();
+        let flipped = |bits: &[usize]| {
+            let mut bytes = file.to_vec();
+            bits.iter().for_each(|bit| bytes[bit / 8] ^= 0x80 >> (bit % 8));
+            usize::from(refused(&bytes))
+        };
+        let one: usize = bits.iter().step_by(7).map(|bit| flipped(&[*bit])).sum();
+        let n = bits.len().div_ceil(7);
+        let step = bits.len() / 6;
+        let five: usize =
+            (0..60).map(|i| flipped(&std::array::from_fn::<usize, 5, _>(|j| bits[j * step + i * 5]))).sum();
+        // Scans of a progressive picture depend on each other.
+        let (least_one, least_five) = if name.contains("progressive") { (n / 2, 57) } else { (n / 5, 36) };
+        assert!(
+            least_one <= one && least_five <= five,
+            "{name}: {one} of {n}, and {five} of 60 with five flips"
+        );
+    }
+}
+
+#[test]
+fn frames_that_nobody_writes_are_named() {
+    let whole = file("420");
+    let frame = whole.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("there is a frame");
+    let with = |at: usize, byte: u8| {
+        let mut bytes = whole.to_vec();
+        bytes[frame + at] = byte;
+        decode(&bytes).unwrap_err()
+    };
+    let expected = "JPEG, expected a baseline or progressive one of 8 bits and 1, 3 or 4 colours";
+    assert_eq!(with(1, 0xc9), format!("found an arithmetic-coded {expected}"));
+    assert_eq!(with(1, 0xc3), format!("found a lossless {expected}"));
+    assert_eq!(with(1, 0xc5), format!("found a hierarchical {expected}"));
+    assert_eq!(with(4, 12), format!("found a 12-bit, 3-colour {expected}"));
+    assert_eq!(with(9, 2), format!("found a 8-bit, 2-colour {expected}"));
+    assert!(with(11, 0x50).contains("a colour has a resolution that can't be"));
+    let sized = |bytes: [u8; 4]| {
+        let mut changed = whole.to_vec();
+        changed[frame + 5..frame + 9].copy_from_slice(&bytes);
+        decode(&changed).unwrap_err()
+    };
+    assert_eq!(sized([0; 4]), "found 0 x 0 pixels, expected at least one and at most 65535 a side");
+    assert!(sized([0xff; 4]).starts_with("found a damaged JPEG"));
+}
+
+/// A kilobyte can ask for gigabytes: what decoding takes is known from the frame, before any of it is allocated.
+#[test]
+fn coefficients_are_counted_before_they_are_allocated() {
+    let mut bytes = file("progressive").to_vec();
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc2]).expect("there is a frame");
+    bytes[frame + 5..frame + 9].copy_from_slice(&[0x20, 0, 0x20, 0]);
+    let error = decode(&bytes).unwrap_err();
+    // 8192 x 8192 of three bytes, and of half as many coefficients in each of two colours, of two bytes each.
+    assert!(error.starts_with("found 8192 x 8192 pixels, which takes 38"), "{error}");
+    let whole = file("progressive");
+    let taken = |limit| Picture::decode(Format::Jpeg, whole, &mut Memory::new(limit)).is_ok();
+    let least = (0..PLENTY).step_by(1000).find(|limit| taken(*limit)).expect("it can be decoded");
+    // 5 kB of pixels, 7 kB of coefficients, rows of blocks.
+    assert!((12_000..60_000).contains(&least), "{least}");
+}
+
+/// Motion JPEG leaves out the tables that everybody has.
+#[test]
+fn usual_tables_may_be_missing() {
+    let mut bytes = file("420")[..2].to_vec();
+    bytes.extend(b"\xff\xe0\0\x10AVI1\0\0\0\0\0\0\0\0\0\0");
+    let mut at = 2;
+    let whole = file("420");
+    while whole[at + 1] != 0xda {
+        let end = at + 2 + usize::from(u16::from_be_bytes([whole[at + 2], whole[at + 3]]));
+        if whole[at + 1] != 0xc4 && whole[at + 1] != 0xe0 {
+            bytes.extend(&whole[at..end]);
+        }
+        at = end;
+    }
+    bytes.extend(&whole[at..]);
+    assert!(decode(&bytes) == decode(whole), "{:?}", decode(&bytes).err());
+}

@@ -1,0 +1,131 @@
+//! Pictures of every format, whole and not.
+
+use super::*;
+use image::{DynamicImage, ImageFormat, RgbImage};
+use std::io::Cursor;
+
+/// More than any picture here needs.
+pub(super) const PLENTY: u64 = 64 << 20;
+
+fn photo() -> RgbImage {
+    RgbImage::from_fn(5, 3, |x, y| image::Rgb([(x * 50) as u8, (y * 80) as u8, 200]))
+}
+
+fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
+    Picture::decode(Format::of(bytes)?, bytes, &mut Memory::new(PLENTY))
+}
+
+fn upright(width: usize, height: usize, channels: usize, pixels: Vec<u8>) -> Picture {
+    Picture { width, height, channels, pixels, orientation: Orientation::NoTransforms }
+}
+
+#[test]
+fn lossless_formats_give_their_pixels() {
+    let rgb = DynamicImage::from(photo());
+    let expected = upright(5, 3, 3, photo().into_raw());
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Pnm] {
+        assert_eq!(decode(&encode(&rgb, format)), Ok(expected.clone()), "{format:?}");
+    }
+    for deeper in [rgb.to_rgba8().into(), rgb.to_rgb16().into(), rgb.to_rgba16().into()] {
+        assert_eq!(decode(&encode(&deeper, ImageFormat::Png)), Ok(expected.clone()));
+    }
+    assert_eq!(decode(&encode(&rgb.to_rgb16().into(), ImageFormat::Pnm)), Ok(expected));
+}
+
+#[test]
+fn grey_stays_grey() {
+    let grey = DynamicImage::from(photo()).to_luma8();
+    let expected = upright(5, 3, 1, grey.clone().into_raw());
+    let deeper = DynamicImage::from(grey.clone()).to_luma_alpha16();
+    assert_eq!(decode(&encode(&grey.into(), ImageFormat::Png)), Ok(expected.clone()));
+    assert_eq!(decode(&encode(&deeper.into(), ImageFormat::Png)), Ok(expected.clone()));
+    assert_eq!(expected.clone().into_grey(), expected);
+    assert_eq!(
+        upright(1, 2, 3, vec![255, 255, 255, 0, 255, 0]).into_grey(),
+        upright(1, 2, 1, vec![255, 150])
+    );
+}
+
+#[test]
+fn every_orientation_is_undone() {
+    for exif in 1..=8 {
+        let orientation = Orientation::from_exif(exif).unwrap();
+        let mut expected = DynamicImage::from(photo());
+        expected.apply_orientation(orientation);
+        let picture = Picture { orientation, ..upright(5, 3, 3, photo().into_raw()) };
+        let (width, height) = picture.size();
+        assert_eq!((width, height), (expected.width() as usize, expected.height() as usize));
+        let mut line = vec![0; 3 * width];
+        let rows: Vec<u8> = (0..height).flat_map(|y| picture.row(y, &mut line).to_vec()).collect();
+        assert_eq!(rows, expected.into_bytes(), "{orientation:?}");
+    }
+}
+
+/// A file that is cut anywhere is no picture. Of an ASCII file the last number may lose digits unseen.
+#[test]
+fn cut_files_are_refused_in_every_format() {
+    let rgb = DynamicImage::from(photo());
+    let files = [
+        encode(&rgb, ImageFormat::Png),
+        encode(&rgb, ImageFormat::Bmp),
+        encode(&rgb, ImageFormat::Pnm),
+        RUNS.to_vec(),
+        b"P3 2 1 255 1 2 3 4 5 6".to_vec(),
+        b"P1 3 2 1 0 1 0 1 0".to_vec(),
+        b"P4 9 1\n\x80\x80".to_vec(),
+    ];
+    for file in &files {
+        assert!(decode(file).is_ok(), "{:?}: {:?}", &file[..8], decode(file));
+        for len in 0..file.len() {
+            let error = decode(&file[..len]).expect_err("a part is no picture");
+            assert!(error.starts_with("found ") && error.contains(", expected "), "{len}: {error}");
+        }
+    }
+    let error = decode(&files[0][..files[0].len() - 1]).unwrap_err();
+    assert!(error.starts_with("found a damaged PNG, expected a whole one: "), "{error}");
+}
+
+/// A BMP of 4 x 2 pixels in runs, with their end.
+const RUNS: &[u8] = b"BM\x46\0\0\0\0\0\0\0\x3e\0\0\0\x28\0\0\0\x04\0\0\0\x02\0\0\0\x01\0\x08\0\
+\x01\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x10\x20\x30\0\xf0\xe0\xd0\0\x04\x01\0\0\x04\0\0\0\0\x01";
+
+/// PNG has checksums: no bit of a file is without one, except the name of the format.
+#[test]
+fn no_bit_of_a_png_may_change() {
+    let file = encode(&DynamicImage::from(photo()), ImageFormat::Png);
+    for bit in 64..file.len() * 8 {
+        let mut changed = file.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode(&changed).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn what_is_no_picture_is_named() {
+    let check = |bytes: &[u8], expected: &str| {
+        let error = decode(bytes).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    };
+    check(b"", "found an empty file, expected a picture");
+    check(b"\xff\xd8\xff\xe0", "found a damaged JPEG, expected a whole one: it ends within a segment");
+    let size = "found 60000 x 60000 pixels, which takes 10300 MiB of memory, expected at most 64 MiB; ";
+    check(b"P6 60000 60000 255\n", size);
+    check(b"P6 70000 1 255\n", "found 70000 x 1 pixels, expected at least one and at most 65535 a side");
+    check(b"P6 0 0 255\n", "found ");
+}
+
+/// What a picture takes is known before it is taken, its file not counted here.
+#[test]
+fn memory_is_bounded() {
+    let file = encode(&DynamicImage::from(photo()), ImageFormat::Bmp);
+    let with = |limit| Picture::decode(Format::Bmp, &file, &mut Memory::new(limit));
+    assert!(with(45 + 20).is_ok());
+    let error = "found 5 x 3 pixels, which takes 65 bytes of memory, expected at most 64 bytes; ";
+    assert!(with(64).unwrap_err().starts_with(error), "{:?}", with(64));
+}
