@@ -24,11 +24,12 @@ class Classifier:
 
     def __call__(self, batch):
         answers = self.network.classify(list(batch["path"]), k=1)
-        best = [answer["top"][0] for answer in answers]
+        # A picture that can't be read has an error instead of classes, and a network without probabilities scores.
+        best = [answer.get("top", [{"label": answer.get("error"), "score": float("nan")}])[0] for answer in answers]
         return {
             "path": [answer["path"] for answer in answers],
             "label": [answer["label"] or str(answer["index"]) for answer in best],
-            "probability": [answer["probability"] for answer in best],
+            "probability": [answer.get("probability", answer["score"]) for answer in best],
             "worker": [os.getpid()] * len(best),
         }
 

@@ -1,6 +1,5 @@
 //! The module of `mnc compile --emit python`, without and with what else a Python may have.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use mnc::{Compiled, Options, reference};
@@ -88,16 +87,120 @@ fn check(more: &[&str]) {
     }
 }
 
+/// Without NumPy: an input has the numbers of a picture in their order, and an array says what its numbers are.
+const INPUTS: &str = "
+import array, ctypes, net
+flat = array.array('f', [i % 7 / 7 for i in range(32 * 32 * 3)])
+expected = net.run(flat).tobytes()
+shaped = lambda *shape: memoryview(flat).cast('B').cast('f', shape)
+read_only = memoryview(flat.tobytes()).cast('f')
+doubles = array.array('d', flat)
+pointer = (ctypes.c_float * len(flat))(*flat)
+for good in (read_only, doubles, pointer, flat.tolist(), tuple(flat), shaped(32, 32, 3), shaped(1, 32, 32, 3),
+             shaped(1, 1, 32, 32, 3), shaped(1, 3072), shaped(1024, 3), shaped(32, 96), read_only.toreadonly()):
+    assert net.run(good).tobytes() == expected, good
+backwards = memoryview(array.array('f', reversed(flat)))[::-1]
+assert net.run(backwards).tobytes() == expected
+for bad in (shaped(3, 32, 32), shaped(1, 3, 32, 32), shaped(3, 32, 32, 1), shaped(96, 32), shaped(2, 16, 32, 3), [0.0] * 5):
+    try:
+        net.run(bad)
+    except ValueError as error:
+        assert 'expected (32, 32, 3): 3072 floats' in str(error), error
+    else:
+        raise SystemExit('accepted: %r' % (bad,))
+for bad in (bytes(12288), bytearray(3072), memoryview(bytes(3072)), array.array('i', range(3072)), array.array('B', bytes(3072))):
+    try:
+        net.run(bad)
+    except TypeError as error:
+        assert 'expected floats' in str(error) and 'prepare' in str(error), error
+    else:
+        raise SystemExit('accepted: %r' % (bad,))
+print('right')
+";
+
 #[test]
-fn mistakes_are_exceptions() {
+fn inputs_of_another_order_or_type_are_refused() {
+    let Some((folder, compiled)) = module(&[]) else { return };
+    let Some(output) = python(&folder, &["-S"], INPUTS) else { return };
+    assert_eq!(text(&output, &compiled).unwrap_or("right".to_owned()), "right");
+}
+
+/// The same with NumPy, and what pictures need, where this Python has it.
+const PICTURES: &str = "
+import io, json, net, numpy
+from PIL import Image
+x = numpy.random.default_rng(1).random((32, 32, 3), numpy.float32)
+expected = net.run(x).tobytes()
+for good in (x[None], x.ravel(), x.tolist(), numpy.asfortranarray(x), x.astype(numpy.float64), x.reshape(32, 96)):
+    assert net.run(good).tobytes() == expected, good
+for bad, kind in ((x.transpose(2, 0, 1), ValueError), (x[None].transpose(0, 3, 1, 2), ValueError),
+                  ((x * 255).astype(numpy.uint8), TypeError), (x.astype(numpy.int64), TypeError), (x > 0, TypeError),
+                  (numpy.zeros((96, 32), numpy.float32), ValueError)):
+    try:
+        net.run(bad)
+    except kind:
+        pass
+    else:
+        raise SystemExit('accepted: %r' % (bad.shape,))
+try:
+    net.prepare(x)
+except TypeError as error:
+    assert 'uint8' in str(error), error
+else:
+    raise SystemExit('accepted floats for bytes')
+picture = Image.fromarray((x * 255).astype(numpy.uint8)).resize((60, 40))
+exif = Image.Exif()
+exif[0x112] = 6
+picture.save('lying.png', exif=exif)
+picture.transpose(Image.Transpose.ROTATE_270).save('upright.png')
+with Image.open('lying.png') as lying, Image.open('upright.png') as upright:
+    assert (net.prepare(lying) == net.prepare(upright)).all()
+open('cut.png', 'wb').write(open('upright.png', 'rb').read()[:200])
+open('empty.txt', 'w').close()
+answers = net.classify(['upright.png', 'missing.png', 'cut.png', 'lying.png'], threads=3)
+assert ['error' in answer for answer in answers] == [False, True, True, False], answers
+assert answers[0]['top'] == answers[3]['top'] and answers[1]['path'] == 'missing.png', answers
+print('right')
+";
+
+#[test]
+fn pictures_are_prepared_as_the_executables_do() {
+    let Some((folder, compiled)) = module(&[]) else { return };
+    let Some(output) = python_with_pillow(&folder, &["-c", PICTURES]) else { return };
+    assert_eq!(text(&output, &compiled).unwrap_or("right".to_owned()), "right");
+    // As a program: one bad file costs a line and the exit code.
+    let arguments = ["net/net.py", "upright.png", "missing.png", "lying.png"];
+    let Some(output) = python_with_pillow(&folder, &arguments) else { return };
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(out.lines().count() == 2 && out.starts_with("upright.png\t"), "{out}");
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("the weights are random"), "{err}");
+    assert!(lines[1].starts_with("net.py: missing.png: "), "{err}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn mistakes_are_told() {
     let Some((folder, _)) = module(&[]) else { return };
     for (call, expected) in [
         ("net.run([0.0] * 5)", "ValueError: input: found 5, expected (32, 32, 3): 3072 floats"),
-        ("net.run(bytes(12288))", "ValueError: input: found 12288, expected (32, 32, 3): 3072 floats"),
-        ("net.classify(['missing.jpg'])", "ModuleNotFoundError: No module named 'PIL'"),
+        ("net.classify(['missing.jpg'])", "ImportError: pictures need NumPy"),
     ] {
         let Some(output) = python(&folder, &["-S"], &format!("import net\n{call}")) else { return };
         check_error(&output, call, expected);
+    }
+    for (arguments, code, start) in [
+        (&["--help"][..], 0, "usage: python net.py PICTURE|FOLDER...\n"),
+        (&[], 2, "net.py: found nothing, expected pictures or folders\n"),
+        (&["--top", "a.jpg"], 2, "net.py: found --top, expected pictures or folders\n"),
+    ] {
+        let Some(python) = need::program("python3") else { return };
+        let mut command = Command::new(python);
+        let output = command.current_dir(folder.path()).args(["-S", "net/net.py"]).args(arguments).output();
+        let output = output.expect("Python can be started");
+        let shown =
+            String::from_utf8_lossy(if code == 0 { &output.stdout } else { &output.stderr }).into_owned();
+        assert!(output.status.code() == Some(code) && shown.starts_with(start), "{arguments:?}: {output:?}");
     }
 }
 
@@ -108,43 +211,37 @@ fn check_error(output: &Output, call: &str, expected: &str) {
     assert!(error.lines().any(|line| line.starts_with(expected)), "{call}: {error}");
 }
 
-/// With Pillow, a picture that isn't there or is none raises what Pillow raises, and the next call works.
+/// With Pillow, a picture that isn't there or is none has Pillow's words for it, and the others their answers.
 #[test]
 fn pictures_are_pillows() {
     let Some((folder, compiled)) = module(&[]) else { return };
-    let Some(python) = python_with_pillow() else { return };
     let photo = need::workspace().join("examples/person-detector/photos/astronaut.jpg");
     folder.write("text.jpg", "no picture");
-    let run = |program: &str| {
-        let mut command = Command::new(&python);
-        command.current_dir(folder.path()).env("PYTHONPATH", "net").env("PYTHONDONTWRITEBYTECODE", "1");
-        command.args(["-c", program]).output().expect("Python can be started")
-    };
-    let missing = "import net\nnet.classify(['missing.jpg'])";
-    check_error(&run(missing), missing, "FileNotFoundError: [Errno 2] No such file or directory: ");
-    let text = "import net\nnet.classify(['text.jpg'])";
-    check_error(&run(text), text, "PIL.UnidentifiedImageError: ");
     let program = format!(
-        "import net\ntry: net.classify('missing.jpg')\nexcept OSError: pass\n\
-         [answer] = net.classify([{photo:?}], k=3)\nprint(len(answer['top']))"
+        "import net\n[missing, text, answer] = net.classify(['missing.jpg', 'text.jpg', {photo:?}], k=3)\n\
+         assert 'No such file' in missing['error'] and missing['path'] == 'missing.jpg', missing\n\
+         assert 'cannot identify' in text['error'] and 'top' not in text, text\n\
+         print(len(answer['top']))"
     );
-    if let Some(printed) = self::text(&run(&program), &compiled) {
-        assert_eq!(printed, "3");
-    }
+    let Some(output) = python_with_pillow(&folder, &["-c", &program]) else { return };
+    assert_eq!(text(&output, &compiled).unwrap_or("3".to_owned()), "3");
 }
 
-/// The Python that `.ci/run` has made, or the system's, whichever has Pillow and NumPy.
-fn python_with_pillow() -> Option<PathBuf> {
+/// Runs the Python that `.ci/run` has made, or the system's, whichever has Pillow and NumPy.
+fn python_with_pillow(folder: &Folder, arguments: &[&str]) -> Option<Output> {
     let own = need::workspace().join("target/python/bin/python");
     let candidates = [Some(own), need::optional_program("python3")];
     let found = candidates.into_iter().flatten().find(|python| {
         let output = Command::new(python).args(["-c", "import numpy, PIL"]).output();
         output.is_ok_and(|output| output.status.success())
     });
-    if found.is_none() {
+    let Some(python) = found else {
         need::skip("a Python with Pillow and NumPy");
-    }
-    found
+        return None;
+    };
+    let mut command = Command::new(python);
+    command.current_dir(folder.path()).env("PYTHONPATH", "net").env("PYTHONDONTWRITEBYTECODE", "1");
+    Some(command.args(arguments).output().expect("Python can be started"))
 }
 
 /// The module names the library by its file: the folder may be moved, and both come from `--emit python` alone.

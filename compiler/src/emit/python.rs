@@ -71,4 +71,10 @@ mod tests {
         let filled = fill(TEMPLATE, &[("@NAME@", "net"), ("@LIBRARY@", "\"libnet.so\"")]);
         assert!(!filled.contains("@NAME@") && !filled.contains("@LIBRARY@"));
     }
+
+    #[test]
+    fn folders_have_the_same_pictures_in_python() {
+        let endings = mnc_runtime::pictures::ENDINGS.map(|ending| format!("\".{ending}\"")).join(", ");
+        assert!(TEMPLATE.contains(&format!("_PICTURES = ({endings})\n")), "{endings}");
+    }
 }

@@ -16,6 +16,7 @@ import json
 import math
 import mmap
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -93,8 +94,9 @@ _memory = _Memory()
 def run(input):
     """The scores of one input: INPUT_LEN floats, already normalised (see `prepare`), in rows of pixels.
 
-    Takes a NumPy array, anything with the buffer protocol that holds 32-bit floats, or a flat list. Threads may call it at
-    the same time: the interpreter's lock is released while the network runs.
+    Takes a NumPy array, anything with the buffer protocol that holds floats, or a flat list. An array of three or more axes has
+    the shape INPUT_SHAPE, with any number of axes of length 1 before it. Threads may call it at the same time: the interpreter's
+    lock is released while the network runs.
     """
     values = _floats(input)
     output = array.array("f", bytes(4 * _OUTPUT_LEN)) if numpy is None else numpy.empty(OUTPUT_SHAPE, numpy.float32)
@@ -115,16 +117,24 @@ def run_batch(inputs, threads=1):
 
 
 def prepare(picture):
-    """The input of a picture: resized, cropped and normalised as the network was trained.
+    """The input of a picture: turned upright, resized, cropped and normalised as the network was trained.
 
     Takes a Pillow image, or an array of bytes, rows of pixels of three channels. Needs Pillow and NumPy.
     """
-    if numpy is None:
-        raise ImportError("prepare needs NumPy: pip install numpy")
-    from PIL import Image
+    _need_numpy()
+    from PIL import Image, ImageOps
 
     if not isinstance(picture, Image.Image):
-        picture = Image.fromarray(numpy.ascontiguousarray(picture, numpy.uint8))
+        pixels = numpy.asarray(picture)
+        if pixels.dtype != numpy.uint8:
+            raise TypeError("picture: found an array of %s, expected a Pillow image or an array of uint8" % pixels.dtype)
+        picture = Image.fromarray(numpy.ascontiguousarray(pixels))
+    # As cameras mean it.
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        # Pillow would cut 16 bits off at 255.
+        wide = numpy.asarray(picture).astype(numpy.int64)
+        picture = Image.fromarray(((wide + 128) // 257).clip(0, 255).astype(numpy.uint8))
     height, width, channels = INPUT_SHAPE
     picture = picture.convert("L" if channels == 1 else "RGB")
     rule = INFO["preprocess"]["resize"]
@@ -199,13 +209,21 @@ def _exp(x):
 def classify(paths, k=5, threads=1):
     """Names what is in pictures: a dictionary with `path` and `top` for each, in order. Folders are listed, not their folders.
 
-    Needs Pillow and NumPy. A file that can't be read raises what Pillow raises.
+    Needs Pillow and NumPy. A file that can't be read has `error` instead of `top`, and so has a folder without pictures.
     """
+    _need_numpy()
     from PIL import Image
 
     def answer(path):
-        with Image.open(path) as picture:
-            return {"path": path, "top": top(run(prepare(picture)), k)}
+        if os.path.isdir(path):
+            return {"path": path, "error": "found no picture, expected files that end in " + " ".join(_PICTURES)}
+        try:
+            with Image.open(path) as picture:
+                input = prepare(picture)
+        # Decoders raise all sorts of things.
+        except Exception as error:
+            return {"path": path, "error": str(error) or type(error).__name__}
+        return {"path": path, "top": top(run(input), k)}
 
     files = list(_files(paths))
     if threads == 1:
@@ -214,36 +232,69 @@ def classify(paths, k=5, threads=1):
         return list(pool.map(answer, files))
 
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".pnm")
+_PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pam")
 
 
 def _files(paths):
+    """The files, and those folders that have no picture."""
     for path in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
         path = os.fspath(path)
         if not os.path.isdir(path):
             yield path
             continue
-        for name in sorted(os.listdir(path)):
-            if name.lower().endswith(_PICTURES):
-                yield os.path.join(path, name)
+        names = [name for name in sorted(os.listdir(path)) if name.lower().endswith(_PICTURES)]
+        pictures = [os.path.join(path, name) for name in names if not name.startswith("._")]
+        yield from pictures or [path]
+
+
+def _need_numpy():
+    if numpy is None:
+        raise ImportError("pictures need NumPy: pip install numpy pillow")
 
 
 def _floats(input):
     """The input as memory that stays while the network reads it."""
+    if isinstance(input, (bytes, bytearray)):
+        raise _not_floats("bytes")
     if numpy is not None:
-        values = numpy.ascontiguousarray(input, numpy.float32)
-        length, found = values.size, values.shape
-    else:
-        try:
-            view = memoryview(input)
-            values = input if view.contiguous and view.format == "f" else array.array("f", view.tolist())
-            length = found = view.nbytes // view.itemsize
-        except TypeError:
-            values = array.array("f", input)
-            length = found = len(values)
-    if length != _INPUT_LEN:
-        raise ValueError("input: found %s, expected %s: %d floats" % (found, INPUT_SHAPE, _INPUT_LEN))
+        values = numpy.asarray(input)
+        # A list has no type of its own: whole numbers in it are floats that happen to be whole.
+        if values.dtype.kind != "f" and not isinstance(input, (list, tuple)):
+            raise _not_floats(values.dtype)
+        _check_shape(values.shape)
+        return numpy.ascontiguousarray(values, numpy.float32)
+    if isinstance(input, (list, tuple)):
+        values = array.array("f", input)
+        _check_shape((len(values),))
+        return values
+    view = memoryview(input)
+    kind = view.format.lstrip("@=<" if sys.byteorder == "little" else "@=>!")
+    if kind not in ("e", "f", "d"):
+        raise _not_floats("a buffer of format " + repr(view.format))
+    _check_shape(view.shape)
+    if kind != "f":
+        return array.array("f", memoryview(view.tobytes()).cast(kind))
+    if view.c_contiguous and not view.readonly:
+        return input
+    values = array.array("f")
+    values.frombytes(view.tobytes())
     return values
+
+
+def _not_floats(found):
+    return TypeError("input: found %s, expected floats, normalised; prepare(picture) makes them of a picture" % found)
+
+
+def _check_shape(shape):
+    """Refuses what has as many numbers as the input, but in another order: channels first, above all."""
+    height, width, channels = INPUT_SHAPE
+    legal = {
+        1: [(_INPUT_LEN,)],
+        2: [(1, _INPUT_LEN), (height * width, channels), (height, width * channels)],
+    }.get(len(shape), [(1,) * (len(shape) - 3) + INPUT_SHAPE])
+    if tuple(shape) not in legal:
+        found = shape[0] if len(shape) == 1 else tuple(shape)
+        raise ValueError("input: found %s, expected %s: %d floats" % (found, INPUT_SHAPE, _INPUT_LEN))
 
 
 def _address(values):
@@ -258,14 +309,33 @@ def _call(input, output):
     _check(_run(input, output, _memory.workspace))
 
 
-if __name__ == "__main__":
-    import sys
+def _main(arguments):
+    name = os.path.basename(__file__)
+    usage = """usage: python %s PICTURE|FOLDER...
 
+Prints the path, the score and the label of the most probable class of each picture. Needs Pillow and NumPy.
+Exit code: 0; 1 if a picture failed; 2 if the arguments are wrong.""" % name
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(usage)
+        return 0
+    wrong = [argument for argument in arguments if argument.startswith("-")]
+    if wrong or not arguments:
+        found = "found %s, expected pictures or folders\n" % (wrong[0] if wrong else "nothing")
+        print("%s: %s%s" % (name, found, usage), file=sys.stderr)
+        return 2
     if INFO.get("random_weights") is not None:
-        print("the weights are random: the answers mean nothing", file=sys.stderr)
-    if len(sys.argv) == 1:
-        sys.exit("usage: python %s PICTURE|FOLDER..." % os.path.basename(__file__))
-    for _answer in classify(sys.argv[1:], k=1, threads=os.cpu_count() or 1):
-        _best = _answer["top"][0]
-        _shown = "%.4f" % _best["probability"] if "probability" in _best else repr(_best["score"])
-        print("%s\t%s\t%s" % (_answer["path"], _shown, _best["label"] or _best["index"]))
+        print("%s: the weights are random: the answers mean nothing" % name, file=sys.stderr)
+    code = 0
+    for answer in classify(arguments, k=1, threads=os.cpu_count() or 1):
+        if "error" in answer:
+            print("%s: %s: %s" % (name, answer["path"], answer["error"]), file=sys.stderr)
+            code = 1
+            continue
+        best = answer["top"][0]
+        shown = "%.4f" % best["probability"] if "probability" in best else repr(best["score"])
+        print("%s\t%s\t%s" % (answer["path"], shown, best["label"] or best["index"]))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))
