@@ -2,7 +2,7 @@
 //! compiler knew is asked.
 //!
 //! Structure (symbols, sections, relocations) is read off any object or shared library. Of x86-64 code the machine in
-//! [`machine`] walks every instruction that a call of an entry point runs, with real pointers and loop counters and
+//! `machine` walks every instruction that a call of an entry point runs, with real pointers and loop counters and
 //! without the arithmetic on vectors: where it reads, writes and jumps doesn't depend on numbers, so one walk stands for
 //! all runs. It knows nothing of kernels or plans.
 
