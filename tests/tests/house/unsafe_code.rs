@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 37] = [
+const FILES: [(&str, &str); 38] = [
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
     ("compiler/src/emit/rust/interface.rs", "text: the functions that a network in Rust has"),
@@ -41,6 +41,7 @@ const FILES: [(&str, &str); 37] = [
     ("runtime/src/weights.rs", "weights of the macro that are set at run time"),
     ("examples/link-rust/src/person.rs", "calls an object's functions"),
     ("tests/benches", "asks the system what a child process used"),
+    ("tests/fixtures/bare_main.rs", "the program that the functions without a C library are tested with"),
     ("tests/fixtures/macro_main.rs", "a pool for a network of the macro"),
     ("tests/need/src/lib.rs", "a list that is printed at the end of the program"),
     ("tests/src", "compiled code is linked into the test and called"),
