@@ -21,13 +21,16 @@ pub fn mnc() -> Option<&'static Path> {
             Some(name) => name,
             None => unreachable!("a profile has a folder"),
         };
-        // The features of the whole workspace, as `cargo test --workspace` has them: nothing is compiled twice.
+        // The features of the whole workspace, as `cargo test --workspace` has them: nothing is compiled twice. An example,
+        // for cargo adds the features of dev-dependencies, the launcher's among them, only where something needs those.
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(need::workspace()).args([
             "build",
             "--workspace",
             "--bin",
             "mnc",
+            "--example",
+            "pool_cost",
             "--profile",
             profile,
         ]);
