@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 38] = [
+const FILES: [(&str, &str); 39] = [
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
     ("compiler/src/emit/rust/interface.rs", "text: the functions that a network in Rust has"),
@@ -22,6 +22,10 @@ const FILES: [(&str, &str); 38] = [
     ("runtime/src/bare/heap.rs", "no C library below: `malloc` and its kin, over the crate `dlmalloc`"),
     ("runtime/src/bare/heap/tests.rs", "calls them by their C types"),
     ("runtime/src/bare/math.rs", "no C library below: names that C gives to functions of `libm`"),
+    (
+        "runtime/src/bare/relocate.rs",
+        "no C library below: the program's own addresses, before anything else runs",
+    ),
     ("runtime/src/bare/system.rs", "no C library below: environment, time, randomness"),
     ("runtime/src/bare/threads.rs", "no C library below: threads, their memory and their keys"),
     ("runtime/src/bare/unwind.rs", "no C library below: names of an unwinder that there isn't"),
