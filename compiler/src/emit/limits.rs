@@ -143,3 +143,51 @@ fn an_object_holds_less_than_a_file() {
         assert!(error.starts_with("weights: found ") && error.ends_with("--weights-file FILE`"), "{error}");
     }
 }
+
+/// Large networks of any shape: refused in words, or every kernel of theirs has an encoding.
+#[test]
+fn random_large_networks_are_refused_or_have_an_encoding() {
+    let mut state = 1u64;
+    let mut pick = |values: &[usize]| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        values[(state >> 33) as usize % values.len()]
+    };
+    let (mut n_encoded, mut n_refused) = (0, 0);
+    for _ in 0..200usize {
+        let sides = [1, 2, 7, 33, 255, 512, 1023, 1024];
+        let channels = [1, 3, 17, 255, 1000, 4097, 16_384, 65_535, 65_536];
+        let input = [pick(&sides), pick(&sides), pick(&channels)];
+        let mut layers = String::new();
+        for _ in 0..pick(&[1, 1, 2, 3]) {
+            let filters = format!("filters = {}", pick(&channels));
+            let (kernel, stride) = (pick(&[1, 2, 3, 5, 7]), pick(&[1, 1, 2]));
+            let window = format!("kernel = {kernel}\nstride = {stride}");
+            layers += &match pick(&[0, 1, 2, 3, 4, 5, 6]) {
+                0 => layer("conv", &format!("{window}\n{filters}")),
+                1 => layer("depthwise", &window),
+                2 | 3 => layer("pointwise", &filters),
+                4 => layer("dense", &filters.replace("filters", "units")),
+                5 => layer("global_average_pool", ""),
+                _ => layer("softmax", ""),
+            };
+        }
+        let batch = pick(&[1, 1, 1, 2, 255, 256]);
+        let [height, width, depth] = input;
+        let text = format!(
+            "name = \"net\"\nclasses = 2\ninput = {{ height = {height}, width = {width}, channels = {depth} }}\n{layers}"
+        );
+        let description = Description::parse(&text, "test").unwrap();
+        let Ok(mut graph) = Graph::build(&description, &Knobs::default()) else { continue };
+        graph.batch = batch;
+        for isa in isas() {
+            let (plan, _, error) = plan(&graph, isa);
+            if error.is_empty() {
+                encode(&plan);
+                n_encoded += 1;
+            } else {
+                n_refused += 1;
+            }
+        }
+    }
+    assert!(200usize / 4 < n_encoded && 200usize / 4 < n_refused, "{n_encoded} encoded, {n_refused} refused");
+}
