@@ -130,24 +130,36 @@ fn native_libraries(build_dir: &Path) -> Result<Vec<String>, String> {
     Ok(libraries)
 }
 
-/// Links the archive into one object without debug information or local symbols. Whether that worked: it takes an ELF
-/// linker, which other targets don't have.
+/// What the standard library keeps for link-time optimisation, which is over.
+const DISCARD_BITCODE: &str = "SECTIONS { /DISCARD/ : { *(.llvmbc) *(.llvmcmd) } } INSERT AFTER .comment;\n";
+
+/// Links the archive into one object without debug information, local symbols or bitcode. Whether that worked: it takes
+/// an ELF linker, which other targets don't have.
 fn prelink(archive: &Path, object: &Path, target: &str) -> bool {
     if !target.contains("linux") {
         return false;
     }
+    let script = object.with_extension("ld");
+    let is_written = fs::write(&script, DISCARD_BITCODE).is_ok();
+    let discard = format!("-Wl,-T,{}", script.display());
+    // A linker that doesn't know such a script leaves the bitcode in.
+    (is_written && prelink_with(archive, object, &[&discard])) || prelink_with(archive, object, &[])
+}
+
+fn prelink_with(archive: &Path, object: &Path, flags: &[&str]) -> bool {
     let compiler = env::var_os("MNC_LAUNCHER_CC").or(env::var_os("RUSTC_LINKER")).unwrap_or("cc".into());
-    let status = Command::new(compiler)
+    let command = Command::new(compiler)
         .args([
             "-r",
             "-nostdlib",
             "-Wl,--gc-sections,--undefined=main,--entry=main,--strip-debug,--discard-all",
         ])
+        .args(flags)
         .arg(archive)
         .arg("-o")
         .arg(object)
-        .status();
-    status.is_ok_and(|status| status.success())
+        .output();
+    command.is_ok_and(|output| output.status.success())
 }
 
 fn variable(name: &str) -> String {
