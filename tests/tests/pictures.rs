@@ -78,7 +78,9 @@ fn damaged_photographs_get_no_answer() {
                 error.contains(&format!("{name}: found a damaged JPEG, expected a whole one: ")),
                 "{error}"
             );
-            assert_eq!((error.lines().count(), output.status.code()), (1, Some(1)), "{error}");
+            // That the weights are random is said once in every run.
+            let n_faults = error.lines().filter(|line| !line.contains("the weights are random")).count();
+            assert_eq!((n_faults, output.status.code()), (1, Some(1)), "{error}");
             assert!(text(&output.stdout).starts_with("whole.jpg\n"), "{name}");
         }
         let output = run(program, &["--json", "cut.jpg", "whole.jpg", "missing.jpg"]);
