@@ -3,22 +3,26 @@
 //! The decoder, zune-jpeg, is fast and forgiving: what a damaged file lacks it fills with grey. So [`check`] goes first. What it
 //! doesn't decode (values of coefficients, colours) can't be told from another picture.
 
+mod apart;
 mod bits;
 mod scan;
+mod tables;
 mod usual;
 
 use super::format::Format;
 use super::memory::Memory;
 use super::{Picture, check_size, orientation_of};
-use bits::{Bits, Codes};
-use scan::{Band, Component, Part, Units};
+use apart::Apart;
+use bits::Bits;
+use scan::{Band, Clean, Component, Found, Part, Units};
+use tables::Tables;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, String> {
-    let Checked { width, height, channels, exif, decoder_bytes } = check(bytes, memory)?;
+    let Checked { width, height, channels, exif, decoder_bytes, rewritten } = check(bytes, memory)?;
     let too_large = |error: String| format!("found {width} x {height} pixels, {error}");
     let len = width * height * channels;
     memory.expect(len as u64 + decoder_bytes).map_err(too_large)?;
@@ -28,7 +32,8 @@ pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, Strin
         .set_max_height(usize::MAX)
         .jpeg_set_max_scans(MAX_SCANS)
         .jpeg_set_out_colorspace(colours);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let mut decoder =
+        JpegDecoder::new_with_options(ZCursor::new(rewritten.as_deref().unwrap_or(bytes)), options);
     let mut pixels = memory.buffer(len).map_err(too_large)?;
     decoder.decode_into(&mut pixels).map_err(damaged)?;
     Ok(Picture { width, height, channels, pixels, orientation: orientation_of(exif) })
@@ -55,8 +60,10 @@ struct Checked<'b> {
     channels: usize,
     /// The block of EXIF, from its TIFF header on.
     exif: Option<&'b [u8]>,
-    /// What the decoder takes beside the pixels.
+    /// What the decoder takes beside the pixels, and what it reads in place of the file.
     decoder_bytes: u64,
+    /// The same picture as the decoder takes it, if it doesn't take the file.
+    rewritten: Option<Vec<u8>>,
 }
 
 /// Reads the whole file, up to the end of the picture. Bytes behind that are somebody else's: phones put films there.
@@ -69,7 +76,12 @@ fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String
         frame: None,
         restart_interval: 0,
         exif: None,
+        adobe: None,
+        clean: Clean::default(),
+        scans: Vec::new(),
     };
+    // There may have to be a copy.
+    memory.expect(bytes.len() as u64).map_err(|error| format!("found a file, {error}"))?;
     let mut header_bytes = 0;
     let mut n_scans = 0;
     loop {
@@ -105,7 +117,7 @@ fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String
                 if MAX_SCANS < n_scans {
                     return Err(format!("found a JPEG with more than {MAX_SCANS} scans, expected fewer"));
                 }
-                file.scan()?;
+                file.scan(memory)?;
             }
             0xd0..=0xd8 => return Err(damaged("a marker is outside of its place")),
             // A marker without a segment.
@@ -115,18 +127,24 @@ fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String
                 if marker == 0xe1 && file.exif.is_none() {
                     file.exif = segment.strip_prefix(b"Exif\0\0");
                 }
+                if marker == 0xee {
+                    file.adobe = Some(segment);
+                }
             }
         }
     }
-    let Some(mut frame) = file.frame else { return Err(damaged("it has no frame")) };
+    let Some(mut frame) = file.frame.take() else { return Err(damaged("it has no frame")) };
     // The constant coefficient is the first that any picture sends.
     if frame.components.iter().any(|component| component.missing_bits[0].is_none()) {
         return Err(damaged("a colour is missing"));
     }
     frame.components.iter_mut().for_each(|component| component.forget(memory));
-    let decoder_bytes = frame.decoder_bytes() + 2 * header_bytes;
+    let exif = file.exif;
+    let rewritten = file.rewrite(&frame);
+    let rewritten_bytes = rewritten.as_ref().map_or(0, Vec::len) as u64;
+    let decoder_bytes = frame.decoder_bytes() + 2 * header_bytes + rewritten_bytes;
     let (width, height, channels) = (frame.width, frame.height, frame.channels());
-    Ok(Checked { width, height, channels, exif: file.exif, decoder_bytes })
+    Ok(Checked { width, height, channels, exif, decoder_bytes, rewritten })
 }
 
 /// A file, read up to `at`.
@@ -139,6 +157,11 @@ struct File<'b> {
     frame: Option<Frame>,
     restart_interval: usize,
     exif: Option<&'b [u8]>,
+    /// Adobe's segment about the colours.
+    adobe: Option<&'b [u8]>,
+    clean: Clean,
+    /// Scans of a progressive picture, in place of scans that the decoder doesn't take.
+    scans: Vec<u8>,
 }
 
 impl<'b> File<'b> {
@@ -188,7 +211,7 @@ impl<'b> File<'b> {
     }
 
     /// A scan, its data included.
-    fn scan(&mut self) -> Result<(), String> {
+    fn scan(&mut self, memory: &mut Memory) -> Result<(), String> {
         let segment = self.segment()?;
         let frame = self.frame.as_mut().ok_or_else(|| damaged("a scan precedes the frame"))?;
         let (&n_parts, rest) = segment.split_first().ok_or_else(|| damaged("a scan has no header"))?;
@@ -228,56 +251,36 @@ impl<'b> File<'b> {
         let units = frame.units(&places, self.restart_interval);
         let bits = Bits::new(self.bytes, self.at);
         let band = is_progressive.then_some(band);
-        self.at = scan::check(bits, &mut frame.components, &parts, band, units)
+        let mut apart = (frame.is_apart && !is_progressive).then(Apart::new);
+        if apart.is_some() {
+            // Of the scan's data there are three copies for a while; constant coefficients may be longer there.
+            let room = 4 * self.bytes.len() as u64;
+            memory.expect(room).map_err(|error| format!("found a file, {error}"))?;
+        }
+        let found = Found { clean: &mut self.clean, bytes: self.bytes, apart: apart.as_mut() };
+        self.at = scan::check(bits, &mut frame.components, &parts, band, units, found)
             .map_err(|fault| damaged(fault.text()))?;
-        Ok(())
-    }
-}
-
-/// The tables of codes, constant coefficients first, by their places.
-#[derive(Default)]
-struct Tables([[Option<Codes>; 4]; 2]);
-
-impl Tables {
-    fn read(&mut self, mut segment: &[u8]) -> Result<(), String> {
-        let cut = || damaged("a table of codes is cut off");
-        while let Some((&head, rest)) = segment.split_first() {
-            let (counts, symbols) = rest.split_first_chunk::<16>().ok_or_else(cut)?;
-            let len = counts.iter().copied().map(usize::from).sum();
-            let (symbols, rest) = symbols.split_at_checked(len).ok_or_else(cut)?;
-            let table = self
-                .0
-                .get_mut(usize::from(head >> 4))
-                .and_then(|class| class.get_mut(usize::from(head & 15)));
-            let table = table.ok_or_else(|| damaged("a table of codes has no such place"))?;
-            // The longest differences of constant coefficients have 11 bits.
-            if head >> 4 == 0 && symbols.iter().any(|symbol| 11 < *symbol) {
-                return Err(damaged("a table of codes has a symbol that means nothing"));
-            }
-            *table = Some(Codes::new(counts, symbols).ok_or_else(|| damaged("a table has too many codes"))?);
-            segment = rest;
+        if let Some(apart) = apart {
+            apart.finish(&frame.components, &parts, &mut self.scans);
         }
         Ok(())
     }
 
-    /// Puts the usual tables where a scan needs some and the file has none.
-    fn complete(&mut self, needs_dc: bool, needs_ac: bool, codes: u8) -> Result<(), String> {
-        for (class, place, needs) in [(0, codes >> 4, needs_dc), (1, codes & 15, needs_ac)] {
-            let place = usize::from(place);
-            let table = self.0[class].get_mut(place).filter(|_| needs);
-            if let Some(table @ None) = table {
-                *table = usual::codes(class, place);
-            }
-            if needs && self.0[class].get(place).is_none_or(Option::is_none) {
-                return Err(damaged("a scan has no table of codes"));
-            }
+    /// The file as the decoder takes it, if it doesn't take it as it is.
+    fn rewrite(mut self, frame: &Frame) -> Option<Vec<u8>> {
+        let end = &[0xff, 0xd9];
+        if !self.scans.is_empty() {
+            let head = apart::head(frame.width, frame.height, &frame.components, self.adobe);
+            return Some([&head, &self.scans, &end[..]].concat());
         }
-        Ok(())
-    }
-
-    fn part(&self, component: usize, codes: u8) -> Part<'_> {
-        let table = |class: usize, place: u8| self.0[class].get(usize::from(place)).and_then(Option::as_ref);
-        Part { component, dc: table(0, codes >> 4), ac: table(1, codes & 15) }
+        let Clean { copy, at } = &mut self.clean;
+        if copy.is_empty() && self.tables.usual.is_empty() {
+            return None;
+        }
+        copy.extend_from_slice(&self.bytes[*at..self.at]);
+        // Behind the start marker.
+        copy.splice(2..2, self.tables.usual);
+        Some(self.clean.copy)
     }
 }
 

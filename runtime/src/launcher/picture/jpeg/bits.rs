@@ -64,6 +64,15 @@ impl Codes {
         Some(Codes { lookup, ranges, symbols: symbols.get(..at)?.to_vec() })
     }
 
+    /// The table as a file has it, at a place of a class.
+    pub(super) fn write(&self, place: u8, to: &mut Vec<u8>) {
+        to.extend([0xff, 0xc4]);
+        to.extend((self.symbols.len() as u16 + 19).to_be_bytes());
+        to.push(place);
+        to.extend(self.ranges[1..].iter().map(|(_, count, _)| *count as u8));
+        to.extend(&self.symbols);
+    }
+
     /// The length and the symbol of the code that 16 bits begin with.
     fn find(&self, bits: u32) -> Result<(u32, u8), Fault> {
         let (len, symbol) = self.lookup[(bits >> (16 - LOOKUP_BITS)) as usize];
@@ -82,7 +91,7 @@ impl Codes {
 }
 
 /// A reader of bits that stops at the next marker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bits<'b> {
     bytes: &'b [u8],
     /// Behind the last byte in the buffer.
@@ -167,34 +176,87 @@ impl<'b> Bits<'b> {
         self.take(n).map(drop)
     }
 
-    /// Leaves the bits that fill the last byte. The data has to end here.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
-        self.fill_last();
-        if 8 <= self.len {
+    /// Leaves the bits that fill the last byte and returns where the data ends. Only filling may stand between it and the next
+    /// marker, where `at` is then: cameras that write in words of a fixed size put zeros or 0xff there.
+    pub(super) fn end(&mut self) -> Result<usize, Fault> {
+        // Zeros at the end of the data are no block of a camera's: a cut picture was filled up with them.
+        const MOST_ZEROS: usize = 2;
+        let mut end = self.at;
+        for _ in 0..self.len / 8 {
+            end -= if self.bytes[..end].ends_with(&[0xff, 0]) { 2 } else { 1 };
+        }
+        let mut at = end;
+        while let Some([0, ..] | [0xff, 0 | 0xff, ..]) = self.bytes.get(at..) {
+            at += 1;
+        }
+        let is_cut = self.bytes[end..at].contains(&0) && self.bytes[..end].ends_with(&[0; MOST_ZEROS]);
+        if is_cut || self.bytes.get(at).is_some_and(|byte| *byte != 0xff) {
             return Err(Fault::EndsLate);
         }
-        (self.buffer, self.len) = (0, 0);
-        Ok(())
+        (self.at, self.buffer, self.len) = (at, 0, 0);
+        Ok(end)
     }
 
-    fn fill_last(&mut self) {
-        if self.len < 32 {
-            self.fill();
-        }
-    }
-
-    /// Takes the restart marker of that number, where the data ends.
-    pub(super) fn restart(&mut self, number: usize) -> Result<(), Fault> {
-        self.end()?;
-        while self.bytes.get(self.at..).is_some_and(|bytes| bytes.starts_with(&[0xff, 0xff])) {
-            self.at += 1;
-        }
+    /// Takes the restart marker of that number and returns where the data before it ends.
+    pub(super) fn restart(&mut self, number: usize) -> Result<usize, Fault> {
+        let end = self.end()?;
         let marker = [0xff, 0xd0 + (number % 8) as u8];
         if !self.bytes.get(self.at..).is_some_and(|bytes| bytes.starts_with(&marker)) {
             return Err(Fault::Restart);
         }
         self.at += 2;
-        Ok(())
+        Ok(end)
+    }
+
+    /// Copies the next code and the bits of its value.
+    pub(super) fn copy(&mut self, codes: &Codes, to: &mut Writer) -> Result<u8, Fault> {
+        if self.len < 32 {
+            self.fill();
+        }
+        let (len, symbol) = codes.find((self.buffer >> 48) as u32)?;
+        let n = len + u32::from(symbol & 15);
+        to.put((self.buffer >> 32 >> (32 - n)) as u32, n);
+        self.skip_filled(n)?;
+        Ok(symbol)
+    }
+}
+
+/// Bits to write.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    bytes: Vec<u8>,
+    /// The bits of the byte that isn't full, from below, and how many there are.
+    last: u64,
+    len: u32,
+}
+
+impl Writer {
+    /// Writes the lowest `n` bits, at most 32.
+    pub(super) fn put(&mut self, bits: u32, n: u32) {
+        self.last = self.last << n | u64::from(bits) & ((1 << n) - 1);
+        self.len += n;
+        while 8 <= self.len {
+            self.len -= 8;
+            self.bytes.push((self.last >> self.len) as u8);
+        }
+    }
+
+    /// Moves all bits of another one behind these.
+    pub(super) fn append(&mut self, more: &mut Writer) {
+        more.bytes.drain(..).for_each(|byte| self.put(u32::from(byte), 8));
+        self.put(more.last as u32, more.len);
+        more.len = 0;
+    }
+
+    /// The data of a scan: a last byte filled with ones, and no marker.
+    pub(super) fn finish(mut self, to: &mut Vec<u8>) {
+        self.put(0x7f, 7);
+        for byte in self.bytes {
+            to.push(byte);
+            if byte == 0xff {
+                to.push(0);
+            }
+        }
     }
 }
 
@@ -220,14 +282,48 @@ mod tests {
     fn data_ends_at_a_marker_and_nowhere_else() {
         let mut bits = Bits::new(&[0xff, 0, 0xa5, 0xff, 0xd9], 0);
         assert_eq!([bits.take(8), bits.take(4)], [Ok(255), Ok(0xa)]);
-        assert_eq!((bits.end(), bits.at), (Ok(()), 3));
+        assert_eq!((bits.end(), bits.at), (Ok(3), 3));
         assert_eq!(bits.take(1), Err(Fault::EndsEarly));
         let mut bits = Bits::new(&[0x12, 0x34, 0xff, 0xff, 0xd1, 0x56], 0);
         assert_eq!(bits.take(7), Ok(9));
         assert_eq!(bits.restart(1), Err(Fault::EndsLate));
         assert_eq!(bits.take(8).map(drop), Ok(()));
         assert_eq!(bits.restart(0), Err(Fault::Restart));
-        assert_eq!((bits.restart(9), bits.take(8)), (Ok(()), Ok(0x56)));
+        // It goes on at the 0xff before the marker.
+        assert_eq!((bits.restart(9), bits.take(8)), (Ok(3), Ok(0x56)));
         assert_eq!(bits.skip(1), Err(Fault::EndsEarly));
+    }
+
+    #[test]
+    fn filling_is_zeros_and_ones() {
+        let check = |bytes: &[u8], expected: Result<usize, Fault>| {
+            let mut bits = Bits::new(bytes, 0);
+            bits.skip(13).unwrap();
+            assert_eq!(bits.end(), expected, "{bytes:?}");
+            assert!(expected.is_err() || bytes[bits.at..] == [0xff, 0xd9]);
+        };
+        check(&[0xff, 0, 0x12, 0xff, 0xd9], Ok(3));
+        check(&[0xff, 0, 0x12, 0, 0, 0xff, 0xd9], Ok(3));
+        check(&[0x12, 0xff, 0, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xd9], Ok(3));
+        check(&[&[0x12, 0x34][..], &[0; 100], &[0xff; 9], &[0xd9]].concat(), Ok(2));
+        check(&[0x12, 0x34, 0, 1, 0xff, 0xd9], Err(Fault::EndsLate));
+        check(&[0x12, 0x34, 0, 0xff, 0, 0, 0xfe, 0xff, 0xd9], Err(Fault::EndsLate));
+        let mut bits = Bits::new(&[0x12, 0, 0, 0, 0, 0, 0xff, 0xd9], 0);
+        bits.skip(30).unwrap();
+        assert_eq!(bits.end(), Err(Fault::EndsLate), "the zeros are read as data");
+    }
+
+    #[test]
+    fn written_bits_are_read_again() {
+        let (mut bits, mut more) = (Writer::default(), Writer::default());
+        more.put(0x1234, 13);
+        bits.put(0xffff_ffff, 13);
+        bits.append(&mut more);
+        bits.append(&mut more);
+        let mut bytes = Vec::new();
+        bits.finish(&mut bytes);
+        let mut read = Bits::new(&bytes, 0);
+        assert_eq!([read.take(13), read.take(13), read.end().map(|_| 0)], [Ok(0x1fff), Ok(0x1234), Ok(0)]);
+        assert_eq!(bytes, [0xff, 0, 0xfc, 0x8d, 0x3f]);
     }
 }

@@ -4,6 +4,7 @@
 //! bit in a code or a lost restart interval leaves too little or too much data, or a code that doesn't exist.
 
 use super::super::memory::Memory;
+use super::apart::Apart;
 use super::bits::{Bits, Codes, Fault};
 
 /// One colour channel of the frame.
@@ -23,6 +24,8 @@ pub(super) struct Component {
     nonzero: Vec<u64>,
     /// The number of its quantisation table.
     pub(super) table: u8,
+    /// That table, as the component's scan found it.
+    pub(super) steps: [u16; 64],
     /// What pixels of 8 bits can give.
     range: Range,
     /// By coefficient: how many low bits are still to come; `None` before the first scan.
@@ -42,6 +45,7 @@ impl Component {
             rows: 0,
             nonzero: Vec::new(),
             table,
+            steps: [1; 64],
             range: Range { dc: [0; 2], bits: [0; 64] },
             missing_bits: [None; 64],
         }
@@ -80,6 +84,7 @@ const MOST: i32 = 8 * (128 + 31);
 impl Component {
     /// Takes over the quantisation table that a scan finds, in the order of the coefficients.
     pub(super) fn quantise(&mut self, table: &[u16; 64]) {
+        self.steps = *table;
         let steps = table.map(|step| i32::from(step.max(1)));
         self.range.dc = [-1024 / steps[0] - 1, MOST / steps[0] + 1];
         // Rounded to the nearest step.
@@ -113,6 +118,7 @@ pub(super) fn check(
     parts: &[Part<'_>],
     band: Option<Band>,
     units: Units,
+    mut found: Found<'_>,
 ) -> Result<usize, Fault> {
     let mut reader = Reader { bits, empty_blocks: 0, constants: [0; 4] };
     let mut n_units = 0;
@@ -120,7 +126,8 @@ pub(super) fn check(
         for x in 0..units.across {
             if units.restart_interval != 0 && n_units != 0 && n_units % units.restart_interval == 0 {
                 reader.end_of_run()?;
-                reader.bits.restart(n_units / units.restart_interval - 1)?;
+                let end = reader.bits.restart(n_units / units.restart_interval - 1)?;
+                found.filling(end..reader.bits.at - 2);
                 reader.constants = [0; 4];
             }
             n_units += 1;
@@ -132,15 +139,51 @@ pub(super) fn check(
                     for block in
                         row * component.stride + x * across..row * component.stride + (x + 1) * across
                     {
-                        reader.block(part, band, component, block)?;
+                        match &mut found.apart {
+                            None => reader.block(part, band, component, block)?,
+                            Some(apart) => {
+                                let before = reader.bits.clone();
+                                reader.block(part, band, component, block)?;
+                                let constant = reader.constants[part.component];
+                                apart.block(before, part, component, block, constant)?;
+                            }
+                        }
                     }
                 }
             }
         }
+        if let Some(apart) = &mut found.apart {
+            apart.end_row();
+        }
     }
     reader.end_of_run()?;
-    reader.bits.end()?;
+    let end = reader.bits.end()?;
+    found.filling(end..reader.bits.at);
     Ok(reader.bits.at)
+}
+
+/// Where a scan puts what the decoder doesn't take as it is.
+pub(super) struct Found<'f> {
+    pub(super) clean: &'f mut Clean,
+    pub(super) bytes: &'f [u8],
+    /// For the blocks, if the scan doesn't have all components of a sequential picture.
+    pub(super) apart: Option<&'f mut Apart>,
+}
+
+impl Found<'_> {
+    fn filling(&mut self, filling: std::ops::Range<usize>) {
+        if !filling.is_empty() {
+            self.clean.copy.extend_from_slice(&self.bytes[self.clean.at..filling.start]);
+            self.clean.at = filling.end;
+        }
+    }
+}
+
+/// A copy of the file, without the filling between data and markers, up to `at`; empty as long as there is no filling.
+#[derive(Debug, Default)]
+pub(super) struct Clean {
+    pub(super) copy: Vec<u8>,
+    pub(super) at: usize,
 }
 
 /// The units of a scan: blocks, or groups of them if several components are interleaved.

@@ -18,6 +18,14 @@ const FILES: [(&str, &[u8]); 11] = [
     ("one", include_bytes!("fixtures/one.jpg")),
 ];
 
+/// The first one of [`FILES`]' kind with the colours in one scan, and the same picture with its colours in several.
+const TOGETHER: &[u8] = include_bytes!("fixtures/together.jpg");
+const APART: [(&str, &[u8]); 3] = [
+    ("one by one", include_bytes!("fixtures/apart.jpg")),
+    ("two and one", include_bytes!("fixtures/apart-pairs.jpg")),
+    ("with restarts", include_bytes!("fixtures/apart-restarts.jpg")),
+];
+
 fn file(name: &str) -> &'static [u8] {
     FILES.iter().find(|(known, _)| *known == name).expect("it is one of the files").1
 }
@@ -213,4 +221,89 @@ fn usual_tables_may_be_missing() {
     }
     bytes.extend(&whole[at..]);
     assert!(decode(&bytes) == decode(whole), "{:?}", decode(&bytes).err());
+}
+
+/// Without the segment of Motion JPEG too, as some cameras write their frames.
+#[test]
+fn usual_tables_may_be_missing_without_a_word() {
+    let tables = TOGETHER.windows(2).position(|pair| pair == [0xff, 0xc4]).expect("there are tables");
+    let without = [&TOGETHER[..tables], &TOGETHER[data(TOGETHER).start - 14..]].concat();
+    assert!(TOGETHER.len() - 400 < without.len() + 200 && decode(&without) == decode(TOGETHER));
+}
+
+/// A file with filling before each marker behind data.
+fn filled(file: &[u8], filling: &[u8]) -> Vec<u8> {
+    let mut filled = file[..data(file).start].to_vec();
+    let mut at = filled.len();
+    while at < file.len() {
+        match file[at..] {
+            [0xff, 0, ..] => {
+                filled.extend([0xff, 0]);
+                at += 2;
+            }
+            [0xff, marker, ..] => {
+                filled.extend(filling);
+                let is_alone = matches!(marker, 0xd0..=0xd9);
+                let len = if is_alone { 0 } else { u16::from_be_bytes([file[at + 2], file[at + 3]]) };
+                filled.extend(&file[at..at + 2 + usize::from(len)]);
+                at += 2 + usize::from(len);
+            }
+            [byte, ..] => {
+                filled.push(byte);
+                at += 1;
+            }
+            [] => break,
+        }
+    }
+    filled
+}
+
+/// Cameras write words of a fixed size: what is left of the last is filling.
+#[test]
+fn filling_before_markers_is_left_out() {
+    for (name, file) in FILES.iter().chain(&APART) {
+        let fillings =
+            [&[0][..], &[0; 7], &[0; 4096], &[0xff; 6], &[0, 0xff, 0xff], &[0, 0, 0xff, 0, 0], &[0xff, 0]];
+        for filling in fillings {
+            let filled = filled(file, filling);
+            assert!(file.len() + filling.len() <= filled.len());
+            let picture = decode(&filled);
+            assert!(picture == decode(file), "{name}, {filling:?}: {:?}", picture.err());
+        }
+        for rest in [&[0x55][..], &[0, 0, 1], &[0xff, 0, 0x12, 0x34]] {
+            assert!(refused(&filled(file, rest)), "{name}, {rest:?}");
+        }
+    }
+}
+
+/// A copy that was broken off, filled up and closed. A few zero bits may still be codes of empty blocks, so of the last unit the
+/// end can be lost.
+#[test]
+fn filling_makes_no_part_whole() {
+    for (name, file) in FILES.iter().chain(&APART).filter(|(name, _)| *name != "one") {
+        let data = data(file);
+        // In the last scan: of a progressive picture others may be missing.
+        let last = file.windows(2).rposition(|pair| pair == [0xff, 0xda]).expect("there is a scan") + 10;
+        assert!(last + 80 < data.end, "{name}");
+        for len in last..data.end - 40 {
+            for filling in [&[0; 20][..], &[0; 2000], &[0xff; 20], &[0xff, 0, 0xff, 0]] {
+                let closed = [&file[..len], filling, &[0xff, 0xd9]].concat();
+                assert!(refused(&closed), "{name}, {len} of {} bytes, {filling:?}", file.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn colours_that_come_apart_give_the_same_pixels() {
+    let expected = decode(TOGETHER).expect("a whole file");
+    for (name, file) in APART {
+        assert!(decode(file) == Ok(expected.clone()), "{name}: {:?}", decode(file).err());
+        for len in 0..file.len() - 2 {
+            assert!(refused(&file[..len]), "{name}, {len} of {} bytes", file.len());
+            let closed = [&file[..len], &[0xff, 0xd9]].concat();
+            // The last byte may hold nothing but filling.
+            assert!(file.len() - 4 < len || refused(&closed), "{name}, {len} of {} bytes", file.len());
+        }
+    }
 }
