@@ -35,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, Strin
     let mut decoder =
         JpegDecoder::new_with_options(ZCursor::new(rewritten.as_deref().unwrap_or(bytes)), options);
     let mut pixels = memory.buffer(len).map_err(too_large)?;
-    decoder.decode_into(&mut pixels).map_err(damaged)?;
+    decoder.decode_into(&mut pixels).map_err(unread)?;
     Ok(Picture { width, height, channels, pixels, orientation: orientation_of(exif) })
 }
 
@@ -49,6 +49,12 @@ fn damaged(detail: impl std::fmt::Display) -> String {
 /// A kind of JPEG that hardly anybody writes.
 fn unusual(kind: &str) -> String {
     format!("found {kind} JPEG, expected a baseline or progressive one of 8 bits and 1, 3 or 4 colours")
+}
+
+/// The decoder's error about a file that is whole: it doesn't read every kind.
+fn unread(detail: impl std::fmt::Display) -> String {
+    let detail = detail.to_string().replace('\n', " ");
+    format!("found a JPEG of a kind that isn't read, expected a common one: {detail}")
 }
 
 /// What is known of a whole file.
@@ -316,6 +322,16 @@ impl Frame {
             .collect();
         if components.iter().any(|it| !(1..=4).contains(&it.across) || !(1..=4).contains(&it.down)) {
             return Err(damaged("a colour has a resolution that can't be"));
+        }
+        // The decoder gives other pixels for colours that are finer than the first.
+        let first = &components[0];
+        let is_part =
+            |it: &Component| first.across.is_multiple_of(it.across) && first.down.is_multiple_of(it.down);
+        if !components.iter().all(is_part) {
+            let sizes: Vec<String> =
+                components.iter().map(|it| format!("{} x {}", it.across, it.down)).collect();
+            let expected = "expected no colour finer than the first, and whole ratios";
+            return Err(format!("found a JPEG with colours sampled {}, {expected}", sizes.join(", ")));
         }
         Ok(Frame { width, height, is_progressive, components, is_apart: false })
     }

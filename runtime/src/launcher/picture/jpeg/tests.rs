@@ -180,6 +180,19 @@ fn frames_that_nobody_writes_are_named() {
     assert_eq!(with(4, 12), format!("found a 12-bit, 3-colour {expected}"));
     assert_eq!(with(9, 2), format!("found a 8-bit, 2-colour {expected}"));
     assert!(with(11, 0x50).contains("a colour has a resolution that can't be"));
+    // Places of the frame's sampling.
+    let sampled = |at: [u8; 3]| {
+        let mut bytes = TOGETHER.to_vec();
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("there is a frame");
+        [bytes[frame + 11], bytes[frame + 14], bytes[frame + 17]] = at;
+        decode(&bytes).unwrap_err()
+    };
+    let error =
+        "found a JPEG with colours sampled 1 x 1, 2 x 2, 1 x 1, expected no colour finer than the first";
+    assert!(sampled([0x11, 0x22, 0x11]).starts_with(error), "{}", sampled([0x11, 0x22, 0x11]));
+    for other in [[0x11, 0x11, 0x12], [0x41, 0x22, 0x11], [0x13, 0x12, 0x12], [0x21, 0x41, 0x41]] {
+        assert!(sampled(other).starts_with("found a JPEG with colours sampled "), "{}", sampled(other));
+    }
     let sized = |bytes: [u8; 4]| {
         let mut changed = whole.to_vec();
         changed[frame + 5..frame + 9].copy_from_slice(&bytes);
