@@ -289,6 +289,18 @@ fn filling_before_markers_is_left_out() {
     }
 }
 
+/// A large file may have a few other bytes, as some webcams write them, also before restart markers.
+#[test]
+fn a_few_other_bytes_are_left_out_of_large_files() {
+    for file in [TOGETHER, file("restarts"), APART[2].1] {
+        let with = |others: &[u8]| decode(&[&filled(file, others), &[0; 20_000][..]].concat());
+        for others in [&[0x55][..], &[0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0]] {
+            assert!(with(others) == decode(file), "{others:?}: {:?}", with(others).err());
+        }
+        assert!(with(&[0x55; 9]).is_err());
+    }
+}
+
 /// A copy that was broken off, filled up and closed. A few zero bits may still be codes of empty blocks, so of the last unit the
 /// end can be lost.
 #[test]
