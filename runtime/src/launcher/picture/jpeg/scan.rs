@@ -158,6 +158,13 @@ pub(super) fn check(
     }
     reader.end_of_run()?;
     let end = reader.bits.end()?;
+    // Some encoders close the last interval with a marker too.
+    if units.restart_interval != 0 && n_units % units.restart_interval == 0 {
+        let mut behind = reader.bits.clone();
+        if behind.restart(n_units / units.restart_interval - 1).is_ok() && behind.end() == Ok(behind.at) {
+            reader.bits = behind;
+        }
+    }
     found.filling(end..reader.bits.at);
     Ok(reader.bits.at)
 }

@@ -289,6 +289,25 @@ fn filling_before_markers_is_left_out() {
     }
 }
 
+/// The last interval of blocks may be closed by a marker as the others are.
+#[test]
+fn a_restart_marker_may_follow_the_last_block() {
+    let mut bytes = TOGETHER.to_vec();
+    let scan = data(TOGETHER).start - 14;
+    // As many units as there are.
+    bytes.splice(scan..scan, [0xff, 0xdd, 0, 4, 0, 9]);
+    let expected = decode(TOGETHER);
+    let with = |marker: &[u8]| decode(&[&bytes[..bytes.len() - 2], marker, &[0xff, 0xd9]].concat());
+    assert!(with(&[]) == expected && with(&[0xff, 0xd0]) == expected, "{:?}", with(&[0xff, 0xd0]).err());
+    assert!(with(&[0, 0xff, 0xff, 0xd0]) == expected);
+    assert!(with(&[0xff, 0xd1]).is_err() && with(&[0xff, 0xd0, 0x12]).is_err());
+    assert!(with(&[0xff, 0xd0, 0xff, 0xd1]).is_err());
+    // A cut behind a marker lacks blocks.
+    let restarts = file("restarts");
+    let marker = restarts.windows(2).position(|pair| pair == [0xff, 0xd1]).expect("it is there");
+    assert!(refused(&[&restarts[..marker + 2], &[0xff, 0xd9]].concat()));
+}
+
 /// A large file may have a few other bytes, as some webcams write them, also before restart markers.
 #[test]
 fn a_few_other_bytes_are_left_out_of_large_files() {
