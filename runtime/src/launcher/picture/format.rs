@@ -38,7 +38,9 @@ const OTHERS: &[(usize, &[u8], &str)] = &[
     (4, b"jP  ", "a JPEG 2000 picture"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
     (0, b"\0\0\x01\0", "an ICO picture"),
-    (0, b"\0\0\x02\0", "a cursor"),
+    (0, b"\0\0\x02\0", "a TGA picture or a cursor"),
+    (0, b"\0\0\x0a\0", "a TGA picture"),
+    (0, b"icns", "an icon of macOS"),
     (0, b"8BPS", "a Photoshop picture"),
     (0, b"qoif", "a QOI picture"),
     (0, b"DDS ", "a DDS picture"),
@@ -125,6 +127,8 @@ mod tests {
         check(b"GIF89a", Err("found a GIF picture, expected JPEG, PNG, BMP or PNM"));
         check(b"\0\0\0\x20ftypavif", Err("found an AVIF picture, expected JPEG, PNG, BMP or PNM"));
         check(b"\0\0\0\x18ftypheic", Err("found a HEIC picture, expected JPEG, PNG, BMP or PNM"));
+        check(b"\0\0\x02\0\0\0", Err("found a TGA picture or a cursor, expected JPEG, PNG, BMP or PNM"));
+        check(b"\0\0\x0a\0\0\0", Err("found a TGA picture, expected JPEG, PNG, BMP or PNM"));
         let error = "found a file that begins with 68 65 6c 6c 6f, expected JPEG, PNG, BMP or PNM";
         check(b"hello", Err(error));
         check(
