@@ -22,8 +22,9 @@ pub(super) use state::State;
 use state::{Called, Place};
 pub(super) use value::{Origin, Stride, Value};
 
-/// Unknown conditions that one walk may meet: the question to the processor has a handful, a step in bands one for each part.
-const MOST_FORKS: usize = 256;
+/// Unknown conditions that one walk may meet: the question to the processor has a handful, a step in bands one for each part,
+/// and each way goes on through the rest of the network. An honest object of two versions has some hundreds.
+const MOST_FORKS: usize = 4096;
 /// Tasks that a pool is handed at once.
 const MOST_TASKS: u64 = 64;
 /// Instructions in a row that touch no buffer.
