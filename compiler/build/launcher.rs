@@ -130,19 +130,20 @@ fn native_libraries(build_dir: &Path) -> Result<Vec<String>, String> {
     Ok(libraries)
 }
 
-/// What the standard library keeps for link-time optimisation, which is over.
-const DISCARD_BITCODE: &str = "SECTIONS { /DISCARD/ : { *(.llvmbc) *(.llvmcmd) } } INSERT AFTER .comment;\n";
+/// What the standard library keeps for link-time optimisation, which is over, and tables for unwinding, which a program
+/// that aborts when it panics never does.
+const DISCARD: &str = "SECTIONS { /DISCARD/ : { *(.llvmbc) *(.llvmcmd) *(.eh_frame) *(.gcc_except_table*) } } INSERT AFTER .comment;\n";
 
-/// Links the archive into one object without debug information, local symbols or bitcode. Whether that worked: it takes
-/// an ELF linker, which other targets don't have.
+/// Links the archive into one object without debug information, local symbols, bitcode or tables for unwinding. Whether
+/// that worked: it takes an ELF linker, which other targets don't have.
 fn prelink(archive: &Path, object: &Path, target: &str) -> bool {
     if !target.contains("linux") {
         return false;
     }
     let script = object.with_extension("ld");
-    let is_written = fs::write(&script, DISCARD_BITCODE).is_ok();
+    let is_written = fs::write(&script, DISCARD).is_ok();
     let discard = format!("-Wl,-T,{}", script.display());
-    // A linker that doesn't know such a script leaves the bitcode in.
+    // A linker that doesn't know such a script leaves them in.
     (is_written && prelink_with(archive, object, &[&discard])) || prelink_with(archive, object, &[])
 }
 
