@@ -13,7 +13,7 @@ use std::ops::AddAssign;
 
 use serde::{Serialize, Serializer};
 
-use crate::graph::layer::Layer;
+use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::shape::{Shape, Window};
 use crate::graph::{Graph, Node};
 
@@ -217,57 +217,45 @@ fn count_node(
     owner: Option<usize>,
     layers: &mut Vec<LayerCost>,
 ) -> Option<usize> {
-    let (kind, cost, reduction) = match &node.layer {
+    let filter = graph.filter(node);
+    let mut cost = filter.map_or(Cost::default(), |filter| filter_cost(filter, node.shape));
+    let kind = match &node.layer {
         Layer::Input => return None,
         Layer::Activation(_) => return owner,
         Layer::BatchNorm { .. } => {
             let n = node.shape.channels as u64;
-            let is_filter =
-                |kind| matches!(kind, Kind::Conv(_) | Kind::Depthwise(_) | Kind::Pointwise | Kind::Dense);
-            if let Some(idx) = owner.filter(|idx| is_filter(layers[*idx].kind)) {
+            if let Some(idx) = owner.filter(|idx| layers[*idx].cost.weights != 0) {
                 count_batch_norm(&mut layers[idx].cost, n);
                 return owner;
             }
-            let mut cost = Cost::default();
             count_batch_norm(&mut cost, n);
-            (Kind::BatchNorm, cost, None)
+            Kind::BatchNorm
         }
-        Layer::Conv { window, bias, .. } => {
-            let weights = area(window.d_k) * graph.node(node.inputs[0]).shape.channels as u64;
-            let cost = filter_cost(weights * node.shape.channels as u64, node.shape, *bias);
-            if *window == Window::POINTWISE {
-                (Kind::Pointwise, cost, reduction(graph, node, &cost))
-            } else {
-                (Kind::Conv(window.d_k), cost, None)
-            }
-        }
-        Layer::Depthwise { window, bias } => {
-            let weights = area(window.d_k) * node.shape.channels as u64;
-            (Kind::Depthwise(window.d_k), filter_cost(weights, node.shape, *bias), None)
-        }
-        Layer::Dense { n, bias } => {
-            let weights = graph.node(node.inputs[0]).shape.len() as u64 * *n as u64;
-            (Kind::Dense, filter_cost(weights, node.shape, *bias), None)
-        }
-        Layer::Add => (Kind::Add, Cost::default(), None),
-        Layer::GlobalAveragePool => (Kind::Pool, Cost::default(), None),
-        Layer::Softmax => (Kind::Softmax, Cost::default(), None),
+        Layer::Conv { window: Window::POINTWISE, .. } => Kind::Pointwise,
+        Layer::Conv { window, .. } => Kind::Conv(window.d_k),
+        Layer::Depthwise { window, .. } => Kind::Depthwise(window.d_k),
+        Layer::Dense { .. } => Kind::Dense,
+        Layer::Add => Kind::Add,
+        Layer::GlobalAveragePool => Kind::Pool,
+        Layer::Softmax => Kind::Softmax,
     };
+    let reduction = if kind == Kind::Pointwise { reduction(graph, node, &cost) } else { None };
     layers.push(LayerCost { name: node.name.clone(), kind, output: node.shape, cost, reduction });
     Some(layers.len() - 1)
 }
 
 /// What a pointwise layer and the depthwise one before it, if there is one, save over a standard convolution.
 fn reduction(graph: &Graph, pointwise: &Node, cost: &Cost) -> Option<f64> {
-    let (depthwise, window) = depthwise_before(graph, pointwise)?;
-    let (m, n) = (depthwise.shape.channels as u64, pointwise.shape.channels as u64);
-    let taps = area(window.d_k) * pointwise.shape.pixels() as u64;
+    let depthwise = depthwise_before(graph, pointwise)?;
+    let (m, n) = (depthwise.n as u64, pointwise.shape.channels as u64);
+    let taps = (depthwise.taps() * pointwise.shape.pixels()) as u64;
     Some((taps * m + cost.mult_adds) as f64 / (taps * m * n) as f64)
 }
 
-/// A layer of `weights` weights, each used once per output pixel.
-fn filter_cost(weights: u64, output: Shape, bias: bool) -> Cost {
-    let parameters = weights + if bias { output.channels as u64 } else { 0 };
+/// A layer with a filter, each of whose weights is used once per output pixel.
+fn filter_cost(filter: FilterShape, output: Shape) -> Cost {
+    let weights = filter.n_weights() as u64;
+    let parameters = weights + if filter.has_bias { filter.n as u64 } else { 0 };
     Cost {
         mult_adds: weights * output.pixels() as u64,
         weights,
@@ -285,25 +273,13 @@ fn count_batch_norm(cost: &mut Cost, n: u64) {
     cost.weight_bytes = 4 * cost.parameters_folded;
 }
 
-/// The depthwise layer whose output, normalised and activated, this node reads.
-fn depthwise_before<'g>(graph: &'g Graph, node: &Node) -> Option<(&'g Node, Window)> {
+/// The filter of the depthwise layer whose output, normalised and activated, this node reads.
+fn depthwise_before(graph: &Graph, node: &Node) -> Option<FilterShape> {
     let mut before = graph.node(*node.inputs.first()?);
-    loop {
-        match &before.layer {
-            Layer::BatchNorm { .. } | Layer::Activation(_) => before = graph.node(before.inputs[0]),
-            Layer::Depthwise { window, .. } => return Some((before, *window)),
-            Layer::Input
-            | Layer::Conv { .. }
-            | Layer::Add
-            | Layer::GlobalAveragePool
-            | Layer::Dense { .. }
-            | Layer::Softmax => return None,
-        }
+    while let Layer::BatchNorm { .. } | Layer::Activation(_) = before.layer {
+        before = graph.node(before.inputs[0]);
     }
-}
-
-fn area(d_k: usize) -> u64 {
-    (d_k * d_k) as u64
+    if matches!(before.layer, Layer::Depthwise { .. }) { graph.filter(before) } else { None }
 }
 
 fn by_kind(layers: &[LayerCost], total: Cost) -> Vec<KindCost> {

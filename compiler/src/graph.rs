@@ -12,7 +12,7 @@ mod tests;
 mod verify;
 
 pub use self::knobs::{Knobs, MAX_ALPHA, Resolution, SIDES};
-use self::layer::Layer;
+use self::layer::{FilterShape, Layer};
 use self::shape::Shape;
 use crate::describe::{Description, Preprocess, Scores};
 use crate::error::Result;
@@ -86,6 +86,11 @@ impl Graph {
     /// The shape of the network's input.
     pub fn input_shape(&self) -> Shape {
         self.nodes[0].shape
+    }
+
+    /// The filter of a node of this graph, if it has one.
+    pub fn filter(&self, node: &Node) -> Option<FilterShape> {
+        node.layer.filter(self.node(*node.inputs.first()?).shape)
     }
 
     /// The shapes of the inputs of a node of this graph.

@@ -124,35 +124,29 @@ impl Parameters {
         assert_eq!(self.0.len(), graph.nodes.len(), "one entry per node");
         for (node, parameters) in graph.nodes.iter().zip(&self.0) {
             let name = &node.name;
-            let n = node.shape.channels;
-            let m = || graph.nodes[node.inputs[0].0].shape;
-            let (n_weights, has_bias) = match &node.layer {
-                Layer::Conv { window, bias, .. } => (window.d_k * window.d_k * m().channels * n, *bias),
-                Layer::Depthwise { window, bias } => (window.d_k * window.d_k * n, *bias),
-                Layer::Dense { bias, .. } => (m().len() * n, *bias),
-                Layer::BatchNorm { .. } => {
-                    let NodeParameters::BatchNorm { gamma, beta, mean, variance } = parameters else {
-                        panic!("{name}: a batch norm has batch-norm parameters");
-                    };
+            let is_norm = matches!(node.layer, Layer::BatchNorm { .. });
+            match (graph.filter(node), parameters) {
+                (Some(filter), NodeParameters::Filter { weights, bias }) => {
+                    let bias = bias.as_ref().map(Vec::len);
+                    assert_eq!(
+                        weights.len(),
+                        filter.n_weights(),
+                        "{name}: the filter has the layer's extent"
+                    );
+                    assert_eq!(bias, filter.has_bias.then_some(filter.n), "{name}: a bias has N elements");
+                }
+                (Some(_), _) => panic!("{name}: a layer with weights has a filter"),
+                (None, NodeParameters::BatchNorm { gamma, beta, mean, variance }) if is_norm => {
+                    let n = node.shape.channels;
                     for part in [gamma, beta, mean, variance] {
                         assert_eq!(part.len(), n, "{name}: each part of a batch norm has N elements");
                     }
-                    continue;
                 }
-                Layer::Input
-                | Layer::Activation(_)
-                | Layer::Add
-                | Layer::GlobalAveragePool
-                | Layer::Softmax => {
+                (None, _) if is_norm => panic!("{name}: a batch norm has batch-norm parameters"),
+                (None, _) => {
                     assert_eq!(parameters, &NodeParameters::None, "{name}: the layer has no parameters");
-                    continue;
                 }
-            };
-            let NodeParameters::Filter { weights, bias } = parameters else {
-                panic!("{name}: a layer with weights has a filter");
-            };
-            assert_eq!(weights.len(), n_weights, "{name}: the filter has the layer's extent");
-            assert_eq!(bias.as_ref().map(Vec::len), has_bias.then_some(n), "{name}: a bias has N elements");
+            }
         }
     }
 }

@@ -301,7 +301,8 @@ impl<'d> Builder<'d> {
             stand_in(&layer, shapes[0])
         });
         self.check_map(&name, shape);
-        self.n_weights = self.n_weights.saturating_add(n_weights(&layer, shapes[0]));
+        let n_weights = layer.filter(shapes[0]).map_or(0, |filter| filter.n_weights());
+        self.n_weights = self.n_weights.saturating_add(n_weights as u64);
         self.last = NodeId(self.nodes.len());
         self.nodes.push(Node { name, layer, inputs, shape });
     }
@@ -317,38 +318,12 @@ impl<'d> Builder<'d> {
 
 /// The shape to go on with after a fault: the largest that any padding gives, so that what fails later fails by itself.
 fn stand_in(layer: &Layer, input: Shape) -> Shape {
-    match layer {
-        Layer::Conv { window, n, .. } => Shape {
+    match (layer.window(), layer.filter(input)) {
+        (Some(window), Some(filter)) => Shape {
             height: input.height.div_ceil(window.stride),
             width: input.width.div_ceil(window.stride),
-            channels: *n,
+            channels: filter.n,
         },
-        Layer::Depthwise { window, .. } => Shape {
-            height: input.height.div_ceil(window.stride),
-            width: input.width.div_ceil(window.stride),
-            channels: input.channels,
-        },
-        Layer::Input
-        | Layer::BatchNorm { .. }
-        | Layer::Activation(_)
-        | Layer::Add
-        | Layer::GlobalAveragePool
-        | Layer::Dense { .. }
-        | Layer::Softmax => input,
-    }
-}
-
-fn n_weights(layer: &Layer, input: Shape) -> u64 {
-    let m = input.channels as u64;
-    match layer {
-        Layer::Conv { window, n, .. } => (window.d_k * window.d_k) as u64 * m * *n as u64,
-        Layer::Depthwise { window, .. } => (window.d_k * window.d_k) as u64 * m,
-        Layer::Dense { n, .. } => input.height as u64 * input.width as u64 * m * *n as u64,
-        Layer::Input
-        | Layer::BatchNorm { .. }
-        | Layer::Activation(_)
-        | Layer::Add
-        | Layer::GlobalAveragePool
-        | Layer::Softmax => 0,
+        _ => input,
     }
 }

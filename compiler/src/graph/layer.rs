@@ -2,6 +2,8 @@
 //!
 //! With an input of D_F x D_F x M and an output of N channels (arXiv 1704.04861, section 3.1), a standard convolution costs
 //! D_K^2 M N D_F^2 multiply-adds, a depthwise one D_K^2 M D_F^2, a pointwise (1x1) one M N D_F^2.
+//!
+//! What other modules want to know of a layer is a method here: whoever adds a kind answers for it in one place.
 
 use super::shape::{Shape, Window};
 
@@ -92,6 +94,129 @@ impl Layer {
                 one().map(|input| Shape { height: 1, width: 1, channels: input.channels })
             }
             Layer::Dense { n, .. } => one().map(|_| Shape { height: 1, width: 1, channels: *n }),
+        }
+    }
+
+    /// The window that slides over the input, where there is one.
+    pub fn window(&self) -> Option<Window> {
+        match self {
+            Layer::Conv { window, .. } | Layer::Depthwise { window, .. } => Some(*window),
+            Layer::Input
+            | Layer::BatchNorm { .. }
+            | Layer::Activation(_)
+            | Layer::Add
+            | Layer::GlobalAveragePool
+            | Layer::Dense { .. }
+            | Layer::Softmax => None,
+        }
+    }
+
+    /// The filter over an input of this shape; `None` for a layer without weights. A batch norm's vectors are no filter.
+    ///
+    /// ```
+    /// use mnc::graph::{layer::Layer, shape::Shape};
+    /// let dense = Layer::Dense { n: 10, bias: true };
+    /// let filter = dense.filter(Shape { height: 1, width: 1, channels: 64 }).unwrap();
+    /// assert_eq!((filter.n_weights(), filter.file_axes()), (640, vec![10, 64]));
+    /// ```
+    pub fn filter(&self, input: Shape) -> Option<FilterShape> {
+        let window = self.window().map(|window| [window.d_k; 2]);
+        match *self {
+            Layer::Conv { n, bias, .. } => {
+                Some(FilterShape { window, m: input.channels, n, groups: 1, has_bias: bias })
+            }
+            Layer::Depthwise { bias, .. } => {
+                Some(FilterShape { window, m: 1, n: input.channels, groups: input.channels, has_bias: bias })
+            }
+            Layer::Dense { n, bias } => {
+                Some(FilterShape { window, m: input.len(), n, groups: 1, has_bias: bias })
+            }
+            Layer::Input
+            | Layer::BatchNorm { .. }
+            | Layer::Activation(_)
+            | Layer::Add
+            | Layer::GlobalAveragePool
+            | Layer::Softmax => None,
+        }
+    }
+
+    /// Whether each row of its output is made of a few rows of one input, so that it can be computed in bands.
+    pub fn reads_rows(&self) -> bool {
+        self.window().is_some()
+    }
+
+    /// Whether each pixel of its output is made of the same pixel of an input of this shape, by one product of matrices:
+    /// images of a batch may then lie below each other as one tall map.
+    pub fn looks_at_single_pixels(&self, input: Shape) -> bool {
+        match self {
+            Layer::Conv { window, .. } => *window == Window::POINTWISE,
+            Layer::Dense { .. } => input.pixels() == 1,
+            Layer::Input
+            | Layer::Depthwise { .. }
+            | Layer::BatchNorm { .. }
+            | Layer::Activation(_)
+            | Layer::Add
+            | Layer::GlobalAveragePool
+            | Layer::Softmax => false,
+        }
+    }
+
+    /// Whether it can apply an activation to each element before it is written.
+    pub fn takes_activation(&self) -> bool {
+        match self {
+            Layer::Conv { .. } | Layer::Depthwise { .. } | Layer::Add | Layer::Dense { .. } => true,
+            Layer::Input
+            | Layer::BatchNorm { .. }
+            | Layer::Activation(_)
+            | Layer::GlobalAveragePool
+            | Layer::Softmax => false,
+        }
+    }
+}
+
+/// The extent of a layer's filter: each of `n` outputs of a pixel is a sum over the taps of a window and over `m` channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterShape {
+    /// Rows and columns of the window; `None` for a dense layer, which has no window.
+    pub window: Option<[usize; 2]>,
+    /// Input elements under each tap: M of a standard convolution, 1 of a depthwise one, H W C of a dense layer.
+    pub m: usize,
+    /// N, the output channels.
+    pub n: usize,
+    /// Into how many groups the channels fall that have nothing to do with each other: M in a depthwise convolution, else 1.
+    pub groups: usize,
+    /// Whether the layer has a bias of its own, before a batch norm adds one.
+    pub has_bias: bool,
+}
+
+impl FilterShape {
+    /// Positions of the window.
+    pub fn taps(&self) -> usize {
+        self.window.map_or(1, |[rows, columns]| rows * columns)
+    }
+
+    /// Multiply-adds of one output element; the weights of one output channel.
+    pub fn fan_in(&self) -> usize {
+        self.taps() * self.m
+    }
+
+    /// Weights in all, without any bias.
+    pub fn n_weights(&self) -> usize {
+        self.fan_in() * self.n
+    }
+
+    /// The shape of the tensor in files that PyTorch writes: `[N, M, D_K, D_K]`, depthwise `[M, 1, D_K, D_K]`, dense `[N, M]`.
+    pub fn file_axes(&self) -> Vec<usize> {
+        [self.n, self.m].into_iter().chain(self.window.into_iter().flatten()).collect()
+    }
+
+    /// The same in the paper's symbols: `N=512, M=256, D_K=3`.
+    pub fn symbols(&self) -> String {
+        let extents =
+            if self.groups == 1 { format!("N={}, M={}", self.n, self.m) } else { format!("M={}", self.n) };
+        match self.window {
+            Some([d_k, _]) if 1 < d_k || self.groups != 1 => format!("{extents}, D_K={d_k}"),
+            Some(_) | None => extents,
         }
     }
 }

@@ -96,28 +96,16 @@ fn check_places(graph: &Graph) -> Result<()> {
             continue;
         }
         let id = node.inputs[0].0;
-        let Node { name, layer, .. } = &graph.nodes[id];
-        match layer {
-            Layer::Conv { .. } | Layer::Depthwise { .. } | Layer::Dense { .. } => {
-                if 1 < n_readers[id] {
-                    faults.push(
-                        &node.name,
-                        format!(
-                            "can't be folded: {name} has {} readers, expected this batch norm alone",
-                            n_readers[id]
-                        ),
-                    );
-                }
-            }
-            Layer::Input
-            | Layer::BatchNorm { .. }
-            | Layer::Activation(_)
-            | Layer::Add
-            | Layer::GlobalAveragePool
-            | Layer::Softmax => faults.push(
-                &node.name,
-                format!("can't be folded: found it after {name}, expected a layer with weights before it"),
-            ),
+        let before = &graph.nodes[id];
+        let (name, n_readers) = (&before.name, n_readers[id]);
+        if graph.filter(before).is_none() {
+            let detail =
+                format!("can't be folded: found it after {name}, expected a layer with weights before it");
+            faults.push(&node.name, detail);
+        } else if 1 < n_readers {
+            let detail =
+                format!("can't be folded: {name} has {n_readers} readers, expected this batch norm alone");
+            faults.push(&node.name, detail);
         }
     }
     faults.propagate()

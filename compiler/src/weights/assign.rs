@@ -13,7 +13,7 @@ use super::header::tensor_place;
 use super::naming::{Naming, Role, TensorSpec};
 use super::{NodeParameters, Parameters, Tensor, Weights, push_listed, quoted};
 use crate::error::{ErrorKind, Fault, Faults, Result};
-use crate::graph::layer::Layer;
+use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::{Graph, NodeId};
 
 impl Weights<'_> {
@@ -187,52 +187,35 @@ type Parts = [Vec<f32>; Role::ALL.len()];
 /// From the file's order to the arithmetic's.
 fn arrange(graph: &Graph, id: NodeId, parts: Parts) -> NodeParameters {
     let node = &graph.nodes[id.0];
-    let n = node.shape.channels;
-    let [weight, own_bias, gamma, beta, mean, variance] = parts;
-    let (has_bias, rows) = match &node.layer {
-        // Whatever lies between N and its taps or inputs is one axis here: [N, M, D_K, D_K] is [N][M][D_K^2].
-        Layer::Conv { window, bias, .. } => {
-            let taps = window.d_k * window.d_k;
-            (*bias, transpose_filter(&weight, n, weight.len() / (n * taps), taps))
+    let [weight, bias, gamma, beta, mean, variance] = parts;
+    match graph.filter(node) {
+        Some(shape) => NodeParameters::Filter {
+            weights: transpose_filter(&weight, shape),
+            bias: shape.has_bias.then_some(bias),
+        },
+        None if matches!(node.layer, Layer::BatchNorm { .. }) => {
+            NodeParameters::BatchNorm { gamma, beta, mean, variance }
         }
-        Layer::Depthwise { bias, .. } => (*bias, transpose_filter(&weight, n, 1, weight.len() / n)),
-        Layer::Dense { bias, .. } => (*bias, transpose_filter(&weight, n, weight.len() / n, 1)),
-        Layer::BatchNorm { .. } => return NodeParameters::BatchNorm { gamma, beta, mean, variance },
-        Layer::Input | Layer::Activation(_) | Layer::Add | Layer::GlobalAveragePool | Layer::Softmax => {
-            return NodeParameters::None;
-        }
-    };
-    NodeParameters::Filter { weights: rows, bias: has_bias.then_some(own_bias) }
+        None => NodeParameters::None,
+    }
 }
 
 /// `[n][m][taps]` -> `[taps][m][n]`.
-fn transpose_filter(file: &[f32], n: usize, m: usize, taps: usize) -> Vec<f32> {
-    let filter = Filter { weights: file, order: Order::file(n, m, taps), bias: None, norm: None };
-    let mut rows = vec![0.0; n + file.len()];
-    filter::pack(&filter, &Packing::chain(n, m * taps), &mut rows)
+fn transpose_filter(file: &[f32], shape: FilterShape) -> Vec<f32> {
+    let order = Order::file(shape.n, shape.m, shape.taps());
+    let filter = Filter { weights: file, order, bias: None, norm: None };
+    let mut rows = vec![0.0; shape.n + file.len()];
+    filter::pack(&filter, &Packing::chain(shape.n, shape.fan_in()), &mut rows)
         .expect("only a batch norm makes numbers infinite");
-    rows.split_off(n)
+    rows.split_off(shape.n)
 }
 
 /// The extents of a shape in the paper's symbols: ` (N=512, M=256)`.
 fn symbols(graph: &Graph, spec: &TensorSpec) -> String {
     let node = graph.node(spec.node);
-    let n = node.shape.channels;
-    if spec.role != Role::Weight {
-        return format!(" (N={n})");
-    }
-    let input = || graph.node(node.inputs[0]).shape;
-    match &node.layer {
-        Layer::Conv { window, .. } if window.d_k == 1 => format!(" (N={n}, M={})", input().channels),
-        Layer::Conv { window, .. } => format!(" (N={n}, M={}, D_K={})", input().channels, window.d_k),
-        Layer::Depthwise { window, .. } => format!(" (M={n}, D_K={})", window.d_k),
-        Layer::Dense { .. } => format!(" (N={n}, M={})", input().len()),
-        Layer::Input
-        | Layer::BatchNorm { .. }
-        | Layer::Activation(_)
-        | Layer::Add
-        | Layer::GlobalAveragePool
-        | Layer::Softmax => String::new(),
+    match graph.filter(node) {
+        Some(filter) if spec.role == Role::Weight => format!(" ({})", filter.symbols()),
+        Some(_) | None => format!(" (N={})", node.shape.channels),
     }
 }
 

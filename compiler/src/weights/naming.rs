@@ -265,26 +265,13 @@ impl fmt::Display for TensorSpec {
 /// The tensors of a node, with their shapes in a file.
 fn file_shapes(graph: &Graph, id: NodeId) -> Vec<(Role, Vec<usize>)> {
     let node = &graph.nodes[id.0];
-    let input = |index: usize| graph.nodes[node.inputs[index].0].shape;
-    let n = node.shape.channels;
-    let with_bias = |weight: Vec<usize>, bias: bool| {
-        let mut shapes = vec![(Role::Weight, weight)];
-        shapes.extend(bias.then(|| (Role::Bias, vec![n])));
-        shapes
-    };
-    match &node.layer {
-        Layer::Conv { window, bias, .. } => {
-            with_bias(vec![n, input(0).channels, window.d_k, window.d_k], *bias)
-        }
-        Layer::Depthwise { window, bias } => with_bias(vec![n, 1, window.d_k, window.d_k], *bias),
-        Layer::Dense { bias, .. } => with_bias(vec![n, input(0).len()], *bias),
-        Layer::BatchNorm { .. } => {
-            [Role::Gamma, Role::Beta, Role::Mean, Role::Variance].map(|role| (role, vec![n])).to_vec()
-        }
-        Layer::Input | Layer::Activation(_) | Layer::Add | Layer::GlobalAveragePool | Layer::Softmax => {
-            Vec::new()
-        }
+    let vector = |role: Role| (role, vec![node.shape.channels]);
+    if let Layer::BatchNorm { .. } = node.layer {
+        return [Role::Gamma, Role::Beta, Role::Mean, Role::Variance].map(vector).to_vec();
     }
+    let Some(filter) = graph.filter(node) else { return Vec::new() };
+    let bias = filter.has_bias.then(|| vector(Role::Bias));
+    [(Role::Weight, filter.file_axes())].into_iter().chain(bias).collect()
 }
 
 /// Where in the network the walk over the nodes stands.

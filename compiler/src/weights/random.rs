@@ -38,60 +38,53 @@ impl Parameters {
 }
 
 fn zero_node(graph: &Graph, node: &Node) -> NodeParameters {
-    let n = node.shape.channels;
-    let input = || graph.nodes[node.inputs[0].0].shape;
-    let (n_weights, bias) = match &node.layer {
-        Layer::Conv { window, bias, .. } => (window.d_k * window.d_k * input().channels * n, *bias),
-        Layer::Depthwise { window, bias } => (window.d_k * window.d_k * n, *bias),
-        Layer::Dense { bias, .. } => (input().len() * n, *bias),
-        Layer::BatchNorm { .. } => {
-            let (zeros, ones) = (vec![0.0; n], vec![1.0; n]);
-            return NodeParameters::BatchNorm {
-                gamma: ones.clone(),
-                beta: zeros.clone(),
-                mean: zeros,
-                variance: ones,
-            };
-        }
-        Layer::Input | Layer::Activation(_) | Layer::Add | Layer::GlobalAveragePool | Layer::Softmax => {
-            return NodeParameters::None;
-        }
-    };
-    NodeParameters::Filter { weights: vec![0.0; n_weights], bias: bias.then(|| vec![0.0; n]) }
+    let vector = |number: f32| vec![number; node.shape.channels];
+    match graph.filter(node) {
+        Some(filter) => NodeParameters::Filter {
+            weights: vec![0.0; filter.n_weights()],
+            bias: filter.has_bias.then(|| vector(0.0)),
+        },
+        None if matches!(node.layer, Layer::BatchNorm { .. }) => NodeParameters::BatchNorm {
+            gamma: vector(1.0),
+            beta: vector(0.0),
+            mean: vector(0.0),
+            variance: vector(1.0),
+        },
+        None => NodeParameters::None,
+    }
 }
 
 fn random_node(graph: &Graph, node: &Node, random: &mut Random) -> NodeParameters {
     let n = node.shape.channels;
-    let input = || graph.nodes[node.inputs[0].0].shape;
-    let (fan_in, n_filters, gain, bias) = match &node.layer {
-        Layer::Conv { window, bias, .. } => (window.d_k * window.d_k * input().channels, n, GAIN, *bias),
-        Layer::Depthwise { window, bias } => (window.d_k * window.d_k, n, GAIN, *bias),
-        // No ReLU halves the mean square after the last layer.
-        Layer::Dense { bias, .. } => (input().len(), n, 1.0, *bias),
-        Layer::BatchNorm { .. } => {
-            let mut vector = |number: &mut dyn FnMut(&mut Random) -> f64| -> Vec<f32> {
-                (0..n).map(|_| number(random) as f32).collect()
-            };
-            return NodeParameters::BatchNorm {
-                gamma: vector(&mut |random| {
-                    let size = 1.0 + 0.15 * random.normal();
-                    if random.bits() % 8 == 0 { -size } else { size }
-                }),
-                beta: vector(&mut |random| 0.2 * random.normal()),
-                mean: vector(&mut |random| 0.1 * random.normal()),
-                variance: vector(&mut |random| 0.7 + 0.6 * random.uniform()),
-            };
-        }
-        Layer::Input | Layer::Activation(_) | Layer::Add | Layer::GlobalAveragePool | Layer::Softmax => {
-            return NodeParameters::None;
-        }
+    let Some(filter) = graph.filter(node) else {
+        return match node.layer {
+            Layer::BatchNorm { .. } => random_norm(n, random),
+            _ => NodeParameters::None,
+        };
     };
+    // No ReLU halves the mean square after the last layer, which is the only one without a window.
+    let gain = if filter.window.is_some() { GAIN } else { 1.0 };
     // An input lies in -1 to 1; from its first reader on, values are so large that ReLU6 clips some.
     let first = if node.inputs.iter().any(|id| graph.node(*id).layer == Layer::Input) { 4.0 } else { 1.0 };
-    let scale = first * f64::sqrt(gain / fan_in as f64);
-    let weights = (0..fan_in * n_filters).map(|_| (scale * random.normal()) as f32).collect();
-    let bias = bias.then(|| (0..n).map(|_| (0.1 * random.normal()) as f32).collect());
+    let scale = first * f64::sqrt(gain / filter.fan_in() as f64);
+    let weights = (0..filter.n_weights()).map(|_| (scale * random.normal()) as f32).collect();
+    let bias = filter.has_bias.then(|| (0..n).map(|_| (0.1 * random.normal()) as f32).collect());
     NodeParameters::Filter { weights, bias }
+}
+
+fn random_norm(n: usize, random: &mut Random) -> NodeParameters {
+    let mut vector = |number: &mut dyn FnMut(&mut Random) -> f64| -> Vec<f32> {
+        (0..n).map(|_| number(random) as f32).collect()
+    };
+    NodeParameters::BatchNorm {
+        gamma: vector(&mut |random| {
+            let size = 1.0 + 0.15 * random.normal();
+            if random.bits() % 8 == 0 { -size } else { size }
+        }),
+        beta: vector(&mut |random| 0.2 * random.normal()),
+        mean: vector(&mut |random| 0.1 * random.normal()),
+        variance: vector(&mut |random| 0.7 + 0.6 * random.uniform()),
+    }
 }
 
 /// Variance of a filter times its fan-in. 2 keeps the mean square where a ReLU follows (He et al., 2015); 3 makes up for

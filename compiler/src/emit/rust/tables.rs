@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
-use crate::graph::shape::Window;
 use crate::program::{Program, ProgramFilter};
 use crate::weights::naming::{Naming, TensorSpec};
 
@@ -36,19 +35,7 @@ impl Tables {
         let specs = naming.tensors(graph)?;
         let mut layers = Vec::new();
         for (idx, node) in graph.nodes.iter().enumerate() {
-            let taps = |window: &Window| window.d_k * window.d_k;
-            let input = || graph.node(node.inputs[0]).shape;
-            let (m, taps) = match &node.layer {
-                Layer::Conv { window, .. } => (input().channels, taps(window)),
-                Layer::Depthwise { window, .. } => (1, taps(window)),
-                Layer::Dense { .. } => (input().len(), 1),
-                Layer::Input
-                | Layer::BatchNorm { .. }
-                | Layer::Activation(_)
-                | Layer::Add
-                | Layer::GlobalAveragePool
-                | Layer::Softmax => continue,
-            };
+            let Some(filter) = graph.filter(node) else { continue };
             let mut nodes = graph.nodes.iter().enumerate();
             let norm = nodes.find_map(|(norm_idx, norm)| match norm.layer {
                 Layer::BatchNorm { epsilon } if norm.inputs[0].0 == idx => Some((norm_idx, epsilon)),
@@ -59,7 +46,7 @@ impl Tables {
                 name: node.name.clone(),
                 tensors: of(idx).chain(norm.into_iter().flat_map(|(idx, _)| of(idx))).collect(),
                 epsilon: norm.map(|(_, epsilon)| epsilon),
-                extents: [node.shape.channels, m, taps],
+                extents: [filter.n, filter.m, filter.taps()],
             });
         }
         Ok(Tables { layers })

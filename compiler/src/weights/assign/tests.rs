@@ -120,7 +120,8 @@ fn standard_convolution() {
         [0, 1, 2, 3, 10, 11, 12, 13, 100, 101, 102, 103, 110, 111, 112, 113].map(|x| x as f32).to_vec();
     let expected =
         [0, 100, 10, 110, 1, 101, 11, 111, 2, 102, 12, 112, 3, 103, 13, 113].map(|x| x as f32).to_vec();
-    assert_eq!(transpose_filter(&file, 2, 2, 4), expected);
+    let shape = FilterShape { window: Some([2, 2]), m: 2, n: 2, groups: 1, has_bias: false };
+    assert_eq!(transpose_filter(&file, shape), expected);
 }
 
 #[test]
