@@ -9,9 +9,9 @@ use crate::emit;
 use crate::emit::weights_file::WeightsFile;
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::Graph;
-use crate::graph::layer::Activation;
+use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
-use crate::passes::{self, Fused, FusedId, FusedNode, FusedOp};
+use crate::passes::{self, Filter, Fused, FusedId, FusedNode};
 use crate::plan::Plan;
 use crate::program::Program;
 use crate::program::sizes::Sizes;
@@ -360,7 +360,7 @@ fn meaning(
 ) -> (info::OutputKind, info::Scores) {
     let last = &fused.nodes[fused.outputs[0].0];
     let says_classes = !labels.is_empty() || graph.scores.is_some();
-    if matches!(last.op, FusedOp::Softmax) {
+    if last.layer == Layer::Softmax {
         return (info::OutputKind::Probabilities, info::Scores::Probabilities);
     }
     if output.pixels() != 1 || !(says_classes || has_logits(fused, last)) {
@@ -380,12 +380,10 @@ fn meaning(
 /// Whether a node of one pixel gives numbers of any sign, as a classifier's last layer does. Behind an activation there are
 /// features.
 fn has_logits(fused: &Fused, node: &FusedNode) -> bool {
-    match &node.op {
-        FusedOp::Dense { activation, .. } | FusedOp::Conv { activation, .. } => {
-            *activation == Activation::None
-        }
-        FusedOp::GlobalAveragePool => has_logits(fused, &fused.nodes[node.inputs[0].0]),
-        FusedOp::Depthwise { .. } | FusedOp::Add { .. } | FusedOp::Input | FusedOp::Softmax => false,
+    match &node.layer {
+        Layer::Dense { .. } | Layer::Conv { .. } => node.activation == Activation::None,
+        Layer::GlobalAveragePool => has_logits(fused, &fused.nodes[node.inputs[0].0]),
+        _ => false,
     }
 }
 
@@ -408,7 +406,10 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
         name: step.name.clone(),
         kernel: step.summary(schedule.isa),
         multiply_adds: nodes(step).iter().map(|id| batch * multiply_adds(&fused.nodes[id.0].name)).sum(),
-        weight_bytes: nodes(step).iter().map(|id| fused.nodes[id.0].op.n_numbers() as u64 * 4).sum(),
+        weight_bytes: nodes(step)
+            .iter()
+            .map(|id| fused.nodes[id.0].filter.as_ref().map_or(0, Filter::n_numbers) as u64 * 4)
+            .sum(),
         input_bytes: step.reads.iter().map(value_bytes).sum(),
         output_bytes: value_bytes(&step.writes),
     };

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use crate::describe::{Description, LayerKind};
+use crate::graph::Graph;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
-use crate::graph::{Graph, Node};
-use crate::passes::{Fused, FusedNode, FusedOp};
+use crate::passes::{Fused, FusedNode};
 use crate::plan::Plan;
 use crate::program::{Argument, Program};
 use crate::schedule::{Place, Schedule};
@@ -101,29 +101,31 @@ impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "graph {}: alpha {}, {} nodes", self.name, self.alpha, self.nodes.len())?;
         for (idx, node) in self.nodes.iter().enumerate() {
-            writeln!(f, "  n{idx:<3} {:<18} {:<12} {}", node.name, node.shape.to_string(), GraphNode(node))?;
+            let layer = LayerWords(&node.layer);
+            write!(f, "  n{idx:<3} {:<18} {:<12} {layer}", node.name, node.shape.to_string())?;
+            write_inputs(f, node.inputs.iter().map(|id| id.0))?;
+            writeln!(f)?;
         }
         let outputs: Vec<String> = self.outputs.iter().map(|id| format!("n{}", id.0)).collect();
         writeln!(f, "  returns {}", outputs.join(", "))
     }
 }
 
-struct GraphNode<'a>(&'a Node);
+struct LayerWords<'a>(&'a Layer);
 
-impl fmt::Display for GraphNode<'_> {
+impl fmt::Display for LayerWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.layer {
-            Layer::Input => write!(f, "input")?,
-            Layer::Conv { window, n, bias } => write!(f, "conv {window}, N={n}, bias {bias}")?,
-            Layer::Depthwise { window, bias } => write!(f, "depthwise {window}, bias {bias}")?,
-            Layer::BatchNorm { epsilon } => write!(f, "batch norm, epsilon {epsilon}")?,
-            Layer::Activation(activation) => write!(f, "{activation:?}")?,
-            Layer::Add => write!(f, "add")?,
-            Layer::GlobalAveragePool => write!(f, "global average pool")?,
-            Layer::Dense { n, bias } => write!(f, "dense N={n}, bias {bias}")?,
-            Layer::Softmax => write!(f, "softmax")?,
+        match self.0 {
+            Layer::Input => write!(f, "input"),
+            Layer::Conv { window, n, bias } => write!(f, "conv {window}, N={n}, bias {bias}"),
+            Layer::Depthwise { window, bias } => write!(f, "depthwise {window}, bias {bias}"),
+            Layer::BatchNorm { epsilon } => write!(f, "batch norm, epsilon {epsilon}"),
+            Layer::Activation(activation) => write!(f, "{activation:?}"),
+            Layer::Add => write!(f, "add"),
+            Layer::GlobalAveragePool => write!(f, "global average pool"),
+            Layer::Dense { n, bias } => write!(f, "dense N={n}, bias {bias}"),
+            Layer::Softmax => write!(f, "softmax"),
         }
-        write_inputs(f, self.0.inputs.iter().map(|id| id.0))
     }
 }
 
@@ -147,17 +149,16 @@ struct FusedText<'a>(&'a FusedNode);
 
 impl fmt::Display for FusedText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.op {
-            FusedOp::Input => write!(f, "input")?,
-            FusedOp::Conv { window: Window::POINTWISE, activation, .. } => {
-                write!(f, "pointwise, {activation:?}")?;
-            }
-            FusedOp::Conv { window, activation, .. } => write!(f, "conv {window}, {activation:?}")?,
-            FusedOp::Depthwise { window, activation, .. } => write!(f, "depthwise {window}, {activation:?}")?,
-            FusedOp::Add { activation } => write!(f, "add, {activation:?}")?,
-            FusedOp::GlobalAveragePool => write!(f, "global average pool")?,
-            FusedOp::Dense { activation, .. } => write!(f, "dense, {activation:?}")?,
-            FusedOp::Softmax => write!(f, "softmax")?,
+        let FusedNode { layer, activation, .. } = self.0;
+        match layer {
+            Layer::Conv { window: Window::POINTWISE, .. } => write!(f, "pointwise")?,
+            Layer::Conv { window, .. } => write!(f, "conv {window}")?,
+            Layer::Depthwise { window, .. } => write!(f, "depthwise {window}")?,
+            Layer::Dense { .. } => write!(f, "dense")?,
+            other => write!(f, "{}", LayerWords(other))?,
+        }
+        if layer.takes_activation() {
+            write!(f, ", {activation:?}")?;
         }
         write_inputs(f, self.0.inputs.iter().map(|id| id.0))
     }

@@ -21,7 +21,7 @@ mod split;
 mod tests;
 mod tile;
 
-use mnc_runtime::filter::{self, Packing};
+use mnc_runtime::filter::Packing;
 
 pub use add::Add;
 pub use conv::Conv;
@@ -38,6 +38,7 @@ pub use tile::{Tile, padded_channels};
 
 use crate::code::Code;
 use crate::graph::shape::Shape;
+use crate::passes::Filter;
 use crate::target::Isa;
 
 /// A feature map in memory: pixels in row order, `pixel_stride` elements from one to the next.
@@ -79,27 +80,6 @@ impl FeatureMap {
     /// Whether whole vectors may be read and written at every pixel.
     pub fn is_padded(self, isa: &Isa) -> bool {
         padded_channels(self.shape.channels, isa) <= self.pixel_stride
-    }
-}
-
-/// The numbers of a layer as a kernel packs them: weights in the order of [`FusedOp`](crate::passes::FusedOp), output
-/// channel innermost.
-#[derive(Clone, Copy, Debug)]
-pub struct Filter<'a> {
-    /// Taps in the order of the chain, for each all output channels.
-    pub weights: &'a [f32],
-    /// One for each output channel.
-    pub bias: &'a [f32],
-}
-
-impl Filter<'_> {
-    /// The numbers in the layout of a packing.
-    fn pack(&self, packing: &Packing) -> Vec<f32> {
-        let mut packed = vec![0.0; packing.len()];
-        let order = filter::Order::chain(self.bias.len(), self.weights.len() / self.bias.len());
-        let filter = filter::Filter { weights: self.weights, order, bias: Some(self.bias), norm: None };
-        filter::pack(&filter, packing, &mut packed).expect("only a batch norm makes numbers infinite");
-        packed
     }
 }
 
@@ -165,7 +145,7 @@ impl Kernel {
     }
 
     /// The filter in the order in which the program reads it; `None` for kernels without one.
-    pub fn pack(&self, isa: &Isa, filter: Filter<'_>) -> Option<Vec<f32>> {
+    pub fn pack(&self, isa: &Isa, filter: &Filter) -> Option<Vec<f32>> {
         Some(filter.pack(&self.packing(isa)?))
     }
 

@@ -1,16 +1,17 @@
 //! Stage 4: [`Graph`] with its parameters -> [`Fused`].
 //!
-//! Batch norms are folded into the weights before them, activations into the layer before them. A [`Fused`] network cannot
-//! express either by itself any more. One pass per file; between the two the network is a `Folded`, which can't express a
-//! batch norm. Knows no target.
+//! Batch norms are folded into the weights before them, activations into the layer before them: a [`Fused`] network has neither
+//! by itself any more. One pass per file; between the two, activations are nodes still. Knows no target.
 
 mod fold_batch_norm;
 mod fuse_activation;
 
+use mnc_runtime::filter::{self, Packing};
+
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::graph::layer::Activation;
-use crate::graph::shape::{Shape, Window};
+use crate::graph::layer::{Activation, Layer};
+use crate::graph::shape::Shape;
 use crate::weights::Parameters;
 
 /// Runs every pass, in their order.
@@ -20,7 +21,7 @@ use crate::weights::Parameters;
 ///
 /// ```
 /// use mnc::graph::{Graph, Knobs, layer::Activation};
-/// use mnc::passes::{self, FusedOp};
+/// use mnc::passes;
 /// use mnc::weights::Parameters;
 /// let description = mnc::describe::builtin("mobilenet-v1").unwrap().description();
 /// let graph = Graph::build(&description, &Knobs { alpha: 0.25, resolution: None })?;
@@ -28,7 +29,7 @@ use crate::weights::Parameters;
 /// // The input, 27 convolutions that had a batch norm and a ReLU6 each, pool, dense.
 /// assert_eq!((graph.nodes.len(), fused.nodes.len()), (84, 30));
 /// assert_eq!(fused.nodes[2].name, "conv_dw_1");
-/// assert!(matches!(fused.nodes[2].op, FusedOp::Depthwise { activation: Activation::Relu6, .. }));
+/// assert_eq!(fused.nodes[2].activation, Activation::Relu6);
 /// # Ok::<(), mnc::Error>(())
 /// ```
 ///
@@ -36,8 +37,7 @@ use crate::weights::Parameters;
 ///
 /// If the parameters are not this graph's (see [`Parameters::verify`]).
 pub fn run(graph: &Graph, parameters: &Parameters) -> Result<Fused> {
-    let folded = fold_batch_norm::run(graph, parameters)?;
-    let fused = fuse_activation::run(folded)?;
+    let fused = fuse_activation::run(fold_batch_norm::run(graph, parameters)?)?;
     if cfg!(debug_assertions) {
         fused.verify();
     }
@@ -56,62 +56,30 @@ pub fn shapes(graph: &Graph) -> Result<Fused> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FusedId(pub usize);
 
-/// What one fused node computes. Weights are f32, rounded once from f64.
+/// The numbers of a layer with weights: f32, rounded once from f64.
 #[derive(Clone, Debug, PartialEq)]
-pub enum FusedOp {
-    /// The network's input.
-    Input,
-    /// Standard convolution; pointwise when the window is [`Window::POINTWISE`].
-    Conv {
-        /// The sliding window.
-        window: Window,
-        /// `[D_K][D_K][M][N]`, the order of the chain of multiply-adds, output channel innermost.
-        weights: Vec<f32>,
-        /// `[N]`
-        bias: Vec<f32>,
-        /// Applied to each output element.
-        activation: Activation,
-    },
-    /// Depthwise convolution.
-    Depthwise {
-        /// The sliding window.
-        window: Window,
-        /// `[D_K][D_K][M]`
-        weights: Vec<f32>,
-        /// `[M]`
-        bias: Vec<f32>,
-        /// Applied to each output element.
-        activation: Activation,
-    },
-    /// Elementwise sum of its two inputs.
-    Add {
-        /// Applied to each output element.
-        activation: Activation,
-    },
-    /// Mean over all pixels, per channel.
-    GlobalAveragePool,
-    /// Fully connected layer over the input's H x W x C elements in that order.
-    Dense {
-        /// `[M][N]` with M = H W C of the input, output innermost.
-        weights: Vec<f32>,
-        /// `[N]`
-        bias: Vec<f32>,
-        /// Applied to each output element.
-        activation: Activation,
-    },
-    /// Softmax over the channels of each pixel.
-    Softmax,
+pub struct Filter {
+    /// In the order of the chain of multiply-adds, output channel innermost: a convolution's `[D_K][D_K][M][N]`, a depthwise one's
+    /// `[D_K][D_K][M]`, a dense layer's `[M][N]` with M = H W C of the input.
+    pub weights: Vec<f32>,
+    /// `[N]`
+    pub bias: Vec<f32>,
 }
 
-impl FusedOp {
+impl Filter {
     /// Weights and biases in all.
     pub fn n_numbers(&self) -> usize {
-        match self {
-            FusedOp::Conv { weights, bias, .. }
-            | FusedOp::Depthwise { weights, bias, .. }
-            | FusedOp::Dense { weights, bias, .. } => weights.len() + bias.len(),
-            FusedOp::Input | FusedOp::Add { .. } | FusedOp::GlobalAveragePool | FusedOp::Softmax => 0,
-        }
+        self.weights.len() + self.bias.len()
+    }
+
+    /// The numbers in the layout of a packing.
+    pub fn pack(&self, packing: &Packing) -> Vec<f32> {
+        let Filter { weights, bias } = self;
+        let order = filter::Order::chain(bias.len(), weights.len() / bias.len());
+        let filter = filter::Filter { weights, order, bias: Some(bias), norm: None };
+        let mut packed = vec![0.0; packing.len()];
+        filter::pack(&filter, packing, &mut packed).expect("only a batch norm makes numbers infinite");
+        packed
     }
 }
 
@@ -120,18 +88,22 @@ impl FusedOp {
 pub struct FusedNode {
     /// The name of the layer that it computes: `conv_dw_3`.
     pub name: String,
-    /// What it computes.
-    pub op: FusedOp,
+    /// What it computes: never a batch norm or an activation. Whether the graph's layer had a bias says nothing here.
+    pub layer: Layer,
+    /// Its numbers, if it has weights.
+    pub filter: Option<Filter>,
+    /// Applied to each output element.
+    pub activation: Activation,
     /// Its inputs; each id is smaller than the node's own.
     pub inputs: Vec<FusedId>,
-    /// The shape of its output. After [`FusedOp::Dense`]: 1 x 1 x N.
+    /// The shape of its output.
     pub shape: Shape,
 }
 
 /// The network that is scheduled: no batch norm, no lone activation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fused {
-    /// The nodes, each after its inputs; node 0 is the only [`FusedOp::Input`].
+    /// The nodes, each after its inputs; node 0 is the only [`Layer::Input`].
     pub nodes: Vec<FusedNode>,
     /// The nodes whose values the network returns.
     pub outputs: Vec<FusedId>,
@@ -167,62 +139,31 @@ impl Fused {
             let name = &node.name;
             assert!(!node.shape.is_empty(), "{name}: no map is empty");
             assert!(node.inputs.iter().all(|id| id.0 < index), "{name}: inputs come before");
-            assert_eq!(index == 0, node.op == FusedOp::Input, "{name}: node 0 is the only input");
-            let inputs: Vec<Shape> = node.inputs.iter().map(|id| self.nodes[id.0].shape).collect();
-            verify_op(node, &inputs);
+            assert_eq!(index == 0, node.layer == Layer::Input, "{name}: node 0 is the only input");
+            if index != 0 {
+                let inputs: Vec<Shape> = node.inputs.iter().map(|id| self.nodes[id.0].shape).collect();
+                node.verify(&inputs);
+            }
         }
     }
 }
 
-fn verify_op(FusedNode { name, op, shape, .. }: &FusedNode, inputs: &[Shape]) {
-    let n = shape.channels;
-    let numbers = |weights: &[f32], bias: &[f32], n_weights: usize| {
-        assert_eq!(weights.len(), n_weights, "{name}: the filter has the layer's extent");
-        assert_eq!(bias.len(), n, "{name}: the bias has N elements");
-        assert!(weights.iter().chain(bias).all(|x| x.is_finite()), "{name}: numbers are finite");
-    };
-    match (op, inputs) {
-        (FusedOp::Input, []) => {}
-        (FusedOp::Conv { window, weights, bias, .. }, [input]) => {
-            numbers(weights, bias, window.d_k * window.d_k * input.channels * n);
-            verify_window(name, *window, *input, *shape);
-        }
-        (FusedOp::Depthwise { window, weights, bias, .. }, [input]) => {
-            assert_eq!(n, input.channels, "{name}: a depthwise convolution keeps the channels");
-            numbers(weights, bias, window.d_k * window.d_k * n);
-            verify_window(name, *window, *input, *shape);
-        }
-        (FusedOp::Dense { weights, bias, .. }, [input]) => {
-            assert_eq!(shape.pixels(), 1, "{name}: a dense layer's output is one pixel");
-            numbers(weights, bias, input.len() * n);
-        }
-        (FusedOp::Add { .. }, [a, b]) => {
-            assert!(a == shape && b == shape, "{name}: all shapes of an add agree");
-        }
-        (FusedOp::GlobalAveragePool, [input]) => {
-            assert_eq!(
-                *shape,
-                Shape { height: 1, width: 1, ..*input },
-                "{name}: one pixel, the same channels"
-            );
-        }
-        (FusedOp::Softmax, [input]) => assert_eq!(shape, input, "{name}: softmax keeps the shape"),
-        (
-            FusedOp::Input
-            | FusedOp::Conv { .. }
-            | FusedOp::Depthwise { .. }
-            | FusedOp::Dense { .. }
-            | FusedOp::Add { .. }
-            | FusedOp::GlobalAveragePool
-            | FusedOp::Softmax,
-            _,
-        ) => panic!("{name}: the layer has the number of inputs that it needs"),
+impl FusedNode {
+    fn verify(&self, inputs: &[Shape]) {
+        let FusedNode { name, layer, filter, activation, shape, .. } = self;
+        let is_folded = !matches!(layer, Layer::BatchNorm { .. } | Layer::Activation(_));
+        assert!(is_folded, "{name}: batch norms and activations are part of other nodes");
+        assert_eq!(layer.output_shape(inputs), Ok(*shape), "{name}: the shape is that of its layer");
+        assert!(
+            layer.takes_activation() || *activation == Activation::None,
+            "{name}: the layer has no activation"
+        );
+        let extent = layer.filter(inputs[0]).map(|filter| (filter.n_weights(), filter.n));
+        let found = filter.as_ref().map(|filter| (filter.weights.len(), filter.bias.len()));
+        assert_eq!(found, extent, "{name}: weights and bias have the layer's extent");
+        let numbers = filter.iter().flat_map(|filter| filter.weights.iter().chain(&filter.bias));
+        assert!(numbers.into_iter().all(|x| x.is_finite()), "{name}: numbers are finite");
     }
-}
-
-fn verify_window(name: &str, window: Window, input: Shape, output: Shape) {
-    let expected = window.output(input.height, input.width);
-    assert_eq!(Some((output.height, output.width)), expected, "{name}: the output follows from the window");
 }
 
 /// How often each of `n_nodes` nodes occurs in `reads`.

@@ -19,8 +19,8 @@ pub use self::interpret::Turn;
 use self::values::Values;
 use crate::code::Code;
 use crate::graph::shape::Shape;
-use crate::kernels::{Filter, KernelName};
-use crate::passes::{Fused, FusedId, FusedOp};
+use crate::kernels::KernelName;
+use crate::passes::{Fused, FusedId};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
 use crate::schedule::{Stage, ValueId};
 use crate::target::Isa;
@@ -274,7 +274,7 @@ impl Constants {
         let id = stage.node?;
         let node = &network.nodes[id.0];
         let packing = stage.kernel.packing(isa)?;
-        let first = self.place(id, stage.kernel.pack(isa, filter(&node.op)?)?);
+        let first = self.place(id, stage.kernel.pack(isa, node.filter.as_ref()?)?);
         Some(ProgramFilter { layer: node.name.clone(), first, packing })
     }
 
@@ -292,15 +292,6 @@ impl Constants {
         self.values.extend(block);
         known.push(first..self.values.len());
         first
-    }
-}
-
-fn filter(op: &FusedOp) -> Option<Filter<'_>> {
-    match op {
-        FusedOp::Conv { weights, bias, .. }
-        | FusedOp::Depthwise { weights, bias, .. }
-        | FusedOp::Dense { weights, bias, .. } => Some(Filter { weights, bias }),
-        FusedOp::Input | FusedOp::Add { .. } | FusedOp::GlobalAveragePool | FusedOp::Softmax => None,
     }
 }
 

@@ -15,9 +15,9 @@
 
 use std::thread;
 
-use crate::graph::layer::Activation;
+use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Fused, FusedNode, FusedOp};
+use crate::passes::{Filter, Fused, FusedNode};
 
 /// The outputs of every node for one input, by [`FusedId`](crate::passes::FusedId), each in NHWC order.
 ///
@@ -57,23 +57,30 @@ pub fn output(network: &Fused, input: &[f32]) -> Vec<f32> {
 fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {
     let (shape, x) = inputs[0];
     let rows = |row: &(dyn Fn(usize) -> Vec<f32> + Sync)| by_rows(node.shape.height, n_threads, row);
-    match &node.op {
-        FusedOp::Input => x.to_vec(),
-        FusedOp::Conv { window, weights, bias, activation } => {
-            let layer = Sliding { window: *window, weights, bias, shape, x, out: node.shape };
-            activated(rows(&|y| layer.conv_row(y)), *activation)
+    let filter = || node.filter.as_ref().expect("a layer with weights has a filter");
+    let sliding = |window| {
+        let Filter { weights, bias } = filter();
+        Sliding { window, weights, bias, shape, x, out: node.shape }
+    };
+    let values = match node.layer {
+        Layer::Input => x.to_vec(),
+        Layer::Conv { window, .. } => {
+            let layer = sliding(window);
+            rows(&|y| layer.conv_row(y))
         }
-        FusedOp::Depthwise { window, weights, bias, activation } => {
-            let layer = Sliding { window: *window, weights, bias, shape, x, out: node.shape };
-            activated(rows(&|y| layer.depthwise_row(y)), *activation)
+        Layer::Depthwise { window, .. } => {
+            let layer = sliding(window);
+            rows(&|y| layer.depthwise_row(y))
         }
-        FusedOp::Add { activation } => {
-            activated(x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(), *activation)
+        Layer::Add => x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(),
+        Layer::GlobalAveragePool => global_average_pool(shape, x),
+        Layer::Dense { .. } => dense(filter(), x),
+        Layer::Softmax => x.chunks_exact(shape.channels).flat_map(softmax).collect(),
+        Layer::BatchNorm { .. } | Layer::Activation(_) => {
+            unreachable!("part of other nodes since the passes")
         }
-        FusedOp::GlobalAveragePool => global_average_pool(shape, x),
-        FusedOp::Dense { weights, bias, activation } => activated(dense(weights, bias, x), *activation),
-        FusedOp::Softmax => x.chunks_exact(shape.channels).flat_map(softmax).collect(),
-    }
+    };
+    activated(values, node.activation)
 }
 
 /// The rows of a map one after the other. Each thread computes neighbours.
@@ -189,9 +196,9 @@ pub fn pool_reciprocal(pixels: usize) -> f32 {
     1.0 / pixels as f32
 }
 
-fn dense(weights: &[f32], bias: &[f32], x: &[f32]) -> Vec<f32> {
-    let mut chain = bias.to_vec();
-    for (factor, filter) in x.iter().zip(weights.chunks_exact(bias.len())) {
+fn dense(filter: &Filter, x: &[f32]) -> Vec<f32> {
+    let mut chain = filter.bias.clone();
+    for (factor, filter) in x.iter().zip(filter.weights.chunks_exact(filter.bias.len())) {
         chain.iter_mut().zip(filter).for_each(|(acc, w)| *acc = factor.mul_add(*w, *acc));
     }
     chain

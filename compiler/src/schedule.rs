@@ -11,11 +11,12 @@ pub mod tuning;
 
 use std::collections::HashMap;
 
-use self::choose::{Chosen, MOST_BAND_PARTS, choose, split, stacks};
+use self::choose::{Chosen, MOST_BAND_PARTS, choose, split};
 use self::tuning::{LayerChoice, Tuning};
+use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
 use crate::kernels::{Copy, FeatureMap, Kernel, Split, padded_channels};
-use crate::passes::{Fused, FusedId, FusedOp};
+use crate::passes::{Fused, FusedId};
 use crate::target::Isa;
 
 /// A value's position in [`Schedule::values`].
@@ -226,7 +227,7 @@ impl Scheduler<'_> {
 
     fn node(&mut self, id: FusedId) {
         let node = &self.network.nodes[id.0];
-        if node.op == FusedOp::Input {
+        if node.layer == Layer::Input {
             let input = self.value(&node.name, FeatureMap::tight(node.shape), Place::Input);
             self.value_of.insert(id, input);
             return;
@@ -235,11 +236,12 @@ impl Scheduler<'_> {
         let maps: Vec<FeatureMap> = reads.iter().map(|id| self.map(*id)).collect();
         let (map, place) = self.output_map(id);
         let batch = self.schedule.batch;
-        let (at_once, images) = if stacks(&node.op, maps[0]) { (batch, 1) } else { (1, batch) };
+        let at_once = node.layer.looks_at_single_pixels(maps[0].shape);
+        let (at_once, images) = if at_once { (batch, 1) } else { (1, batch) };
         let inputs: Vec<FeatureMap> = maps.iter().map(|map| map.stacked(at_once)).collect();
         let wanted = self.wanted(&node.name);
         let Chosen { kernel, cycles, reason } =
-            choose(&node.op, &inputs, map.stacked(at_once), self.schedule.isa, wanted);
+            choose(node, &inputs, map.stacked(at_once), self.schedule.isa, wanted);
         let writes = self.value(&node.name, map, place);
         let split = split(&kernel, cycles * images, self.schedule.isa);
         self.schedule.steps.push(Step {
@@ -264,14 +266,11 @@ impl Scheduler<'_> {
     fn reads(&mut self, id: FusedId) -> Vec<ValueId> {
         let node = &self.network.nodes[id.0];
         let values: Vec<ValueId> = node.inputs.iter().map(|input| self.value_of[input]).collect();
-        match node.op {
-            // Kernels that broadcast single elements read any layout; those that load vectors need whole ones.
-            FusedOp::Conv { .. } | FusedOp::Dense { .. } | FusedOp::Input => values,
-            FusedOp::Depthwise { .. }
-            | FusedOp::Add { .. }
-            | FusedOp::GlobalAveragePool
-            | FusedOp::Softmax => values.into_iter().map(|id| self.padded_read(id)).collect(),
+        // Kernels that broadcast single elements read any layout; those that load vectors need whole ones.
+        if choose::broadcasts(&node.layer) {
+            return values;
         }
+        values.into_iter().map(|id| self.padded_read(id)).collect()
     }
 
     /// A node as a step of its own, joined to the one before where that pays.
@@ -328,7 +327,7 @@ impl Scheduler<'_> {
             let output =
                 if idx + 1 == chain.len() { self.output_map(*id).0 } else { self.padded(node.shape) };
             let Chosen { kernel, cycles, .. } =
-                choose(&node.op, &[map], output, self.schedule.isa, self.wanted(&node.name));
+                choose(node, &[map], output, self.schedule.isa, self.wanted(&node.name));
             stages.push(Stage { node: Some(*id), kernel });
             total_cycles += cycles;
             map = output;

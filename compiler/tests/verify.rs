@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use command::{has_compiler, json, mnc, stdout};
 use mnc::graph::{Graph, Knobs};
-use mnc::passes::{Fused, FusedOp};
+use mnc::passes::Fused;
 use mnc::reference;
 use mnc::weights::Parameters;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
@@ -62,7 +62,7 @@ fn patch(path: &Path, from: &[u8], to: &[u8]) {
 fn bias(layer: &str) -> (Vec<u8>, Vec<u8>) {
     let fused = fused();
     let node = fused.nodes.iter().find(|node| node.name == layer).expect("the layer exists");
-    let FusedOp::Conv { bias, .. } = &node.op else { panic!("{layer} is a convolution") };
+    let bias = &node.filter.as_ref().expect("the layer has weights").bias;
     let bytes: Vec<u8> = bias[..8].iter().flat_map(|x| x.to_le_bytes()).collect();
     let mut changed = bytes.clone();
     changed[3 * 4 + 2] ^= 0x40;

@@ -1,7 +1,7 @@
 //! Trained networks: the answers that other engines gave, and one result from all of our readers.
 
-use mnc::graph::layer::Activation;
-use mnc::passes::{Fused, FusedId, FusedNode, FusedOp};
+use mnc::graph::layer::{Activation, Layer};
+use mnc::passes::{Filter, Fused, FusedId, FusedNode};
 use mnc::{Compiled, Options, reference};
 use mnc_runtime::abi::Status;
 use mnc_tests::link::Linked;
@@ -158,7 +158,13 @@ fn layers_of_v1_025_128() {
 /// One node as a network.
 fn alone(fused: &Fused, idx: usize) -> Fused {
     let node = &fused.nodes[idx];
-    let input = FusedNode { op: FusedOp::Input, inputs: Vec::new(), ..fused.nodes[node.inputs[0].0].clone() };
+    let input = FusedNode {
+        layer: Layer::Input,
+        filter: None,
+        activation: Activation::None,
+        inputs: Vec::new(),
+        ..fused.nodes[node.inputs[0].0].clone()
+    };
     let node = FusedNode { inputs: vec![FusedId(0)], ..node.clone() };
     Fused { nodes: vec![input, node], outputs: vec![FusedId(1)] }
 }
@@ -166,18 +172,15 @@ fn alone(fused: &Fused, idx: usize) -> Fused {
 /// A convolution that adds up the magnitudes of its chain, and the steps of that chain; `None` for other nodes.
 fn magnitudes(fused: &Fused, idx: usize) -> Option<(Fused, usize)> {
     let mut network = alone(fused, idx);
-    match &mut network.nodes[1].op {
-        FusedOp::Conv { weights, bias, activation, .. }
-        | FusedOp::Depthwise { weights, bias, activation, .. }
-            if *activation == Activation::Relu6 =>
-        {
-            *activation = Activation::None;
-            weights.iter_mut().chain(bias.iter_mut()).for_each(|x| *x = x.abs());
-            let steps = weights.len() / bias.len();
-            Some((network, steps))
-        }
-        _ => None,
+    let node = &mut network.nodes[1];
+    if node.activation != Activation::Relu6 || node.layer.window().is_none() {
+        return None;
     }
+    node.activation = Activation::None;
+    let Filter { weights, bias } = node.filter.as_mut().expect("a convolution has a filter");
+    weights.iter_mut().chain(bias.iter_mut()).for_each(|x| *x = x.abs());
+    let steps = weights.len() / bias.len();
+    Some((network, steps))
 }
 
 /// The programs of other processors run in the interpreter, whose arithmetic is that of every reader.

@@ -91,7 +91,7 @@ mod tests {
         let (depth, n) = (3, 56);
         let weights: Vec<f32> = (0..depth * n).map(|at| at as f32).collect();
         let bias: Vec<f32> = (0..n).map(|channel| -(channel as f32)).collect();
-        let filter = Filter { weights: &weights, bias: &bias };
+        let filter = Filter { weights, bias };
         let pack = |vectors, isa| filter.pack(&Panels::packing(n, depth, Tile { mr: 6, vectors }, isa));
         let (narrow, wide) = (pack(2, &X86_64_V3), pack(4, &X86_64_V4));
         assert_eq!(narrow, wide);

@@ -2,10 +2,10 @@
 //! edge of the tile.
 
 use super::*;
-use crate::graph::layer::Activation;
+use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::{Pads, Window};
 use crate::graph::{Graph, Knobs};
-use crate::passes::{Fused, FusedId, FusedNode, FusedOp};
+use crate::passes::{Filter, Fused, FusedId, FusedNode};
 use crate::plan::Plan;
 use crate::program::Program;
 use crate::reference;
@@ -33,27 +33,28 @@ fn shape(height: usize, width: usize, channels: usize) -> Shape {
 
 /// A layer by itself, and the same layer behind a pointwise one, where its input is padded and not the caller's; both run
 /// in the interpreter for every instruction set.
-fn check(input: Shape, output: Shape, op: impl Fn(u64) -> FusedOp) {
-    let node = |name: &str, op, inputs: &[usize], shape| FusedNode {
+fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
+    // Sums of a size that a ReLU6 sets half to 0 and some to 6.
+    let scale = |fan_in: usize| 18.0 / (fan_in as f32).sqrt();
+    let node = |name: &str, layer: &Layer, activation, inputs: &[usize], shape: Shape| FusedNode {
         name: name.to_owned(),
-        op,
+        layer: layer.clone(),
+        filter: inputs.first().and_then(|_| layer.filter(input)).map(|filter| Filter {
+            weights: noise(1, filter.n_weights()).iter().map(|w| w * scale(filter.fan_in())).collect(),
+            bias: noise(2, filter.n),
+        }),
+        activation,
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         shape,
     };
-    let arity = if matches!(op(0), FusedOp::Add { .. }) { 2 } else { 1 };
-    let m = input.channels;
-    let before = FusedOp::Conv {
-        window: Window::POINTWISE,
-        weights: noise(7, m * m),
-        bias: noise(8, m),
-        activation: Activation::None,
-    };
-    let alone =
-        vec![node("input", FusedOp::Input, &[], input), node("layer", op(1), &vec![0; arity], output)];
+    let arity = if *layer == Layer::Add { 2 } else { 1 };
+    let before = Layer::Conv { window: Window::POINTWISE, n: input.channels, bias: true };
+    let first = || node("input", &Layer::Input, Activation::None, &[], input);
+    let alone = vec![first(), node("layer", layer, activation, &vec![0; arity], output)];
     let behind = vec![
-        node("input", FusedOp::Input, &[], input),
-        node("before", before, &[0], input),
-        node("layer", op(1), &[1, 0][..arity], output),
+        first(),
+        node("before", &before, Activation::None, &[0], input),
+        node("layer", layer, activation, &[1, 0][..arity], output),
     ];
     for nodes in [alone, behind] {
         let outputs = vec![FusedId(nodes.len() - 1)];
@@ -70,8 +71,12 @@ fn check(input: Shape, output: Shape, op: impl Fn(u64) -> FusedOp) {
                 let found =
                     program.interpret(&x).unwrap_or_else(|violation| panic!("{}: {violation}", isa.name));
                 let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
-                let case =
-                    || format!("{} {split:?} {input} -> {output}: {:?}", isa.name, network.nodes[1].op);
+                let case = || {
+                    format!(
+                        "{} {split:?} {input} -> {output}: {:?}",
+                        isa.name, network.nodes[network.outputs[0].0].layer
+                    )
+                };
                 assert!(same && found.len() == expected.len(), "{}", case());
             }
         }
@@ -101,12 +106,8 @@ fn pointwise() {
     for pixels in [1, 5, 6, 7, 8, 15] {
         for (m, n) in [(1, 1), (3, 8), (8, 9), (17, 12), (33, 25)] {
             for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
-                check(shape(1, pixels, m), shape(1, pixels, n), |seed| FusedOp::Conv {
-                    window: Window::POINTWISE,
-                    weights: noise(seed, m * n).iter().map(|w| w * 9.0).collect(),
-                    bias: noise(seed + 1, n),
-                    activation,
-                });
+                let layer = Layer::Conv { window: Window::POINTWISE, n, bias: true };
+                check(shape(1, pixels, m), shape(1, pixels, n), &layer, activation);
             }
         }
     }
@@ -122,19 +123,10 @@ fn conv_and_depthwise() {
             let Some((height, width)) = sides else {
                 continue;
             };
-            let taps = window.d_k * window.d_k;
-            check(input, shape(height, width, n), |seed| FusedOp::Conv {
-                window,
-                weights: noise(seed, taps * m * n),
-                bias: noise(seed + 1, n),
-                activation: Activation::Relu,
-            });
-            check(input, shape(height, width, m), |seed| FusedOp::Depthwise {
-                window,
-                weights: noise(seed, taps * m),
-                bias: noise(seed + 1, m),
-                activation: Activation::Relu6,
-            });
+            let conv = Layer::Conv { window, n, bias: true };
+            check(input, shape(height, width, n), &conv, Activation::Relu);
+            let depthwise = Layer::Depthwise { window, bias: true };
+            check(input, shape(height, width, m), &depthwise, Activation::Relu6);
         }
     }
 }
@@ -143,15 +135,11 @@ fn conv_and_depthwise() {
 fn dense_pool_add_softmax() {
     for (height, width, channels) in [(1, 1, 1), (1, 1, 70), (2, 3, 5), (7, 7, 33), (1, 1, 129)] {
         let input = shape(height, width, channels);
-        check(input, shape(1, 1, channels), |_| FusedOp::GlobalAveragePool);
-        check(input, input, |_| FusedOp::Add { activation: Activation::Relu });
-        check(input, input, |_| FusedOp::Softmax);
+        check(input, shape(1, 1, channels), &Layer::GlobalAveragePool, Activation::None);
+        check(input, input, &Layer::Add, Activation::Relu);
+        check(input, input, &Layer::Softmax, Activation::None);
         for n in [1, 4, 49, 101] {
-            check(input, shape(1, 1, n), |seed| FusedOp::Dense {
-                weights: noise(seed, input.len() * n),
-                bias: noise(seed + 1, n),
-                activation: Activation::None,
-            });
+            check(input, shape(1, 1, n), &Layer::Dense { n, bias: true }, Activation::None);
         }
     }
 }

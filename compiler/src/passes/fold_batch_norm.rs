@@ -1,61 +1,35 @@
-//! Graph x parameters -> [`Folded`]: each batch norm becomes part of the filter and bias before it.
+//! Graph x parameters -> [`Fused`] with activations as nodes: each batch norm becomes part of the filter and bias before it.
 //!
 //! gamma (w x + b - mean) / sqrt(variance + epsilon) + beta is a filter w scale and a bias beta - (mean - b) scale with
 //! scale = gamma / sqrt(variance + epsilon). All of it in f64, rounded to f32 once: where variance is the f32 nearest to
 //! 1 - epsilon, gamma 1 and mean 0, scale is within 1.5e-8 of 1, less than half an f32 step, and the filter comes back to
 //! the bit. Knows nothing of activations but that they are nodes.
 
-use mnc_runtime::filter::{self, BatchNorm, Filter, NotFinite, Order, Packing};
+use mnc_runtime::filter::{self, BatchNorm, NotFinite, Order, Packing};
 
-use super::{FusedId, FusedOp, count_readers};
+use super::{Filter, Fused, FusedId, FusedNode, count_readers};
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::layer::{Activation, Layer};
-use crate::graph::shape::Shape;
 use crate::graph::{Graph, Node};
 use crate::weights::{NodeParameters, Parameters};
-
-/// The network without batch norms; activations are nodes still.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Folded {
-    /// The nodes, each after its inputs.
-    pub(super) nodes: Vec<FoldedNode>,
-    /// Positions of the nodes whose values the network returns.
-    pub(super) outputs: Vec<FusedId>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct FoldedNode {
-    pub(super) name: String,
-    pub(super) op: FoldedOp,
-    pub(super) inputs: Vec<FusedId>,
-    pub(super) shape: Shape,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum FoldedOp {
-    /// A layer, without activation so far.
-    Layer(FusedOp),
-    /// An activation by itself, never [`Activation::None`].
-    Activation(Activation),
-}
 
 /// Folds every batch norm into the layer before it.
 ///
 /// A batch norm that can't be folded is a fault: one after a layer without weights, or whose input is used elsewhere too.
-pub(super) fn run(graph: &Graph, parameters: &Parameters) -> Result<Folded> {
+pub(super) fn run(graph: &Graph, parameters: &Parameters) -> Result<Fused> {
     parameters.verify(graph);
     fold_all(graph, Some(parameters))
 }
 
 /// The same without numbers: every filter is empty.
-pub(super) fn shapes(graph: &Graph) -> Result<Folded> {
+pub(super) fn shapes(graph: &Graph) -> Result<Fused> {
     fold_all(graph, None)
 }
 
-fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Folded> {
+fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Fused> {
     check_places(graph)?;
     let mut faults = Faults::new(ErrorKind::Weights);
-    let mut nodes: Vec<FoldedNode> = Vec::with_capacity(graph.nodes.len());
+    let mut nodes: Vec<FusedNode> = Vec::with_capacity(graph.nodes.len());
     // By the graph's id: where the value is to be found now.
     let mut moved: Vec<FusedId> = Vec::with_capacity(graph.nodes.len());
     for (idx, node) in graph.nodes.iter().enumerate() {
@@ -64,7 +38,8 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Folded> {
             let id = moved[node.inputs[0].0];
             if let Some(NodeParameters::BatchNorm { gamma, beta, mean, variance }) = parameters {
                 let norm = BatchNorm { epsilon: *epsilon, gamma, beta, mean, variance };
-                fold(&node.name, norm, &mut nodes[id.0].op, &mut faults);
+                let filter = nodes[id.0].filter.as_mut().expect("checked: it follows a layer with weights");
+                fold(&node.name, norm, filter, &mut faults);
             }
             moved.push(id);
             continue;
@@ -74,16 +49,18 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Folded> {
             continue;
         }
         moved.push(FusedId(nodes.len()));
-        nodes.push(FoldedNode {
+        nodes.push(FusedNode {
             name: node.name.clone(),
-            op: convert(node, parameters),
+            layer: node.layer.clone(),
+            filter: graph.filter(node).map(|_| filter(node, parameters)),
+            activation: Activation::None,
             inputs: node.inputs.iter().map(|id| moved[id.0]).collect(),
             shape: node.shape,
         });
     }
     faults.propagate()?;
     let outputs = graph.outputs.iter().map(|id| moved[id.0]).collect();
-    Ok(Folded { nodes, outputs })
+    Ok(Fused { nodes, outputs })
 }
 
 /// Each batch norm must be the only reader of a layer with weights.
@@ -111,53 +88,28 @@ fn check_places(graph: &Graph) -> Result<()> {
     faults.propagate()
 }
 
-/// The layer with f32 weights, a bias in any case, and no activation.
-fn convert(node: &Node, parameters: Option<&NodeParameters>) -> FoldedOp {
-    let filter = || match parameters {
-        None => (Vec::new(), Vec::new()),
+/// The numbers of a layer with weights, with a bias in any case.
+fn filter(node: &Node, parameters: Option<&NodeParameters>) -> Filter {
+    match parameters {
+        None => Filter { weights: Vec::new(), bias: Vec::new() },
         Some(NodeParameters::Filter { weights, bias }) => {
-            (weights.clone(), bias.clone().unwrap_or_else(|| vec![0.0; node.shape.channels]))
+            let bias = bias.clone().unwrap_or_else(|| vec![0.0; node.shape.channels]);
+            Filter { weights: weights.clone(), bias }
         }
         Some(NodeParameters::None | NodeParameters::BatchNorm { .. }) => {
             unreachable!("verified: it has a filter")
         }
-    };
-    let activation = Activation::None;
-    FoldedOp::Layer(match node.layer {
-        Layer::Input => FusedOp::Input,
-        Layer::Conv { window, .. } => {
-            let (weights, bias) = filter();
-            FusedOp::Conv { window, weights, bias, activation }
-        }
-        Layer::Depthwise { window, .. } => {
-            let (weights, bias) = filter();
-            FusedOp::Depthwise { window, weights, bias, activation }
-        }
-        Layer::Dense { .. } => {
-            let (weights, bias) = filter();
-            FusedOp::Dense { weights, bias, activation }
-        }
-        Layer::Add => FusedOp::Add { activation },
-        Layer::GlobalAveragePool => FusedOp::GlobalAveragePool,
-        Layer::Softmax => FusedOp::Softmax,
-        Layer::Activation(activation) => return FoldedOp::Activation(activation),
-        Layer::BatchNorm { .. } => unreachable!("a batch norm is folded, not converted"),
-    })
+    }
 }
 
 /// Folds a norm into a layer's filter; both have the output channel N innermost.
-fn fold(name: &str, norm: BatchNorm<'_>, op: &mut FoldedOp, faults: &mut Faults) {
-    let (FoldedOp::Layer(FusedOp::Conv { weights, bias, .. })
-    | FoldedOp::Layer(FusedOp::Depthwise { weights, bias, .. })
-    | FoldedOp::Layer(FusedOp::Dense { weights, bias, .. })) = op
-    else {
-        unreachable!("checked: a batch norm follows a layer with weights");
-    };
+fn fold(name: &str, norm: BatchNorm<'_>, filter: &mut Filter, faults: &mut Faults) {
+    let Filter { weights, bias } = filter;
     let n = bias.len();
     let order = Order::chain(n, weights.len() / n);
     let mut folded = vec![0.0; n + weights.len()];
-    let filter = Filter { weights, order, bias: Some(bias), norm: Some(norm) };
-    if let Err(fault) = filter::pack(&filter, &Packing::chain(n, order.depth()), &mut folded) {
+    let source = filter::Filter { weights, order, bias: Some(bias), norm: Some(norm) };
+    if let Err(fault) = filter::pack(&source, &Packing::chain(n, order.depth()), &mut folded) {
         let NotFinite { is_bias, channel, value } = fault;
         let what = if is_bias { "bias" } else { "weight" };
         let BatchNorm { epsilon, gamma, beta, mean, variance } = norm;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::describe::{Description, builtin};
 use crate::graph::layer::Layer;
+use crate::graph::shape::Window;
 use crate::graph::{Knobs, Node, NodeId};
 use crate::weights::NodeParameters;
 
@@ -51,12 +52,9 @@ fn check(layers: &[(&str, Layer, &[usize])], expected: &str) {
 
 fn describe(node: &FusedNode) -> String {
     let inputs: Vec<usize> = node.inputs.iter().map(|id| id.0).collect();
-    let activation = match &node.op {
-        FusedOp::Conv { activation, .. }
-        | FusedOp::Depthwise { activation, .. }
-        | FusedOp::Add { activation }
-        | FusedOp::Dense { activation, .. } => format!(" {activation:?}"),
-        FusedOp::Input | FusedOp::GlobalAveragePool | FusedOp::Softmax => String::new(),
+    let activation = match node.layer.takes_activation() {
+        true => format!(" {:?}", node.activation),
+        false => String::new(),
     };
     format!("{}{inputs:?}{activation}", node.name)
 }
@@ -165,10 +163,8 @@ fn fold(
         NodeParameters::BatchNorm { gamma, beta, mean, variance },
     ]);
     let fused = run(&graph, &parameters)?;
-    match &fused.nodes[1].op {
-        FusedOp::Conv { weights, bias, .. } => Ok((weights.clone(), bias.clone())),
-        other => panic!("a convolution is folded, not {other:?}"),
-    }
+    let Filter { weights, bias } = fused.nodes[1].filter.clone().expect("a convolution has a filter");
+    Ok((weights, bias))
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! The kernel of a node, its register tile, and into which parts it is cut for threads.
 //!
-//! In: an operation and the layouts around it. Knows no other node.
+//! In: a layer and the layouts around it. Knows no other node.
 
 use super::tiling::{self, Choice, Product};
 use super::tuning::LayerChoice;
+use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
     Add, Conv, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Softmax, Split, Tile,
 };
-use crate::passes::FusedOp;
+use crate::passes::FusedNode;
 use crate::target::Isa;
 
 /// A kernel, the cycles that it is expected to take, and why it was chosen.
@@ -18,21 +19,19 @@ pub(super) struct Chosen {
     pub(super) reason: String,
 }
 
-/// Whether a layer takes the images of a batch as one tall map: each of its outputs is made of one pixel.
-pub(super) fn stacks(op: &FusedOp, input: FeatureMap) -> bool {
-    match op {
-        FusedOp::Conv { window, .. } => *window == Window::POINTWISE,
-        FusedOp::Dense { .. } => input.shape.pixels() == 1,
-        FusedOp::Input
-        | FusedOp::Depthwise { .. }
-        | FusedOp::Add { .. }
-        | FusedOp::GlobalAveragePool
-        | FusedOp::Softmax => false,
+/// Whether the layer's kernel loads single elements of its input, and so reads a map without gaps.
+pub(super) fn broadcasts(layer: &Layer) -> bool {
+    match layer {
+        Layer::Input | Layer::Conv { .. } | Layer::Dense { .. } => true,
+        Layer::Depthwise { .. } | Layer::Add | Layer::GlobalAveragePool | Layer::Softmax => false,
+        Layer::BatchNorm { .. } | Layer::Activation(_) => {
+            unreachable!("part of other nodes since the passes")
+        }
     }
 }
 
 pub(super) fn choose(
-    op: &FusedOp,
+    node: &FusedNode,
     inputs: &[FeatureMap],
     output: FeatureMap,
     isa: &Isa,
@@ -50,23 +49,27 @@ pub(super) fn choose(
         let reason = format!("{}x{} tile{why}", tile.mr, tile.vectors * isa.lanes);
         Chosen { kernel: kernel(tile), cycles, reason }
     };
-    match *op {
-        FusedOp::Input => unreachable!("the input is not computed"),
-        FusedOp::Conv { window: Window::POINTWISE, activation, .. } => {
+    let activation = node.activation;
+    match node.layer {
+        Layer::Input => unreachable!("the input is not computed"),
+        Layer::BatchNorm { .. } | Layer::Activation(_) => {
+            unreachable!("part of other nodes since the passes")
+        }
+        Layer::Conv { window: Window::POINTWISE, .. } => {
             let shape = input.shape;
             let (pixels, depth, n) = (shape.pixels(), shape.channels, output.shape.channels);
             tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
                 Kernel::Pointwise(Pointwise { input, output, activation, tile })
             })
         }
-        FusedOp::Conv { window, activation, .. } => {
+        Layer::Conv { window, .. } => {
             let Shape { height: groups, width: pixels, channels: n } = output.shape;
             let depth = window.d_k * window.d_k * input.shape.channels;
             tiled(Product { groups, pixels, depth, n }, &|tile| {
                 Kernel::Conv(Conv { window, input, output, activation, tile })
             })
         }
-        FusedOp::Depthwise { window, activation, .. } => {
+        Layer::Depthwise { window, .. } => {
             let width = output.shape.width;
             let pixels = wanted
                 .map_or_else(|| depthwise_pixels(window, width, isa), |wanted| wanted.kernel.tile.pixels);
@@ -78,13 +81,13 @@ pub(super) fn choose(
             }
         }
         // Several rows: those of a batch.
-        FusedOp::Dense { activation, .. } if output.shape.pixels() != 1 => {
+        Layer::Dense { .. } if output.shape.pixels() != 1 => {
             let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
             tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
                 Kernel::Pointwise(Pointwise { input, output, activation, tile })
             })
         }
-        FusedOp::Dense { activation, .. } => {
+        Layer::Dense { .. } => {
             let chains = (isa.vector_registers - DENSE_OPERANDS).min(MOST_CHAINS);
             Chosen {
                 kernel: Kernel::Dense(Dense { input, output, activation, vectors: chains }),
@@ -93,17 +96,17 @@ pub(super) fn choose(
                 reason: format!("one row: {chains} chains side by side hide the latency"),
             }
         }
-        FusedOp::GlobalAveragePool => Chosen {
+        Layer::GlobalAveragePool => Chosen {
             kernel: Kernel::GlobalAveragePool(GlobalAveragePool { input, output }),
             cycles: vectors(input),
             reason: "eight sums side by side".to_owned(),
         },
-        FusedOp::Add { activation } => Chosen {
+        Layer::Add => Chosen {
             kernel: Kernel::Add(Add { a: inputs[0], b: inputs[1], output, activation }),
             cycles: vectors(output) * 2,
             reason: "bound by memory".to_owned(),
         },
-        FusedOp::Softmax => Chosen {
+        Layer::Softmax => Chosen {
             kernel: Kernel::Softmax(Softmax { input, output }),
             cycles: input.shape.len() * isa.fma_latency,
             reason: "chains over the channels".to_owned(),

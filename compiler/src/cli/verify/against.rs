@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use half::f16;
+use mnc::graph::layer::Layer;
 use mnc::graph::shape::Shape;
-use mnc::passes::{Fused, FusedId, FusedOp};
+use mnc::passes::{Fused, FusedId};
 use mnc::{Error, ErrorKind, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Serialize;
@@ -127,15 +128,14 @@ pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>, fused: &Fused) -> Re
 fn output_of(name: &str, fused: &Fused) -> FusedId {
     let output = fused.outputs[0];
     let node = &fused.nodes[output.0];
-    if name.starts_with("logits") && node.op == FusedOp::Softmax { node.inputs[0] } else { output }
+    if name.starts_with("logits") && node.layer == Layer::Softmax { node.inputs[0] } else { output }
 }
 
 /// The tensors that are called as the layers are, or `layer.00`, `layer.01`, … for the convolutions in their order.
 fn layer_tensors(fused: &Fused, has: impl Fn(&str) -> bool) -> Vec<(String, FusedId)> {
     let nodes = || fused.nodes.iter().enumerate().skip(1);
     let named = nodes().map(|(idx, node)| (node.name.clone(), FusedId(idx)));
-    let is_conv = |op: &FusedOp| matches!(op, FusedOp::Conv { .. } | FusedOp::Depthwise { .. });
-    let convs = nodes().filter(|(_, node)| is_conv(&node.op)).enumerate();
+    let convs = nodes().filter(|(_, node)| node.layer.window().is_some()).enumerate();
     let numbered = convs.map(|(number, (idx, _))| (format!("layer.{number:02}"), FusedId(idx)));
     named.chain(numbered).filter(|(name, _)| has(name)).collect()
 }

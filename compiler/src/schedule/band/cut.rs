@@ -5,7 +5,7 @@
 
 use super::{band_ends, end_of, first_needed, kept, rows_at_once};
 use crate::kernels::Kernel;
-use crate::passes::{Fused, FusedId, FusedOp};
+use crate::passes::{Fused, FusedId};
 use crate::target::Isa;
 
 /// Layers of a chain, at most: their filters fill the cache long before, but for tiny ones.
@@ -15,7 +15,7 @@ const MOST_STAGES: usize = 32;
 /// can be made.
 pub(in crate::schedule) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> {
     let mut run = vec![first];
-    if !has_rows(&network.nodes[first.0].op) {
+    if !network.nodes[first.0].layer.reads_rows() {
         return run;
     }
     while let Some(next) = network.nodes.get(run[run.len() - 1].0 + 1) {
@@ -23,24 +23,12 @@ pub(in crate::schedule) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> 
         let readers =
             network.nodes.iter().flat_map(|node| &node.inputs).filter(|input| **input == id).count();
         let private = next.inputs == [id] && readers == 1 && !network.outputs.contains(&id);
-        if !(private && has_rows(&next.op)) {
+        if !(private && next.layer.reads_rows()) {
             break;
         }
         run.push(FusedId(id.0 + 1));
     }
     run
-}
-
-/// Whether the layer computes rows from rows.
-fn has_rows(op: &FusedOp) -> bool {
-    match op {
-        FusedOp::Conv { .. } | FusedOp::Depthwise { .. } => true,
-        FusedOp::Input
-        | FusedOp::Add { .. }
-        | FusedOp::GlobalAveragePool
-        | FusedOp::Dense { .. }
-        | FusedOp::Softmax => false,
-    }
 }
 
 /// Cuts a run of stages into chains, as their lengths: the cut of which the fewest bytes between two chains don't stay in the

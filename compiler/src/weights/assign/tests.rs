@@ -300,14 +300,14 @@ fn trained_weights() {
 
 /// Weights are those of the file, biases the betas, to the bit.
 fn check_unchanged(graph: &Graph, parameters: &Parameters, fused: &crate::passes::Fused) {
-    use crate::passes::FusedOp;
+    use crate::passes::Filter;
     let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     let mut n_checked = 0;
     for node in &fused.nodes {
-        let (FusedOp::Conv { weights, bias, .. } | FusedOp::Depthwise { weights, bias, .. }) = &node.op
-        else {
+        if node.layer.window().is_none() {
             continue;
-        };
+        }
+        let Filter { weights, bias } = node.filter.as_ref().expect("a convolution has a filter");
         let of = |name: &str| &parameters.0[graph.id(name).unwrap().0];
         let NodeParameters::Filter { weights: own, .. } = of(&node.name) else { panic!("a filter") };
         let NodeParameters::BatchNorm { beta, .. } = of(&format!("{}.norm", node.name)) else {
