@@ -401,7 +401,7 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
     let multiply_adds = |name: &str| {
         report.layers.iter().find(|layer| layer.name == name).map_or(0, |layer| layer.cost.mult_adds)
     };
-    let nodes = |step: &Step| -> Vec<FusedId> { step.stages.iter().filter_map(|stage| stage.node).collect() };
+    let nodes = |step: &Step| -> Vec<FusedId> { step.stages().iter().map(|stage| stage.node).collect() };
     let step = |step: &Step| info::StepInfo {
         name: step.name.clone(),
         kernel: step.summary(schedule.isa),

@@ -6,7 +6,7 @@
 //! The input is the caller's, but has a place here as well: an entry that takes bytes normalises them into it. It lives until
 //! its last reader has run.
 
-use crate::schedule::{Place, Schedule, Step, ValueId};
+use crate::schedule::{Half, Place, Schedule, Step, ValueId};
 
 /// Alignment of the workspace and of every value in it, as the C interface promises it: a cache line.
 pub const WORKSPACE_ALIGN: usize = mnc_runtime::abi::WORKSPACE_ALIGN;
@@ -95,7 +95,7 @@ fn lifetimes(schedule: &Schedule) -> Vec<Slot> {
     let mut slots = Vec::new();
     for (idx, value) in schedule.values.iter().enumerate() {
         let id = ValueId(idx);
-        let writes = |step: &Step| step.writes == id || step.buffers.contains(&id);
+        let writes = |step: &Step| step.writes == id || step.buffers().contains(&id);
         let first_step = match value.place {
             Place::Output => continue,
             Place::Input => 0,
@@ -103,8 +103,8 @@ fn lifetimes(schedule: &Schedule) -> Vec<Slot> {
         };
         let last_step = schedule.steps.iter().rposition(|step| step.reads.contains(&id));
         // In a pair of steps one part may still read what another part's second step would overwrite.
-        let last_step =
-            last_step.map_or(first_step, |step| step + usize::from(schedule.is_joined_by_next(step)));
+        let last_step = last_step
+            .map_or(first_step, |idx| idx + usize::from(schedule.steps[idx].half() == Some(Half::First)));
         let bytes = (value.images * value.map.len() * 4).next_multiple_of(WORKSPACE_ALIGN);
         slots.push(Slot { value: id, offset: 0, bytes, first_step, last_step });
     }

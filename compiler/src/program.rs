@@ -22,7 +22,7 @@ use crate::graph::shape::Shape;
 use crate::kernels::KernelName;
 use crate::passes::{Fused, FusedId};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
-use crate::schedule::{Stage, ValueId};
+use crate::schedule::{Half, Stage, ValueId};
 use crate::target::Isa;
 
 /// Alignment of each block of packed constants, in elements: a cache line.
@@ -215,7 +215,7 @@ impl Program {
                 let mut library = Library::new(plan.schedule.isa);
                 let values = Values::of(plan, network);
                 let filters = plan.schedule.steps.iter().map(|step| {
-                    step.stages.iter().map(|stage| constants.filter(stage, library.isa, network)).collect()
+                    step.stages().iter().map(|stage| constants.filter(stage, library.isa, network)).collect()
                 });
                 let filters: Vec<Vec<Option<ProgramFilter>>> = filters.collect();
                 let mut steps: Vec<ProgramStep> = filters
@@ -223,7 +223,8 @@ impl Program {
                     .enumerate()
                     .map(|(idx, filters)| ProgramStep::build(&values, idx, filters, &mut library))
                     .collect();
-                for idx in (1..steps.len()).filter(|idx| plan.schedule.steps[*idx].joined) {
+                let is_second = |idx: &usize| plan.schedule.steps[*idx].half() == Some(Half::Second);
+                for idx in (1..steps.len()).filter(is_second) {
                     let before = std::mem::take(&mut steps[idx - 1].tasks);
                     steps[idx].join(before);
                 }
@@ -271,7 +272,7 @@ struct Constants {
 impl Constants {
     /// Packs the filter of a stage, if it has one.
     fn filter(&mut self, stage: &Stage, isa: &Isa, network: &Fused) -> Option<ProgramFilter> {
-        let id = stage.node?;
+        let id = stage.node;
         let node = &network.nodes[id.0];
         let packing = stage.kernel.packing(isa)?;
         let first = self.place(id, stage.kernel.pack(isa, node.filter.as_ref()?)?);

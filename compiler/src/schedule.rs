@@ -6,16 +6,18 @@
 pub mod band;
 mod choose;
 mod pair;
+mod step;
 mod tiling;
 pub mod tuning;
 
 use std::collections::HashMap;
 
 use self::choose::{Chosen, MOST_BAND_PARTS, choose, split};
+pub use self::step::{Chain, Half, Share, Stage, Step, Work};
 use self::tuning::{LayerChoice, Tuning};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
-use crate::kernels::{Copy, FeatureMap, Kernel, Split, padded_channels};
+use crate::kernels::{Copy, FeatureMap, Kernel, padded_channels};
 use crate::passes::{Fused, FusedId};
 use crate::target::Isa;
 
@@ -47,68 +49,6 @@ pub struct Value {
     pub place: Place,
     /// Whether a run on one thread leaves it alone: the buffers of parts that other threads take.
     pub idle: bool,
-}
-
-/// A layer of a step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stage {
-    /// The node whose numbers the kernel takes; `None` for a change of layout.
-    pub node: Option<FusedId>,
-    /// What runs, over the whole map.
-    pub kernel: Kernel,
-}
-
-/// One layer, or a chain of layers that are computed in bands.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// The layer that it computes, `FIRST..LAST` of a chain, or `input`, `output` for a change of layout.
-    pub name: String,
-    /// Its layers, one or a chain in which each reads the one before.
-    pub stages: Vec<Stage>,
-    /// The inputs of the first stage.
-    pub reads: Vec<ValueId>,
-    /// The output of the last stage.
-    pub writes: ValueId,
-    /// For each part, the rows between its stages, as one buffer. A run on one thread takes the first.
-    pub buffers: Vec<ValueId>,
-    /// Elements into a part's buffer where the rows behind each stage but the last begin.
-    pub buffer_offsets: Vec<usize>,
-    /// Rows of the last stage that a band computes; only a chain has bands.
-    pub band_rows: usize,
-    /// How often it is done: for each image of a batch, or once for all of them together.
-    pub images: usize,
-    /// Into which parts it is cut for threads.
-    pub split: Split,
-    /// Whether each of its parts runs right behind the part of the step before whose rows it reads, so that threads wait for
-    /// each other once for both. The two are then cut into the same rows.
-    pub joined: bool,
-    /// Whether one thread computes it whole instead of part by part.
-    pub whole_alone: bool,
-    /// Cycles that it is expected to take.
-    pub cycles: usize,
-    /// Why these kernels with these parameters.
-    pub reason: String,
-}
-
-impl Step {
-    /// The kernels of the stages.
-    pub fn kernels(&self) -> Vec<&Kernel> {
-        self.stages.iter().map(|stage| &stage.kernel).collect()
-    }
-
-    /// The names of the kernels, joined by `+`.
-    pub fn kernel_names(&self, isa: &Isa) -> String {
-        let names: Vec<String> = self.stages.iter().map(|stage| stage.kernel.name(isa).to_string()).collect();
-        names.join("+")
-    }
-
-    /// The kernel, or how a chain of them runs, in a few words.
-    pub fn summary(&self, isa: &Isa) -> String {
-        match self.stages.as_slice() {
-            [stage] => stage.kernel.name(isa).to_string(),
-            stages => format!("{} kernels in bands of {} rows", stages.len(), self.band_rows),
-        }
-    }
 }
 
 /// The steps in order, and the values between them.
@@ -154,8 +94,8 @@ impl Schedule {
 
     /// Each layer of the network and its kernel.
     pub fn layers<'a>(&'a self, network: &'a Fused) -> impl Iterator<Item = (&'a str, &'a Kernel)> {
-        let stages = self.steps.iter().flat_map(|step| &step.stages);
-        stages.filter_map(|stage| Some((network.nodes[stage.node?.0].name.as_str(), &stage.kernel)))
+        let stages = self.steps.iter().flat_map(Step::stages);
+        stages.map(|stage| (network.nodes[stage.node.0].name.as_str(), &stage.kernel))
     }
 
     /// The value.
@@ -163,19 +103,17 @@ impl Schedule {
         &self.values[id.0]
     }
 
-    /// Whether the step's parts run in one go with those of the step behind it.
-    pub fn is_joined_by_next(&self, step_idx: usize) -> bool {
-        self.steps.get(step_idx + 1).is_some_and(|next| next.joined)
-    }
-
     /// Holds the invariants: values are written once, before they are read, by a kernel of their layout.
     pub(crate) fn verify(&self) {
         let mut written: Vec<bool> = self.values.iter().map(|value| value.place == Place::Input).collect();
-        for step in &self.steps {
+        for (idx, step) in self.steps.iter().enumerate() {
             assert!(step.reads.iter().all(|id| written[id.0]), "{}: inputs are written before", step.name);
+            let before = idx.checked_sub(1).and_then(|idx| self.steps[idx].half());
+            let is_second = step.half() == Some(Half::Second);
+            assert_eq!(before == Some(Half::First), is_second, "{}: a pair has two layers", step.name);
             let fresh = !std::mem::replace(&mut written[step.writes.0], true);
             assert!(fresh, "{}: a value is written once", step.name);
-            for buffer in &step.buffers {
+            for buffer in step.buffers() {
                 let fresh = !std::mem::replace(&mut written[buffer.0], true);
                 assert!(fresh, "{}: a buffer belongs to one step", step.name);
             }
@@ -243,22 +181,10 @@ impl Scheduler<'_> {
         let Chosen { kernel, cycles, reason } =
             choose(node, &inputs, map.stacked(at_once), self.schedule.isa, wanted);
         let writes = self.value(&node.name, map, place);
-        let split = split(&kernel, cycles * images, self.schedule.isa);
-        self.schedule.steps.push(Step {
-            name: node.name.clone(),
-            stages: vec![Stage { node: Some(id), kernel }],
-            reads,
-            writes,
-            buffers: Vec::new(),
-            buffer_offsets: Vec::new(),
-            band_rows: 0,
-            images,
-            split,
-            joined: false,
-            whole_alone: false,
-            cycles,
-            reason,
-        });
+        let share = Share::Alone(split(&kernel, cycles * images, self.schedule.isa));
+        let work = Work::Layer { stage: Stage { node: id, kernel }, share };
+        let name = node.name.clone();
+        self.schedule.steps.push(Step { name, work, reads, writes, images, cycles, reason });
         self.value_of.insert(id, writes);
     }
 
@@ -328,7 +254,7 @@ impl Scheduler<'_> {
                 if idx + 1 == chain.len() { self.output_map(*id).0 } else { self.padded(node.shape) };
             let Chosen { kernel, cycles, .. } =
                 choose(node, &[map], output, self.schedule.isa, self.wanted(&node.name));
-            stages.push(Stage { node: Some(*id), kernel });
+            stages.push(Stage { node: *id, kernel });
             total_cycles += cycles;
             map = output;
         }
@@ -373,16 +299,10 @@ impl Scheduler<'_> {
         let writes = self.value(&network.nodes[last.0].name, map, place);
         self.schedule.steps.push(Step {
             name,
-            stages,
+            work: Work::Chain(Chain { stages, band_rows, buffers, buffer_offsets }),
             reads,
             writes,
-            buffers,
-            buffer_offsets,
-            band_rows,
             images: self.schedule.batch,
-            split: Split::Rows(n_parts),
-            joined: false,
-            whole_alone: false,
             cycles: total_cycles,
             reason: format!("in bands of {band_rows} rows, {reason}"),
         });
@@ -421,16 +341,10 @@ impl Scheduler<'_> {
         let kernel = Kernel::Copy(Copy { input: self.map(from), output: map });
         self.schedule.steps.push(Step {
             name: name.to_owned(),
-            stages: vec![Stage { node: None, kernel }],
+            work: Work::Copy(kernel),
             reads: vec![from],
             writes,
-            buffers: Vec::new(),
-            buffer_offsets: Vec::new(),
-            band_rows: 0,
             images: self.schedule.batch,
-            split: Split::Whole,
-            joined: false,
-            whole_alone: false,
             cycles: map.len().div_ceil(self.schedule.isa.lanes),
             reason: reason.to_owned(),
         });

@@ -85,7 +85,7 @@ fn bench_network(criterion: &mut Criterion, compiled: &Compiled, seen: &mut BTre
     let probe = Probe::new(compiled.target.isa.name);
     for (step_idx, (step, info)) in compiled.plan.schedule.steps.iter().zip(&compiled.info.steps).enumerate()
     {
-        let is_new = step.stages.len() == 1 && seen.insert(info.kernel.clone());
+        let is_new = step.chain().is_none() && seen.insert(info.kernel.clone());
         if !is_new {
             continue;
         }

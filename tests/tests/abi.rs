@@ -253,7 +253,7 @@ fn pools_change_nothing() {
 #[test]
 fn pools_may_run_ahead_within_a_pair() {
     with_network_of((0.5, 96), |compiled, network| {
-        assert!(compiled.plan.schedule.steps.iter().any(|step| step.joined));
+        assert!(compiled.plan.schedule.steps.iter().any(|step| step.half().is_some()));
         let input = networks::input(compiled.program.input, 1);
         let expected = reference::output(&compiled.fused, &input);
         for pool in [&pool::FORWARDS, &pool::BACKWARDS, &pool::ALL_AT_ONCE] {

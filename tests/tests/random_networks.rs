@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mnc::plan::{Plan, WORKSPACE_ALIGN};
 use mnc::program::{ProgramStep, Turn};
-use mnc::schedule::{Place, Step, ValueId};
+use mnc::schedule::{Chain, Place, Step, ValueId};
 use mnc::target::{ISAS, X86_64_V3};
 use mnc::weights::Weights;
 use mnc::weights::naming::Naming;
@@ -105,10 +105,8 @@ fn many_networks_have_bands() {
     let has_bands = |seed: &u64| {
         let compiled = compile(&RandomNetwork::new(*seed), &target, "net");
         let steps = &compiled.plan.schedule.steps;
-        steps.iter().any(|step| {
-            let last = step.stages[step.stages.len() - 1].kernel.output();
-            1 < step.stages.len() && step.band_rows < last.shape.height
-        })
+        let rows = |chain: &Chain| chain.stages[chain.stages.len() - 1].kernel.output().shape.height;
+        steps.iter().filter_map(Step::chain).any(|chain| chain.band_rows < rows(chain))
     };
     let n = each(&seeds(), has_bands).into_iter().filter(|has| *has).count();
     assert!(N_NETWORKS as usize / 40 <= n, "{n} networks have a chain in several bands");
@@ -200,7 +198,7 @@ fn check_plan(plan: &Plan) -> Result<(), String> {
     }
     // A value is alive at a step that writes it, and at every step from then until the last that reads it.
     let alive = |id: ValueId, step: usize| {
-        let writes = |step: &Step| step.writes == id || step.buffers.contains(&id);
+        let writes = |step: &Step| step.writes == id || step.buffers().contains(&id);
         let written = schedule.steps[..=step].iter().any(writes);
         let read = schedule.steps[step..].iter().any(|step| step.reads.contains(&id));
         written && (read || writes(&schedule.steps[step]))

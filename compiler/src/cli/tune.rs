@@ -138,7 +138,7 @@ impl Bench<'_> {
             .map(|(name, kernel)| (name, candidates(kernel, schedule.isa)))
             .collect();
         let n_candidates = layers.iter().map(|(_, candidates)| candidates.len()).max().unwrap_or(0);
-        let chains = schedule.steps.iter().filter(|step| 1 < step.stages.len());
+        let chains = schedule.steps.iter().filter(|step| step.chain().is_some());
         let alone: Vec<ChainChoice> = chains.map(|step| chain(&step.name, 0, "")).collect();
         let nth = |n: usize| {
             let choice = |(name, candidates): &(&str, Vec<KernelName>)| {
@@ -172,16 +172,14 @@ impl Bench<'_> {
     /// The rows of each chain's bands, or none; and whether the tiles that won layer by layer win in the chain.
     fn tune_bands(&self, model: &Compiled, tiles: &Tuning) -> Result<Tuning> {
         let mut tuned = tiles.clone();
-        for step in model.plan.schedule.steps.iter().filter(|step| 1 < step.stages.len()) {
-            let members: Vec<&str> = step
-                .stages
-                .iter()
-                .filter_map(|stage| Some(model.fused.nodes[stage.node?.0].name.as_str()))
-                .collect();
+        let steps = model.plan.schedule.steps.iter();
+        for (step, banded) in steps.filter_map(|step| Some((step, step.chain()?))) {
+            let members = banded.stages.iter().map(|stage| model.fused.nodes[stage.node.0].name.as_str());
+            let members: Vec<&str> = members.collect();
             let is_member = |name: &str| members.contains(&name);
             let without: Vec<LayerChoice> =
                 tuned.layers.iter().filter(|choice| !is_member(&choice.name)).cloned().collect();
-            let (own, height) = (step.band_rows, model.plan.schedule.value(step.writes).map.shape.height);
+            let (own, height) = (banded.band_rows, model.plan.schedule.value(step.writes).map.shape.height);
             let mut all_rows = vec![own];
             for rows in [own / 2, own * 3 / 4, (own * 2).min(height), 0] {
                 if !all_rows.contains(&rows) {

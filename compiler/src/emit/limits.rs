@@ -42,9 +42,9 @@ fn plan(graph: &Graph, isa: &'static Isa) -> (Plan, Sizes, String) {
 fn encode(plan: &Plan) {
     let isa = plan.schedule.isa;
     for step in &plan.schedule.steps {
-        for stage in &step.stages {
+        for stage in step.stages() {
             let mut kernels = vec![stage.kernel.clone()];
-            for split in [step.split, Split::Channels(8)] {
+            for split in [step.split(), Split::Channels(8)] {
                 if matches!(split, Split::Channels(_)) && stage.kernel.packing(isa).is_none() {
                     continue;
                 }

@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::program::Program;
 use crate::reference;
 use crate::schedule::tuning::candidates;
-use crate::schedule::{Schedule, Stage};
+use crate::schedule::{Schedule, Share, Work};
 use crate::target::ISAS;
 use crate::weights::Parameters;
 
@@ -65,7 +65,9 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
             for split in [Split::Whole, Split::Rows(3), Split::Channels(2)] {
                 let mut schedule = Schedule::build(&network, isa);
                 for step in &mut schedule.steps {
-                    step.split = split;
+                    if let Work::Layer { share, .. } = &mut step.work {
+                        *share = Share::Alone(split);
+                    }
                 }
                 let program = Program::build(&Plan::build(schedule), &network);
                 let found =
@@ -155,7 +157,7 @@ fn names_are_parsed_back() {
         let fused = crate::passes::run(&graph, &Parameters::random(&graph, 1)).unwrap();
         for isa in ISAS {
             for step in Schedule::build(&fused, isa).steps {
-                for Stage { kernel, .. } in &step.stages {
+                for kernel in step.kernels() {
                     let name = kernel.name(isa);
                     check(&name);
                     candidates(kernel, isa).iter().for_each(check);

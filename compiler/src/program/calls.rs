@@ -10,7 +10,7 @@ use super::{Argument, Call, ProgramFilter, ProgramKernel, ProgramStep, Resume, T
 use crate::graph::shape::Shape;
 use crate::kernels::{Copy, FeatureMap, Kernel, Part, Split};
 use crate::schedule::band::{self, Move, Walk};
-use crate::schedule::{Place, Stage, Step, ValueId};
+use crate::schedule::{Chain, Place, Share, Stage, Step, ValueId, Work};
 use crate::target::Isa;
 
 impl ProgramStep {
@@ -23,32 +23,32 @@ impl ProgramStep {
         let (schedule, network) = (&values.plan.schedule, values.network);
         let (isa, step) = (schedule.isa, &schedule.steps[idx]);
         let filters = filters.iter().map(|filter| Some(filter.as_ref()?.first)).collect();
-        let layer = |stage: &Stage| stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
-        let layers = step.stages.iter().map(layer).collect();
+        let layers = match &step.work {
+            Work::Copy(_) => vec![step.name.as_str()],
+            Work::Layer { .. } | Work::Chain(_) => {
+                step.stages().iter().map(|stage| network.nodes[stage.node.0].name.as_str()).collect()
+            }
+        };
         let mut caller = Caller { values, step, layers, filters, image: 0, library };
-        let in_pair = step.joined || schedule.is_joined_by_next(idx);
-        let (calls, tasks) = match step.stages.as_slice() {
-            [stage] if in_pair => {
+        let (calls, tasks) = match &step.work {
+            Work::Layer { stage, share: Share::Pair { parts, whole_alone, .. } } => {
                 let mut calls =
                     |parts: Vec<Part>| parts.iter().map(|part| caller.part(part)).collect::<Vec<Call>>();
                 // Whole rows, for the parts of both layers to be of the same.
-                let parts = calls(stage.kernel.row_parts(step.split.parts()));
-                let alone = if step.whole_alone {
-                    calls(stage.kernel.parts(Split::Whole, isa))
-                } else {
-                    parts.clone()
-                };
+                let parts = calls(stage.kernel.row_parts(*parts));
+                let alone =
+                    if *whole_alone { calls(stage.kernel.parts(Split::Whole, isa)) } else { parts.clone() };
                 (alone, parts.into_iter().map(|call| vec![call].into()).collect())
             }
-            [stage] => {
-                let parts = stage.kernel.parts(step.split, isa);
+            Work::Layer { stage: Stage { kernel, .. }, share: Share::Alone(_) } | Work::Copy(kernel) => {
+                let parts = kernel.parts(step.split(), isa);
                 let tasks =
                     caller.each_image(|caller| parts.iter().map(|part| vec![caller.part(part)]).collect());
                 (tasks.concat(), tasks.into_iter().map(Task::from).collect())
             }
-            _ => {
-                let calls = caller.each_image(|caller| caller.band_calls(1));
-                (calls.concat(), caller.band_tasks(step.split.parts()))
+            Work::Chain(chain) => {
+                let calls = caller.each_image(|caller| caller.band_calls(chain, 1));
+                (calls.concat(), caller.band_tasks(chain))
             }
         };
         ProgramStep { name: step.name.clone(), calls, tasks }
@@ -107,33 +107,35 @@ impl Caller<'_> {
     fn part(&mut self, part: &Part) -> Call {
         let mut arguments: Vec<Argument> =
             self.step.reads.iter().map(|id| self.place(*id, part.input)).collect();
-        arguments.extend(self.filters[0].map(|first| Argument::Constants((first + part.filter) * 4)));
+        let filter = self.filters.first().copied().flatten();
+        arguments.extend(filter.map(|first| Argument::Constants((first + part.filter) * 4)));
         arguments.push(self.place(self.step.writes, part.output));
         Call { kernel: self.library.kernel(&part.kernel, self.layers[0]), arguments }
     }
 
     /// The bands of a chain for one image, cut into parts.
-    fn band_calls(&mut self, n_parts: usize) -> Vec<Vec<Call>> {
-        let walks = self.walks(n_parts);
-        walks.iter().enumerate().map(|(part, walk)| self.band_moves(&walk.bands.concat(), part)).collect()
+    fn band_calls(&mut self, chain: &Chain, n_parts: usize) -> Vec<Vec<Call>> {
+        let walks = self.walks(chain, n_parts).into_iter().enumerate();
+        walks.map(|(part, walk)| self.band_moves(chain, &walk.bands.concat(), part)).collect()
     }
 
     /// What `n_parts` parts of a chain do.
-    fn walks(&self, n_parts: usize) -> Vec<Walk> {
-        band::walks(&self.step.kernels(), n_parts, self.step.band_rows, self.library.isa)
+    fn walks(&self, chain: &Chain, n_parts: usize) -> Vec<Walk> {
+        band::walks(&chain.kernels(), n_parts, chain.band_rows, self.library.isa)
     }
 
     /// The tasks of a chain, in the order that makes the most of them resume: a pool whose threads begin at both ends, as the
     /// runtime's does, takes the upper half from the top downwards and the lower half as well.
-    fn band_tasks(&mut self, n_parts: usize) -> Vec<Task> {
-        let calls = self.each_image(|caller| caller.band_calls(n_parts));
+    fn band_tasks(&mut self, chain: &Chain) -> Vec<Task> {
+        let n_parts = chain.buffers.len();
+        let calls = self.each_image(|caller| caller.band_calls(chain, n_parts));
         let mut tasks: Vec<Task> = calls.into_iter().map(Task::from).collect();
         // With several images, the buffers of a part that is done are those of another image.
         if self.step.images == 1 {
-            for (part, walk) in self.walks(n_parts).iter().enumerate() {
+            for (part, walk) in self.walks(chain, n_parts).iter().enumerate() {
                 let Some(moves) = &walk.resumed else { continue };
                 let (mark, replaced) = (part - 1, walk.bands[0].len());
-                let calls = self.band_moves(moves, part);
+                let calls = self.band_moves(chain, moves, part);
                 tasks[mark].mark = Some(mark);
                 tasks[part].resume = Some(Resume { mark, calls, replaced });
             }
@@ -143,52 +145,54 @@ impl Caller<'_> {
         tasks
     }
 
-    fn band_moves(&mut self, moves: &[Move], part: usize) -> Vec<Call> {
-        moves.iter().map(|step| self.band_move(step, part)).collect()
+    fn band_moves(&mut self, chain: &Chain, moves: &[Move], part: usize) -> Vec<Call> {
+        moves.iter().map(|step| self.band_move(chain, step, part)).collect()
     }
 
-    fn band_move(&mut self, step: &Move, part: usize) -> Call {
+    fn band_move(&mut self, chain: &Chain, step: &Move, part: usize) -> Call {
+        let map = |stage: usize| chain.stages[stage].kernel.output();
+        let buffer = |stage: usize, part: usize, rows: &Range<usize>, base: usize| {
+            let [start, end] = [rows.start, rows.end].map(|row| (row - base) * map(stage).row_stride());
+            self.values.at_rows(chain.buffers[part], stage, start..end)
+        };
         match step {
             Move::Compute { stage, rows, input_base, output_base } => {
-                let kernel = self.step.kernels()[*stage];
+                let kernel = &chain.stages[*stage].kernel;
                 let (piece, input_rows) = kernel.rows(rows.clone());
                 let input = match stage.checked_sub(1) {
                     None => self.place(self.step.reads[0], input_rows.start * kernel.input().row_stride()),
-                    Some(before) => self.buffer(before, part, &input_rows, *input_base),
+                    Some(before) => buffer(before, part, &input_rows, *input_base),
                 };
-                let output = match self.step.buffer_offsets.get(*stage) {
+                let output = match chain.buffer_offsets.get(*stage) {
                     None => self.place(self.step.writes, rows.start * kernel.output().row_stride()),
-                    Some(_) => self.buffer(*stage, part, rows, *output_base),
+                    Some(_) => buffer(*stage, part, rows, *output_base),
                 };
                 let filter = self.filters[*stage].expect("every layer of a chain has a filter");
                 let arguments = vec![input, Argument::Constants(filter * 4), output];
                 Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
             }
             Move::Keep { stage, rows, base } => {
-                let from = self.buffer(*stage, part, rows, *base);
-                self.copy_rows(*stage, rows.len(), from, self.buffer(*stage, part, rows, rows.start))
+                let (from, to) = (buffer(*stage, part, rows, *base), buffer(*stage, part, rows, rows.start));
+                self.copy_rows(*stage, with_rows(map(*stage), rows.len()), from, to)
             }
             Move::Take { stage, rows, from_base, to_base } => {
-                let from = self.buffer(*stage, part - 1, rows, *from_base);
-                self.copy_rows(*stage, rows.len(), from, self.buffer(*stage, part, rows, *to_base))
+                let (from, to) =
+                    (buffer(*stage, part - 1, rows, *from_base), buffer(*stage, part, rows, *to_base));
+                self.copy_rows(*stage, with_rows(map(*stage), rows.len()), from, to)
             }
         }
     }
 
-    /// Copies so many rows behind a stage.
-    fn copy_rows(&mut self, stage: usize, rows: usize, from: Argument, to: Argument) -> Call {
-        let map = self.step.kernels()[stage].output();
-        let rows_map = FeatureMap { shape: Shape { height: rows, ..map.shape }, ..map };
-        let piece = Kernel::Copy(Copy { input: rows_map, output: rows_map });
+    /// Copies rows behind a stage.
+    fn copy_rows(&mut self, stage: usize, rows: FeatureMap, from: Argument, to: Argument) -> Call {
+        let piece = Kernel::Copy(Copy { input: rows, output: rows });
         Call { kernel: self.library.kernel(&piece, self.layers[stage]), arguments: vec![from, to] }
     }
+}
 
-    /// Where rows lie in a part's buffer behind a stage, which begins with the row `base`.
-    fn buffer(&self, stage: usize, part: usize, rows: &Range<usize>, base: usize) -> Argument {
-        let row_stride = self.step.kernels()[stage].output().row_stride();
-        let [start, end] = [rows.start, rows.end].map(|row| (row - base) * row_stride);
-        self.values.at_rows(self.step.buffers[part], stage, start..end)
-    }
+/// So many rows of a map.
+fn with_rows(map: FeatureMap, rows: usize) -> FeatureMap {
+    FeatureMap { shape: Shape { height: rows, ..map.shape }, ..map }
 }
 
 /// The kernels so far, each generated once.

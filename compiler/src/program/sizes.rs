@@ -9,6 +9,7 @@ use crate::error::Faults;
 use crate::passes::{Fused, FusedId};
 use crate::plan::Plan;
 use crate::program::{CONSTANT_ALIGN, Program};
+use crate::schedule::Step;
 
 /// What an offset inside of a kernel reaches, but for what it fetches ahead.
 pub(crate) const MOST_BLOCK_BYTES: usize = (1 << 31) - (1 << 24);
@@ -40,8 +41,8 @@ impl Sizes {
         let mut constants = 0usize;
         for plan in plans {
             let isa = plan.schedule.isa;
-            let packings = plan.schedule.steps.iter().flat_map(|step| &step.stages);
-            let packings = packings.filter_map(|stage| Some((stage.node?, stage.kernel.packing(isa)?)));
+            let packings = plan.schedule.steps.iter().flat_map(Step::stages);
+            let packings = packings.filter_map(|stage| Some((stage.node, stage.kernel.packing(isa)?)));
             for (FusedId(node), packing) in packings {
                 if !known.insert((node, packing.panels(), packing.depth())) {
                     continue;

@@ -35,13 +35,13 @@ impl Values<'_> {
             };
             let len = value.images * value.map.len();
             let step = &schedule.steps[slot.first_step];
-            if !step.buffers.contains(&slot.value) {
+            let Some(chain) = step.chain().filter(|chain| chain.buffers.contains(&slot.value)) else {
                 values.push(value_of(value.name.clone(), 0, len));
                 continue;
-            }
-            let ends = step.buffer_offsets.iter().skip(1).copied().chain([len]);
-            for ((stage, start), end) in step.stages.iter().zip(&step.buffer_offsets).zip(ends) {
-                let layer = stage.node.map_or(step.name.as_str(), |id| &network.nodes[id.0].name);
+            };
+            let ends = chain.buffer_offsets.iter().skip(1).copied().chain([len]);
+            for ((stage, start), end) in chain.stages.iter().zip(&chain.buffer_offsets).zip(ends) {
+                let layer = &network.nodes[stage.node.0].name;
                 values.push(value_of(format!("{}.{layer}", value.name), *start, end));
             }
         }

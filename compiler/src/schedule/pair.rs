@@ -3,8 +3,8 @@
 //! The rows that a part of the pointwise layer reads are then still in the cache of the core that wrote them, and all threads
 //! wait for each other once instead of twice, which in a small network is a large share of the time.
 
-use super::{Schedule, Step};
-use crate::kernels::{Kernel, Split};
+use super::{Half, Schedule, Share, Step, Work};
+use crate::kernels::Kernel;
 
 /// Of the second-level cache, the share that a filter may fill which every part reads anew, or a map that every panel does.
 const CACHE_SHARE: usize = 2;
@@ -43,19 +43,23 @@ pub(super) fn join(schedule: &mut Schedule) {
         return;
     }
     let reason = format!("; each part right behind its rows of {}", depthwise.name);
-    let last = schedule.steps.len() - 1;
-    schedule.steps[last].joined = true;
-    schedule.steps[last].reason += &reason;
-    schedule.steps[last - 1..].iter_mut().for_each(|step| step.split = Split::Rows(parts));
-    // One thread is better off without parts, but where the input stays in the cache only part by part, and where parts
-    // share their kernels and no large filter is read anew for each.
-    schedule.steps[last - 1].whole_alone = !isa.few_kernels;
-    schedule.steps[last].whole_alone = stays(input);
+    // One thread computes a layer whole, for that is faster, with two exceptions: parts keep an input in the cache that doesn't fit
+    // into it whole; and where few kernels are wanted, the parts have them already.
+    let first = Share::Pair { half: Half::First, parts, whole_alone: !isa.few_kernels };
+    let second = Share::Pair { half: Half::Second, parts, whole_alone: stays(input) };
+    let [.., depthwise, pointwise] = schedule.steps.as_mut_slice() else { unreachable!("seen above") };
+    pointwise.reason += &reason;
+    for (step, new) in [(depthwise, first), (pointwise, second)] {
+        if let Work::Layer { share, .. } = &mut step.work {
+            *share = new;
+        }
+    }
 }
 
+/// The kernel of a step of one layer.
 fn only(step: &Step) -> Option<&Kernel> {
-    match step.stages.as_slice() {
-        [stage] => Some(&stage.kernel),
-        _ => None,
+    match &step.work {
+        Work::Layer { stage, .. } => Some(&stage.kernel),
+        Work::Chain(_) | Work::Copy(_) => None,
     }
 }

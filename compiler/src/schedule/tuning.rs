@@ -171,7 +171,7 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
 
 fn check_chain(choice: &ChainChoice, schedule: &Schedule) -> std::result::Result<(), String> {
     let ChainChoice { name, band_rows, .. } = choice;
-    let mut chains = schedule.steps.iter().filter(|step| 1 < step.stages.len());
+    let mut chains = schedule.steps.iter().filter(|step| step.chain().is_some());
     let step = chains
         .find(|step| step.name == *name)
         .ok_or_else(|| format!("found no layers {name} that could be computed in bands"))?;

@@ -51,10 +51,10 @@ impl Looks {
             }
         }
         let inner = |step: &Step| {
-            let stages = &step.stages[..step.stages.len() - 1];
-            stages.iter().filter_map(|stage| stage.node).collect::<Vec<FusedId>>()
+            let (_, inner) = step.stages().split_last()?;
+            Some(inner.iter().map(|stage| stage.node).collect::<Vec<FusedId>>())
         };
-        let inner = steps.iter().flat_map(inner).collect();
+        let inner = steps.iter().filter_map(inner).flatten().collect();
         Looks { by_step, by_call, n_calls: n_calls as u64, inner }
     }
 }
@@ -62,7 +62,7 @@ impl Looks {
 /// The value that a step writes; `None` for another layout of one that is seen already.
 fn look(plan: &Plan, step_idx: usize, point: u64) -> Option<Look> {
     let step = &plan.schedule.steps[step_idx];
-    let layer = step.stages.last()?.node?;
+    let layer = step.stages().last()?.node;
     let value = plan.schedule.value(step.writes);
     let (region, offset) = match value.place {
         Place::Input => return None,
