@@ -276,7 +276,7 @@ impl Scheduler<'_> {
                 (band::cut::band_rows(&kernels, height, isa), "whose buffers stay in the second-level cache")
             }
         };
-        let n_parts = (total_cycles * self.schedule.batch / isa.least_part_cycles)
+        let n_parts = (total_cycles * self.schedule.batch / isa.policy.least_part_cycles)
             .clamp(1, MOST_BAND_PARTS)
             .min(height);
 

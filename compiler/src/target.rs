@@ -71,20 +71,12 @@ pub struct Isa {
     pub pointer_registers: usize,
     /// Whether a multiply-add takes one lane of a register as its factor (aarch64 `fmla` by element).
     pub lane_fma: bool,
-    /// Channels of a panel of packed weights, where instruction sets of several vector widths share them; `None` for panels as
-    /// wide as the register tile.
-    pub panel_channels: Option<usize>,
     /// Multiply-adds of whole vectors that a typical core starts in one cycle.
     pub fma_per_cycle: usize,
     /// Cycles until a multiply-add's result may be added to.
     pub fma_latency: usize,
     /// Loads that a typical core starts in one cycle.
     pub loads_per_cycle: usize,
-    /// Steps of a reduction that are written out at once.
-    pub unroll: usize,
-    /// Whether kernels take their reader so long that short ones are preferred, and that one thread runs those of several where
-    /// it loses nothing by that.
-    pub few_kernels: bool,
     /// Cranelift settings that the instruction set implies, beyond the architecture's own.
     pub cranelift_flags: &'static [&'static str],
     /// The level that is asked of the processor at entry, on x86-64.
@@ -97,15 +89,39 @@ pub struct Isa {
     pub l1_bytes: usize,
     /// Bytes of the second-level cache of a typical core.
     pub l2_bytes: usize,
+    /// What generators and the scheduler choose for it.
+    pub policy: Policy,
+}
+
+/// Choices that the processor leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Channels of a panel of packed weights, where instruction sets of several vector widths share them; `None` for panels as
+    /// wide as the register tile.
+    pub panel_channels: Option<usize>,
+    /// Steps of a reduction that are written out at once.
+    pub unroll: usize,
+    /// Whether kernels take their reader so long that short ones are preferred, and that one thread runs those of several where
+    /// it loses nothing by that.
+    pub few_kernels: bool,
     /// Cycles below which a part isn't worth the hand-over to another thread.
     pub least_part_cycles: usize,
 }
 
-/// The hand-over to a thread that spins takes about a microsecond.
-const LEAST_PART_CYCLES: usize = 4000;
+impl Policy {
+    /// For machine code that is ours to the last instruction.
+    pub const MACHINE_CODE: Policy = Policy {
+        panel_channels: None,
+        // Four steps are as fast, full unrolling is ruinous.
+        unroll: 8,
+        few_kernels: false,
+        // The hand-over to a thread that spins takes about a microsecond.
+        least_part_cycles: 4000,
+    };
 
-/// Unrolled steps where the code is ours to the last instruction; four are as fast, full unrolling is ruinous.
-const UNROLL: usize = 8;
+    /// For instruction sets of several vector widths in one object.
+    const SHARED_PANELS: Policy = Policy { panel_channels: Some(16), ..Policy::MACHINE_CODE };
+}
 
 /// The flags of Cranelift that x86-64-v3 implies.
 const X86_64_V3_FLAGS: &[&str] = &[
@@ -131,19 +147,16 @@ pub const X86_64_V3: Isa = Isa {
     vector_registers: 16,
     pointer_registers: 14,
     lane_fma: false,
-    panel_channels: Some(16),
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
-    unroll: UNROLL,
-    few_kernels: false,
     cranelift_flags: X86_64_V3_FLAGS,
     x86_level: Some(X86Level::V3),
     float_control: Some(FloatControl::Mxcsr),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
-    least_part_cycles: LEAST_PART_CYCLES,
+    policy: Policy::SHARED_PANELS,
 };
 
 /// x86-64 with AVX-512: 512-bit vectors.
@@ -167,7 +180,7 @@ pub const X86_64_V3_CRANELIFT: Isa = Isa {
     tag: "fma3x4",
     reader: Reader::Clif,
     lanes: 4,
-    panel_channels: None,
+    policy: Policy::MACHINE_CODE,
     ..X86_64_V3
 };
 
@@ -180,19 +193,16 @@ pub const AARCH64: Isa = Isa {
     vector_registers: 32,
     pointer_registers: 24,
     lane_fma: true,
-    panel_channels: None,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
-    unroll: UNROLL,
-    few_kernels: false,
     cranelift_flags: &[],
     x86_level: None,
     float_control: Some(FloatControl::Fpcr),
     cpu_features: &["asimd"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
-    least_part_cycles: LEAST_PART_CYCLES,
+    policy: Policy::MACHINE_CODE,
 };
 
 /// riscv64 with the vector extension, at least 128 bits wide.
@@ -205,12 +215,9 @@ pub const RISCV64: Isa = Isa {
     vector_registers: 31,
     pointer_registers: 20,
     lane_fma: false,
-    panel_channels: None,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
-    unroll: UNROLL,
-    few_kernels: false,
     cranelift_flags: &[
         "has_m",
         "has_a",
@@ -227,7 +234,7 @@ pub const RISCV64: Isa = Isa {
     cpu_features: &["v", "zba", "zbb", "zbs"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
-    least_part_cycles: LEAST_PART_CYCLES,
+    policy: Policy::MACHINE_CODE,
 };
 
 /// What Rust source is written for: the registers of x86-64 with AVX2, which are also 32 registers of 128 bits, in pairs. No
@@ -236,13 +243,12 @@ pub const RUST: Isa = Isa {
     name: "rust",
     tag: "f32x8",
     reader: Reader::Rust,
-    unroll: 1,
-    few_kernels: true,
     cranelift_flags: &[],
     x86_level: None,
     // Rust assumes the default everywhere.
     float_control: None,
     cpu_features: &[],
+    policy: Policy { unroll: 1, few_kernels: true, ..Policy::SHARED_PANELS },
     ..X86_64_V3
 };
 
@@ -346,8 +352,8 @@ impl Target {
     pub fn multiversion(self) -> Result<Target> {
         let isa = self.isa;
         let platform = PLATFORMS.iter().find(|platform| platform.parsed() == self.triple);
-        let shares =
-            |other: &&Isa| isa.panel_channels.is_some() && other.panel_channels == isa.panel_channels;
+        let panels = isa.policy.panel_channels;
+        let shares = |other: &&Isa| panels.is_some() && other.policy.panel_channels == panels;
         let mut wider: Vec<&'static Isa> = (platform.into_iter().flat_map(|platform| platform.isas).copied())
             .filter(|other| isa.lanes < other.lanes && shares(other))
             .collect();

@@ -3,7 +3,7 @@
 use mnc::graph::shape::Shape;
 use mnc::graph::{Graph, Knobs, Resolution};
 pub use mnc::sample::RandomNetwork;
-use mnc::target::{AARCH64, Isa, RISCV64, X86_64_V3};
+use mnc::target::{AARCH64, Isa, Policy, RISCV64, X86_64_V3};
 use mnc::weights::Parameters;
 
 use crate::random::Random;
@@ -11,10 +11,31 @@ use crate::random::Random;
 /// Processors whose caches are so small that small networks are computed in bands, and to whose threads little work is worth
 /// having. On the second a pointwise layer takes one row or a few at a time, and a part is often one band.
 pub static SMALL_CACHES: [Isa; 4] = [
-    Isa { name: "small-cache-v3", l2_bytes: 4 << 10, least_part_cycles: 200, ..X86_64_V3 },
-    Isa { name: "tiny-cache-v3", l1_bytes: 2 << 10, l2_bytes: 24 << 10, least_part_cycles: 200, ..X86_64_V3 },
-    Isa { name: "small-cache-neon", l2_bytes: 2 << 10, least_part_cycles: 200, ..AARCH64 },
-    Isa { name: "small-cache-rvv", l2_bytes: 4 << 10, least_part_cycles: 200, ..RISCV64 },
+    Isa {
+        name: "small-cache-v3",
+        l2_bytes: 4 << 10,
+        policy: Policy { least_part_cycles: 200, ..X86_64_V3.policy },
+        ..X86_64_V3
+    },
+    Isa {
+        name: "tiny-cache-v3",
+        l1_bytes: 2 << 10,
+        l2_bytes: 24 << 10,
+        policy: Policy { least_part_cycles: 200, ..X86_64_V3.policy },
+        ..X86_64_V3
+    },
+    Isa {
+        name: "small-cache-neon",
+        l2_bytes: 2 << 10,
+        policy: Policy { least_part_cycles: 200, ..AARCH64.policy },
+        ..AARCH64
+    },
+    Isa {
+        name: "small-cache-rvv",
+        l2_bytes: 4 << 10,
+        policy: Policy { least_part_cycles: 200, ..RISCV64.policy },
+        ..RISCV64
+    },
 ];
 
 /// A built-in network with random numbers.

@@ -7,7 +7,7 @@ use mnc::describe::Description;
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::program::Program;
 use mnc::schedule::Place;
-use mnc::target::{ISAS, Isa, X86_64_V3};
+use mnc::target::{ISAS, Isa, Policy, X86_64_V3};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_runtime::abi::Status;
@@ -42,7 +42,13 @@ fn fitted_caches(graph: &Graph, seed: u64) -> Option<Target> {
     let largest = graph.nodes.iter().map(|node| node.shape.len() * 4).max()?;
     let l2_bytes = largest * random.within(40, 200) / 100;
     let l1_bytes = random.pick(&[1, 4, 32]) << 10;
-    let isa = Isa { name: "fitted-cache-v3", l1_bytes, l2_bytes, least_part_cycles: 200, ..X86_64_V3 };
+    let isa = Isa {
+        name: "fitted-cache-v3",
+        l1_bytes,
+        l2_bytes,
+        policy: Policy { least_part_cycles: 200, ..X86_64_V3.policy },
+        ..X86_64_V3
+    };
     // Instruction sets live as long as the process.
     Some(Target { isa: Box::leak(Box::new(isa)), ..target })
 }

@@ -2,7 +2,7 @@
 //! panel's channels, with zeros behind `n`.
 //!
 //! A register tile reads one panel as wide as itself, or several narrow ones side by side. Where instruction sets of several
-//! vector widths share weights, panels have one width for all of them ([`Isa::panel_channels`]).
+//! vector widths share weights, panels have one width for all of them ([`Policy`](crate::target::Policy)).
 
 use mnc_runtime::filter::Packing;
 
@@ -24,7 +24,7 @@ pub(super) struct Panels {
 impl Panels {
     /// Those of a tile of so many vectors over a reduction of `depth`.
     pub(super) fn new(vectors: usize, depth: usize, isa: &Isa) -> Panels {
-        let width = isa.panel_channels.unwrap_or(vectors * isa.lanes);
+        let width = isa.policy.panel_channels.unwrap_or(vectors * isa.lanes);
         Panels { vectors, width, len: (depth + 1) * width, lanes: isa.lanes }
     }
 

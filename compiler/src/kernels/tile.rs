@@ -194,7 +194,8 @@ impl Stream {
 
 /// A reduction as (unrolled bodies, single steps behind them).
 fn trips(depth: usize, isa: &Isa) -> (usize, usize) {
-    if depth < 2 * isa.unroll { (0, depth) } else { (depth / isa.unroll, depth % isa.unroll) }
+    let unroll = isa.policy.unroll;
+    if depth < 2 * unroll { (0, depth) } else { (depth / unroll, depth % unroll) }
 }
 
 /// The reduction over `depth` consecutive input elements: for each, the panel's weights times the element of each row, in
@@ -223,8 +224,8 @@ pub(super) fn reduce(
         if let Some(stream) = stream {
             stream.emit(b);
         }
-        steps(b, element, isa.unroll);
-        b.advance(element, isa.unroll);
+        steps(b, element, isa.policy.unroll);
+        b.advance(element, isa.policy.unroll);
     });
     if rest != 0 {
         steps(b, element, rest);

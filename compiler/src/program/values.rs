@@ -77,11 +77,15 @@ pub(super) mod tests {
     use crate::graph::{Graph, Knobs};
     use crate::passes;
     use crate::schedule::Schedule;
-    use crate::target::{Isa, X86_64_V3};
+    use crate::target::{Isa, Policy, X86_64_V3};
     use crate::weights::Parameters;
 
     /// So little cache and so short parts that three layers make a chain in two parts.
-    static SMALL_CACHE: Isa = Isa { l2_bytes: 4 << 10, least_part_cycles: 2500, ..X86_64_V3 };
+    static SMALL_CACHE: Isa = Isa {
+        l2_bytes: 4 << 10,
+        policy: Policy { least_part_cycles: 2500, ..X86_64_V3.policy },
+        ..X86_64_V3
+    };
 
     pub(in crate::program) fn program() -> Program {
         let description = "name = \"net\"\nclasses = 1\ninput = { height = 24, width = 8, channels = 8 }\n\

@@ -125,8 +125,11 @@ const FEW_DEPTHWISE_PIXELS: usize = 7;
 
 /// The widest step that splits a row evenly.
 fn depthwise_pixels(window: Window, width: usize, isa: &Isa) -> usize {
-    let most =
-        if window.stride == 1 && !isa.few_kernels { MOST_DEPTHWISE_PIXELS } else { FEW_DEPTHWISE_PIXELS };
+    let most = if window.stride == 1 && !isa.policy.few_kernels {
+        MOST_DEPTHWISE_PIXELS
+    } else {
+        FEW_DEPTHWISE_PIXELS
+    };
     let most = most.min(Depthwise::most_pixels(window, isa));
     (most.div_ceil(2)..=most).rev().find(|pixels| width.is_multiple_of(*pixels)).unwrap_or(most)
 }
@@ -139,7 +142,7 @@ pub(super) const MOST_BAND_PARTS: usize = 4;
 /// How a step is shared out among threads: by rows where the maps are larger than the filter, so that each thread reads its
 /// own rows, else by channels, so that each reads its own weights.
 pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
-    let parts = (cycles / isa.least_part_cycles).min(MOST_PARTS);
+    let parts = (cycles / isa.policy.least_part_cycles).min(MOST_PARTS);
     if parts < 2 {
         return Split::Whole;
     }

@@ -29,8 +29,9 @@ pub(super) fn join(schedule: &mut Schedule) {
         return;
     };
     let map = schedule.value(depthwise.writes).map;
-    let parts =
-        ((depthwise.cycles + pointwise.cycles) / isa.least_part_cycles).min(MOST_PARTS).min(map.shape.height);
+    let parts = ((depthwise.cycles + pointwise.cycles) / isa.policy.least_part_cycles)
+        .min(MOST_PARTS)
+        .min(map.shape.height);
     if pointwise.reads != [depthwise.writes] || parts < 2 {
         return;
     }
@@ -45,7 +46,7 @@ pub(super) fn join(schedule: &mut Schedule) {
     let reason = format!("; each part right behind its rows of {}", depthwise.name);
     // One thread computes a layer whole, for that is faster, with two exceptions: parts keep an input in the cache that doesn't fit
     // into it whole; and where few kernels are wanted, the parts have them already.
-    let first = Share::Pair { half: Half::First, parts, whole_alone: !isa.few_kernels };
+    let first = Share::Pair { half: Half::First, parts, whole_alone: !isa.policy.few_kernels };
     let second = Share::Pair { half: Half::Second, parts, whole_alone: stays(input) };
     let [.., depthwise, pointwise] = schedule.steps.as_mut_slice() else { unreachable!("seen above") };
     pointwise.reason += &reason;

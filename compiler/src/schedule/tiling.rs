@@ -64,7 +64,7 @@ pub(super) fn is_legal(tile: Tile, n: usize, isa: &Isa) -> bool {
 /// Whether a tile of so many vectors ends where a panel of packed weights does, or is the only one.
 fn fills_panels(vectors: usize, n: usize, isa: &Isa) -> bool {
     let width = vectors * isa.lanes;
-    n <= width || isa.panel_channels.is_none_or(|channels| width.is_multiple_of(channels))
+    n <= width || isa.policy.panel_channels.is_none_or(|channels| width.is_multiple_of(channels))
 }
 
 /// The pixels that the registers leave room for beside the weights and the input elements in flight.

@@ -11,7 +11,7 @@ use mnc::describe::BUILTIN;
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::random::Random;
 use mnc::sample::{self, RandomNetwork};
-use mnc::target::{AARCH64, Isa, PLATFORMS, RISCV64, X86_64_V3, X86_64_V4};
+use mnc::target::{AARCH64, Isa, PLATFORMS, Policy, RISCV64, X86_64_V3, X86_64_V4};
 use mnc::weights::Parameters;
 use mnc::{Error, ErrorKind, Options, Result, Target};
 use mnc_runtime::orders::Manner;
@@ -32,7 +32,7 @@ static SMALL: [Isa; 4] =
     [small(X86_64_V3, 4 << 10), small(X86_64_V4, 4 << 10), small(AARCH64, 2 << 10), small(RISCV64, 2 << 10)];
 
 const fn small(isa: Isa, l2_bytes: usize) -> Isa {
-    Isa { l2_bytes, least_part_cycles: 200, ..isa }
+    Isa { l2_bytes, policy: Policy { least_part_cycles: 200, ..isa.policy }, ..isa }
 }
 
 /// Most multiply-adds of a built-in network: 0.25 at 384.
