@@ -277,3 +277,31 @@ pub enum LayerKind {
     /// Softmax over the channels.
     Softmax,
 }
+
+impl LayerKind {
+    /// Window, normalisation and activation, where the layer has a window.
+    pub fn spec(&self) -> Option<&ConvSpec> {
+        match self {
+            LayerKind::Conv { spec, .. }
+            | LayerKind::Depthwise { spec }
+            | LayerKind::Separable { spec, .. } => Some(spec),
+            LayerKind::Add { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Dense { .. }
+            | LayerKind::Softmax => None,
+        }
+    }
+
+    /// The same, to change it.
+    pub fn spec_mut(&mut self) -> Option<&mut ConvSpec> {
+        match self {
+            LayerKind::Conv { spec, .. }
+            | LayerKind::Depthwise { spec }
+            | LayerKind::Separable { spec, .. } => Some(spec),
+            LayerKind::Add { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Dense { .. }
+            | LayerKind::Softmax => None,
+        }
+    }
+}

@@ -134,13 +134,8 @@ impl Shares {
             Layer::Depthwise { window, .. } if window.stride == 1 => self.depthwise,
             Layer::Depthwise { .. } => self.depthwise_strided,
             Layer::Dense { .. } => self.pointwise,
-            // No multiply-adds are counted for them.
-            Layer::Input
-            | Layer::BatchNorm { .. }
-            | Layer::Activation(_)
-            | Layer::Add
-            | Layer::GlobalAveragePool
-            | Layer::Softmax => 1.0,
+            // No multiply-adds are counted for the others.
+            _ => 1.0,
         }
     }
 }

@@ -139,15 +139,7 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
 }
 
 fn specs(description: &Description) -> impl Iterator<Item = &ConvSpec> {
-    description.layers.iter().filter_map(|layer| match &layer.kind {
-        LayerKind::Conv { spec, .. } | LayerKind::Depthwise { spec } | LayerKind::Separable { spec, .. } => {
-            Some(spec)
-        }
-        LayerKind::Add { .. }
-        | LayerKind::GlobalAveragePool
-        | LayerKind::Dense { .. }
-        | LayerKind::Softmax => None,
-    })
+    description.layers.iter().filter_map(|layer| layer.kind.spec())
 }
 
 /// Labels from a file, one a line.

@@ -75,11 +75,7 @@ impl Weights<'_> {
                 LayerKind::Conv { filters, scaled, .. } | LayerKind::Separable { filters, scaled, .. } => {
                     Some((filters, scaled))
                 }
-                LayerKind::Depthwise { .. }
-                | LayerKind::Add { .. }
-                | LayerKind::GlobalAveragePool
-                | LayerKind::Dense { .. }
-                | LayerKind::Softmax => None,
+                _ => None,
             };
             std::iter::repeat_n(filters, layer.repeat).flatten()
         });

@@ -9,7 +9,7 @@ mod preprocessor;
 
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
-use crate::describe::{ConvSpec, Description, LayerKind, Padding, Resize, Rounding, Scores};
+use crate::describe::{Description, Padding, Resize, Rounding, Scores};
 use crate::error::{ErrorKind, Faults, Result};
 use crate::graph::Resolution;
 use crate::graph::layer::Activation;
@@ -147,7 +147,7 @@ impl ModelConfig {
         let old_padding = description.padding;
         set(&mut description.padding, self.padding);
         for layer in &mut description.layers {
-            let Some(spec) = conv_spec(&mut layer.kind) else { continue };
+            let Some(spec) = layer.kind.spec_mut() else { continue };
             if spec.padding == old_padding {
                 spec.padding = description.padding;
             }
@@ -162,18 +162,6 @@ impl ModelConfig {
 fn set<T>(target: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *target = value;
-    }
-}
-
-fn conv_spec(kind: &mut LayerKind) -> Option<&mut ConvSpec> {
-    match kind {
-        LayerKind::Conv { spec, .. } | LayerKind::Depthwise { spec } | LayerKind::Separable { spec, .. } => {
-            Some(spec)
-        }
-        LayerKind::Add { .. }
-        | LayerKind::GlobalAveragePool
-        | LayerKind::Dense { .. }
-        | LayerKind::Softmax => None,
     }
 }
 

@@ -45,7 +45,7 @@ fn fields(description: &Description) -> Vec<String> {
     let mut specs: Vec<String> = description
         .layers
         .iter_mut()
-        .filter_map(|layer| conv_spec(&mut layer.kind))
+        .filter_map(|layer| layer.kind.spec())
         .map(|spec| format!("{:?} {:?}", spec.padding, spec.activation))
         .collect();
     specs.dedup();
@@ -257,7 +257,7 @@ fn preprocessors_that_cannot_be_followed() {
 fn layers_that_differ() {
     let mut changed = description();
     let set = |description: &mut Description, index: usize, padding, activation| {
-        let spec = conv_spec(&mut description.layers[index].kind).unwrap();
+        let spec = description.layers[index].kind.spec_mut().unwrap();
         (spec.padding, spec.activation) = (padding, activation);
     };
     set(&mut changed, 0, Padding::Valid, Activation::None);
