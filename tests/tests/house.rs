@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use mnc_tests::need::workspace;
 
+#[path = "house/places.rs"]
+mod places;
 #[path = "house/unsafe_code.rs"]
 mod unsafe_code;
 

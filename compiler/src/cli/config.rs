@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mnc::Result;
-use mnc::describe::{ChannelOrder, ConvSpec, Description, LayerKind, Resize, Rounding, Scores};
+use mnc::describe::{ChannelOrder, ConvSpec, Description, Resize, Rounding, Scores};
 use mnc::graph::layer::Activation;
 pub(super) use mnc::request::Sources;
 use mnc::request::{self, Files};
@@ -97,8 +97,7 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
             true,
             match new.activation {
                 Activation::None => "no activation".to_owned(),
-                Activation::Relu => "relu".to_owned(),
-                Activation::Relu6 => "relu6".to_owned(),
+                other => other.word().to_owned(),
             },
         );
     }

@@ -21,8 +21,10 @@ const MAX_HINTS: usize = 256;
 
 const PADDINGS: &[(&str, Padding)] =
     &[("same", Padding::Same), ("symmetric", Padding::Symmetric), ("valid", Padding::Valid)];
-const ACTIVATIONS: &[(&str, Activation)] =
-    &[("relu6", Activation::Relu6), ("relu", Activation::Relu), ("none", Activation::None)];
+/// The words of activations.
+fn activations() -> [(&'static str, Activation); Activation::ALL.len()] {
+    Activation::ALL.map(|activation| (activation.word(), activation))
+}
 
 /// `kind` as written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,7 +115,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
     let input = read_input(file);
     let defaults = Defaults {
         padding: file.choice("padding", PADDINGS, Padding::Same),
-        activation: file.choice("activation", ACTIVATIONS, Activation::Relu6),
+        activation: file.choice("activation", &activations(), Activation::Relu6),
     };
     Description {
         name: file.name("name", true, true).unwrap_or_default(),
@@ -273,12 +275,12 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
         Kind::Depthwise => LayerKind::Depthwise { spec: read_conv(section, defaults) },
         Kind::Add => LayerKind::Add {
             from: section.name("from", false, true).unwrap_or_default(),
-            activation: section.choice("activation", ACTIVATIONS, Activation::None),
+            activation: section.choice("activation", &activations(), Activation::None),
         },
         Kind::GlobalAveragePool => LayerKind::GlobalAveragePool,
         Kind::Dense => LayerKind::Dense {
             units: section.has("units").then(|| section.integer("units", 1..=MAX_CHANNELS, None)),
-            activation: section.choice("activation", ACTIVATIONS, Activation::None),
+            activation: section.choice("activation", &activations(), Activation::None),
             bias: section.boolean("bias", true),
         },
         Kind::Softmax => LayerKind::Softmax,
@@ -304,7 +306,7 @@ fn read_taps(
         kernel,
         stride,
         padding,
-        activation: section.choice("activation", ACTIVATIONS, defaults.activation),
+        activation: section.choice("activation", &activations(), defaults.activation),
         batch_norm,
         bias: section.boolean("bias", !batch_norm),
     }

@@ -277,12 +277,9 @@ impl<'d> Builder<'d> {
     }
 
     fn activate(&mut self, name: &str, activation: Activation) {
-        match activation {
-            Activation::None => {}
-            Activation::Relu | Activation::Relu6 => {
-                let name = format!("{name}.{}", activation.word());
-                self.push(name, Layer::Activation(activation), vec![self.last]);
-            }
+        if activation != Activation::None {
+            let name = format!("{name}.{}", activation.word());
+            self.push(name, Layer::Activation(activation), vec![self.last]);
         }
     }
 

@@ -62,7 +62,10 @@ pub enum Layer {
 }
 
 impl Activation {
-    /// The word for it in files and in names of nodes.
+    /// Every one, as descriptions list them.
+    pub const ALL: [Activation; 3] = [Activation::Relu6, Activation::Relu, Activation::None];
+
+    /// The word for it in files and in names of nodes and kernels.
     pub fn word(self) -> &'static str {
         match self {
             Activation::None => "none",

@@ -100,10 +100,8 @@ impl fmt::Display for KernelName {
             Family::Copy => f.write_str("copy")?,
         }
         write!(f, "_{}x{}", self.tile.pixels, self.tile.channels)?;
-        match self.activation {
-            Activation::None => {}
-            Activation::Relu => f.write_str("_relu")?,
-            Activation::Relu6 => f.write_str("_relu6")?,
+        if self.activation != Activation::None {
+            write!(f, "_{}", self.activation.word())?;
         }
         write!(f, "_{}", self.isa)
     }
@@ -145,11 +143,9 @@ impl FromStr for KernelName {
             channels: channels.parse().map_err(|_| fault("tile"))?,
         };
         let mut isa = next("instruction set")?;
-        let activation = match isa {
-            "relu" => Activation::Relu,
-            "relu6" => Activation::Relu6,
-            _ => Activation::None,
-        };
+        let mut activations =
+            Activation::ALL.into_iter().filter(|activation| *activation != Activation::None);
+        let activation = activations.find(|activation| activation.word() == isa).unwrap_or(Activation::None);
         if activation != Activation::None {
             isa = next("instruction set")?;
         }
