@@ -14,15 +14,17 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use mnc_runtime::files::{self, Output};
 
 use crate::compile::{Compiled, Options};
 use crate::emit::archive::archive;
 use crate::emit::rust::bindings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{Files, Network, Numbers, Request, tried};
+use crate::files::Kind;
+use crate::request::{Files, Network, Numbers, Request, read_tried};
 use crate::target::Target;
 
 /// A network to be linked into the crate whose build script runs.
@@ -143,7 +145,7 @@ fn write(out_dir: &Path, name: &str, type_name: &str, compiled: &Compiled) -> Re
     ];
     for (file, bytes) in files {
         let path = out_dir.join(file);
-        fs::write(&path, bytes)
+        files::write(Output { path: &path, bytes: &bytes, is_executable: false })
             .map_err(|error| Error::new(ErrorKind::Io, path.display().to_string(), error.to_string()))?;
     }
     Ok(())
@@ -168,9 +170,9 @@ impl Files for Manifest {
         self.folder.join(path).is_file()
     }
 
-    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
         let path = self.folder.join(path);
-        let bytes = fs::read(&path).map_err(|error| tried(&error, &path))?;
+        let bytes = read_tried(&path, kind)?;
         self.read.push(path);
         Ok(bytes)
     }

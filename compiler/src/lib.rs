@@ -49,6 +49,7 @@ pub mod describe;
 pub mod dump;
 pub mod emit;
 mod error;
+pub mod files;
 pub mod graph;
 #[cfg(feature = "cranelift")]
 pub mod inspect;

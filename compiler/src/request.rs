@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile};
 use crate::describe::{self, BUILTIN, Description, Rounding};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::target::Target;
 use crate::weights::config::{ModelConfig, PreprocessorConfig, Said};
@@ -117,7 +118,7 @@ impl Request {
                 (graph, parameters)
             }
             Numbers::File(path) => {
-                let bytes = read(files, path, "weights in safetensors")?;
+                let bytes = read(files, path, Kind::Weights)?;
                 let place = path.display().to_string();
                 let weights = Weights::parse(&bytes, &place)?;
                 let (alpha, _) = choose_alpha((description, naming), Some((&weights, &place)), asked)?;
@@ -148,8 +149,10 @@ impl Request {
                     return Ok((builtin.description(), Said::default()));
                 }
                 let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
-                let expected = format!("{} or a description in TOML", names.join(", "));
-                let text = read_text(files, Path::new(name), &expected)?;
+                let expected = format!("{} or {}", names.join(", "), Kind::Network.expected());
+                let bytes = files.read(Path::new(name), Kind::Network);
+                let bytes = bytes.map_err(|error| unread(Path::new(name), &error, &expected))?;
+                let text = text(Path::new(name), bytes, &expected)?;
                 Ok((Description::parse(&text, name)?, said_by(&text)))
             }
         }
@@ -317,7 +320,8 @@ pub fn configure(
     let description = &mut configured.description;
     let mut size = None;
     if let Some(path) = config.1 {
-        let config = ModelConfig::parse(&read_text(files, &path, JSON)?, &path.display().to_string())?;
+        let config =
+            ModelConfig::parse(&read_text(files, &path, Kind::Configuration)?, &path.display().to_string())?;
         config.apply(description);
         configured.said = config.said();
         (configured.alpha, configured.labels) = (config.alpha(), config.labels());
@@ -325,7 +329,10 @@ pub fn configure(
         configured.read.push((path, description.clone()));
     }
     if let Some(path) = preprocessor.1 {
-        let config = PreprocessorConfig::parse(&read_text(files, &path, JSON)?, &path.display().to_string())?;
+        let config = PreprocessorConfig::parse(
+            &read_text(files, &path, Kind::Configuration)?,
+            &path.display().to_string(),
+        )?;
         config.apply(description);
         configured.said = configured.said.or(config.said());
         // The model's own word stands: a preprocessor of another size is that of another resolution.
@@ -337,25 +344,32 @@ pub fn configure(
     Ok(configured)
 }
 
-const JSON: &str = "a JSON file";
-
 /// How a door reads files, and what it makes of paths that aren't absolute.
 pub trait Files {
     /// Whether there is such a file.
     fn is_file(&self, path: &Path) -> bool;
 
-    /// Its content. An error's text says where the file was looked for.
+    /// Its content, within the bound of its kind. An error's text says where the file was looked for.
     ///
     /// # Errors
-    /// Those of the file system.
-    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Those of [`crate::files::read`].
+    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>>;
 }
 
-/// An error of the file system in our words, with the place where the file was looked for.
-pub fn tried(error: &io::Error, path: &Path) -> io::Error {
-    let text = error.to_string().to_lowercase();
+/// Reads a file of a package, and says in our words where it was looked for.
+///
+/// # Errors
+/// Those of [`crate::files::read`].
+pub fn read_tried(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
+    crate::files::read(path, kind).map_err(|error| tried(&error, path))
+}
+
+/// An error of the file system begins with a capital letter and ends with a number.
+fn tried(error: &io::Error, path: &Path) -> io::Error {
+    let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or("");
-    io::Error::new(error.kind(), format!("{text}, tried {}", path.display()))
+    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
+    io::Error::new(error.kind(), format!("{}{rest}, tried {}", first.to_lowercase(), path.display()))
 }
 
 fn options(place: &str, detail: impl Into<String>) -> Error {
@@ -366,20 +380,23 @@ fn resolution(text: &str) -> Result<Resolution> {
     text.parse().map_err(|error: Error| options("resolution", error.faults()[0].detail.clone()))
 }
 
-fn read(files: &mut impl Files, path: &Path, expected: &str) -> Result<Vec<u8>> {
-    files.read(path).map_err(|error| {
-        Error::new(ErrorKind::Io, path.display().to_string(), format!("{error}, expected {expected}"))
+fn read(files: &mut impl Files, path: &Path, kind: Kind) -> Result<Vec<u8>> {
+    files.read(path, kind).map_err(|error| unread(path, &error, kind.expected()))
+}
+
+fn read_text(files: &mut impl Files, path: &Path, kind: Kind) -> Result<String> {
+    text(path, read(files, path, kind)?, kind.expected())
+}
+
+fn text(path: &Path, bytes: Vec<u8>, expected: &str) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        unread(path, &format_args!("found a byte that is not UTF-8 at offset {at}"), expected)
     })
 }
 
-fn read_text(files: &mut impl Files, path: &Path, expected: &str) -> Result<String> {
-    String::from_utf8(read(files, path, expected)?).map_err(|_| {
-        Error::new(
-            ErrorKind::Io,
-            path.display().to_string(),
-            format!("found bytes that are not UTF-8, expected {expected}"),
-        )
-    })
+fn unread(path: &Path, why: &dyn std::fmt::Display, expected: &str) -> Error {
+    Error::new(ErrorKind::Io, path.display().to_string(), format!("{why}, expected {expected}"))
 }
 
 /// Labels from a file, one a line.
@@ -387,7 +404,7 @@ fn read_text(files: &mut impl Files, path: &Path, expected: &str) -> Result<Stri
 /// # Errors
 /// A file that can't be read, or is not text.
 pub fn labels(files: &mut impl Files, path: &Path) -> Result<Vec<String>> {
-    let text = read_text(files, path, "a text file with one label a line")?;
+    let text = read_text(files, path, Kind::Labels)?;
     Ok(text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect())
 }
 

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mnc::request::{Files, tried};
+use mnc::files::Kind;
+use mnc::request::{Files, read_tried};
 
 /// Files below the user's manifest, and those of them that were read.
 pub(crate) struct Manifest {
@@ -24,9 +25,9 @@ impl Files for Manifest {
         self.folder.join(path).is_file()
     }
 
-    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
         let path = self.folder.join(path);
-        let bytes = std::fs::read(&path).map_err(|error| tried(&error, &path))?;
+        let bytes = read_tried(&path, kind)?;
         self.read.push(path);
         Ok(bytes)
     }

@@ -33,6 +33,18 @@ impl Folder {
         std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         path
     }
+
+    /// Makes a FIFO and says where. Somebody opens it and closes it again: who waits for that reads nothing, and a test of
+    /// theirs fails where it would hang. `None` where there are no FIFOs.
+    pub fn fifo(&self, name: &str) -> Option<PathBuf> {
+        let mkfifo = crate::need::program("mkfifo")?;
+        let path = self.0.join(name);
+        crate::need::run(std::process::Command::new(mkfifo).arg(&path));
+        let writer = path.clone();
+        // It waits for a reader; the end of the test program is its own too.
+        std::thread::spawn(move || drop(std::fs::OpenOptions::new().write(true).open(writer)));
+        Some(path)
+    }
 }
 
 impl Drop for Folder {

@@ -70,6 +70,20 @@ impl UserCrate {
         self.folder.write(name, bytes)
     }
 
+    /// Makes a file of a terabyte that takes no room.
+    ///
+    /// # Panics
+    /// When the file system has no such files.
+    pub fn long_file(&self, name: &str) {
+        let file = std::fs::File::create(self.path().join(name)).expect("the folder is ours");
+        file.set_len(1 << 40).expect("the file system has sparse files");
+    }
+
+    /// A FIFO in the package, as [`Folder::fifo`] makes it.
+    pub fn fifo(&self, name: &str) -> Option<PathBuf> {
+        self.folder.fifo(name)
+    }
+
     /// The package's name.
     pub fn name(&self) -> &str {
         &self.name

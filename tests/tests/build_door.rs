@@ -139,7 +139,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "no such weights",
         "Model::new(\"mobilenet-v1\").weights(\"data/none.safetensors\")",
-        "data/none.safetensors: no such file or directory, tried {dir}/data/none.safetensors, expected weights in safetensors",
+        "data/none.safetensors: no such file or directory, tried {dir}/data/none.safetensors, expected a safetensors file",
     ),
     (
         "no such network",
@@ -155,7 +155,38 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "no such labels",
         "Model::new(\"data/net.toml\").random_weights(1).labels(\"data/none.txt\")",
-        "data/none.txt: no such file or directory, tried {dir}/data/none.txt, expected a text file with one label a line",
+        "data/none.txt: no such file or directory, tried {dir}/data/none.txt, expected a text file",
+    ),
+    (
+        "a folder",
+        "Model::new(\"data\").random_weights(1)",
+        "data: not a plain file (a folder), tried {dir}/data, expected mobilenet-v1, mobilenet-v1-shallow, \
+         mobilenet-v1-full-conv or a description in TOML",
+    ),
+    (
+        "a long file",
+        "Model::new(\"mobilenet-v1\").random_weights(1).config(\"data/long\")",
+        "data/long: found 1099511627776 bytes, expected at most 16777216, tried {dir}/data/long, expected a JSON file",
+    ),
+    (
+        "long weights",
+        "Model::new(\"mobilenet-v1\").weights(\"data/long\").config(\"none\").preprocessor(\"none\")",
+        "data/long: found 1099511627776 bytes, expected at most 5368709120, tried {dir}/data/long, expected a safetensors file",
+    ),
+    (
+        "a device",
+        "Model::new(\"data/net.toml\").random_weights(1).labels(\"/dev/null\")",
+        "/dev/null: not a plain file (a device), tried /dev/null, expected a text file",
+    ),
+    (
+        "a FIFO",
+        "Model::new(\"data/net.toml\").weights(\"data/fifo\")",
+        "data/fifo: not a plain file (a FIFO), tried {dir}/data/fifo, expected a safetensors file",
+    ),
+    (
+        "another FIFO",
+        "Model::new(\"mobilenet-v1\").random_weights(1).preprocessor(\"data/fifo-2\")",
+        "data/fifo-2: not a plain file (a FIFO), tried {dir}/data/fifo-2, expected a JSON file",
     ),
     (
         "no weights",
@@ -188,9 +219,14 @@ fn errors_say_every_path_that_was_tried() {
     let mut wrong = String::new();
     for (case, _, expected) in ERRORS {
         let out_dir = Folder::new();
+    package.long_file("data/long");
+    let has_fifos = ["data/fifo", "data/fifo-2"].map(|name| package.fifo(name).is_some()) == [true; 2];
         let output = run("x86_64-unknown-linux-gnu", out_dir.path(), case);
         let found =
             String::from_utf8_lossy(&output.stderr).replace(&package.path().display().to_string(), "{dir}");
+        if expected.contains("a FIFO") && !has_fifos {
+            continue;
+        }
         let is_as_expected = found.trim_end() == format!("Error: {expected}");
         if output.status.success() || !is_as_expected {
             wrong += &format!("\n{case}, found:\n{found}expected:\nError: {expected}\n");
@@ -206,7 +242,7 @@ fn errors_say_every_path_that_was_tried() {
     let found = String::from_utf8_lossy(&output.stderr);
     let tried = package.path().join("data/net.safetensors");
     let expected = format!(
-        "Error: data/net.safetensors: no such file or directory, tried {}, expected weights",
+        "Error: data/net.safetensors: no such file or directory, tried {}, expected a safetensors file",
         tried.display()
     );
     assert!(!output.status.success() && found.contains(&expected), "expected {expected:?}, found:\n{found}");

@@ -11,7 +11,7 @@ mod places;
 mod unsafe_code;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "error",
     "random",
     "describe",
@@ -31,6 +31,7 @@ const ORDER: [&str; 23] = [
     "emit",
     "compile",
     "inspect",
+    "files",
     "request",
     "build",
     "dump",

@@ -31,12 +31,17 @@ fn errors_point_at_the_words_at_fault() {
         std::fs::copy(&person, package.path().join(name)).expect("the folder is ours");
     }
     package.write("data/misconfigured.config.json", "{ \"depth_multiplier\": \"a quarter\" }\n");
+    package.long_file("data/long");
+    let has_fifo = package.fifo("data/fifo").is_some();
     let is_blessing = std::env::var("UPDATE_GOLDEN").as_deref() == Ok("1");
     let mut wrong = String::new();
     let cases = cases();
     assert!(!cases.is_empty(), "there are cases");
     for case in cases {
         let name = case.file_stem().and_then(|stem| stem.to_str()).expect("a name in UTF-8").to_owned();
+        if name == "fifo" && !has_fifo {
+            continue;
+        }
         package.write("src/main.rs", std::fs::read(&case).expect("the case can be read"));
         let output = package.cargo(&["check"]).output().expect("cargo runs");
         assert!(!output.status.success(), "{name}: compiles");

@@ -30,7 +30,7 @@ pub(super) struct Configured {
 pub(super) fn apply(written: Written, sources: Sources<'_>) -> Result<Configured> {
     let Written { description, said } = written;
     let mut before = description.clone();
-    let mut disk = Disk { kind: Kind::Configuration, read: Vec::new() };
+    let mut disk = Disk { read: Vec::new() };
     let configured = request::configure(&mut disk, description, sources)?;
     let assumed = sources.weights.map_or(Vec::new(), |_| configured.assumed(said));
     let request::Configured { description, alpha, labels, read, .. } = configured;
@@ -51,8 +51,6 @@ pub(super) fn apply(written: Written, sources: Sources<'_>) -> Result<Configured
 
 /// Files as the user of a shell names them.
 struct Disk {
-    /// What they are read for.
-    kind: Kind,
     /// Each with its content.
     read: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -62,8 +60,8 @@ impl Files for Disk {
         path.is_file()
     }
 
-    fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
-        let bytes = files::read_bytes(path, self.kind)?;
+    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
+        let bytes = files::read_bytes(path, kind)?;
         self.read.push((path.to_owned(), bytes.clone()));
         Ok(bytes)
     }
@@ -148,7 +146,7 @@ pub(super) fn labels(path: &Path) -> Result<Vec<String>> {
 
 /// The same, and the file as it was when it was read.
 pub(super) fn labels_and_bytes(path: &Path) -> Result<(Vec<String>, Vec<u8>)> {
-    let mut disk = Disk { kind: Kind::Labels, read: Vec::new() };
+    let mut disk = Disk { read: Vec::new() };
     let labels = request::labels(&mut disk, path)?;
     let bytes = disk.read.pop().map_or(Vec::new(), |(_, bytes)| bytes);
     Ok((labels, bytes))

@@ -1,67 +1,19 @@
-//! Files of the command, in and out: every kind of input with its bound, and outputs that never take the place of an input.
-
-mod weights;
+//! Files of the command, in and out: inputs within the bounds of every door, some of them through pipes, and outputs that never
+//! take the place of an input.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+pub(super) use mnc::files::Kind;
 use mnc::{Error, ErrorKind, Result};
 use mnc_runtime::files::{self, Failure, Rename, Witness};
 pub(super) use mnc_runtime::files::{Output, folder, same_file};
 
 use super::guard;
 
-/// What a file is read for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A description in TOML.
-    Network,
-    /// A safetensors file.
-    Weights,
-    /// Names of outputs, or labels of pictures.
-    Labels,
-    /// The JSON beside weights.
-    Configuration,
-    /// What `--tune` wrote.
-    Schedule,
-    /// The JSON beside artefacts.
-    Manifest,
-    /// An object, a library or an executable.
-    Artefact,
-    /// What `mnc explore` measured.
-    Measurements,
-}
-
-impl Kind {
-    /// No honest file is longer.
-    fn most_bytes(self) -> u64 {
-        match self {
-            Kind::Network | Kind::Schedule => 1 << 20,
-            Kind::Configuration => 16 << 20,
-            Kind::Labels | Kind::Manifest => 64 << 20,
-            Kind::Measurements => 1 << 30,
-            // Weights of a network are at most 4 GiB, and executables have theirs inside.
-            Kind::Weights | Kind::Artefact => 5 << 30,
-        }
-    }
-
-    fn expected(self) -> &'static str {
-        match self {
-            Kind::Network => "a description in TOML",
-            Kind::Weights => "a safetensors file",
-            Kind::Labels => "a text file",
-            Kind::Configuration => "a JSON file",
-            Kind::Schedule => "a schedule that `mnc compile --tune` wrote",
-            Kind::Manifest => "a manifest",
-            Kind::Artefact => "what `mnc compile` wrote",
-            Kind::Measurements => "what was measured before",
-        }
-    }
-
-    /// Whether a pipe will do: what is small, and read once.
-    fn may_be_piped(self) -> bool {
-        matches!(self, Kind::Network | Kind::Labels | Kind::Configuration | Kind::Schedule)
-    }
+/// Whether a pipe will do: what is small, and read once.
+fn may_be_piped(kind: Kind) -> bool {
+    matches!(kind, Kind::Network | Kind::Labels | Kind::Configuration | Kind::Schedule)
 }
 
 /// What has been read so far. The command's own measurements are no input: they are replaced by newer ones.
@@ -73,10 +25,9 @@ pub(super) fn read_bytes(path: &Path, kind: Kind) -> std::io::Result<Vec<u8>> {
         let mut inputs = INPUTS.lock().unwrap_or_else(PoisonError::into_inner);
         inputs.push(path.to_owned());
     }
-    match kind {
-        Kind::Weights => weights::read(path, kind.most_bytes()),
-        _ if kind.may_be_piped() => files::read_or_pipe(path, kind.most_bytes()),
-        _ => files::read(path, kind.most_bytes()),
+    match may_be_piped(kind) {
+        true => files::read_or_pipe(path, kind.most_bytes()),
+        false => mnc::files::read(path, kind),
     }
 }
 

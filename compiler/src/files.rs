@@ -1,0 +1,69 @@
+//! Inputs of every door (the command, the macro, build scripts): what a file is read for, and with which bound.
+//!
+//! In: a path, and the kind of file that is expected there. Out: its bytes. A FIFO or a device is refused without waiting for it,
+//! and a file's length is known before its content is read. No stage of the pipeline calls this: they take bytes and text.
+
+mod weights;
+
+use std::io;
+use std::path::Path;
+
+/// What a file is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A description in TOML.
+    Network,
+    /// A safetensors file.
+    Weights,
+    /// Names of outputs, or labels of pictures.
+    Labels,
+    /// The JSON beside weights.
+    Configuration,
+    /// What `--tune` wrote.
+    Schedule,
+    /// The JSON beside artefacts.
+    Manifest,
+    /// An object, a library or an executable.
+    Artefact,
+    /// What `mnc explore` measured.
+    Measurements,
+}
+
+impl Kind {
+    /// No honest file is longer.
+    pub fn most_bytes(self) -> u64 {
+        match self {
+            Kind::Network | Kind::Schedule => 1 << 20,
+            Kind::Configuration => 16 << 20,
+            Kind::Labels | Kind::Manifest => 64 << 20,
+            Kind::Measurements => 1 << 30,
+            // Weights of a network are at most 4 GiB, and executables have theirs inside.
+            Kind::Weights | Kind::Artefact => 5 << 30,
+        }
+    }
+
+    /// What an error says was expected.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Kind::Network => "a description in TOML",
+            Kind::Weights => "a safetensors file",
+            Kind::Labels => "a text file",
+            Kind::Configuration => "a JSON file",
+            Kind::Schedule => "a schedule that `mnc compile --tune` wrote",
+            Kind::Manifest => "a manifest",
+            Kind::Artefact => "what `mnc compile` wrote",
+            Kind::Measurements => "what was measured before",
+        }
+    }
+}
+
+/// The bytes of an input.
+///
+/// # Errors
+/// What can't be opened, isn't a plain file, is longer than the kind allows, or needs more memory than there is.
+pub fn read(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
+    match kind {
+        Kind::Weights => weights::read(path, kind.most_bytes()),
+        _ => mnc_runtime::files::read(path, kind.most_bytes()),
+    }
+}

@@ -1,0 +1,9 @@
+mnc_macros::mobilenet! {
+    struct Net {
+        network: "mobilenet-v1",
+        weights: random(1),
+        labels: "/dev/null",
+    }
+}
+
+fn main() {}
