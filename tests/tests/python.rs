@@ -65,10 +65,53 @@ fn it_gives_the_bits_of_the_reference() {
     check(&[]);
 }
 
-/// The module maps the file and binds each thread's workspace to it.
+/// The module reads the file and binds each thread's workspace to it.
 #[test]
 fn weights_may_lie_in_a_file() {
     check(&["--weights-file", "net/net.weights"]);
+}
+
+/// A file that is cut while the network runs changes nothing: a page of a mapped file that is gone would be SIGBUS.
+const CUT: &str = "
+import os, threading, net
+zeros = [0.0] * (32 * 32 * 3)
+first = net.run(zeros)
+os.truncate('net/net.weights', 0)
+others = []
+thread = threading.Thread(target=lambda: others.append(net.run(zeros)))
+thread.start()
+thread.join()
+assert list(net.run(zeros)) == list(others[0]) == list(first)
+print('right')
+";
+
+#[test]
+#[cfg(unix)]
+fn weights_files_are_plain_and_may_change_meanwhile() {
+    let Some((folder, compiled)) = module(&["--weights-file", "net/net.weights"]) else { return };
+    let weights = folder.path().join("net/net.weights");
+    let whole = std::fs::read(&weights).expect("it was written");
+    let Some(output) = python(&folder, &["-S"], CUT) else { return };
+    assert_eq!(text(&output, &compiled).unwrap_or("right".to_owned()), "right");
+    let check = |expected: &str| {
+        let output = python(&folder, &["-S"], "import net").expect("Python is there");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(expected), "expected {expected}: {error}");
+    };
+    check(&format!("net.weights: found 0 bytes, expected {} bytes", whole.len()));
+    std::fs::remove_file(&weights).expect("it is there");
+    check("net.weights");
+    std::os::unix::fs::symlink("/dev/zero", &weights).expect("a link");
+    check("net.weights: not a plain file, expected the network's weights");
+    std::fs::remove_file(&weights).expect("it is there");
+    if folder.fifo("net/net.weights").is_some() {
+        check("net.weights: not a plain file, expected the network's weights");
+        std::fs::remove_file(&weights).expect("it is there");
+    }
+    let mut other = whole;
+    other[100_000] ^= 1;
+    std::fs::write(&weights, other).expect("it can be written");
+    check("the weights file isn't the one that was written with the library, or is damaged");
 }
 
 fn check(more: &[&str]) {

@@ -16,6 +16,7 @@ import json
 import math
 import mmap
 import os
+import stat
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -65,11 +66,31 @@ def _check(code):
         raise Error(_STATUS.get(code, "unknown status %d" % code))
 
 
+def _read_weights(wanted):
+    """The weights file in memory that begins with a page. It isn't mapped: a file that another program cuts meanwhile would end
+    this one by a signal."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), wanted["file"])
+    # An opening that waits, as that of a FIFO does, would wait for ever.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+    with open(path, "rb", buffering=0, opener=lambda path, _: os.open(path, flags)) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise Error("%s: not a plain file, expected the network's weights" % path)
+        if found.st_size != wanted["bytes"]:
+            raise Error("%s: found %d bytes, expected %d bytes" % (path, found.st_size, wanted["bytes"]))
+        weights = mmap.mmap(-1, wanted["bytes"])
+        rest = memoryview(weights)
+        while len(rest) != 0:
+            n_read = file.readinto(rest)
+            if not n_read:
+                raise Error("%s: the file was cut while it was read" % path)
+            rest = rest[n_read:]
+    return weights
+
+
 _weights = None
 if INFO.get("weights_file"):
-    # Pages that nobody writes to are shared among processes; they are private because ctypes asks for memory it may write.
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), INFO["weights_file"]["file"]), "rb") as _file:
-        _weights = mmap.mmap(_file.fileno(), 0, access=mmap.ACCESS_COPY)
+    _weights = _read_weights(INFO["weights_file"])
     _bind = getattr(_library, "@NAME@_bind")
     _bind.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     _bind.restype = ctypes.c_int32
