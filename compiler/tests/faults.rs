@@ -282,6 +282,25 @@ fn a_full_disk_changes_nothing() {
     assert!(folder.litter().is_empty());
 }
 
+/// A network whose weights no object can hold, 2.4 GB of them: every command that draws weights says so before it draws any.
+#[test]
+fn sizes_are_checked_before_weights_are_drawn() {
+    let folder = Folder::new();
+    let text = "name = \"wide\"\nclasses = 192\ninput = { height = 1024, width = 1024, channels = 3 }\n\
+                [[layer]]\nkind = \"dense\"\nunits = 192\n";
+    fs::write(folder.path("wide.toml"), text).unwrap();
+    for command in [
+        &["compile", "wide.toml", "--random-weights", "1", "--emit", "obj", "-o", "net.o"][..],
+        &["verify", "wide.toml", "--random-weights", "1"],
+        &["bench", "wide.toml"],
+        &["profile", "wide.toml"],
+    ] {
+        let ran = Ran::of(folder.sh(&format!("ulimit -v 1000000; {}", folder.shell(command))));
+        assert_eq!(ran.code, Some(2), "{command:?}: {ran:?}");
+        assert!(ran.err.contains("dense_1: found a filter of 241591"), "{command:?}: {ran:?}");
+    }
+}
+
 /// Nothing of the environment is needed, and little of what a process is given.
 #[test]
 fn little_is_needed() {

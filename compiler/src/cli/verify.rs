@@ -26,7 +26,7 @@ use mnc_runtime::orders::{MOST_THREADS, Manner};
 use self::against::Distance;
 use self::check::{Input, Work, check};
 use self::report::Document;
-use self::source::Source;
+use self::source::{Source, Wanted};
 use self::subject::{Subject, Workshop};
 use super::link::Linker;
 use super::output::print;
@@ -209,21 +209,23 @@ impl Args {
             (None, Some(path)) => Some(workshop.object(path)?),
             (None, None) => None,
         };
-        let (mut graph, parameters) = self.source.read(name)?;
         let compile = |graph: Graph, parameters: &Parameters, target: &Target| {
             let name = Options::name_of(&graph.name);
             mnc::compile(graph, parameters, target, &Options { name: &name, labels: &[] })
         };
         match found {
             Some(found) => {
-                graph.batch = found.info.batch;
+                let is_inside = found.info.weights_file.is_none();
+                let wanted = Wanted { target: &found.target, batch: found.info.batch, is_inside };
+                let (graph, parameters) = self.source.read(name, &wanted)?;
                 let compiled = compile(graph, &parameters, &found.target)?;
                 found.subject(compiled)
             }
             None => {
                 let target = self.chosen_target()?;
                 emulator::emulator(&target)?;
-                graph.batch = self.batch;
+                let wanted = Wanted { target: &target, batch: self.batch, is_inside: true };
+                let (graph, parameters) = self.source.read(name, &wanted)?;
                 workshop.make(compile(graph, &parameters, &target)?, self.linker)
             }
         }

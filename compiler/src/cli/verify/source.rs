@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
-use mnc::{Result, request};
+use mnc::{Result, Target, request};
 
 use super::super::config::{self, Sources};
 use super::super::files::{self, Kind};
@@ -41,9 +41,19 @@ pub(super) struct Source {
     resolution: Option<Resolution>,
 }
 
+/// What the network is compiled for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) target: &'a Target,
+    /// Images of one run.
+    pub(super) batch: usize,
+    /// Whether its weights are in the object.
+    pub(super) is_inside: bool,
+}
+
 impl Source {
-    /// Reads description, configuration and weights.
-    pub(super) fn read(&self, name: &str) -> Result<(Graph, Parameters)> {
+    /// Reads description, configuration and weights; the network's sizes are checked before any weights are made of them.
+    pub(super) fn read(&self, name: &str, wanted: &Wanted<'_>) -> Result<(Graph, Parameters)> {
         let written = network::written(name)?;
         let resolution = match self.rho {
             Some(rho) => Some(Resolution::from_rho(written.description.input, rho)?),
@@ -61,7 +71,9 @@ impl Source {
             weights.as_ref().map(|weights| (weights, place.as_str())),
             (self.alpha, configured.alpha),
         )?;
-        let graph = Graph::build(&configured.description, &Knobs { alpha, resolution })?;
+        let mut graph = Graph::build(&configured.description, &Knobs { alpha, resolution })?;
+        graph.batch = wanted.batch;
+        mnc::check_sizes(&graph, wanted.target, wanted.is_inside)?;
         let parameters = match (&weights, self.random_weights) {
             (Some(weights), _) => weights.parameters(&graph, self.naming)?,
             (None, Some(seed)) => Parameters::random(&graph, seed),
