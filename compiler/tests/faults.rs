@@ -282,6 +282,103 @@ fn a_full_disk_changes_nothing() {
     assert!(folder.litter().is_empty());
 }
 
+/// A shell in which a disk of any size can be mounted, seen by nobody else. `None` where that isn't allowed.
+fn with_disks(folder: &Folder) -> Option<Command> {
+    let unshare = mnc_need::program("unshare")?;
+    fs::create_dir(folder.path("disk")).expect("the folder is ours");
+    for flags in ["-m", "-rm"] {
+        let mut command = Command::new(&unshare);
+        command
+            .args([flags, "sh", "-c"])
+            .current_dir(folder.path("."))
+            .env("TMPDIR", folder.temporary.path());
+        command.stdin(Stdio::null());
+        let mut attempt = Command::new(&unshare);
+        attempt.args([flags, "sh", "-c", "mount -t tmpfs tmpfs disk"]).current_dir(folder.path("."));
+        if attempt.output().is_ok_and(|output| output.status.success()) {
+            return Some(command);
+        }
+    }
+    mnc_need::skip_optional("the right to mount");
+    None
+}
+
+/// A real disk that is full at every write of a set, and one that takes no more files at each of them: nothing is under a final
+/// name, and an older set is as it was.
+#[test]
+fn a_set_is_whole_or_absent_on_a_full_disk() {
+    let folder = Folder::new();
+    let Some(mut shell) = with_disks(&folder) else { return };
+    let sets: [(&[&str], usize); 2] = [
+        (&["--emit", "obj,header,manifest", "-o", "disk/net.o"], 3),
+        (&["--emit", "obj,staticlib,header,cmake,pkg-config,manifest", "--name", "net", "-o", "disk/"], 6),
+    ];
+    // Prints for each disk: its options, whether an older set lies on it, the exit code, what is there then, the message.
+    let mut script = "try() {\n  mount -t tmpfs -o $1 tmpfs disk || exit 9\n  \
+                      if [ \"$2\" = old ]; then cp -r old-$3/. disk/ || exit 8; fi\n  \
+                      \"run_$3\" 2> message; code=$?\n  \
+                      there=$(ls -A disk | wc -l); if diff -r old-$3 disk > difference; then there=old; fi\n  \
+                      echo \"$1 $2 $code $there $(cat message)\"\n  umount disk\n}\n"
+        .to_owned();
+    let mut expected = Vec::new();
+    for (idx, (set, n_files)) in sets.into_iter().enumerate() {
+        let args = |seed: &str, set: &[&str]| {
+            let mut args = small(&[&["-q"], set].concat());
+            args[3] = seed.to_owned();
+            args
+        };
+        let older: Vec<String> =
+            set.iter().map(|word| word.replace("disk/", &format!("old-{idx}/"))).collect();
+        let older: Vec<&str> = older.iter().map(String::as_str).collect();
+        fs::create_dir(folder.path(&format!("old-{idx}"))).expect("the folder is ours");
+        assert_eq!(folder.run(args("2", &older)).code, Some(0));
+        let entries = fs::read_dir(folder.path(&format!("old-{idx}"))).expect("it was written");
+        let mut pages: Vec<u64> =
+            entries.map(|entry| entry.unwrap().metadata().unwrap().len().div_ceil(4096)).collect();
+        pages.sort_unstable();
+        assert_eq!(pages.len(), n_files);
+        let total: u64 = pages.iter().sum();
+        script += &format!("run_{idx}() {{ {}; }}\n", folder.shell(&args("1", set)));
+        for old in [false, true] {
+            let word = if old { "old" } else { "new" };
+            let before = if old { total } else { 0 };
+            // The last pages one by one, for the small files, and steps through the large ones.
+            let mut sizes: Vec<u64> = (1..=8).map(|less| total - less).collect();
+            sizes.extend((0..6).map(|sixth| total * sixth / 6 + 1));
+            for size in sizes {
+                script += &format!("try size={}k {word} {idx}\n", 4 * (before + size));
+                expected.push((word, false));
+            }
+            // The root of the disk is a file too.
+            let n_before = if old { n_files } else { 0 };
+            for n_new in 0..n_files {
+                script += &format!("try nr_inodes={} {word} {idx}\n", 1 + n_before + n_new);
+                expected.push((word, false));
+            }
+            script += &format!("try size={}k,nr_inodes={} {word} {idx}\n", 4 * (before + total + 8), 99);
+            expected.push((word, true));
+        }
+    }
+    fs::write(folder.path("script"), script).unwrap();
+    let ran = Ran::of({
+        shell.arg(". ./script");
+        shell
+    });
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(0), expected.len()), "{ran:?}");
+    for (line, (old, fits)) in ran.out.lines().zip(expected) {
+        let words: Vec<&str> = line.splitn(5, ' ').collect();
+        let [_, _, code, there, message] = words[..] else { panic!("{line}") };
+        if fits {
+            assert!(code == "0" && there != "0" && there != "old", "{line}");
+        } else {
+            let untouched = if old == "old" { "old" } else { "0" };
+            assert_eq!((code, there), ("1", untouched), "{line}");
+            assert!(message.contains("No space left on device"), "{line}");
+        }
+    }
+    assert!(folder.litter().is_empty());
+}
+
 /// A network whose weights no object can hold, 2.4 GB of them: every command that draws weights says so before it draws any.
 #[test]
 fn sizes_are_checked_before_weights_are_drawn() {
