@@ -99,6 +99,31 @@ fn streams_are_written_into() {
     assert!(ran.err.contains("socket: is a socket, expected to write it"), "{}", ran.err);
 }
 
+/// An executable that went into a stream is no file that could be run; the summary says neither.
+#[test]
+fn the_summary_speaks_of_files_that_are_there() {
+    let folder = Folder::new();
+    let exe = ["--linker", "internal", "-o"];
+    let tells = |ran: &Ran, expected: bool| {
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        assert_eq!(ran.err.contains("now run"), expected, "{}", ran.err);
+        assert_eq!(ran.err.contains("  wrote      into "), !expected, "{}", ran.err);
+    };
+    tells(&folder.run(small(&[&exe[..], &["net"]].concat())), true);
+    // A file that another program has opened, by the descriptor's name.
+    let line = folder.shell(&small(&[&exe[..], &["/dev/fd/3"]].concat()));
+    tells(&Ran::of(folder.sh(&format!("{line} 3> log"))), false);
+    assert!(folder.read("log").starts_with(b"\x7fELF"));
+    if null(&folder, "null") {
+        tells(&folder.run(small(&[&exe[..], &["null"]].concat())), false);
+    }
+    if Command::new("mkfifo").arg(folder.path("fifo")).status().is_ok_and(|status| status.success()) {
+        let line = folder.shell(&small(&[&exe[..], &["fifo"]].concat()));
+        tells(&Ran::of(folder.sh(&format!("cat fifo > read & {line}; code=$?; wait; exit $code"))), false);
+        assert!(folder.read("read") == folder.read("net"));
+    }
+}
+
 /// A device that is full fails, and with it the set; nothing is left of it.
 #[test]
 fn a_full_device_fails() {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use read::{open, read, read_or_pipe, same_file};
 use target::Target;
-pub use target::folder;
+pub use target::{folder, is_stream};
 
 /// A file to write.
 #[derive(Clone, Copy, Debug)]

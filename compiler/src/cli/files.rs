@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 pub(super) use mnc::files::Kind;
 use mnc::{Error, ErrorKind, Result};
 use mnc_runtime::files::{self, Failure, Rename, Witness};
-pub(super) use mnc_runtime::files::{Output, folder, same_file};
+pub(super) use mnc_runtime::files::{Output, folder, is_stream, same_file};
 
 use super::guard;
 

@@ -10,6 +10,7 @@ use mnc::request::{AlphaSource, PREPROCESSING};
 use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scores};
 
 use super::config::Configured;
+use super::files::is_stream;
 use super::host;
 use super::output::Format;
 use super::text::{numbers, size, thousands};
@@ -70,10 +71,13 @@ impl fmt::Display for Summary<'_> {
             format!("weights {}, workspace {}", size(info.weight_bytes), size(info.workspace_bytes)),
         )?;
         for (_, path, bytes) in &self.written {
-            row(f, "wrote", format!("{} ({})", path.display(), size(*bytes as u64)))?;
+            let into = if is_stream(path) { "into " } else { "" };
+            row(f, "wrote", format!("{into}{} ({})", path.display(), size(*bytes as u64)))?;
         }
         row(f, "took", format!("{:.2} s", self.elapsed.as_secs_f64()))?;
         match self.written.iter().find(|(format, ..)| *format == Format::Exe) {
+            // What went into a device or a pipe is no file of that name.
+            Some((_, path, _)) if is_stream(path) => Ok(()),
             Some((_, path, _)) => writeln!(f, "now run    {} photo.jpg", runnable(path).display()),
             None => Ok(()),
         }

@@ -52,6 +52,12 @@ pub(super) fn of(path: &Path) -> io::Result<Target> {
     }
 }
 
+/// Whether what is written to the path goes into something that is there, a device, a FIFO or a descriptor, and no file of that
+/// name is made.
+pub fn is_stream(path: &Path) -> bool {
+    is_descriptor(path) || fs::metadata(path).is_ok_and(|found| what(&found).is_some())
+}
+
 /// Whether the path names a descriptor of a process, through links or not. What lies behind is somebody's open file: a new file
 /// under its name would not be the one that they read.
 fn is_descriptor(path: &Path) -> bool {
