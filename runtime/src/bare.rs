@@ -16,6 +16,7 @@ mod call;
 mod files;
 mod heap;
 mod math;
+mod program;
 #[cfg(mnc_bare)]
 mod relocate;
 mod system;

@@ -4,23 +4,10 @@
 //! Nothing here may look at such a word before it is corrected: no table of functions, no string of a message.
 
 use super::call::{number, raw};
+use super::program::{HEADERS, Header, N_HEADERS, THEMSELVES};
 
-/// Elf64_Phdr.
-#[repr(C)]
-struct Header {
-    kind: u32,
-    flags: u32,
-    offset: u64,
-    address: u64,
-    physical: u64,
-    file_bytes: u64,
-    bytes: u64,
-    align: u64,
-}
-
-/// `PT_DYNAMIC`, `PT_PHDR` and `PT_GNU_RELRO`.
+/// `PT_DYNAMIC` and `PT_GNU_RELRO`.
 const DYNAMIC: u32 = 2;
-const THEMSELVES: u32 = 6;
 const PROTECTED: u32 = 0x6474_e552;
 
 /// `DT_RELR` and `DT_RELRSZ`.
@@ -33,8 +20,6 @@ const TABLE_BYTES: usize = 35;
 ///
 /// Called once, before anything else, with the environment that the kernel left, which the auxiliary vector follows.
 pub(super) unsafe fn this_program(environment: *const usize) {
-    const HEADERS: usize = 3;
-    const N_HEADERS: usize = 5;
     const PAGE_BYTES: usize = 6;
     let (mut headers, mut n_headers, mut page) = (core::ptr::null::<Header>(), 0, 4096);
     // SAFETY: the environment ends with a null, the vector behind it with a pair of kind zero.

@@ -43,24 +43,9 @@ struct Template {
 impl Template {
     /// Found in the program headers that the kernel points at.
     fn of_program() -> Template {
+        use super::program::{HEADERS, Header, N_HEADERS, THEMSELVES};
         use super::system::getauxval;
-        const HEADERS: usize = 3;
-        const N_HEADERS: usize = 5;
         const TLS: u32 = 7;
-        /// Elf64_Phdr.
-        #[repr(C)]
-        struct Header {
-            kind: u32,
-            flags: u32,
-            offset: u64,
-            address: u64,
-            physical: u64,
-            file_bytes: u64,
-            bytes: u64,
-            align: u64,
-        }
-        /// `PT_PHDR`: the headers themselves, from which follows where the program is.
-        const THEMSELVES: u32 = 6;
         let headers = getauxval(HEADERS) as *const Header;
         let mut base = 0;
         let n_headers = if headers.is_null() { 0 } else { getauxval(N_HEADERS) };
