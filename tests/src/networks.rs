@@ -38,6 +38,19 @@ pub static SMALL_CACHES: [Isa; 4] = [
     },
 ];
 
+/// A small network without an activation before its outputs, which takes pictures of any size.
+pub const TINY: &str = r#"
+name = "tiny"
+classes = 3
+input = { height = 8, width = 8, channels = 3 }
+preprocess = { resize = "stretch" }
+layer = [
+    { kind = "conv", filters = 8, stride = 2 },
+    { kind = "global_average_pool" },
+    { kind = "dense" },
+]
+"#;
+
 /// A built-in network with random numbers.
 ///
 /// # Panics

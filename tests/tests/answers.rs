@@ -6,20 +6,8 @@ use std::process::Command;
 use mnc_tests::command::mnc;
 use mnc_tests::folder::Folder;
 use mnc_tests::need;
+use mnc_tests::networks::TINY;
 use serde_json::{Value, json};
-
-/// A small network without an activation before its outputs.
-const TINY: &str = r#"
-name = "tiny"
-classes = 3
-input = { height = 8, width = 8, channels = 3 }
-preprocess = { resize = "stretch" }
-layer = [
-    { kind = "conv", filters = 8, stride = 2 },
-    { kind = "global_average_pool" },
-    { kind = "dense" },
-]
-"#;
 
 /// A folder with that network as executable and as Python module; `None` where this machine has no compiler.
 fn compile(description: &str, config: Option<&str>) -> Option<Folder> {

@@ -8,20 +8,8 @@ use std::process::{Command, Output, Stdio};
 use mnc_tests::command::mnc;
 use mnc_tests::folder::Folder;
 use mnc_tests::need;
+use mnc_tests::networks::TINY;
 use serde_json::Value;
-
-/// Takes pictures of any size.
-const TINY: &str = r#"
-name = "tiny"
-classes = 3
-input = { height = 8, width = 8, channels = 3 }
-preprocess = { resize = "stretch" }
-layer = [
-    { kind = "conv", filters = 8, stride = 2 },
-    { kind = "global_average_pool" },
-    { kind = "dense" },
-]
-"#;
 
 /// The network behind both launchers; `None` where this machine makes none.
 fn executables(folder: &Folder) -> Option<Vec<PathBuf>> {
