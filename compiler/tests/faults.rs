@@ -452,14 +452,17 @@ fn an_interrupted_bench_leaves_nothing() {
     }
     for name in ["INT", "KILL"] {
         let folder = Folder::new();
-        let bench = ["bench", "mobilenet-v1", "--alpha", "0.25", "--resolution", "32", "--rounds", "60000"];
-        let mut child =
-            folder.command(bench).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("mnc runs");
+        let bench =
+            ["bench", "mobilenet-v1", "--alpha", "0.25", "--resolution", "32", "--rounds", "60000", "--json"];
+        let child =
+            folder.command(bench).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("mnc runs");
         let has_executable = || folder.litter().iter().any(|path| path.join("mobilenet_v1-0").exists());
         assert!(eventually(has_executable), "it never began");
         std::thread::sleep(Duration::from_millis(100));
         signal(&child, name);
-        assert_eq!(child.wait().unwrap().code(), None);
+        let output = child.wait_with_output().expect("it ends");
+        // Its document comes at the end, as a whole.
+        assert!(output.status.code().is_none() && output.stdout.is_empty(), "{output:?}");
         if name == "KILL" {
             assert!(eventually(|| folder.litter().is_empty()), "SIG{name} left {:?}", folder.litter());
         }

@@ -2,8 +2,8 @@
 //!
 //! Rust's standard library asks for some eighty functions by their C names. Here they are, as far as the launcher needs
 //! them, over system calls; the compiler's own linker (`emit/static_link.rs`) joins them with the launcher and a network.
-//! Their callers are the standard library's, so what it never asks for isn't here: no stdio, no locale, no signals, and
-//! `atexit` and constructors don't run. The compiler's build script alone sets `mnc_bare`, which gives the functions
+//! Their callers are the standard library's, and the launcher's own handler of signals, so what these never ask for isn't here:
+//! no stdio, no locale, and `atexit` and constructors don't run. The compiler's build script alone sets `mnc_bare`, which gives the functions
 //! their C names; tests call them by their Rust paths.
 
 #![cfg_attr(
@@ -19,6 +19,7 @@ mod math;
 mod program;
 #[cfg(mnc_bare)]
 mod relocate;
+mod signals;
 mod system;
 mod threads;
 mod unwind;

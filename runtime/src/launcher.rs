@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod inputs;
+mod interrupt;
 mod model;
 mod orders;
 mod picture;
@@ -25,6 +26,7 @@ use crate::info::Info;
 use args::{Action, Options, Threads};
 use indicatif::{ProgressBar, ProgressStyle};
 use inputs::Listed;
+use interrupt::Document;
 use model::Model;
 use picture::{Format, Memory, Picture};
 use prepare::Prepare;
@@ -269,6 +271,7 @@ fn classify(program: &str, options: &Options, mut model: Model, out: impl Write)
         eprintln!("{program}: the weights are random (seed {seed}): the answers mean nothing");
     }
     let mut report = Report::new(out, style, &info);
+    let document = Document::new(options.json);
     let inputs::Listing { files, notes } = inputs::list(&options.inputs);
     notes.iter().for_each(|note| eprintln!("{program}: {note}"));
     let mut progress = Progress::new(files.len());
@@ -296,14 +299,14 @@ fn classify(program: &str, options: &Options, mut model: Model, out: impl Write)
             if let Some(fault) = fault {
                 code = 1;
                 progress.hide(|| eprintln!("{program}: {name}: {fault}"));
-                progress.hide(|| report.fault(&name, &fault))?;
+                progress.hide(|| document.element(|| report.fault(&name, &fault)))?;
             } else if let Some(output) = outputs.next() {
-                progress.hide(|| report.answer(&name, output, milliseconds))?;
+                progress.hide(|| document.element(|| report.answer(&name, output, milliseconds)))?;
             }
         }
         progress.advance(files.len());
     }
-    report.finish()?;
+    document.last(|| report.finish())?;
     Ok(code)
 }
 

@@ -114,6 +114,89 @@ fn pictures_are_written_like_all_files() {
     }
 }
 
+/// Whether a process has a handler for SIGTERM.
+fn listens(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & 1 << 14 != 0)
+}
+
+/// A run over pictures is interrupted: the document is closed, and the program ends by the signal.
+#[test]
+fn interrupted_documents_are_closed() {
+    use std::io::Read as _;
+    use std::os::unix::process::ExitStatusExt as _;
+    let folder = Folder::new();
+    folder.write("a.ppm", [&b"P6 32 32 255\n"[..], &[7; 32 * 32 * 3]].concat());
+    let signal = |child: &std::process::Child, name: &str| {
+        need::run(Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]));
+    };
+    let start = |program: &Path, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.current_dir(folder.path()).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.spawn().expect("it starts")
+    };
+    for program in executables(&folder) {
+        // It waits for a picture that doesn't come, with answers or without.
+        for (pictures, n_answers) in [(&["a.ppm", "a.ppm", "none.ppm", "-"][..], 3), (&["-"], 0)] {
+            for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+                let mut child = start(&program, &[&["--json", "--threads", "2"], pictures].concat());
+                let mut out = child.stdout.take().expect("it is piped");
+                let (mut text, mut some) = (Vec::new(), [0; 1]);
+                // Each answer has one line; without any, it listens before it reads.
+                while text.iter().filter(|byte| **byte == b'\n').count() < n_answers {
+                    out.read_exact(&mut some).expect("it goes on");
+                    text.push(some[0]);
+                }
+                while !listens(child.id()) {
+                    std::thread::yield_now();
+                }
+                signal(&child, name);
+                out.read_to_end(&mut text).expect("it ends");
+                let status = child.wait().expect("it ends");
+                assert_eq!(status.signal(), Some(number), "{status}");
+                let document: serde_json::Value =
+                    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"));
+                assert_eq!(document.as_array().map(Vec::len), Some(n_answers), "{document}");
+            }
+        }
+        // At any moment, of a run over many.
+        let pictures = ["a.ppm"; 400];
+        let whole = std::time::Instant::now();
+        let output = start(&program, &[&["--json", "--raw"], &pictures[..]].concat());
+        assert!(output.wait_with_output().expect("it ends").status.success());
+        let whole = whole.elapsed();
+        for part in 1..=12 {
+            let child = start(&program, &[&["--json", "--raw"], &pictures[..]].concat());
+            std::thread::sleep(whole * part / 13);
+            signal(&child, "INT");
+            let output = child.wait_with_output().expect("it ends");
+            if output.stdout.is_empty() && output.status.signal() == Some(2) {
+                // Before it knew what to do.
+                continue;
+            }
+            let document: Vec<serde_json::Value> =
+                serde_json::from_slice(&output.stdout).expect("a document");
+            let is_whole = document.len() == pictures.len();
+            assert!(is_whole || output.status.signal() == Some(2), "{}: {}", output.status, document.len());
+        }
+        // Told to ignore the signal, it does.
+        let line = format!("trap '' INT; exec {:?} --json a.ppm -", program);
+        let mut child = start(Path::new("sh"), &["-c", &line]);
+        while !listens(child.id()) {
+            std::thread::yield_now();
+        }
+        signal(&child, "INT");
+        drop(child.stdin.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let document: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a document");
+        assert_eq!(document.len(), 2);
+    }
+}
+
 /// Weights that are cut, or written over, while the network runs: it goes on with those that it has.
 #[test]
 fn weights_may_change_meanwhile() {

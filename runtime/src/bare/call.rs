@@ -14,6 +14,7 @@ pub(super) mod number {
     pub(in crate::bare) const MMAP: usize = 9;
     pub(in crate::bare) const MPROTECT: usize = 10;
     pub(in crate::bare) const MUNMAP: usize = 11;
+    pub(in crate::bare) const RT_SIGACTION: usize = 13;
     pub(in crate::bare) const IOCTL: usize = 16;
     pub(in crate::bare) const WRITEV: usize = 20;
     pub(in crate::bare) const MREMAP: usize = 25;
@@ -70,6 +71,7 @@ pub(super) mod number {
     pub(in crate::bare) const CLOCK_GETTIME: usize = 113;
     pub(in crate::bare) const SCHED_GETAFFINITY: usize = 123;
     pub(in crate::bare) const TGKILL: usize = 131;
+    pub(in crate::bare) const RT_SIGACTION: usize = 134;
     pub(in crate::bare) const GETPID: usize = 172;
     pub(in crate::bare) const GETTID: usize = 178;
     pub(in crate::bare) const MUNMAP: usize = 215;

@@ -152,7 +152,7 @@ extern "C" fn sysconf(name: c_int) -> isize {
 }
 
 #[cfg_attr(mnc_bare, unsafe(no_mangle))]
-extern "C" fn getpid() -> c_int {
+pub(super) extern "C" fn getpid() -> c_int {
     // SAFETY: the call takes nothing.
     unsafe { raw(number::GETPID, [0; 6]) as c_int }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 39] = [
+const FILES: [(&str, &str); 41] = [
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
     ("compiler/src/emit/rust/interface.rs", "text: the functions that a network in Rust has"),
@@ -26,10 +26,12 @@ const FILES: [(&str, &str); 39] = [
         "runtime/src/bare/relocate.rs",
         "no C library below: the program's own addresses, before anything else runs",
     ),
+    ("runtime/src/bare/signals.rs", "no C library below: handlers of signals"),
     ("runtime/src/bare/system.rs", "no C library below: environment, time, randomness"),
     ("runtime/src/bare/threads.rs", "no C library below: threads, their memory and their keys"),
     ("runtime/src/bare/unwind.rs", "no C library below: names of an unwinder that there isn't"),
     ("runtime/src/launcher.rs", "memory for a network, and the call of it"),
+    ("runtime/src/launcher/interrupt.rs", "a handler of signals, which ends a document"),
     ("runtime/src/launcher/model.rs", "the table and the functions of the linked network"),
     ("runtime/src/launcher/orders.rs", "a pool that looks at the network's memory between steps"),
     ("runtime/src/lib.rs", "`main` of the launcher, which C calls"),
