@@ -16,6 +16,7 @@ use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use mnc_runtime::files::{self, Output};
 
@@ -120,6 +121,7 @@ impl Model {
         }
         // Two packages may have a type of one name.
         let name = Options::name_of(&format!("mnc_{}_{type_name}", package.to_string_lossy())).to_lowercase();
+        claim(&name, type_name)?;
         let compiled = self.request.compile(&mut files, &target, &name)?;
         write(&out_dir, &name, type_name, &compiled)?;
         // Whatever a script prints replaces cargo's own idea of when to run it again, that it has changed included.
@@ -131,6 +133,24 @@ impl Model {
         println!("cargo::rustc-link-lib=static={name}");
         Ok(())
     }
+}
+
+/// Types of this script, each with the name of its library.
+static CLAIMED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// Takes the name of a library. Types that differ in case alone, or in letters that no symbol has, would get one library, which is
+/// the later one's.
+fn claim(name: &str, type_name: &str) -> Result<()> {
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, other)) = claimed.iter().find(|(taken, other)| taken == name && other != type_name) {
+        let detail = format!(
+            "found {type_name:?} beside {other:?}, expected names that differ in ASCII letters, digits or _, case aside: both \
+             libraries would be called {name}"
+        );
+        return Err(Error::new(ErrorKind::Options, "type", detail));
+    }
+    claimed.push((name.to_owned(), type_name.to_owned()));
+    Ok(())
 }
 
 fn write(out_dir: &Path, name: &str, type_name: &str, compiled: &Compiled) -> Result<()> {

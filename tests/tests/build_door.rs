@@ -210,23 +210,27 @@ const ERRORS: &[(&str, &str, &str)] = &[
 
 #[test]
 fn errors_say_every_path_that_was_tried() {
-    let cases: Vec<(&str, &str)> = ERRORS.iter().map(|(case, model, _)| (*case, *model)).collect();
+    let mut cases: Vec<(&str, &str)> = ERRORS.iter().map(|(case, model, _)| (*case, *model)).collect();
+    cases.push((
+        "two types",
+        "{ let model = Model::new(\"data/net.toml\").random_weights(1); model.emit(\"NET\")?; model }",
+    ));
     let Some(package) = package("door-errors", &RandomNetwork::new(3), &cases) else { return };
     let faults = "name = \"faults\"\nclasses = 3\ninput = { height = 8, width = 8, channels = 3 }\n\
                   [[layer]]\nkind = \"conv\"\nfilters = 8\nkernel = 9\n[[layer]]\nkind = \"separabel\"\n";
     package.write("data/faults.toml", faults);
+    package.long_file("data/long");
+    let has_fifos = ["data/fifo", "data/fifo-2"].map(|name| package.fifo(name).is_some()) == [true; 2];
     let run = script(&package);
     let mut wrong = String::new();
     for (case, _, expected) in ERRORS {
-        let out_dir = Folder::new();
-    package.long_file("data/long");
-    let has_fifos = ["data/fifo", "data/fifo-2"].map(|name| package.fifo(name).is_some()) == [true; 2];
-        let output = run("x86_64-unknown-linux-gnu", out_dir.path(), case);
-        let found =
-            String::from_utf8_lossy(&output.stderr).replace(&package.path().display().to_string(), "{dir}");
         if expected.contains("a FIFO") && !has_fifos {
             continue;
         }
+        let out_dir = Folder::new();
+        let output = run("x86_64-unknown-linux-gnu", out_dir.path(), case);
+        let found =
+            String::from_utf8_lossy(&output.stderr).replace(&package.path().display().to_string(), "{dir}");
         let is_as_expected = found.trim_end() == format!("Error: {expected}");
         if output.status.success() || !is_as_expected {
             wrong += &format!("\n{case}, found:\n{found}expected:\nError: {expected}\n");
@@ -235,6 +239,12 @@ fn errors_say_every_path_that_was_tried() {
         assert_eq!(n_written, 0, "{case}: wrote {n_written} files all the same");
     }
     assert!(wrong.is_empty(), "{wrong}");
+    // Two types of one script whose libraries would have one name.
+    let out_dir = Folder::new();
+    let output = run("x86_64-unknown-linux-gnu", out_dir.path(), "two types");
+    let error = String::from_utf8_lossy(&output.stderr);
+    let expected = "Error: type: found \"Net\" beside \"NET\", expected names that differ in";
+    assert!(!output.status.success() && error.starts_with(expected), "{error}");
 
     // Cargo shows it to whoever builds the crate.
     std::fs::remove_file(package.path().join("data/net.safetensors")).expect("it was there");

@@ -1,16 +1,19 @@
 //! Hostile names: of networks, of layers, of files, of types. Each works in C, C++, Python and Rust, or is refused with the
 //! reason.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::process::Command;
 
 use mnc::describe::Description;
-use mnc::emit::rust::{self, Names, Weights};
+use mnc::emit::rust::bindings::{bindings, check_type_name};
+use mnc::emit::rust::{self, Names, Tables, Weights};
 use mnc::graph::{Graph, Knobs};
 use mnc::weights::Parameters;
+use mnc::weights::naming::Naming;
 use mnc::{Compiled, Options, Target};
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::{self, RandomNetwork};
+use mnc_tests::user_crate::UserCrate;
 use mnc_tests::{bits, need};
 
 /// C identifiers: keywords, our own words, the system's, and such as only differ by case.
@@ -154,9 +157,8 @@ fn prefixes_that_are_no_identifiers_are_refused() {
     }
 }
 
-/// Layers whose functions in Rust would have one name, and layers called like words of the language.
-#[test]
-fn functions_and_modules_in_rust_have_names_of_their_own() {
+/// A network whose layers' functions in Rust would have one name, and whose layers are called like words of the language.
+fn hostile_layers() -> String {
     let layer = |kind: &str, name: &str, more: &str| {
         format!("[[layer]]\nkind = \"{kind}\"\nname = \"{name}\"\n{more}\n")
     };
@@ -171,7 +173,142 @@ fn functions_and_modules_in_rust_have_names_of_their_own() {
         // A kernel, and so a module, for each.
         text += &layer("pointwise", name, &format!("filters = {}", 8 + idx));
     }
-    let compiled = compile_text(&text, &Target::rust());
+    text
+}
+
+/// Types of users: words of the language, of its prelude, and no words at all.
+const TYPES: [&str; 52] = [
+    "Net",
+    "net",
+    "NET",
+    "NAME",
+    "LIBRARY",
+    "MY_NAME",
+    "Größe",
+    "Сеть",
+    "网络",
+    "_Net",
+    "__",
+    "Net2",
+    "Some",
+    "None",
+    "Ok",
+    "Err",
+    "Option",
+    "Result",
+    "Vec",
+    "Box",
+    "String",
+    "Fn",
+    "Send",
+    "Sync",
+    "Sized",
+    "Copy",
+    "Clone",
+    "Default",
+    "Drop",
+    "From",
+    "Into",
+    "Iterator",
+    "NetWorkspace",
+    "main",
+    "core",
+    "std",
+    "alloc",
+    "mnc_runtime",
+    "i8",
+    "i16",
+    "i64",
+    "i128",
+    "u16",
+    "u128",
+    "union",
+    "auto",
+    "raw",
+    "dyn",
+    "gen",
+    "type",
+    "Self",
+    "self",
+];
+
+/// The identifiers of a text.
+fn identifiers(text: &str) -> impl Iterator<Item = String> {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = text.split(move |letter| !is_letter(letter)).filter(|word| !word.is_empty());
+    words.filter(|word| !word.starts_with(|first: char| first.is_ascii_digit())).map(str::to_owned)
+}
+
+/// Both forms of the macro's text around a type, as the macro puts them together, and the bindings of an object.
+fn texts(text: &str, type_name: &str) -> [String; 3] {
+    let mut compiled = compile_text(text, &Target::rust());
+    compiled.info.name = format!("mnc_{}", Options::name_of(type_name));
+    compiled.info.labels = ["\"", "\\", "*/", "{0}", "\n"].map(str::to_owned).to_vec();
+    let tables = Tables::new(&compiled.graph, &Naming::PLAIN).expect("each layer has a name");
+    let n_bytes = compiled.program.constants.len() * 4;
+    let bytes = format!("const BYTES: &[u8; {n_bytes}] = &[0; {n_bytes}];\n");
+    let expand = |weights, bytes: &str| {
+        let names = Names { type_name, visibility: "pub(crate)", weights };
+        let source = rust::network(&compiled.program, &compiled.info, &names);
+        let (types, items) = (source.types, source.items);
+        format!("pub(crate) struct {type_name};\n{types}\nconst _: () = {{\n{bytes}{items}}};\n")
+    };
+    [
+        expand(Weights::Constants("*BYTES"), &bytes),
+        expand(Weights::Runtime(&tables), ""),
+        bindings(&compiled.program, &compiled.info, type_name),
+    ]
+}
+
+/// For each type that isn't refused, rustc takes every text around it. The types are those of a list, and every identifier that is
+/// in a text around another one.
+#[test]
+fn rustc_takes_every_type_that_is_not_refused() {
+    let manifest = "[dependencies]\nmnc-runtime = { path = \"{root}/runtime\" }\n";
+    let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "names", manifest) else { return };
+    let small = "name = \"fn\"\nclasses = 2\ninput = { height = 1, width = 1, channels = 1 }\n\
+                 [[layer]]\nkind = \"pointwise\"\nname = \"Some\"\nfilters = 2\n\
+                 [[layer]]\nkind = \"dense\"\nname = \"type\"\n";
+    let mut types: BTreeSet<String> = TYPES.map(str::to_owned).into();
+    for text in texts(small, "Net") {
+        // What is in a kernel's module of its own has no type of the user beside it.
+        let kernels = text.find("/// The kernels of").unwrap_or(text.len());
+        let rest = text.find("\nconst _: () = {").unwrap_or(0);
+        types.extend(identifiers(&text[..kernels]).chain(identifiers(&text[rest..])));
+    }
+    let mut program = "#![deny(warnings)]\n\
+         #![allow(dead_code, non_camel_case_types, non_snake_case, uncommon_codepoints, mixed_script_confusables)]\n"
+        .to_owned();
+    let mut n_types = 0;
+    let mut refused = BTreeSet::new();
+    for type_name in &types {
+        if check_type_name(type_name).is_err() {
+            refused.insert(type_name.as_str());
+            continue;
+        }
+        n_types += 1;
+        for (idx, text) in texts(small, type_name).into_iter().enumerate() {
+            program += &format!("mod m{n_types}_{idx} {{\n{text}}}\n");
+        }
+    }
+    for (idx, text) in texts(&hostile_layers(), "Net").into_iter().enumerate() {
+        program += &format!("mod layers_{idx} {{\n{text}}}\n");
+    }
+    // A user may call a type by any word of the prelude.
+    for free in ["Some", "None", "Option", "Box", "Sized", "Größe", "NAME", "WEIGHTS", "union", "main"] {
+        assert!(!refused.contains(free) && (types.contains(free) || free == "WEIGHTS"), "{free}");
+    }
+    for word in ["dyn", "gen", "type", "Self", "self", "Threads", "f32", "at"] {
+        assert!(refused.contains(word), "{word}");
+    }
+    package.write("src/lib.rs", program);
+    need::run(&mut package.cargo(&["check"]));
+}
+
+/// Functions and modules of layers, in the text.
+#[test]
+fn functions_and_modules_in_rust_have_names_of_their_own() {
+    let compiled = compile_text(&hostile_layers(), &Target::rust());
     let names = Names { type_name: "Net", visibility: "", weights: Weights::Constants("*BYTES") };
     let source = rust::network(&compiled.program, &compiled.info, &names);
     assert!(source.items.contains("fn step_a_whole<"), "a step of one thread's own:\n{}", source.items);

@@ -82,13 +82,18 @@ impl Tables {
             let ProgramFilter { first, packing, .. } = place.expect("every filter has been packed");
             let ((width, n_panels), rest) = packing.panels();
             let range = first_tensor..first_tensor + tensors.len();
+            // By its path: a user's type may be called `Some`.
+            let epsilon = match epsilon {
+                Some(epsilon) => format!("::core::option::Option::Some({epsilon:?})"),
+                None => "::core::option::Option::None".to_owned(),
+            };
             let depth = packing.depth();
             let _ = writeln!(
                 rows,
                 "            Layer {{\n                \
                  tensors: {range:?},\n                \
                  order: Order::file({n}, {m}, {taps}),\n                \
-                 epsilon: {epsilon:?},\n                \
+                 epsilon: {epsilon},\n                \
                  packing: Packing::new({depth}, ({width}, {n_panels}), {rest}),\n                \
                  first: {first},\n            }},"
             );
