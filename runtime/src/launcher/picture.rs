@@ -2,6 +2,8 @@
 //!
 //! A damaged file is refused whatever its format: half a picture would get an answer like any other.
 
+#[cfg(test)]
+mod counting;
 mod format;
 mod jpeg;
 mod memory;

@@ -279,13 +279,12 @@ impl<'b> File<'b> {
             let head = apart::head(frame.width, frame.height, &frame.components, self.adobe);
             return Some([&head, &self.scans, &end[..]].concat());
         }
-        let Clean { copy, at } = &mut self.clean;
-        if copy.is_empty() && self.tables.usual.is_empty() {
+        if self.clean.copy.is_empty() && self.tables.usual.is_empty() {
             return None;
         }
-        copy.extend_from_slice(&self.bytes[*at..self.at]);
+        self.clean.copy_up_to(self.bytes, self.at);
         // Behind the start marker.
-        copy.splice(2..2, self.tables.usual);
+        self.clean.copy.splice(2..2, self.tables.usual);
         Some(self.clean.copy)
     }
 }

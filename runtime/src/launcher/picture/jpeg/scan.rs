@@ -180,7 +180,7 @@ pub(super) struct Found<'f> {
 impl Found<'_> {
     fn filling(&mut self, filling: std::ops::Range<usize>) {
         if !filling.is_empty() {
-            self.clean.copy.extend_from_slice(&self.bytes[self.clean.at..filling.start]);
+            self.clean.copy_up_to(self.bytes, filling.start);
             self.clean.at = filling.end;
         }
     }
@@ -192,6 +192,20 @@ pub(super) struct Clean {
     pub(super) copy: Vec<u8>,
     pub(super) at: usize,
 }
+
+impl Clean {
+    /// Copies what of the file follows the last filling. Room for all of the file was asked for; a buffer that grows by doubling
+    /// would take twice as much.
+    pub(super) fn copy_up_to(&mut self, bytes: &[u8], end: usize) {
+        if self.copy.capacity() == 0 {
+            self.copy.reserve_exact(bytes.len() + MOST_USUAL_BYTES);
+        }
+        self.copy.extend_from_slice(&bytes[self.at..end]);
+    }
+}
+
+/// The usual tables, four of them, take less.
+const MOST_USUAL_BYTES: usize = 1024;
 
 /// The units of a scan: blocks, or groups of them if several components are interleaved.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! JPEGs of every common kind: whole ones give the decoder's pixels, damaged ones an error.
 
+use super::super::counting::most_bytes;
 use super::super::tests::{PLENTY, decode};
 use super::*;
 
@@ -349,5 +350,90 @@ fn colours_that_come_apart_give_the_same_pixels() {
             // The last byte may hold nothing but filling.
             assert!(file.len() - 4 < len || refused(&closed), "{name}, {len} of {} bytes", file.len());
         }
+    }
+}
+
+/// A picture of noise in `n` colours, each with a scan of its own: its data weighs more than its pixels.
+fn noise(side: usize, n: usize) -> Vec<u8> {
+    let mut state = 1u32;
+    let mut channel = || {
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let pixels: Vec<u8> = (0..side * side).map(|_| random()).collect();
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 100);
+        image::ImageEncoder::write_image(
+            encoder,
+            &pixels,
+            side as u32,
+            side as u32,
+            image::ExtendedColorType::L8,
+        )
+        .expect("it can be encoded");
+        bytes
+    };
+    let grey: Vec<Vec<u8>> = (0..n).map(|_| channel()).collect();
+    let (mut whole, mut at) = (grey[0][..2].to_vec(), 2);
+    while grey[0][at + 1] != 0xda {
+        let segment =
+            &grey[0][at..][..2 + usize::from(u16::from_be_bytes([grey[0][at + 2], grey[0][at + 3]]))];
+        at += segment.len();
+        if segment[1] != 0xc0 {
+            whole.extend(segment);
+            continue;
+        }
+        whole.extend([0xff, 0xc0, 0, 8 + 3 * n as u8]);
+        whole.extend(&segment[4..9]);
+        whole.push(n as u8);
+        (1..=n as u8).for_each(|id| whole.extend([id, 0x11, 0]));
+    }
+    for (id, grey) in (1..).zip(&grey) {
+        whole.extend([0xff, 0xda, 0, 8, 1, id, 0, 0, 63, 0]);
+        whole.extend(&grey[data(grey)]);
+    }
+    whole.extend([0xff, 0xd9]);
+    whole
+}
+
+/// The limit counts at least what is taken: by the check, by what is written in place of scans that the decoder doesn't take,
+/// and by the decoder.
+#[test]
+fn the_limit_counts_what_is_taken() {
+    let (apart, larger) = (noise(500, 3), noise(600, 3));
+    let grey = noise(800, 1);
+    // Filling before the end marker: a copy without it is decoded.
+    let copied = [&grey[..grey.len() - 2], &[0; 9000], &[0xff, 0xd9]].concat();
+    // The same with tables that have to be put in.
+    let tables = grey.windows(2).position(|pair| pair == [0xff, 0xc4]).expect("there are tables");
+    let without = [&grey[..tables], &grey[data(&grey).start - 10..]].concat();
+    let small = TOGETHER.to_vec();
+    let files = [
+        ("apart", apart),
+        ("apart, larger", larger),
+        ("grey", grey),
+        ("copied", copied),
+        ("without tables", without),
+        ("small", small),
+    ];
+    for (name, file) in files {
+        let with = |limit| {
+            Picture::decode(Format::Jpeg, &file, &mut Memory::new(limit)).map(|picture| picture.size())
+        };
+        assert!(with(PLENTY).is_ok(), "{name}: {:?}", with(PLENTY));
+        let most = most_bytes(|| drop(with(PLENTY)));
+        let (mut low, mut least) = (0, PLENTY);
+        while low + 1 < least {
+            let middle = (low + least) / 2;
+            match with(middle) {
+                Ok(_) => least = middle,
+                Err(_) => low = middle,
+            }
+        }
+        println!("{name}: {} bytes of file, {most} held, {least} counted", file.len());
+        // What isn't counted is tables and small buffers, whatever the size of the picture.
+        assert!(most <= least + (64 << 10), "{name}: {most} bytes were held, {least} counted");
+        assert!(least <= 3 * most, "{name}: {most} bytes were held, {least} counted");
     }
 }
