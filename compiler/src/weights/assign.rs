@@ -139,9 +139,10 @@ impl Weights<'_> {
         };
         if tensor.shape != *expected {
             return Err(format!(
-                "tensor {name:?} is {:?}, expected {expected:?}{}",
+                "tensor {name:?} is {:?}, expected {expected:?}{}{}",
                 tensor.shape,
-                symbols(graph, spec)
+                symbols(graph, spec),
+                hint(graph, spec, &tensor.shape)
             ));
         }
         let numbers = tensor
@@ -178,6 +179,20 @@ impl Tensor<'_> {
             // Another crate's open list.
             _ => None,
         }
+    }
+}
+
+/// What to do about a classifier that was trained for another number of classes: only N differs, in the last layer with weights.
+fn hint(graph: &Graph, spec: &TensorSpec, found: &[usize]) -> String {
+    let has_filter =
+        |layer: &Layer| matches!(layer, Layer::Conv { .. } | Layer::Depthwise { .. } | Layer::Dense { .. });
+    let last = graph.nodes.iter().rposition(|node| has_filter(&node.layer));
+    let is_classifier = last == Some(spec.node.0) && spec.role == Role::Weight;
+    match (found, spec.shape.as_slice()) {
+        ([n, rest @ ..], [_, expected @ ..]) if is_classifier && rest == expected => format!(
+            "; for {n} classes set `classes` in the description (`mnc describe`), or put the weights' config.json beside them"
+        ),
+        _ => String::new(),
     }
 }
 

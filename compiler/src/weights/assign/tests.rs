@@ -138,6 +138,16 @@ fn spoiled_tensors() {
         |draft| draft.get("dense.weight").2 = vec![4, 3],
         r#"dense: tensor "dense.weight" is [4, 3], expected [3, 4] (N=3, M=4)"#,
     );
+    // Weights of another number of classes.
+    let draft = |draft: &mut Draft| {
+        draft.get("dense.weight").2 = vec![2, 4];
+        draft.get("dense.weight").3.truncate(4 * 8);
+    };
+    check(
+        draft,
+        "dense: tensor \"dense.weight\" is [2, 4], expected [3, 4] (N=3, M=4); for 2 classes set `classes` in the description \
+         (`mnc describe`), or put the weights' config.json beside them",
+    );
     check(
         |draft| draft.get("point.bias").1 = Dtype::I32,
         r#"point: tensor "point.bias" is I32, expected F32, F16 or BF16"#,
