@@ -1,0 +1,34 @@
+//! Samples in `docs/`: what the pages show is what comes out.
+
+use std::process::Command;
+
+use mnc_tests::command::mnc;
+use mnc_tests::folder::Folder;
+use mnc_tests::need;
+
+/// The lines of a sample and of what comes out, without sums of files.
+fn steady(text: &str) -> Vec<String> {
+    text.trim().lines().map(|line| line.split("SHA-256").next().unwrap_or("").trim().to_owned()).collect()
+}
+
+#[test]
+fn inspect() {
+    let Some(mnc) = mnc() else { return };
+    let page = std::fs::read_to_string(need::workspace().join("docs/inspect.md")).expect("the page is there");
+    let lines = page.lines().skip_while(|line| *line != "    $ mnc inspect net.o").skip(1);
+    let sample: Vec<&str> = lines.take_while(|line| line.is_empty() || line.starts_with("    ")).collect();
+    let folder = Folder::new();
+    let run = |arguments: &[&str]| {
+        let output = need::run(Command::new(mnc).current_dir(folder.path()).args(arguments));
+        String::from_utf8(output.stdout).expect("it prints text")
+    };
+    let network = ["mobilenet-v1", "--random-weights", "1", "--alpha", "0.25", "--resolution", "32"];
+    let to =
+        ["--target", "x86_64-unknown-linux-gnu", "--emit", "obj,manifest", "--name", "net", "-o", "net.o"];
+    run(&[&["compile"], &network[..], &to].concat());
+    let found = run(&["inspect", "net.o"]);
+    assert!(
+        steady(&found) == steady(&sample.join("\n")),
+        "docs/inspect.md shows something else than:\n{found}"
+    );
+}
