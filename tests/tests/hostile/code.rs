@@ -182,6 +182,23 @@ fn questions_without_an_answer_have_both() {
         a.jne(evil)
     });
     assert_eq!(broken(&known), "");
+    // A pointer that was put aside and comes back in two registers is no null pointer.
+    let twice = run(|a, evil| {
+        a.mov(qword_ptr(rsp - 8), rsi)?;
+        a.mov(rax, qword_ptr(rsp - 8))?;
+        a.mov(rcx, qword_ptr(rsp - 8))?;
+        a.test(rax, rcx)?;
+        a.je(evil)?;
+        a.cmp(rax, rcx)?;
+        a.jne(evil)
+    });
+    assert_eq!(broken(&twice), "");
+    // Two pointers may have no bit in common.
+    let two = run(|a, evil| {
+        a.test(rdi, rsi)?;
+        a.je(evil)
+    });
+    check("the bits of two pointers", &two, "the workspace, which has");
 }
 
 #[test]

@@ -26,7 +26,9 @@ impl Machine<'_> {
             _ => u32::from(step.from_bits),
         };
         let right = self.operand(state, step.from, from_bits, address);
-        let is_same = step.to == step.from && matches!(step.to, Operand::General(_));
+        // A pointer that was put aside comes back in two registers as well as in one.
+        let is_same = (step.to == step.from && matches!(step.to, Operand::General(_)))
+            || (bits == 64 && !left.is_unknown() && left == right);
         let both = |left: Value, right: Value| left.known().zip(right.known());
         let result = match step.form {
             Form::Move | Form::ZeroExtend => right,
