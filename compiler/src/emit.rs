@@ -26,4 +26,6 @@ pub mod static_link;
 #[cfg(feature = "cranelift")]
 pub mod weights_file;
 #[cfg(feature = "cranelift")]
+pub mod workspace;
+#[cfg(feature = "cranelift")]
 mod x86;

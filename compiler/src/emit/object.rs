@@ -18,7 +18,7 @@ use super::entry::bytes::{Normalise, Picture};
 use super::entry::{self, Body, Constants, Environment, ModelRefs};
 use super::float_control::Functions;
 use super::weights_file::WeightsFile;
-use super::x86;
+use super::{workspace, x86};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::WORKSPACE_ALIGN;
 use crate::program::{Program, ProgramKernel};
@@ -156,9 +156,19 @@ impl<'a> Writer<'a> {
             }
         };
         let environment = self.environment(base.program.isa)?;
+        let behind_info = if self.options.launcher_hook {
+            String::new()
+        } else {
+            workspace::to_json(versions.iter().map(|version| version.program)) + "\0"
+        };
         let emitted: Vec<Emitted<'_>> = versions
             .iter()
-            .map(|version| self.version(version, constants, environment))
+            .enumerate()
+            .map(|(idx, version)| {
+                // `NAME_info` returns the text of the last.
+                let behind_info = if idx + 1 == versions.len() { behind_info.as_str() } else { "" };
+                self.version(version, constants, environment, behind_info)
+            })
             .collect::<Result<_>>()?;
 
         let signature = self.signature(3, true);
@@ -203,6 +213,7 @@ impl<'a> Writer<'a> {
         version: &Version<'p>,
         constants: Option<Place<'p>>,
         environment: EnvironmentIds,
+        behind_info: &str,
     ) -> Result<Emitted<'p>> {
         let Version { program, info } = *version;
         let kernels = program
@@ -219,7 +230,7 @@ impl<'a> Writer<'a> {
             program,
             kernels,
             constants,
-            info: self.data(&symbol("info_json"), format!("{info_json}\0").into_bytes())?,
+            info: self.data(&symbol("info_json"), format!("{info_json}\0{behind_info}").into_bytes())?,
             info_len: info_json.len(),
             cpu_check: self.cpu_check(&symbol("cpu_check"), program.isa)?,
             environment,
