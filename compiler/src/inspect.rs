@@ -4,7 +4,7 @@
 //! Structure (symbols, sections, relocations) is read off any object or shared library. Of x86-64 code the machine in
 //! `machine` walks every instruction that a call of an entry point runs, with real pointers and loop counters and
 //! without the arithmetic on vectors: where it reads, writes and jumps doesn't depend on numbers, so one walk stands for
-//! all runs. It knows nothing of kernels or plans.
+//! all runs. Of plans it knows what the file itself says of its workspace.
 
 mod image;
 mod library;
@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use image::Image;
+use walk::Description;
 pub use walk::Walk;
 
 /// A promise, and whether the file keeps it.
@@ -111,8 +112,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Report> {
         }
     }
     let image = image.filter(|_| is_x86);
-    let (info, told) = find_info(bytes, image.as_ref());
-    let name = info.as_ref().map_or("", |info| info.name.as_str());
+    let (description, told) = find_description(bytes, image.as_ref());
+    let name = description.as_ref().map_or("", |description| description.info.name.as_str());
     let mut promises = Vec::new();
     if is_program {
         let header = header.filter(|header| library::is_writable_and_executable(header, bytes));
@@ -132,8 +133,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Report> {
         promises.push(Promise { promise: "description", kept: Some(false), found });
     }
     let mut walks = Vec::new();
-    match (&info, &image) {
-        (Some(info), Some(image)) => walks = walk_all(image, info, &faults.exported, &mut promises),
+    match (&description, &image) {
+        (Some(description), Some(image)) => {
+            walks = walk_all(image, description, &faults.exported, &mut promises);
+        }
         (_, None) if is_x86 && header.is_some() && !is_program => {
             let found = "there is nothing in it that can be walked".to_owned();
             promises.push(Promise { promise: MEMORY, kept: Some(false), found });
@@ -162,7 +165,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Report> {
         stack_bytes: walks.iter().map(|walk| walk.stack_bytes).max(),
         walks,
         promises,
-        info,
+        info: description.map(|description| description.info),
     })
 }
 
@@ -183,27 +186,27 @@ fn elf_header(bytes: &[u8]) -> Option<&FileHeader64<LittleEndian>> {
 
 /// The description, and whether it is where it should be: what `NAME_info` returns, where that can be walked; otherwise by
 /// the bytes with which each begins, for executables have no symbols.
-fn find_info(bytes: &[u8], image: Option<&Image<'_>>) -> (Option<Info>, std::result::Result<(), String>) {
+fn find_description(
+    bytes: &[u8],
+    image: Option<&Image<'_>>,
+) -> (Option<Description>, std::result::Result<(), String>) {
     const START: &[u8] = b"{\"schema\":";
     const MOST: usize = 64;
     let starts = bytes.windows(START.len()).enumerate().filter(|(_, window)| *window == START).take(MOST);
-    let first = || {
-        starts.map(|(at, _)| at).find_map(|at| {
-            let end = bytes[at..].iter().position(|byte| *byte == 0)?;
-            Info::from_json(&bytes[at..at + end]).ok()
-        })
-    };
+    let first = || starts.map(|(at, _)| at).find_map(|at| Description::of(&bytes[at..]).ok());
     let Some(image) = image else {
-        let info = first();
+        let description = first();
         let found = "found none, expected the JSON that mnc puts into each object";
-        let told = if info.is_some() { Ok(()) } else { Err(found.to_owned()) };
-        return (info, told);
+        let told = if description.is_some() { Ok(()) } else { Err(found.to_owned()) };
+        return (description, told);
     };
     let mut told = Err("found no function NAME_info, expected one that returns the description".to_owned());
     for (symbol, function) in image.functions.iter().filter(|(symbol, _)| symbol.ends_with("_info")).take(8) {
         match walk::description(image, *function) {
-            Ok((info, _)) if format!("{}_info", info.name) == *symbol => return (Some(info), Ok(())),
-            Ok((info, _)) => {
+            Ok((description, _)) if format!("{}_info", description.info.name) == *symbol => {
+                return (Some(description), Ok(()));
+            }
+            Ok((Description { info, .. }, _)) => {
                 told = Err(format!("{symbol} returns the description of a network called {}", info.name));
             }
             Err(fault) => told = Err(format!("{symbol}: {fault}")),
@@ -312,7 +315,13 @@ fn relocations(file: &object::File<'_>) -> Vec<(String, usize)> {
 }
 
 /// Walks every entry point that there must be, and adds what that proves.
-fn walk_all(image: &Image<'_>, info: &Info, exported: &[String], promises: &mut Vec<Promise>) -> Vec<Walk> {
+fn walk_all(
+    image: &Image<'_>,
+    description: &Description,
+    exported: &[String],
+    promises: &mut Vec<Promise>,
+) -> Vec<Walk> {
+    let info = &description.info;
     let promised = walk::promised(info);
     let symbol = |name: &str| format!("{}_{name}", info.name);
     let mut missing: Vec<String> = Vec::new();
@@ -327,7 +336,7 @@ fn walk_all(image: &Image<'_>, info: &Info, exported: &[String], promises: &mut 
         missing.into_iter().chain(others.map(|other| format!("{other} is no entry of it"))).collect();
     promises.push(verdict(ENTRIES, &faults, &format!("{} of {}", promised.len(), promised.len())));
     let (mut walks, mut faults) = (Vec::new(), Vec::new());
-    match walk::Sizes::of(info) {
+    match walk::Sizes::of(description) {
         Ok(sizes) => {
             for name in promised {
                 let symbol = symbol(name);

@@ -10,6 +10,8 @@ mod files;
 mod forge;
 #[path = "hostile/libraries.rs"]
 mod libraries;
+#[path = "hostile/values.rs"]
+mod values;
 
 /// What is broken, in one line.
 fn broken(bytes: &[u8]) -> String {

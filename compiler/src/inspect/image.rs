@@ -51,6 +51,8 @@ pub(super) struct Image<'a> {
     pub(super) words: HashMap<Value, Value>,
     /// Where the exported functions are, in the code.
     pub(super) functions: BTreeMap<String, u64>,
+    /// Names of other functions of the code, by where they are: for messages alone.
+    pub(super) names: HashMap<u64, String>,
 }
 
 impl<'a> Image<'a> {

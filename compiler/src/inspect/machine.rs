@@ -8,15 +8,18 @@
 mod decode;
 mod execute;
 mod instructions;
+mod layout;
 mod memory;
 mod state;
 mod value;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::image::Image;
 use decode::{Decoder, Operand, Step};
 use instructions::Form;
+use layout::Effect;
+pub(super) use layout::Layout;
 pub(super) use memory::{Access, Buffer};
 pub(super) use state::State;
 use state::{Called, Place};
@@ -25,6 +28,8 @@ pub(super) use value::{Origin, Stride, Value};
 /// Unknown conditions that one walk may meet: the question to the processor has a handful, a step in bands one for each part,
 /// and each way goes on through the rest of the network. An honest object of two versions has some hundreds.
 const MOST_FORKS: usize = 4096;
+/// Ways that wait for their turn, each with all that it knows.
+const MOST_OPEN: usize = 64;
 /// Tasks that a pool is handed at once.
 const MOST_TASKS: u64 = 64;
 /// Instructions in a row that touch no buffer.
@@ -41,6 +46,8 @@ pub(super) struct Totals {
     pub(super) lowest: u64,
     /// What was returned, each value once.
     pub(super) returns: Vec<Value>,
+    /// Jumps that were taken both ways.
+    pub(super) forks: usize,
 }
 
 /// By what a workspace is bound to its weights: three words one behind the other.
@@ -81,9 +88,13 @@ pub(super) struct Machine<'a> {
     buffers: &'a [Buffer],
     decoder: Decoder<'a>,
     totals: Totals,
-    n_forks: usize,
     /// Calls of functions that call nobody and look at nothing beside: the same call does the same.
-    done: HashSet<Called>,
+    /// By version, for each has values of its own; with what the call does to them.
+    done: HashMap<(Option<usize>, Called), Vec<Effect>>,
+    /// What lies in the workspace, of each version in the order in which the walk comes by; empty where nobody asks.
+    layouts: Vec<&'a Layout>,
+    /// For each version that has been met, the function with which it begins.
+    versions: Vec<u64>,
     stride: Stride,
     binding: Option<Binding>,
     bound: [Value; 3],
@@ -105,8 +116,9 @@ impl<'a> Machine<'a> {
             buffers,
             decoder: Decoder::new(image),
             totals: Totals { lowest: u64::MAX, ..Totals::default() },
-            n_forks: 0,
-            done: HashSet::new(),
+            done: HashMap::new(),
+            layouts: Vec::new(),
+            versions: Vec::new(),
             stride: terms.stride,
             binding: terms.binding,
             bound: terms.bound,
@@ -119,6 +131,11 @@ impl<'a> Machine<'a> {
             in_task: false,
             last_access: None,
         }
+    }
+
+    /// Holds the kernels to the values of the workspace too.
+    pub(super) fn with_layouts(self, layouts: Vec<&'a Layout>) -> Machine<'a> {
+        Machine { layouts, ..self }
     }
 
     /// Walks from a function's first instruction to its return, every way; arguments as the calling convention has them.
@@ -137,8 +154,8 @@ impl<'a> Machine<'a> {
 
     /// Keeps the other way of a jump that is taken both ways.
     fn fork(&mut self, state: &mut State, mut other: State, open: &mut Vec<State>) -> Result<(), String> {
-        self.n_forks += 1;
-        if MOST_FORKS < self.n_forks {
+        self.totals.forks += 1;
+        if MOST_FORKS < self.totals.forks || MOST_OPEN <= open.len() {
             return Err("too many jumps depend on what isn't known".to_owned());
         }
         // A function with two ways isn't done when one of them has ended.
@@ -152,6 +169,9 @@ impl<'a> Machine<'a> {
     fn end(&mut self, state: &State) -> Result<(), String> {
         state.check_return()?;
         let result = state.general[0];
+        if result == Value::number(0) {
+            self.end_run(state)?;
+        }
         if let Some(binding) = &self.binding
             && (state.is_bound_anew || (self.binds && result == Value::number(0)))
             && state.binding != binding.words()
@@ -245,11 +265,13 @@ impl<'a> Machine<'a> {
                 }
             }
             Form::Return => {
-                if let Some(call) = state.pop_call()?
+                let call = state.pop_call()?;
+                let effects = state.track.leave(state.calls.len());
+                if let Some(call) = call
                     && call.is_leaf
                     && state.gives_back(&call)
                 {
-                    self.done.insert(call.called);
+                    self.done.insert((state.track.version(), call.called), effects);
                     if self.most_done < self.done.len() {
                         return Err("more calls than such a network needs".to_owned());
                     }
@@ -344,8 +366,11 @@ impl<'a> Machine<'a> {
 
     /// Goes into a function, unless the same call has been seen to the end.
     fn enter(&mut self, state: &mut State, target: u64, back: u64) -> Result<(), String> {
+        self.begin_call(state, target)?;
         let called = state.enter(target);
-        if self.done.contains(&called) {
+        if let Some(effects) = self.done.get(&(state.track.version(), called)).cloned() {
+            self.replay(state, &effects)?;
+            state.track.leave(state.calls.len());
             if let Some(outer) = state.calls.last_mut() {
                 outer.is_leaf = false;
             }
@@ -385,14 +410,17 @@ impl<'a> Machine<'a> {
         state.mark_calls();
         // The return address of the call itself.
         let top = state.stack_pointer()?.checked_sub(8).ok_or("the stack ends")?;
+        self.begin_pool(state, (task, argument), count)?;
         self.in_task = true;
+        let before = state.clone();
         for index in 0..count {
-            let mut inner = state.clone();
+            let mut inner = before.clone();
             inner.general[state::RSP] = Value::at(Origin::STACK, top);
             inner.begin_task(task, [argument, Value::number(index)])?;
             self.totals.lowest = self.totals.lowest.min(inner.writable());
             // Every way, for a task looks whether another is done. What it leaves behind is in buffers, not in its state.
             let mut open = vec![inner];
+            let mut done = None;
             while let Some(mut inner) = open.pop() {
                 while let Some(other) = self.run(&mut inner)? {
                     self.fork(&mut inner, other, &mut open)?;
@@ -401,9 +429,15 @@ impl<'a> Machine<'a> {
                 if inner.is_bound_anew != state.is_bound_anew {
                     return Err("a task binds the workspace to other weights".to_owned());
                 }
+                done = Some(match done {
+                    None => inner.track,
+                    Some(done) => inner.track.both(done),
+                });
             }
+            done.into_iter().for_each(|done| state.track.add_task(done));
         }
         self.in_task = false;
+        self.end_pool(state)?;
         let top = state.stack_pointer()?;
         state.forget_below(top);
         state.clobber();

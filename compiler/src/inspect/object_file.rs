@@ -166,6 +166,12 @@ fn symbols(
         } else if file {
         } else if bind == elf::STB_LOCAL {
             let is_elsewhere = section.is_none();
+            if kind == elf::STT_FUNC
+                && let Some(place) = place(section, symbol.st_value(E), (places, image))
+                && place.origin == Origin::image(CODE)
+            {
+                image.names.insert(place.offset, name.clone());
+            }
             if !is_known || is_elsewhere {
                 faults
                     .form

@@ -5,8 +5,9 @@ use mnc_runtime::info::Info;
 use serde::Serialize;
 
 use super::image::Image;
-use super::machine::{self, Access, Binding, Buffer, Machine, Origin, Stride, Terms, Totals, Value};
+use super::machine::{self, Access, Binding, Buffer, Layout, Machine, Origin, Stride, Terms, Totals, Value};
 use crate::emit::weights_file::HEADER_BYTES as WEIGHTS_HEADER_BYTES;
+use crate::emit::workspace::{self, Workspace};
 use crate::program::State;
 
 /// What was found on the way through an entry point.
@@ -22,13 +23,15 @@ pub struct Walk {
     pub stack_bytes: u64,
     /// The results that it may return.
     pub returns: Vec<i32>,
+    /// Jumps that were taken both ways, in the way to call it that has most.
+    pub forks: usize,
 }
 
 /// Larger than what a network of ours may be: sums of such sizes don't wrap.
 const MOST_BYTES: u64 = 1 << 40;
 
 /// The sizes that a description states, all of them possible.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sizes {
     rows: u64,
     row_len: u64,
@@ -38,12 +41,17 @@ pub(super) struct Sizes {
     weights_bytes: u64,
     binding: Option<Binding>,
     most_instructions: u64,
+    /// What lies in the workspace, of each version.
+    layouts: Vec<Layout>,
 }
+
+/// Versions of one object.
+const MOST_VERSIONS: usize = 2;
 
 impl Sizes {
     /// # Errors
-    /// Sizes that no network has.
-    pub(super) fn of(info: &Info) -> Result<Sizes, String> {
+    /// Sizes that no network has, and workspaces that no plan has.
+    pub(super) fn of(Description { info, workspaces }: &Description) -> Result<Sizes, String> {
         let product = |numbers: &[usize]| {
             let all = numbers.iter().try_fold(1u64, |all, number| all.checked_mul(*number as u64));
             all.filter(|all| (1..=MOST_BYTES / 4).contains(all))
@@ -81,7 +89,18 @@ impl Sizes {
         let steps = info.steps.iter().map(|step| step.input_bytes.saturating_add(step.output_bytes));
         let moved = steps.fold(elements.saturating_add(weights_bytes), u64::saturating_add);
         let most_instructions = info.multiply_adds.saturating_add(moved).saturating_mul(16);
+        let workspaces =
+            workspaces.as_ref().map_err(|fault| format!("the list of the workspace's values: {fault}"))?;
+        let (n_versions, n_found) = (info.wider.len().saturating_add(1), workspaces.len());
+        if n_found != n_versions || MOST_VERSIONS < n_versions {
+            return Err(format!(
+                "found lists of the values of {n_found} workspaces, expected one for each of {n_versions} versions, and at most {MOST_VERSIONS}"
+            ));
+        }
+        let layouts = workspaces.iter().map(|workspace| Layout::of(workspace, info.workspace_bytes));
+        let layouts = layouts.collect::<Result<Vec<Layout>, String>>()?;
         Ok(Sizes {
+            layouts,
             rows: size("input", &[info.batch, info.input.height])?,
             row_len: size("input", &[info.input.width, info.input.channels])?,
             output_bytes: size("output", &shape)? * 4,
@@ -215,7 +234,7 @@ impl Entry<'_> {
 
     /// Every way to call it: as it is meant, and with each thing wrong that it promises to notice.
     fn calls(&self, takes: &[Argument]) -> Vec<Call<'static>> {
-        let Sizes { row_len, weights_bytes, binding, .. } = *self.sizes;
+        let &Sizes { row_len, weights_bytes, binding, .. } = self.sizes;
         let binds = self.name == "bind";
         let arguments: Vec<Value> = takes.iter().map(|argument| self.argument(*argument)).collect();
         let position = |wanted| takes.iter().position(|argument| *argument == wanted);
@@ -299,7 +318,7 @@ impl Entry<'_> {
     }
 
     fn call(&self, call: &Call<'_>) -> Result<Totals, String> {
-        let Sizes { rows, row_len, output_bytes, workspace_bytes, weights_bytes, .. } = *self.sizes;
+        let &Sizes { rows, row_len, output_bytes, workspace_bytes, weights_bytes, .. } = self.sizes;
         // What is refused leaves everything as it is.
         let written = if call.what == RUN { Access::Write } else { Access::Read };
         let buffer = |name, origin, (rows, bytes), access| Buffer { name, origin, rows, bytes, access };
@@ -319,7 +338,44 @@ impl Entry<'_> {
             pool_run: call.pool_run,
             most_instructions: self.sizes.most_instructions,
         };
-        Machine::new(self.image, &buffers, &terms).call(self.function, &call.arguments)
+        let machine = || Machine::new(self.image, &buffers, &terms);
+        if call.what != RUN || self.name == "bind" {
+            return machine().call(self.function, &call.arguments);
+        }
+        // The code doesn't say which version it is: one order of the versions must fit all of it.
+        let mut faults = Vec::new();
+        for layouts in orders(&self.sizes.layouts.iter().collect::<Vec<_>>()) {
+            match machine().with_layouts(layouts).call(self.function, &call.arguments) {
+                Ok(totals) => return Ok(totals),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        Err(faults.join("; in another order of its versions: "))
+    }
+}
+
+/// What a file says of its network.
+pub(super) struct Description {
+    pub(super) info: Info,
+    /// What lies in the workspace, of each version; or what is wrong with that.
+    pub(super) workspaces: Result<Vec<Workspace>, String>,
+}
+
+impl Description {
+    /// Of the text that begins here: JSON and a zero byte, twice.
+    ///
+    /// # Errors
+    /// What isn't a description in front of a zero byte.
+    pub(super) fn of(text: &[u8]) -> Result<Description, String> {
+        let end_of = |text: &[u8]| text.iter().position(|byte| *byte == 0);
+        let end = end_of(text).ok_or("a text without an end")?;
+        let info = Info::from_json(&text[..end])?;
+        let behind = &text[end + 1..];
+        let workspaces = match end_of(behind) {
+            Some(end) => workspace::from_json(&behind[..end]),
+            None => Err("found no text behind the description".to_owned()),
+        };
+        Ok(Description { info, workspaces })
     }
 }
 
@@ -327,7 +383,7 @@ impl Entry<'_> {
 ///
 /// # Errors
 /// What isn't a function that does so.
-pub(super) fn description(image: &Image<'_>, function: u64) -> Result<(Info, Totals), String> {
+pub(super) fn description(image: &Image<'_>, function: u64) -> Result<(Description, Totals), String> {
     let terms = Terms {
         stride: Stride { least: 0, most: u64::MAX },
         binding: None,
@@ -341,8 +397,8 @@ pub(super) fn description(image: &Image<'_>, function: u64) -> Result<(Info, Tot
     let section = image.section(pointer).filter(|section| section.is_constant);
     let section = section.ok_or("returns no pointer into the file's constants")?;
     let text = &section.bytes[(pointer.offset - section.start) as usize..];
-    let end = text.iter().position(|byte| *byte == 0).ok_or("returns a text without an end")?;
-    Ok((Info::from_json(&text[..end])?, totals))
+    let description = Description::of(text).map_err(|fault| format!("returns no description: {fault}"))?;
+    Ok((description, totals))
 }
 
 fn summary(symbol: &str, all: &[Totals], returns: Vec<i32>) -> Walk {
@@ -352,5 +408,18 @@ fn summary(symbol: &str, all: &[Totals], returns: Vec<i32>) -> Walk {
         accesses: all.iter().map(|totals| totals.accesses).sum(),
         stack_bytes: all.iter().map(|totals| machine::State::depth(totals.lowest)).max().unwrap_or(0),
         returns,
+        forks: all.iter().map(|totals| totals.forks).max().unwrap_or(0),
     }
+}
+
+/// Every order of a few things, the last first.
+fn orders<T: Copy>(things: &[T]) -> Vec<Vec<T>> {
+    if things.is_empty() {
+        return vec![Vec::new()];
+    }
+    let first = |idx: usize| {
+        let rest: Vec<T> = [&things[..idx], &things[idx + 1..]].concat();
+        orders(&rest).into_iter().map(move |rest| [&[things[idx]][..], &rest].concat())
+    };
+    (0..things.len()).rev().flat_map(first).collect()
 }

@@ -2,7 +2,7 @@
 
 use iced_x86::code_asm::*;
 
-use super::forge::{Written, entry, forge, nothing, run};
+use super::forge::{Written, entry, forge, forge_values, nothing, run};
 use super::{broken, check};
 
 #[test]
@@ -219,6 +219,20 @@ fn walks_end() {
     }
 }
 
+/// Calls a step, which calls a kernel, which does nothing.
+fn one_step(a: &mut CodeAssembler) -> Written {
+    let (mut step, mut kernel, mut over) = (a.create_label(), a.create_label(), a.create_label());
+    a.xor(ecx, ecx)?;
+    a.call(step)?;
+    a.jmp(over)?;
+    a.set_label(&mut step)?;
+    a.call(kernel)?;
+    a.ret()?;
+    a.set_label(&mut kernel)?;
+    a.ret()?;
+    a.set_label(&mut over)
+}
+
 /// The pool's function, context and tasks.
 #[test]
 fn tasks_keep_to_themselves() {
@@ -249,7 +263,9 @@ fn tasks_keep_to_themselves() {
     let with =
         |count: u32, before: fn(&mut CodeAssembler) -> Written, task: fn(&mut CodeAssembler) -> Written| {
             let parallel = entry(true, |a, _| hand_out(a, count, before, task), nothing);
-            forge(&entry(false, nothing, nothing), &parallel, |_| {})
+            let step = entry(false, |a, _| one_step(a), nothing);
+            let list = format!(r#"[{{"steps":[{{"name":"all","tasks":{count}}}],"values":[]}}]"#);
+            forge_values(&list, &step, &parallel)
         };
     let honest = |a: &mut CodeAssembler| {
         a.mov(rax, qword_ptr(rdi))?;

@@ -3,7 +3,7 @@
 use object::write::{Symbol, SymbolSection};
 use object::{SymbolFlags, SymbolKind, SymbolScope, elf};
 
-use super::forge::{Forgery, entry, forge, nothing};
+use super::forge::{Forgery, NO_STEPS, entry, forge, nothing};
 use super::{broken, check};
 
 fn changed(change: impl Fn(&mut Forgery)) -> Vec<u8> {
@@ -225,11 +225,7 @@ fn descriptions_that_lie() {
     let large = |old: &str, new: &str| {
         let text = info.replacen(old, new, 1);
         assert_ne!(text, info, "{old} is in the description");
-        let mut forgery = Forgery::new(8);
-        let text = text + "\0";
-        let rodata = forgery.rodata;
-        let offset = forgery.object.append_section_data(rodata, text.as_bytes(), 64);
-        forgery.object.symbol_mut(forgery.json).value = offset;
+        let mut forgery = Forgery::with(&(text + "\0" + NO_STEPS + "\0"));
         forgery.function("net_run", &entry(false, nothing, nothing));
         forgery.function("net_run_parallel", &entry(true, nothing, nothing));
         forgery.info();

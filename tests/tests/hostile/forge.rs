@@ -27,8 +27,16 @@ pub(super) fn description(channels: usize) -> String {
     let parameters = Parameters::random(&graph, 1);
     let target: Target = target_of(&mnc::target::X86_64_V3);
     let options = Options { name: "net", labels: &[] };
-    mnc::compile(graph, &parameters, &target, &options).expect("it is legal").info.to_json()
+    let mut info = mnc::compile(graph, &parameters, &target, &options).expect("it is legal").info;
+    info.workspace_bytes = WORKSPACE_BYTES as u64;
+    info.to_json()
 }
+
+/// Of the small network.
+pub(super) const WORKSPACE_BYTES: usize = 1024;
+
+/// Nothing in the workspace, and no steps: what these entries do there, they do before the first.
+pub(super) const NO_STEPS: &str = r#"[{"steps":[],"values":[]}]"#;
 
 /// A file in the making.
 pub(super) struct Forgery {
@@ -97,12 +105,16 @@ pub(super) fn nothing(_: &mut CodeAssembler, _: CodeLabel) -> Written {
 impl Forgery {
     /// Code and constants, with no symbol but that of the description.
     pub(super) fn new(channels: usize) -> Forgery {
+        Forgery::with(&(description(channels) + "\0" + NO_STEPS + "\0"))
+    }
+
+    /// With that behind the pointer that `net_info` returns.
+    pub(super) fn with(text_of: &str) -> Forgery {
         let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
         let mut section = |name: &str, kind| object.add_section(Vec::new(), name.as_bytes().to_vec(), kind);
         let text = section(".text", SectionKind::Text);
         let rodata = section(".rodata", SectionKind::ReadOnlyData);
         section(".note.GNU-stack", SectionKind::Other);
-        let text_of = description(channels) + "\0";
         let offset = object.append_section_data(rodata, text_of.as_bytes(), 64);
         let json = object.add_symbol(Symbol {
             name: b"json".to_vec(),
@@ -166,6 +178,15 @@ pub(super) fn forge(run: &[u8], run_parallel: &[u8], change: impl Fn(&mut Forger
     forgery.function("net_run_parallel", run_parallel);
     forgery.info();
     change(&mut forgery);
+    forgery.bytes()
+}
+
+/// The same with a list of what lies in the workspace.
+pub(super) fn forge_values(list: &str, run: &[u8], run_parallel: &[u8]) -> Vec<u8> {
+    let mut forgery = Forgery::with(&(description(8) + "\0" + list + "\0"));
+    forgery.function("net_run", run);
+    forgery.function("net_run_parallel", run_parallel);
+    forgery.info();
     forgery.bytes()
 }
 

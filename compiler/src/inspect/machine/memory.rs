@@ -57,7 +57,13 @@ impl Machine<'_> {
             if buffer.origin == Origin::WORKSPACE && self.bound_words(address, bytes).is_some() {
                 state.mark_calls();
             }
+            if buffer.origin == Origin::WORKSPACE && !self.layouts.is_empty() {
+                self.touch_workspace(state, (address.offset, bytes), buffer.bytes, writes)?;
+            }
             return Ok(());
+        }
+        if let Some(idx) = address.origin.value_idx() {
+            return self.touch_value(state, idx, address, (bytes, writes));
         }
         if address.origin.image_part().is_some() && address.rows == 0 {
             let section = self

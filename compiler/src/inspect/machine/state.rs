@@ -3,6 +3,7 @@
 use iced_x86::ConditionCode;
 
 use super::decode::{Mask, Memory};
+use super::layout::Track;
 use super::value::{Flags, Origin, Value, cut};
 
 /// General registers, in the order of their numbers: rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 to r15.
@@ -98,6 +99,8 @@ pub(in crate::inspect) struct State {
     start: u64,
     /// Where the stack ends that may be read: a task's arguments lie in its caller's.
     pub(super) readable: u64,
+    /// What has become of the values of the workspace.
+    pub(super) track: Track,
 }
 
 impl State {
@@ -119,6 +122,7 @@ impl State {
             is_bound_anew: false,
             start,
             readable: start + 8,
+            track: Track::default(),
         };
         state.set_arguments(start, arguments);
         state

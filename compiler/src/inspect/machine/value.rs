@@ -6,7 +6,7 @@
 
 /// Where something begins that a value counts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(in crate::inspect) struct Origin(u8);
+pub(in crate::inspect) struct Origin(u16);
 
 impl Origin {
     /// Nowhere: a plain number.
@@ -30,32 +30,47 @@ impl Origin {
     pub(in crate::inspect) const BOUND: Origin = Origin(12);
     /// The same with its lowest bit turned over: of a workspace that isn't bound.
     pub(in crate::inspect) const NOT_BOUND: Origin = Origin(13);
-    const KEPT: u8 = 16;
-    const IMAGE: u8 = 32;
-    const UNKNOWN: Origin = Origin(255);
+    const KEPT: u16 = 16;
+    const IMAGE: u16 = 32;
+    const VALUES: u16 = 256;
+    const UNKNOWN: Origin = Origin(u16::MAX);
 
     /// How many parts of an image have an origin of their own.
     pub(in crate::inspect) const MOST_PARTS: usize = 200;
 
     /// What a register holds that a function gives back.
     pub(super) fn kept(register: usize) -> Origin {
-        Origin(Origin::KEPT + register as u8)
+        Origin(Origin::KEPT + register as u16)
     }
 
     /// A part of the file in memory.
     pub(in crate::inspect) fn image(part: usize) -> Origin {
         assert!(part < Origin::MOST_PARTS, "an image has few parts");
-        Origin(Origin::IMAGE + part as u8)
+        Origin(Origin::IMAGE + part as u16)
+    }
+
+    /// A value of the workspace, as far as a kernel may reach it.
+    pub(super) fn value(idx: usize) -> Origin {
+        assert!(idx < MOST_VALUES, "a layout has few values");
+        Origin(Origin::VALUES + idx as u16)
+    }
+
+    /// Which value of the workspace it is.
+    pub(super) fn value_idx(self) -> Option<usize> {
+        (self != Origin::UNKNOWN).then_some(())?;
+        self.0.checked_sub(Origin::VALUES).map(usize::from)
     }
 
     pub(super) fn image_part(self) -> Option<usize> {
-        (self != Origin::UNKNOWN).then_some(())?;
-        self.0.checked_sub(Origin::IMAGE).map(usize::from)
+        let part = usize::from(self.0.checked_sub(Origin::IMAGE)?);
+        (part < Origin::MOST_PARTS).then_some(part)
     }
 
     /// Whether it is an address of the lower half, never null.
     fn is_address(self) -> bool {
-        (Origin::INPUT.0..=Origin::POOL_RUN.0).contains(&self.0) || self.image_part().is_some()
+        (Origin::INPUT.0..=Origin::POOL_RUN.0).contains(&self.0)
+            || self.image_part().is_some()
+            || self.value_idx().is_some()
     }
 
     /// Of what power of two its address is a multiple.
@@ -67,6 +82,9 @@ impl Origin {
         }
     }
 }
+
+/// Values of one workspace.
+pub(super) const MOST_VALUES: usize = 65_000;
 
 /// A value of 64 bits: `origin + rows * stride + offset`, where the stride is that of the caller's picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
