@@ -1,5 +1,6 @@
 //! Networks with random numbers: built-in ones, and random ones; processors for which small networks are cut as large ones are.
 
+use mnc::Target;
 use mnc::graph::shape::Shape;
 use mnc::graph::{Graph, Knobs, Resolution};
 pub use mnc::sample::RandomNetwork;
@@ -75,4 +76,48 @@ pub fn builtin_at(name: &str, alpha: f64, resolution: Resolution) -> (Graph, Par
 pub fn input(shape: Shape, seed: u64) -> Vec<f32> {
     let mut random = Random::new(seed);
     (0..shape.len()).map(|_| random.signed()).collect()
+}
+
+/// Sides of inputs, square and not, odd and even. The first four are those at which parts once resumed wrongly.
+pub fn resolutions() -> Vec<(usize, usize)> {
+    let square =
+        [384, 368, 400, 448, 32, 33, 57, 96, 127, 128, 160, 191, 192, 224, 225, 255, 256, 288, 299, 320];
+    let mut sides: Vec<(usize, usize)> = square.map(|side| (side, side)).to_vec();
+    sides.extend([
+        (192, 363),
+        (312, 257),
+        (271, 333),
+        (512, 512),
+        (511, 40),
+        (40, 511),
+        (32, 512),
+        (512, 33),
+    ]);
+    let mut random = Random::new(40);
+    while sides.len() < 40 {
+        sides.push((random.within(32, 512), random.within(32, 512)));
+    }
+    sides
+}
+
+/// An x86-64 whose second-level cache holds about the largest map: chains have bands as tall as their parts, or nearly.
+pub fn fitted_caches(graph: &Graph, target: Target, seed: u64) -> Target {
+    let mut random = Random::new(seed);
+    let largest = graph.nodes.iter().map(|node| node.shape.len() * 4).max().unwrap_or(0);
+    let l2_bytes = largest * random.within(40, 200) / 100;
+    let l1_bytes = random.pick(&[1, 4, 32]) << 10;
+    let isa = Isa {
+        name: "fitted-cache-v3",
+        l1_bytes,
+        l2_bytes,
+        policy: Policy { least_part_cycles: 200, ..X86_64_V3.policy },
+        ..X86_64_V3
+    };
+    // Instruction sets live as long as the process.
+    Target { isa: Box::leak(Box::new(isa)), ..target }
+}
+
+/// Whether there is time for every combination: `MNC_THREADS=all`.
+pub fn is_thorough() -> bool {
+    std::env::var("MNC_THREADS").as_deref() == Ok("all")
 }

@@ -7,24 +7,19 @@ use mnc::describe::Description;
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::program::Program;
 use mnc::schedule::Place;
-use mnc::target::{ISAS, Isa, Policy, X86_64_V3};
+use mnc::target::{ISAS, X86_64_V3};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_runtime::abi::Status;
 use mnc_runtime::pool::Pool;
 use mnc_tests::link::{Linked, Network};
-use mnc_tests::networks::{self, RandomNetwork, SMALL_CACHES};
+use mnc_tests::networks::{self, RandomNetwork, SMALL_CACHES, fitted_caches, is_thorough, resolutions};
 use mnc_tests::pool::{ALL_AT_ONCE, BACKWARDS, FORWARDS, Shuffled};
-use mnc_tests::random::Random;
 use mnc_tests::turns::{backwards, forwards, shuffled};
 use mnc_tests::{bits, each, need};
 
 /// Objects of one shared library.
 const BATCH: usize = 12;
-
-fn is_thorough() -> bool {
-    std::env::var("MNC_THREADS").as_deref() == Ok("all")
-}
 
 /// All that runs in this process, and with x86-64 the processors with small caches.
 fn targets() -> Vec<Target> {
@@ -33,24 +28,6 @@ fn targets() -> Vec<Target> {
         targets.extend(SMALL_CACHES[..2].iter().map(|isa| Target { isa, ..v3.clone() }));
     }
     targets
-}
-
-/// An x86-64 whose second-level cache holds about the largest map: chains have bands as tall as their parts, or nearly.
-fn fitted_caches(graph: &Graph, seed: u64) -> Option<Target> {
-    let target = need::host_targets().into_iter().find(|target| target.isa.name == X86_64_V3.name)?;
-    let mut random = Random::new(seed);
-    let largest = graph.nodes.iter().map(|node| node.shape.len() * 4).max()?;
-    let l2_bytes = largest * random.within(40, 200) / 100;
-    let l1_bytes = random.pick(&[1, 4, 32]) << 10;
-    let isa = Isa {
-        name: "fitted-cache-v3",
-        l1_bytes,
-        l2_bytes,
-        policy: Policy { least_part_cycles: 200, ..X86_64_V3.policy },
-        ..X86_64_V3
-    };
-    // Instruction sets live as long as the process.
-    Some(Target { isa: Box::leak(Box::new(isa)), ..target })
 }
 
 /// A network, where it comes from and what it is compiled for.
@@ -173,28 +150,6 @@ fn check(cases: &[Case]) -> usize {
     n_resuming.into_iter().sum()
 }
 
-/// Sides of inputs, square and not, odd and even. The first four are those at which parts once resumed wrongly.
-fn resolutions() -> Vec<(usize, usize)> {
-    let square =
-        [384, 368, 400, 448, 32, 33, 57, 96, 127, 128, 160, 191, 192, 224, 225, 255, 256, 288, 299, 320];
-    let mut sides: Vec<(usize, usize)> = square.map(|side| (side, side)).to_vec();
-    sides.extend([
-        (192, 363),
-        (312, 257),
-        (271, 333),
-        (512, 512),
-        (511, 40),
-        (40, 511),
-        (32, 512),
-        (512, 33),
-    ]);
-    let mut random = Random::new(40);
-    while sides.len() < 40 {
-        sides.push((random.within(32, 512), random.within(32, 512)));
-    }
-    sides
-}
-
 #[test]
 fn builtin_networks_at_forty_resolutions() {
     let all = targets();
@@ -256,7 +211,8 @@ fn random_networks_with_tall_maps() {
     let case = |seed: &u64| {
         let RandomNetwork { toml, graph, parameters, .. } = RandomNetwork::tall(*seed);
         let mut targets = targets();
-        targets.extend(fitted_caches(&graph, *seed));
+        let v3 = need::host_targets().into_iter().find(|target| target.isa.name == X86_64_V3.name);
+        targets.extend(v3.map(|target| fitted_caches(&graph, target, *seed)));
         let place = format!("seed {seed}, alpha {}\n{toml}", graph.alpha);
         Case { place, graph, parameters, targets, is_interpreted: seed.is_multiple_of(4) || is_thorough() }
     };

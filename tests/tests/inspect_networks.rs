@@ -1,0 +1,129 @@
+//! `mnc inspect` calls every object of ours sound: networks in bands and parts, at odd sizes, for every instruction set of x86-64.
+//!
+//! Of the built-in networks each of 40 resolutions is walked once, for a network and an instruction set in turn; with
+//! `MNC_THREADS=all` all networks for all of them, and ten times the random ones.
+
+use mnc::graph::{Graph, Resolution};
+use mnc::inspect::inspect;
+use mnc::target::{Isa, PLATFORMS, Policy, X86_64_V3, X86_64_V4};
+use mnc::weights::Parameters;
+use mnc::{Options, Target};
+use mnc_tests::networks::{RandomNetwork, SMALL_CACHES, builtin_at, fitted_caches, is_thorough, resolutions};
+use mnc_tests::{each, need};
+
+/// Processors whose caches are as small as those of [`SMALL_CACHES`], with AVX-512.
+static SMALL_CACHE_V4: Isa = Isa {
+    name: "small-cache-v4",
+    l2_bytes: 4 << 10,
+    policy: Policy { least_part_cycles: 200, ..X86_64_V4.policy },
+    ..X86_64_V4
+};
+
+/// Every instruction set of x86-64, alone and as versions of one object, with caches as they are and with small ones.
+fn targets() -> Vec<Target> {
+    let platform = PLATFORMS.iter().find(|platform| platform.triple == "x86_64-unknown-linux-gnu");
+    let mut targets = need::targets_of(platform.expect("a row of the table"));
+    let v3 = need::target_of(&X86_64_V3);
+    targets.extend(SMALL_CACHES[..2].iter().map(|isa| Target { isa, ..v3.clone() }));
+    targets.push(small_versions());
+    targets
+}
+
+/// An object of two versions, each in bands and parts.
+fn small_versions() -> Target {
+    let v3 = need::target_of(&X86_64_V3);
+    Target { isa: &SMALL_CACHES[0], wider: vec![&SMALL_CACHE_V4], ..v3 }
+}
+
+/// A network, where it comes from and what it is compiled for.
+struct Case {
+    place: String,
+    graph: Graph,
+    parameters: Parameters,
+    targets: Vec<Target>,
+}
+
+impl Case {
+    /// What is broken in its object, and the jumps that were taken both ways.
+    fn walk(&self, target: &Target, has_weights_file: bool) -> (Vec<String>, usize) {
+        let options = Options { name: "net", labels: &[] };
+        let place = format!("{} for {target}", self.place);
+        let compiled = mnc::compile(self.graph.clone(), &self.parameters, target, &options)
+            .unwrap_or_else(|error| panic!("{place}: {error}"));
+        let compiled = if has_weights_file { compiled.with_weights_file("net.weights") } else { compiled };
+        let report = inspect(&compiled.object().expect("it can be written")).expect("it can be read");
+        let broken = report.promises.iter().filter(|promise| promise.kept != Some(true));
+        let mut faults: Vec<String> =
+            broken.map(|promise| format!("{place}: {}: {}", promise.promise, promise.found)).collect();
+        let n_entries = 3 + 2 * usize::from(compiled.info.takes_bytes()) + usize::from(has_weights_file);
+        if report.walks.len() != n_entries {
+            faults.push(format!("{place}: {} entries were walked", report.walks.len()));
+        }
+        (faults, report.walks.iter().map(|walk| walk.forks).max().unwrap_or(0))
+    }
+}
+
+/// Walks all of them, every fifth with its weights in a file; the most jumps that one way to call an entry takes both ways.
+fn check(cases: &[Case]) -> usize {
+    let jobs = cases.iter().flat_map(|case| case.targets.iter().map(move |target| (case, target)));
+    let jobs: Vec<(usize, (&Case, &Target))> = jobs.enumerate().collect();
+    let walk = |(idx, (case, target)): &(usize, (&Case, &Target))| case.walk(target, idx % 5 == 4);
+    let (faults, forks): (Vec<Vec<String>>, Vec<usize>) = each(&jobs, walk).into_iter().unzip();
+    let faults = faults.concat();
+    let most = forks.into_iter().max().unwrap_or(0);
+    println!("{} objects, at most {most} jumps taken both ways", jobs.len());
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(20)].join("\n"));
+    most
+}
+
+/// As a large network for two instruction sets has them: each part of a step in bands may resume or not, once for each way through
+/// the questions to the processor. The widest network has more than 256.
+#[test]
+fn objects_of_two_versions_may_have_many_ways() {
+    let n_forks = |seed| {
+        let RandomNetwork { toml, graph, parameters, .. } = RandomNetwork::tall(seed);
+        check(&[Case { place: toml, graph, parameters, targets: vec![small_versions()] }])
+    };
+    // The first of them has enough.
+    assert!((14..40).map(n_forks).any(|n_forks| 256 < n_forks), "some of these networks has many parts");
+}
+
+#[test]
+fn builtin_networks_at_forty_resolutions() {
+    let (networks, all) = (mnc::describe::BUILTIN, targets());
+    let mut cases = Vec::new();
+    for (idx, (height, width)) in resolutions().into_iter().enumerate() {
+        for (n, network) in networks.iter().enumerate() {
+            if !is_thorough() && n != idx % networks.len() {
+                continue;
+            }
+            let alpha = [0.25, 0.1, 0.15, 0.05][idx % 4];
+            let alpha = if network.name.contains("full-conv") { alpha / 4.0 } else { alpha };
+            let (graph, parameters) = builtin_at(network.name, alpha, Resolution { height, width });
+            let place = format!("{} {alpha}@{height}x{width}", network.name);
+            cases.push(Case { place, graph, parameters, targets: in_turn(&all, idx) });
+        }
+    }
+    check(&cases);
+}
+
+/// One of them, or all if there is time.
+fn in_turn(all: &[Target], idx: usize) -> Vec<Target> {
+    if is_thorough() { all.to_vec() } else { vec![all[idx % all.len()].clone()] }
+}
+
+#[test]
+fn random_networks() {
+    let n_networks = if is_thorough() { 1000 } else { 70 };
+    let case = |seed: &u64| {
+        let network =
+            if seed.is_multiple_of(4) { RandomNetwork::new(*seed) } else { RandomNetwork::tall(*seed) };
+        let mut targets = targets();
+        targets.push(fitted_caches(&network.graph, need::target_of(&X86_64_V3), *seed));
+        let RandomNetwork { toml, graph, parameters, .. } = network;
+        let place = format!("seed {seed}, alpha {}\n{toml}", graph.alpha);
+        Case { place, graph, parameters, targets: in_turn(&targets, *seed as usize) }
+    };
+    let seeds: Vec<u64> = (0..n_networks).collect();
+    check(&each(&seeds, case));
+}
