@@ -18,6 +18,8 @@ mod text;
 
 pub use builder::Builder;
 
+use crate::graph::tensor::Dtype;
+
 /// A vector register of [`Code::lanes`] f32 elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reg(pub u8);
@@ -38,7 +40,8 @@ pub struct Address {
 impl Ptr {
     /// The address `elements` f32 after this pointer.
     pub fn at(self, elements: usize) -> Address {
-        let offset = i32::try_from(elements * 4).expect("an offset inside a kernel fits 31 bits");
+        let offset =
+            i32::try_from(elements * Dtype::F32.bytes()).expect("an offset inside a kernel fits 31 bits");
         Address { ptr: self, offset }
     }
 }

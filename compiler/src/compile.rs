@@ -230,7 +230,7 @@ impl Compiled {
         let weights_file = self.weights_file.as_ref();
         if weights_file.is_none() {
             let mut faults = Faults::new(ErrorKind::Options);
-            crate::program::sizes::check_object_weights(self.program.constants.len() * 4, &mut faults);
+            crate::program::sizes::check_object_weights(self.program.constants.len(), &mut faults);
             faults.propagate()?;
         }
         Ok(emit::object::ObjectOptions { name: &self.info.name, launcher_hook, weights_file })
@@ -342,7 +342,7 @@ fn describe_artefact(
         wider: wider(program.isa, target),
         cpu_features: program.isa.cpu_features.iter().map(|feature| (*feature).to_owned()).collect(),
         workspace_bytes: program.workspace_bytes as u64,
-        weight_bytes: program.constants.len() as u64 * 4,
+        weight_bytes: program.constants.len() as u64,
         weights_file: None,
         random_weights: None,
         assumed: Vec::new(),
@@ -397,7 +397,10 @@ fn wider(isa: &Isa, target: &Target) -> Vec<String> {
 fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInfo> {
     let schedule = &plan.schedule;
     let batch = schedule.batch as u64;
-    let value_bytes = |id: &ValueId| batch * schedule.value(*id).map.shape.len() as u64 * 4;
+    let value_bytes = |id: &ValueId| {
+        let map = schedule.value(*id).map;
+        batch * (map.shape.len() * map.dtype.bytes()) as u64
+    };
     let multiply_adds = |name: &str| {
         report.layers.iter().find(|layer| layer.name == name).map_or(0, |layer| layer.cost.mult_adds)
     };
@@ -408,7 +411,7 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
         multiply_adds: nodes(step).iter().map(|id| batch * multiply_adds(&fused.nodes[id.0].name)).sum(),
         weight_bytes: nodes(step)
             .iter()
-            .map(|id| fused.nodes[id.0].filter.as_ref().map_or(0, Filter::n_numbers) as u64 * 4)
+            .map(|id| fused.nodes[id.0].filter.as_ref().map_or(0, Filter::bytes) as u64)
             .sum(),
         input_bytes: step.reads.iter().map(value_bytes).sum(),
         output_bytes: value_bytes(&step.writes),

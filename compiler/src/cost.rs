@@ -15,7 +15,11 @@ use serde::{Serialize, Serializer};
 
 use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::shape::{Shape, Window};
+use crate::graph::tensor::Dtype;
 use crate::graph::{Graph, Node};
+
+/// Bytes of a parameter.
+const WEIGHT_BYTES: u64 = Dtype::F32.bytes() as u64;
 
 /// What a layer, a kind of layers or a network costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -262,7 +266,7 @@ fn filter_cost(filter: FilterShape, output: Shape) -> Cost {
         parameters,
         parameters_folded: parameters,
         parameters_batch_norm: parameters,
-        weight_bytes: 4 * parameters,
+        weight_bytes: WEIGHT_BYTES * parameters,
     }
 }
 
@@ -270,7 +274,7 @@ fn filter_cost(filter: FilterShape, output: Shape) -> Cost {
 fn count_batch_norm(cost: &mut Cost, n: u64) {
     cost.parameters_batch_norm += 2 * n;
     cost.parameters_folded = cost.parameters_folded.max(cost.weights + n);
-    cost.weight_bytes = 4 * cost.parameters_folded;
+    cost.weight_bytes = WEIGHT_BYTES * cost.parameters_folded;
 }
 
 /// The filter of the depthwise layer whose output, normalised and activated, this node reads.

@@ -224,7 +224,7 @@ impl fmt::Display for Argument {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let constant_bytes = self.constants.len() * 4;
+        let constant_bytes = self.constants.len();
         writeln!(f, "program for {}: {} -> {}", self.isa.name, self.input, self.output)?;
         writeln!(f, "  workspace {} bytes, constants {constant_bytes} bytes", self.workspace_bytes)?;
         for step in &self.steps {

@@ -7,6 +7,7 @@ mod build;
 mod knobs;
 pub mod layer;
 pub mod shape;
+pub mod tensor;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -38,6 +38,7 @@ pub use tile::{Tile, padded_channels};
 
 use crate::code::Code;
 use crate::graph::shape::Shape;
+use crate::graph::tensor::{Dtype, f32_bytes};
 use crate::passes::Filter;
 use crate::target::Isa;
 
@@ -46,6 +47,8 @@ use crate::target::Isa;
 pub struct FeatureMap {
     /// H x W x C.
     pub shape: Shape,
+    /// How an element is stored.
+    pub dtype: Dtype,
     /// Elements from one pixel to the next, at least C. Where it is at least C rounded up to the lanes of the instruction
     /// set, kernels may read and write whole vectors; the elements behind C are then scratch.
     pub pixel_stride: usize,
@@ -53,13 +56,13 @@ pub struct FeatureMap {
 
 impl FeatureMap {
     /// A map without gaps, as callers pass the input and take the output.
-    pub fn tight(shape: Shape) -> FeatureMap {
-        FeatureMap { shape, pixel_stride: shape.channels }
+    pub fn tight(shape: Shape, dtype: Dtype) -> FeatureMap {
+        FeatureMap { shape, dtype, pixel_stride: shape.channels }
     }
 
     /// So many maps like this one, one behind the other, as one map: what looks at single pixels can't tell.
     pub fn stacked(self, n_maps: usize) -> FeatureMap {
-        FeatureMap { shape: Shape { height: self.shape.height * n_maps, ..self.shape }, ..self }
+        self.with_height(self.shape.height * n_maps)
     }
 
     /// Elements from one row to the next.
@@ -70,6 +73,31 @@ impl FeatureMap {
     /// Elements in all, gaps included.
     pub fn len(self) -> usize {
         self.shape.pixels() * self.pixel_stride
+    }
+
+    /// Bytes from one pixel to the next.
+    pub fn pixel_bytes(self) -> usize {
+        self.pixel_stride * self.dtype.bytes()
+    }
+
+    /// Bytes from one row to the next.
+    pub fn row_bytes(self) -> usize {
+        self.row_stride() * self.dtype.bytes()
+    }
+
+    /// Bytes in all, gaps included.
+    pub fn bytes(self) -> usize {
+        self.len() * self.dtype.bytes()
+    }
+
+    /// So many rows of the map.
+    pub fn with_height(self, height: usize) -> FeatureMap {
+        FeatureMap { shape: Shape { height, ..self.shape }, ..self }
+    }
+
+    /// So many channels of the map, at the same distances.
+    pub fn with_channels(self, channels: usize) -> FeatureMap {
+        FeatureMap { shape: Shape { channels, ..self.shape }, ..self }
     }
 
     /// Whether the map has no element.
@@ -144,9 +172,14 @@ impl Kernel {
         }
     }
 
-    /// The filter in the order in which the program reads it; `None` for kernels without one.
-    pub fn pack(&self, isa: &Isa, filter: &Filter) -> Option<Vec<f32>> {
-        Some(filter.pack(&self.packing(isa)?))
+    /// The filter as the bytes that the program reads; `None` for kernels without one.
+    pub fn pack(&self, isa: &Isa, filter: &Filter) -> Option<Vec<u8>> {
+        Some(f32_bytes(&filter.pack(&self.packing(isa)?)))
+    }
+
+    /// Bytes of that filter, 0 for kernels without one.
+    pub fn filter_bytes(&self, isa: &Isa) -> usize {
+        self.packing(isa).map_or(0, |packing| packing.len() * Dtype::F32.bytes())
     }
 
     /// The first of its inputs.

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
+use crate::graph::tensor::Dtype;
 use crate::weights::Parameters;
 
 /// Runs every pass, in their order.
@@ -67,9 +68,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Weights and biases in all.
-    pub fn n_numbers(&self) -> usize {
-        self.weights.len() + self.bias.len()
+    /// Bytes of weights and biases.
+    pub fn bytes(&self) -> usize {
+        (self.weights.len() + self.bias.len()) * Dtype::F32.bytes()
     }
 
     /// The numbers in the layout of a packing.

@@ -105,7 +105,7 @@ fn lifetimes(schedule: &Schedule) -> Vec<Slot> {
         // In a pair of steps one part may still read what another part's second step would overwrite.
         let last_step = last_step
             .map_or(first_step, |idx| idx + usize::from(schedule.steps[idx].half() == Some(Half::First)));
-        let bytes = (value.images * value.map.len() * 4).next_multiple_of(WORKSPACE_ALIGN);
+        let bytes = value.bytes().next_multiple_of(WORKSPACE_ALIGN);
         slots.push(Slot { value: id, offset: 0, bytes, first_step, last_step });
     }
     slots

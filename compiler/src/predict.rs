@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::{Kind, LayerCost, Report};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// What one core of a machine can do at most, as [`mnc_runtime::limits::Limits`] measures it.
@@ -110,7 +111,7 @@ pub fn predict(graph: &Graph, isa: &Isa, machine: &Machine) -> Option<Prediction
             // Without measured speeds memory costs nothing.
             gb_per_s(&machine.reads, of).map_or(0.0, |speed| bytes as f64 / (speed * 1e3))
         };
-        let result_bytes = 4 * elements as u64;
+        let result_bytes = (elements * Dtype::F32.bytes()) as u64;
         let memory_microseconds = at_speed(layer.cost.weight_bytes, report.total.weight_bytes)
             + at_speed(result_bytes, result_bytes);
         LayerTime {

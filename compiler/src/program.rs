@@ -19,14 +19,15 @@ pub use self::interpret::Turn;
 use self::values::Values;
 use crate::code::Code;
 use crate::graph::shape::Shape;
+use crate::graph::tensor::Dtype;
 use crate::kernels::KernelName;
 use crate::passes::{Fused, FusedId};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
 use crate::schedule::{Half, Stage, ValueId};
 use crate::target::Isa;
 
-/// Alignment of each block of packed constants, in elements: a cache line.
-const CONSTANT_ALIGN: usize = 16;
+/// Alignment of each block of packed constants, in bytes: a cache line.
+const CONSTANT_ALIGN: usize = 64;
 
 /// A kernel function.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +133,8 @@ pub struct ProgramValue {
     pub name: String,
     /// Bytes from the start of the workspace.
     pub offset: usize,
+    /// How an element is stored.
+    pub dtype: Dtype,
     /// Its size. What follows up to the next value belongs to nobody.
     pub bytes: usize,
     /// The step that writes it, by position in [`Program::steps`].
@@ -145,7 +148,7 @@ pub struct ProgramValue {
 pub struct ProgramFilter {
     /// The layer.
     pub layer: String,
-    /// Where it begins, in elements.
+    /// Where it begins, in bytes.
     pub first: usize,
     /// How it lies there.
     pub packing: Packing,
@@ -176,7 +179,7 @@ pub struct Program {
     /// The functions; layers of one shape share one.
     pub kernels: Vec<ProgramKernel>,
     /// Packed weights and biases of all layers, each block aligned to a cache line. Programs of one object share them.
-    pub constants: Arc<Vec<f32>>,
+    pub constants: Arc<Vec<u8>>,
     /// What the constants hold, layer by layer. No two layers share a block, whatever their numbers.
     pub filters: Vec<ProgramFilter>,
     /// The steps, in order.
@@ -233,7 +236,7 @@ impl Program {
                 (library, filters, steps, values.values, normalised)
             })
             .collect();
-        let constants = Arc::new(constants.values);
+        let constants = Arc::new(constants.bytes);
         let state_offset = plans.iter().map(|plan| plan.workspace_bytes).max().unwrap_or(0);
         let workspace_bytes = plans.iter().map(|plan| Program::workspace_bytes(plan)).max().unwrap_or(0);
         parts
@@ -255,6 +258,11 @@ impl Program {
             .collect()
     }
 
+    /// Bytes of the output of a run.
+    pub fn output_bytes(&self) -> usize {
+        self.batch * self.output.len() * Dtype::F32.bytes()
+    }
+
     /// Bytes of the workspace that the caller of such a plan's program brings.
     pub fn workspace_bytes(plan: &Plan) -> usize {
         plan.workspace_bytes + WORKSPACE_ALIGN
@@ -264,7 +272,7 @@ impl Program {
 /// The packed filters so far.
 #[derive(Default)]
 struct Constants {
-    values: Vec<f32>,
+    bytes: Vec<u8>,
     /// For each layer, its blocks.
     known: HashMap<FusedId, Vec<Range<usize>>>,
 }
@@ -279,19 +287,16 @@ impl Constants {
         Some(ProgramFilter { layer: node.name.clone(), first, packing })
     }
 
-    /// Where the block begins, in elements. Versions of a network for several vector widths pack most filters alike.
-    fn place(&mut self, id: FusedId, mut block: Vec<f32>) -> usize {
-        block.resize(block.len().next_multiple_of(CONSTANT_ALIGN), 0.0);
+    /// Where the block begins, in bytes. Versions of a network for several vector widths pack most filters alike.
+    fn place(&mut self, id: FusedId, mut block: Vec<u8>) -> usize {
+        block.resize(block.len().next_multiple_of(CONSTANT_ALIGN), 0);
         let known = self.known.entry(id).or_default();
-        let is_block = |values: &[f32]| {
-            values.iter().map(|value| value.to_bits()).eq(block.iter().map(|value| value.to_bits()))
-        };
-        if let Some(same) = known.iter().find(|place| is_block(&self.values[(*place).clone()])) {
+        if let Some(same) = known.iter().find(|place| self.bytes[(*place).clone()] == block) {
             return same.start;
         }
-        let first = self.values.len();
-        self.values.extend(block);
-        known.push(first..self.values.len());
+        let first = self.bytes.len();
+        self.bytes.extend(block);
+        known.push(first..self.bytes.len());
         first
     }
 }
@@ -323,9 +328,10 @@ mod tests {
         let places = |program: &Program| -> Vec<(String, usize)> {
             program.filters.iter().map(|filter| (filter.layer.clone(), filter.first)).collect()
         };
-        let expected = [("conv_pw_1", 0), ("conv_pw_2", 144)].map(|(layer, first)| (layer.to_owned(), first));
+        let expected =
+            [("conv_pw_1", 0), ("conv_pw_2", 4 * 144)].map(|(layer, first)| (layer.to_owned(), first));
         assert_eq!(places(&programs[0]), expected);
         assert_eq!(places(&programs[1]), expected);
-        assert_eq!(programs[0].constants.len(), 2 * 144);
+        assert_eq!(programs[0].constants.len(), 2 * 4 * 144);
     }
 }

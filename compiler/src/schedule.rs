@@ -17,6 +17,7 @@ pub use self::step::{Chain, Half, Share, Stage, Step, Work};
 use self::tuning::{LayerChoice, Tuning};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
+use crate::graph::tensor::Dtype;
 use crate::kernels::{Copy, FeatureMap, Kernel, padded_channels};
 use crate::passes::{Fused, FusedId};
 use crate::target::Isa;
@@ -49,6 +50,13 @@ pub struct Value {
     pub place: Place,
     /// Whether a run on one thread leaves it alone: the buffers of parts that other threads take.
     pub idle: bool,
+}
+
+impl Value {
+    /// Bytes of all its maps.
+    pub fn bytes(&self) -> usize {
+        self.images * self.map.bytes()
+    }
 }
 
 /// The steps in order, and the values between them.
@@ -160,13 +168,13 @@ impl Scheduler<'_> {
         let one = shape.pixels() == 1;
         let stride =
             if one { padded_channels(shape.channels, isa) } else { pixel_stride(shape.channels, isa) };
-        FeatureMap { shape, pixel_stride: stride }
+        FeatureMap { shape, dtype: Dtype::F32, pixel_stride: stride }
     }
 
     fn node(&mut self, id: FusedId) {
         let node = &self.network.nodes[id.0];
         if node.layer == Layer::Input {
-            let input = self.value(&node.name, FeatureMap::tight(node.shape), Place::Input);
+            let input = self.value(&node.name, FeatureMap::tight(node.shape, Dtype::F32), Place::Input);
             self.value_of.insert(id, input);
             return;
         }
@@ -282,12 +290,13 @@ impl Scheduler<'_> {
 
         let capacities = band::capacities(&kernels, n_parts, band_rows, isa);
         let mut buffer_offsets = Vec::with_capacity(capacities.len());
-        let mut elements = 0;
+        let mut bytes = 0;
         for (kernel, rows) in kernels.iter().zip(capacities) {
-            buffer_offsets.push(elements);
-            elements += rows * kernel.output().row_stride();
+            buffer_offsets.push(bytes);
+            bytes += rows * kernel.output().row_bytes();
         }
-        let buffer = FeatureMap::tight(Shape { height: 1, width: 1, channels: elements });
+        let channels = bytes / Dtype::F32.bytes();
+        let buffer = FeatureMap::tight(Shape { height: 1, width: 1, channels }, Dtype::F32);
         let mut buffers = Vec::with_capacity(n_parts);
         for part in 0..n_parts {
             let id = self.value(&format!("{name}.band_{part}"), buffer, Place::Workspace);
@@ -312,7 +321,7 @@ impl Scheduler<'_> {
     /// A node writes straight to the caller's output when its vectors end where the output does and nobody reads it again.
     fn output_map(&self, id: FusedId) -> (FeatureMap, Place) {
         let shape = self.network.nodes[id.0].shape;
-        let tight = FeatureMap::tight(shape);
+        let tight = FeatureMap::tight(shape, Dtype::F32);
         let read_again = self.network.nodes.iter().any(|node| node.inputs.contains(&id));
         if self.network.outputs == [id] && !read_again && tight.is_padded(self.schedule.isa) {
             return (tight, Place::Output);
@@ -357,7 +366,7 @@ impl Scheduler<'_> {
         };
         let value = self.value_of[output];
         if self.schedule.values[value.0].place != Place::Output {
-            let tight = FeatureMap::tight(self.map(value).shape);
+            let tight = FeatureMap::tight(self.map(value).shape, self.map(value).dtype);
             self.copy(
                 "output",
                 value,

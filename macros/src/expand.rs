@@ -26,8 +26,8 @@ pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
             (Some(tables(request, &compiled).map_err(|error| spanned(definition, &error))?), None)
         }
         Numbers::File(_) | Numbers::Random(_) => {
-            let bytes: Vec<u8> = constants.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let (literal, n_bytes) = (Literal::byte_string(&bytes), Literal::usize_unsuffixed(bytes.len()));
+            let (literal, n_bytes) =
+                (Literal::byte_string(constants), Literal::usize_unsuffixed(constants.len()));
             (None, Some(quote! { const BYTES: &[u8; #n_bytes] = #literal; }))
         }
     };

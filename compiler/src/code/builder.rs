@@ -1,6 +1,7 @@
 //! Writes a [`Code`]: registers and pointers from allocators that fail loudly, loops as closures.
 
 use super::{Access, Address, Binary, Code, Op, Parameter, Ptr, Reg};
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// A kernel in the making.
@@ -155,7 +156,7 @@ impl Builder {
 
     /// dst = from + elements * 4 bytes
     pub fn set_pointer(&mut self, dst: Ptr, from: Ptr, elements: isize) {
-        self.push(Op::SetPointer { dst, from, bytes: elements as i64 * 4 });
+        self.push(Op::SetPointer { dst, from, bytes: elements as i64 * Dtype::F32.bytes() as i64 });
     }
 
     /// ptr += elements * 4 bytes

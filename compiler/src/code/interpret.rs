@@ -11,6 +11,7 @@ use std::fmt;
 pub use region::{Region, Runner};
 
 use super::{Access, Binary, Code, Op, Ptr, Reg};
+use crate::graph::tensor::Dtype;
 
 /// Where an argument points: a region and a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,16 +113,20 @@ impl Machine<'_> {
                 let at = self.pointer(from.ptr)?;
                 let to = self.span(dst);
                 let byte = at.offset + i64::from(from.offset);
-                let values = self.regions[at.region].read(byte, lanes.into(), self.runner)?;
-                let to = &mut self.registers[to];
-                to[..values.len()].copy_from_slice(values);
-                to[values.len()..].fill(0.0);
+                let bytes = usize::from(lanes) * Dtype::F32.bytes();
+                let bytes = self.regions[at.region].read(byte, bytes, self.runner)?;
+                let (loaded, behind) = self.registers[to].split_at_mut(lanes.into());
+                for (lane, bytes) in loaded.iter_mut().zip(bytes.as_chunks().0) {
+                    *lane = f32::from_le_bytes(*bytes);
+                }
+                behind.fill(0.0);
                 self.set[usize::from(dst.0)] = true;
             }
             Op::Splat { dst, from } => {
                 let at = self.pointer(from.ptr)?;
                 let byte = at.offset + i64::from(from.offset);
-                let value = self.regions[at.region].read(byte, 1, self.runner)?[0];
+                let bytes = self.regions[at.region].read(byte, Dtype::F32.bytes(), self.runner)?;
+                let value = f32::from_le_bytes(bytes.as_chunks().0[0]);
                 self.write(dst).fill(value);
             }
             Op::Fma { acc, a, b } => {
@@ -164,7 +169,11 @@ impl Machine<'_> {
                     return Err(Violation(format!("{name} is written through a pointer that may only read")));
                 }
                 let values = &self.registers[from.start..from.start + usize::from(lanes)];
-                region.write(at.offset + i64::from(to.offset), values, self.runner)?;
+                let bytes = values.len() * Dtype::F32.bytes();
+                let bytes = region.write(at.offset + i64::from(to.offset), bytes, self.runner)?;
+                for (value, bytes) in values.iter().zip(bytes.as_chunks_mut().0) {
+                    *bytes = value.to_le_bytes();
+                }
             }
             Op::Prefetch { at } => {
                 self.pointer(at.ptr)?;
@@ -233,6 +242,7 @@ fn binary(op: Binary, a: f32, b: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::code::Builder;
+    use crate::graph::tensor::f32_bytes;
     use crate::target::AARCH64;
 
     /// Runs a kernel of an input of 8 elements and an output of 8, and hands back the output or the violation's text.
@@ -242,8 +252,8 @@ mod tests {
         write(&mut b, input, output);
         let code = b.finish();
         let mut regions = [
-            Region::constant("input", (0..8).map(|n| n as f32).collect()),
-            Region::uninitialised("output", 8),
+            Region::constant("input", Dtype::F32, f32_bytes(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])),
+            Region::uninitialised("output", Dtype::F32, 32),
         ];
         let arguments = [0, 1].map(|region| Argument { region, byte: 0 });
         let runner = Runner { number: 1, first_of_step: 1, after: Vec::new() };
@@ -251,7 +261,8 @@ mod tests {
         match expected {
             Ok(values) => {
                 found.unwrap();
-                assert_eq!(regions[1].read(0, values.len(), &runner).unwrap(), values);
+                let bytes = values.len() * Dtype::F32.bytes();
+                assert_eq!(regions[1].read(0, bytes, &runner).unwrap(), f32_bytes(values));
             }
             Err(text) => {
                 let found = found.unwrap_err().to_string();

@@ -10,6 +10,7 @@ use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 
 use crate::code::{Address, Binary, Code, Op, Ptr, Reg};
+use crate::graph::tensor::Dtype;
 
 /// Lanes of a Cranelift vector.
 pub(super) const LANES: usize = 4;
@@ -169,7 +170,8 @@ impl KernelReader<'_> {
         let zero = self.b.ins().f32const(0.0);
         let mut vector = self.b.ins().splat(F32X4, zero);
         for lane in 0..lanes {
-            let element = self.b.ins().load(F32, memory(), pointer, from.offset + lane as i32 * 4);
+            let element =
+                self.b.ins().load(F32, memory(), pointer, from.offset + (lane * Dtype::F32.bytes()) as i32);
             vector = self.b.ins().insertlane(vector, element, lane as u8);
         }
         vector
@@ -183,7 +185,7 @@ impl KernelReader<'_> {
         }
         for lane in 0..lanes {
             let element = self.b.ins().extractlane(value, lane as u8);
-            self.b.ins().store(memory(), element, pointer, to.offset + lane as i32 * 4);
+            self.b.ins().store(memory(), element, pointer, to.offset + (lane * Dtype::F32.bytes()) as i32);
         }
     }
 

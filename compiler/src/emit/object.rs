@@ -150,10 +150,7 @@ impl<'a> Writer<'a> {
         let constants = match (base.program.constants.as_slice(), self.options.weights_file) {
             ([], _) => None,
             (_, Some(file)) => Some(Place::Outside(file)),
-            (values, None) => {
-                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-                Some(Place::Inside(self.data("weights", bytes)?))
-            }
+            (bytes, None) => Some(Place::Inside(self.data("weights", bytes.to_vec())?)),
         };
         let environment = self.environment(base.program.isa)?;
         let behind_info = if self.options.launcher_hook {

@@ -16,6 +16,7 @@ use mnc_runtime::info::Info;
 
 use self::interface::Calls;
 pub use self::tables::Tables;
+use crate::graph::tensor::Dtype;
 use crate::program::{Argument, Call, Program, ProgramStep};
 
 /// What the text doesn't take from the network.
@@ -118,7 +119,7 @@ impl<'a> Writer<'a> {
     }
 
     fn weights(&mut self, constants: &str) {
-        let bytes = self.program.constants.len() * 4;
+        let bytes = self.program.constants.len();
         self.line(
             "\n    /// Weights and biases of all layers, each in the order in which its kernel reads them.",
         );
@@ -237,7 +238,11 @@ impl<'a> Writer<'a> {
                 Argument::Workspace { offset, .. } => ("workspace", offset),
                 Argument::Constants(bytes) => ("weights", bytes),
             };
-            if bytes == 0 { format!("at.{base}") } else { format!("at.{base}.add({})", bytes / 4) }
+            if bytes == 0 {
+                format!("at.{base}")
+            } else {
+                format!("at.{base}.add({})", bytes / Dtype::F32.bytes())
+            }
         };
         let arguments: Vec<String> = call.arguments.iter().map(argument).collect();
         let (module, function) = &self.kernels[call.kernel];

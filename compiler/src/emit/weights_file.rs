@@ -58,20 +58,17 @@ pub struct WeightsFile {
 
 impl WeightsFile {
     /// The file of those weights.
-    pub fn of(weights: &[f32]) -> WeightsFile {
-        let payload = payload(weights);
+    pub fn of(weights: &[u8]) -> WeightsFile {
         WeightsFile {
-            payload_bytes: payload.len(),
-            checksum: checksum(&payload),
-            sha256: Sha256::digest(&payload).into(),
+            payload_bytes: weights.len(),
+            checksum: checksum(weights),
+            sha256: Sha256::digest(weights).into(),
         }
     }
 
     /// The whole file, of the same weights.
-    pub fn bytes(&self, weights: &[f32]) -> Vec<u8> {
-        let mut bytes = self.header().to_vec();
-        bytes.extend(payload(weights));
-        bytes
+    pub fn bytes(&self, weights: &[u8]) -> Vec<u8> {
+        [&self.header(), weights].concat()
     }
 
     /// Size of the file.
@@ -110,13 +107,10 @@ impl WeightsFile {
     }
 }
 
-fn payload(weights: &[f32]) -> Vec<u8> {
-    weights.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::tensor::f32_bytes;
 
     #[test]
     fn the_checksum_finds_what_a_product_alone_would_miss() {
@@ -138,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_header_says_what_follows() {
-        let weights = [1.0f32; 16];
+        let weights = f32_bytes(&[1.0; 16]);
         let file = WeightsFile::of(&weights);
         let bytes = file.bytes(&weights);
         assert_eq!(bytes.len(), file.file_bytes());

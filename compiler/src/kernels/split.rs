@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::{Conv, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile};
 use crate::graph::shape::{Pads, Shape, Window};
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// Along which axis of the output a kernel is cut, and into how many parts.
@@ -30,16 +31,16 @@ impl Split {
     }
 }
 
-/// A piece of a kernel: a kernel, and where its buffers begin in those of the whole, in elements.
+/// A piece of a kernel: a kernel, and where its buffers begin in those of the whole, in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// The piece.
     pub kernel: Kernel,
-    /// Elements into the input.
+    /// Bytes into the input.
     pub input: usize,
-    /// Elements into the packed filter.
+    /// Bytes into the packed filter.
     pub filter: usize,
-    /// Elements into the output.
+    /// Bytes into the output.
     pub output: usize,
 }
 
@@ -73,19 +74,19 @@ impl Kernel {
         match *self {
             Kernel::Conv(kernel) => {
                 let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
-                let input = with_height(kernel.input, height);
-                let output = with_height(kernel.output, rows.len());
+                let input = kernel.input.with_height(height);
+                let output = kernel.output.with_height(rows.len());
                 (Kernel::Conv(Conv { window, input, output, ..kernel }), low..low + height)
             }
             Kernel::Depthwise(kernel) => {
                 let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
-                let input = with_height(kernel.input, height);
-                let output = with_height(kernel.output, rows.len());
+                let input = kernel.input.with_height(height);
+                let output = kernel.output.with_height(rows.len());
                 (Kernel::Depthwise(Depthwise { window, input, output, ..kernel }), low..low + height)
             }
             Kernel::Pointwise(kernel) => {
-                let input = with_height(kernel.input, rows.len());
-                let output = with_height(kernel.output, rows.len());
+                let input = kernel.input.with_height(rows.len());
+                let output = kernel.output.with_height(rows.len());
                 (Kernel::Pointwise(Pointwise { input, output, ..kernel }), rows)
             }
             Kernel::Dense(_)
@@ -105,8 +106,8 @@ impl Kernel {
     pub fn row_parts(&self, parts: usize) -> Vec<Part> {
         let part = |(first, rows): (usize, usize)| {
             let (kernel, input_rows) = self.rows(first..first + rows);
-            let input = input_rows.start * self.input().row_stride();
-            Part { kernel, input, filter: 0, output: first * self.output().row_stride() }
+            let input = input_rows.start * self.input().row_bytes();
+            Part { kernel, input, filter: 0, output: first * self.output().row_bytes() }
         };
         pieces(self.output().shape.height, 1, parts).into_iter().map(part).collect()
     }
@@ -118,14 +119,6 @@ fn pieces(extent: usize, unit: usize, parts: usize) -> Vec<(usize, usize)> {
     let parts = parts.clamp(1, units);
     let first = |part: usize| (part * units / parts * unit).min(extent);
     (0..parts).map(|part| (first(part), first(part + 1) - first(part))).collect()
-}
-
-fn with_channels(map: FeatureMap, channels: usize) -> FeatureMap {
-    FeatureMap { shape: Shape { channels, ..map.shape }, ..map }
-}
-
-fn with_height(map: FeatureMap, height: usize) -> FeatureMap {
-    FeatureMap { shape: Shape { height, ..map.shape }, ..map }
 }
 
 /// Some output rows of a sliding window: the window with the padding that is left there, the input's first row and number of
@@ -150,10 +143,10 @@ fn panel_parts(
     kernel: impl Fn(FeatureMap) -> Kernel,
 ) -> Vec<Part> {
     let part = |(first, channels): (usize, usize)| Part {
-        kernel: kernel(with_channels(output, channels)),
+        kernel: kernel(output.with_channels(channels)),
         input: 0,
-        filter: first * (depth + 1),
-        output: first,
+        filter: first * (depth + 1) * Dtype::F32.bytes(),
+        output: first * output.dtype.bytes(),
     };
     pieces(output.shape.channels, width, parts).into_iter().map(part).collect()
 }
@@ -182,9 +175,9 @@ impl Pointwise {
                 output: run(self.output, pixels),
                 ..*self
             }),
-            input: first * self.input.pixel_stride,
+            input: first * self.input.pixel_bytes(),
             filter: 0,
-            output: first * self.output.pixel_stride,
+            output: first * self.output.pixel_bytes(),
         };
         pieces(self.input.shape.pixels(), self.tile.mr, parts).into_iter().map(part).collect()
     }
@@ -199,13 +192,13 @@ impl Depthwise {
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
         let part = |(first, channels): (usize, usize)| Part {
             kernel: Kernel::Depthwise(Depthwise {
-                input: with_channels(self.input, channels),
-                output: with_channels(self.output, channels),
+                input: self.input.with_channels(channels),
+                output: self.output.with_channels(channels),
                 ..*self
             }),
-            input: first,
-            filter: first * (self.window.d_k * self.window.d_k + 1),
-            output: first,
+            input: first * self.input.dtype.bytes(),
+            filter: first * (self.window.d_k * self.window.d_k + 1) * Dtype::F32.bytes(),
+            output: first * self.output.dtype.bytes(),
         };
         pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
     }
@@ -222,12 +215,12 @@ impl GlobalAveragePool {
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
         let part = |(first, channels): (usize, usize)| Part {
             kernel: Kernel::GlobalAveragePool(GlobalAveragePool {
-                input: with_channels(self.input, channels),
-                output: with_channels(self.output, channels),
+                input: self.input.with_channels(channels),
+                output: self.output.with_channels(channels),
             }),
-            input: first,
+            input: first * self.input.dtype.bytes(),
             filter: 0,
-            output: first,
+            output: first * self.output.dtype.bytes(),
         };
         pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
     }

@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use super::values::Values;
 use super::{Argument, Call, ProgramFilter, ProgramKernel, ProgramStep, Resume, Task};
-use crate::graph::shape::Shape;
 use crate::kernels::{Copy, FeatureMap, Kernel, Part, Split};
 use crate::schedule::band::{self, Move, Walk};
 use crate::schedule::{Chain, Place, Share, Stage, Step, ValueId, Work};
@@ -69,7 +68,7 @@ struct Caller<'a> {
     step: &'a Step,
     /// For each stage, the layer that it computes.
     layers: Vec<&'a str>,
-    /// For each stage, where its packed filter begins in the constants, in elements.
+    /// For each stage, where its packed filter begins in the constants, in bytes.
     filters: Vec<Option<usize>>,
     /// Which of the batch.
     image: usize,
@@ -93,13 +92,13 @@ impl Caller<'_> {
     }
 
     /// A position in a value.
-    fn place(&self, id: ValueId, elements: usize) -> Argument {
+    fn place(&self, id: ValueId, bytes: usize) -> Argument {
         let value = self.values.plan.schedule.value(id);
-        let elements = if value.images == 1 { elements } else { self.image * value.map.len() + elements };
+        let bytes = if value.images == 1 { bytes } else { self.image * value.map.bytes() + bytes };
         match value.place {
-            Place::Input => Argument::Input(elements * 4),
-            Place::Output => Argument::Output(elements * 4),
-            Place::Workspace => self.values.at(id, elements),
+            Place::Input => Argument::Input(bytes),
+            Place::Output => Argument::Output(bytes),
+            Place::Workspace => self.values.at(id, bytes),
         }
     }
 
@@ -108,7 +107,7 @@ impl Caller<'_> {
         let mut arguments: Vec<Argument> =
             self.step.reads.iter().map(|id| self.place(*id, part.input)).collect();
         let filter = self.filters.first().copied().flatten();
-        arguments.extend(filter.map(|first| Argument::Constants((first + part.filter) * 4)));
+        arguments.extend(filter.map(|first| Argument::Constants(first + part.filter)));
         arguments.push(self.place(self.step.writes, part.output));
         Call { kernel: self.library.kernel(&part.kernel, self.layers[0]), arguments }
     }
@@ -152,7 +151,7 @@ impl Caller<'_> {
     fn band_move(&mut self, chain: &Chain, step: &Move, part: usize) -> Call {
         let map = |stage: usize| chain.stages[stage].kernel.output();
         let buffer = |stage: usize, part: usize, rows: &Range<usize>, base: usize| {
-            let [start, end] = [rows.start, rows.end].map(|row| (row - base) * map(stage).row_stride());
+            let [start, end] = [rows.start, rows.end].map(|row| (row - base) * map(stage).row_bytes());
             self.values.at_rows(chain.buffers[part], stage, start..end)
         };
         match step {
@@ -160,25 +159,25 @@ impl Caller<'_> {
                 let kernel = &chain.stages[*stage].kernel;
                 let (piece, input_rows) = kernel.rows(rows.clone());
                 let input = match stage.checked_sub(1) {
-                    None => self.place(self.step.reads[0], input_rows.start * kernel.input().row_stride()),
+                    None => self.place(self.step.reads[0], input_rows.start * kernel.input().row_bytes()),
                     Some(before) => buffer(before, part, &input_rows, *input_base),
                 };
                 let output = match chain.buffer_offsets.get(*stage) {
-                    None => self.place(self.step.writes, rows.start * kernel.output().row_stride()),
+                    None => self.place(self.step.writes, rows.start * kernel.output().row_bytes()),
                     Some(_) => buffer(*stage, part, rows, *output_base),
                 };
                 let filter = self.filters[*stage].expect("every layer of a chain has a filter");
-                let arguments = vec![input, Argument::Constants(filter * 4), output];
+                let arguments = vec![input, Argument::Constants(filter), output];
                 Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
             }
             Move::Keep { stage, rows, base } => {
                 let (from, to) = (buffer(*stage, part, rows, *base), buffer(*stage, part, rows, rows.start));
-                self.copy_rows(*stage, with_rows(map(*stage), rows.len()), from, to)
+                self.copy_rows(*stage, map(*stage).with_height(rows.len()), from, to)
             }
             Move::Take { stage, rows, from_base, to_base } => {
                 let (from, to) =
                     (buffer(*stage, part - 1, rows, *from_base), buffer(*stage, part, rows, *to_base));
-                self.copy_rows(*stage, with_rows(map(*stage), rows.len()), from, to)
+                self.copy_rows(*stage, map(*stage).with_height(rows.len()), from, to)
             }
         }
     }
@@ -188,11 +187,6 @@ impl Caller<'_> {
         let piece = Kernel::Copy(Copy { input: rows, output: rows });
         Call { kernel: self.library.kernel(&piece, self.layers[stage]), arguments: vec![from, to] }
     }
-}
-
-/// So many rows of a map.
-fn with_rows(map: FeatureMap, rows: usize) -> FeatureMap {
-    FeatureMap { shape: Shape { height: rows, ..map.shape }, ..map }
 }
 
 /// The kernels so far, each generated once.

@@ -5,6 +5,7 @@
 
 use super::{Argument, Call, Program, ProgramStep, ProgramValue};
 use crate::code::interpret::{self, Region, Runner, Violation};
+use crate::graph::tensor::{Dtype, f32_bytes, f32_numbers};
 
 /// A task that runs, once all those before it are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,11 +101,11 @@ struct Memory<'a> {
 impl Memory<'_> {
     fn new<'a>(program: &'a Program, input: &[f32]) -> Memory<'a> {
         let mut regions = vec![
-            Region::constant("input", input.to_vec()),
-            Region::uninitialised("output", program.batch * program.output.len()),
-            Region::constant("constants", program.constants.to_vec()),
+            Region::constant("input", Dtype::F32, f32_bytes(input)),
+            Region::uninitialised("output", Dtype::F32, program.output_bytes()),
+            Region::constant("constants", Dtype::F32, program.constants.to_vec()),
         ];
-        regions.extend(program.values.iter().map(|value| Region::dead(&value.name)));
+        regions.extend(program.values.iter().map(|value| Region::dead(&value.name, value.dtype)));
         Memory { program, regions, step: 0 }
     }
 
@@ -123,7 +124,7 @@ impl Memory<'_> {
                 let text = format!("{} begins in the bytes of {}", value.name, other.name);
                 return Err(Violation::new(text).at(&self.program.steps[step].name));
             }
-            self.regions[VALUES + idx] = Region::uninitialised(&value.name, value.bytes / 4);
+            self.regions[VALUES + idx] = Region::uninitialised(&value.name, value.dtype, value.bytes);
         }
         Ok(())
     }
@@ -132,7 +133,7 @@ impl Memory<'_> {
     fn end(&mut self, step: usize) {
         for (idx, value) in self.program.values.iter().enumerate() {
             if value.last_step == step {
-                self.regions[VALUES + idx] = Region::dead(&value.name);
+                self.regions[VALUES + idx] = Region::dead(&value.name, value.dtype);
             }
         }
     }
@@ -187,7 +188,7 @@ impl Memory<'_> {
 
     fn output(&self) -> Result<Vec<f32>, Violation> {
         let unwritten = |element| Violation::new(format!("nobody writes element {element} of output"));
-        self.regions[1].values().map(<[f32]>::to_vec).map_err(unwritten)
+        self.regions[1].contents().map(f32_numbers).map_err(unwritten)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use crate::error::Faults;
+use crate::graph::tensor::Dtype;
 use crate::passes::{Fused, FusedId};
 use crate::plan::Plan;
 use crate::program::{CONSTANT_ALIGN, Program};
@@ -42,14 +43,16 @@ impl Sizes {
         for plan in plans {
             let isa = plan.schedule.isa;
             let packings = plan.schedule.steps.iter().flat_map(Step::stages);
-            let packings = packings.filter_map(|stage| Some((stage.node, stage.kernel.packing(isa)?)));
-            for (FusedId(node), packing) in packings {
+            for stage in packings {
+                let (FusedId(node), Some(packing)) = (stage.node, stage.kernel.packing(isa)) else {
+                    continue;
+                };
                 if !known.insert((node, packing.panels(), packing.depth())) {
                     continue;
                 }
-                let elements = packing.len().next_multiple_of(CONSTANT_ALIGN);
-                filters.push((network.nodes[node].name.clone(), elements * 4));
-                constants += elements * 4;
+                let bytes = stage.kernel.filter_bytes(isa).next_multiple_of(CONSTANT_ALIGN);
+                filters.push((network.nodes[node].name.clone(), bytes));
+                constants += bytes;
             }
         }
         let batch = plans.first().map_or(1, |plan| plan.schedule.batch);
@@ -59,7 +62,7 @@ impl Sizes {
             filters,
             constants,
             workspace: plans.iter().map(Program::workspace_bytes).max().unwrap_or(0),
-            output: batch * output * 4,
+            output: batch * output * Dtype::F32.bytes(),
         }
     }
 

@@ -28,12 +28,13 @@ impl Values<'_> {
             let value = schedule.value(slot.value);
             let value_of = |name: String, start: usize, end: usize| ProgramValue {
                 name,
-                offset: slot.offset + start * 4,
-                bytes: (end - start) * 4,
+                offset: slot.offset + start,
+                dtype: value.map.dtype,
+                bytes: end - start,
                 first_step: slot.first_step,
                 last_step: slot.last_step,
             };
-            let len = value.images * value.map.len();
+            let len = value.bytes();
             let step = &schedule.steps[slot.first_step];
             let Some(chain) = step.chain().filter(|chain| chain.buffers.contains(&slot.value)) else {
                 values.push(value_of(value.name.clone(), 0, len));
@@ -48,20 +49,20 @@ impl Values<'_> {
         Values { plan, network, values, first }
     }
 
-    /// So many elements into a value of the plan.
-    pub(super) fn at(&self, id: ValueId, elements: usize) -> Argument {
-        self.argument(self.position(id), elements)
+    /// So many bytes into a value of the plan.
+    pub(super) fn at(&self, id: ValueId, bytes: usize) -> Argument {
+        self.argument(self.position(id), bytes)
     }
 
-    /// Elements of the rows behind a stage, in the buffer of a part of a chain.
-    pub(super) fn at_rows(&self, buffer: ValueId, stage: usize, elements: Range<usize>) -> Argument {
+    /// Bytes of the rows behind a stage, in the buffer of a part of a chain.
+    pub(super) fn at_rows(&self, buffer: ValueId, stage: usize, bytes: Range<usize>) -> Argument {
         let value = self.position(buffer) + stage;
-        assert!(elements.end * 4 <= self.values[value].bytes, "a buffer of a chain holds every row");
-        self.argument(value, elements.start)
+        assert!(bytes.end <= self.values[value].bytes, "a buffer of a chain holds every row");
+        self.argument(value, bytes.start)
     }
 
-    fn argument(&self, value: usize, elements: usize) -> Argument {
-        Argument::Workspace { value, offset: self.values[value].offset + elements * 4 }
+    fn argument(&self, value: usize, bytes: usize) -> Argument {
+        Argument::Workspace { value, offset: self.values[value].offset + bytes }
     }
 
     fn position(&self, id: ValueId) -> usize {

@@ -249,7 +249,7 @@ fn groups(stages: &[&Kernel], isa: &Isa) -> Vec<Group> {
 
 /// Rows that a pointwise stage takes from the one before it at a time, at least one.
 fn rows_at_once(stage: &Kernel, isa: &Isa) -> usize {
-    (isa.l1_bytes / ROWS_SHARE / (stage.input().row_stride() * 4)).max(1)
+    (isa.l1_bytes / ROWS_SHARE / stage.input().row_bytes()).max(1)
 }
 
 /// Rows in pieces of at most `most`, as even as can be.

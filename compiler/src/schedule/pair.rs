@@ -4,6 +4,7 @@
 //! wait for each other once instead of twice, which in a small network is a large share of the time.
 
 use super::{Half, Schedule, Share, Step, Work};
+use crate::graph::tensor::Dtype;
 use crate::kernels::Kernel;
 
 /// Of the second-level cache, the share that a filter may fill which every part reads anew, or a map that every panel does.
@@ -35,8 +36,9 @@ pub(super) fn join(schedule: &mut Schedule) {
     if pointwise.reads != [depthwise.writes] || parts < 2 {
         return;
     }
-    let stays = |elements: usize| elements * 4 < isa.l2_bytes / CACHE_SHARE;
-    let (filter, input) = (kernel.input.shape.channels * kernel.output.shape.channels, map.len());
+    let stays = |bytes: usize| bytes < isa.l2_bytes / CACHE_SHARE;
+    let weights = kernel.input.shape.channels * kernel.output.shape.channels;
+    let (filter, input) = (weights * Dtype::F32.bytes(), map.bytes());
     // A part of the rows reads less of the input between two panels. A part of the channels reads all of it for each of them,
     // and half of it was written by another core.
     let rows_stay = !stays(input) && LEAST_PIXELS * isa.lanes <= map.shape.pixels() / parts;

@@ -84,7 +84,7 @@ pub struct Chain {
     pub band_rows: usize,
     /// For each part that a thread takes, the rows between its layers, as one buffer. A run on one thread takes the first.
     pub buffers: Vec<ValueId>,
-    /// Elements into a part's buffer where the rows behind each layer but the last begin.
+    /// Bytes into a part's buffer where the rows behind each layer but the last begin.
     pub buffer_offsets: Vec<usize>,
 }
 

@@ -69,7 +69,7 @@ fn look(plan: &Plan, step_idx: usize, point: u64) -> Option<Look> {
         Place::Output => (Region::Output, 0),
         Place::Workspace => (Region::Workspace, plan.offset(step.writes)?),
     };
-    let bytes = (value.images * value.map.len() * 4) as u64;
+    let bytes = value.bytes() as u64;
     let view = View { point, region, offset: offset as u64, bytes };
     Some(Look { layer, step: step_idx, view, map: value.map, images: value.images })
 }
@@ -78,7 +78,7 @@ impl Look {
     /// The numbers of the value, without the gaps between its pixels.
     pub(super) fn numbers(&self, bytes: &[u8]) -> Vec<f32> {
         let floats = numbers(bytes);
-        let FeatureMap { shape, pixel_stride } = self.map;
+        let FeatureMap { shape, pixel_stride, .. } = self.map;
         let pixels = floats.chunks_exact(pixel_stride).take(self.images * shape.pixels());
         pixels.flat_map(|pixel| &pixel[..shape.channels]).copied().collect()
     }

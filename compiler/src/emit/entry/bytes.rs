@@ -19,6 +19,7 @@ use super::{
     environment, finish, return_if, return_status, run_tasks, run_version,
 };
 use crate::emit::clif::{Frontend, LANES, lane_order, memory};
+use crate::graph::tensor::Dtype;
 
 /// Values that a task normalises at least, some microseconds' worth.
 const LEAST_TASK_VALUES: usize = 8192;
@@ -150,7 +151,7 @@ pub(in crate::emit) fn task(
     let n_rows = b.ins().select(is_last, left, most);
     let skipped = b.ins().imul(first, stride);
     let bytes = b.ins().iadd(bytes, skipped);
-    let skipped = b.ins().imul_imm_s(first, picture.row_len() as i64 * 4);
+    let skipped = b.ins().imul_imm_s(first, (picture.row_len() * Dtype::F32.bytes()) as i64);
     let to = b.ins().iadd(to, skipped);
     let kept = environment.keep(&mut b);
     kept.set(&mut b);
@@ -172,7 +173,7 @@ pub(in crate::emit) fn normalise(frontend: &mut Frontend, func: &mut Function, p
         normalise_row(b, picture.info, from, to);
         let next = b.ins().iadd(from, stride);
         b.def_var(row, next);
-        let next = b.ins().iadd_imm_s(to, picture.row_len() as i64 * 4);
+        let next = b.ins().iadd_imm_s(to, (picture.row_len() * Dtype::F32.bytes()) as i64);
         b.def_var(row_to, next);
     });
     b.ins().return_(&[]);
@@ -203,7 +204,7 @@ fn normalise_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Valu
             }
             let next = b.ins().iadd_imm_s(bytes, period as i64);
             b.def_var(from, next);
-            let next = b.ins().iadd_imm_s(values, period as i64 * 4);
+            let next = b.ins().iadd_imm_s(values, (period * Dtype::F32.bytes()) as i64);
             b.def_var(to, next);
         });
     }
@@ -224,7 +225,7 @@ fn value(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Valu
     let multiplier = b.ins().f32const(info.preprocess.multiplier[channel]);
     let offset = b.ins().f32const(info.preprocess.offset[channel]);
     let normalised = b.ins().fma(level, multiplier, offset);
-    b.ins().store(memory(), normalised, values, idx as i32 * 4);
+    b.ins().store(memory(), normalised, values, (idx * Dtype::F32.bytes()) as i32);
 }
 
 /// Normalises four values from `idx` on.
@@ -243,7 +244,7 @@ fn vector(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Val
     };
     let (multiplier, offset) = (constant(&info.preprocess.multiplier), constant(&info.preprocess.offset));
     let normalised = b.ins().fma(levels, multiplier, offset);
-    b.ins().store(memory(), normalised, values, idx as i32 * 4);
+    b.ins().store(memory(), normalised, values, (idx * Dtype::F32.bytes()) as i32);
 }
 
 /// A status unless a row fits into the stride, and all rows into half of the address space: then no address wraps.

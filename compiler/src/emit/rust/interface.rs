@@ -3,6 +3,7 @@
 use mnc_runtime::info::Info;
 
 use super::{Names, Tables, Weights};
+use crate::graph::tensor::Dtype;
 use crate::program::Program;
 
 /// How the functions do their work, as Rust source.
@@ -25,7 +26,7 @@ pub(super) fn types(program: &Program, info: &Info, names: &Names<'_>) -> String
     let Names { type_name, visibility, weights } = names;
     let mut types = workspace(program, info, (type_name, visibility));
     if matches!(weights, Weights::Runtime(_)) {
-        let packed = program.constants.len();
+        let packed = program.constants.len() / Dtype::F32.bytes();
         types += &format!(
             "/// The weights of [`{type_name}`].\n\
              {visibility} type {type_name}Weights = ::mnc_runtime::weights::Weights<{type_name}, {packed}>;\n"
@@ -36,7 +37,7 @@ pub(super) fn types(program: &Program, info: &Info, names: &Names<'_>) -> String
 
 /// The type of the workspace of a type with a name and a visibility.
 pub(super) fn workspace(program: &Program, info: &Info, (type_name, visibility): (&str, &str)) -> String {
-    let (scratch, output) = (program.workspace_bytes / 4, program.output.len());
+    let (scratch, output) = (program.workspace_bytes / Dtype::F32.bytes(), program.output.len());
     let Info { network, alpha, compiler, .. } = info;
     let input = program.input;
     format!(

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::scope::{Node, scopes};
 use crate::code::{Access, Address, Code, Op, Ptr};
+use crate::graph::tensor::Dtype;
 
 /// Writes the function under the given name, indented by two levels.
 pub(super) fn kernel(out: &mut String, name: &str, doc: &str, code: &Code) {
@@ -147,13 +148,13 @@ impl Writer<'_> {
     /// A pointer and a count of elements.
     fn address(&self, at: Address) -> String {
         assert!(0 <= at.offset && at.offset % 4 == 0, "an access lies whole elements behind its pointer");
-        format!("{}, {}", self.pointer(at.ptr), at.offset / 4)
+        format!("{}, {}", self.pointer(at.ptr), at.offset / Dtype::F32.bytes() as i32)
     }
 
     /// Pointers may point anywhere between accesses, so the arithmetic wraps.
     fn offset(&self, ptr: Ptr, bytes: i64) -> String {
         assert!(bytes % 4 == 0, "pointers move by whole elements");
-        let (pointer, elements) = (self.pointer(ptr), bytes / 4);
+        let (pointer, elements) = (self.pointer(ptr), bytes / Dtype::F32.bytes() as i64);
         match elements {
             0 => pointer,
             1.. => format!("{pointer}.wrapping_add({elements})"),

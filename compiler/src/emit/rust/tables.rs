@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
+use crate::graph::tensor::Dtype;
 use crate::program::{Program, ProgramFilter};
 use crate::weights::naming::{Naming, TensorSpec};
 
@@ -80,6 +81,7 @@ impl Tables {
         for TableLayer { name, tensors, epsilon, extents: [n, m, taps] } in &self.layers {
             let place = program.filters.iter().find(|filter| filter.layer == *name);
             let ProgramFilter { first, packing, .. } = place.expect("every filter has been packed");
+            let first = first / Dtype::F32.bytes();
             let ((width, n_panels), rest) = packing.panels();
             let range = first_tensor..first_tensor + tensors.len();
             // By its path: a user's type may be called `Some`.

@@ -35,7 +35,7 @@ pub(in crate::schedule) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> 
 /// second-level cache; among equals that with the fewest layers in bands.
 pub(in crate::schedule) fn cut(stages: &[&Kernel], isa: &Isa) -> Vec<usize> {
     let n = stages.len();
-    let bytes = |stage: usize| stages[stage].output().len() * 4;
+    let bytes = |stage: usize| stages[stage].output().bytes();
     let far = |stage: usize| if isa.l2_bytes < bytes(stage) { bytes(stage) } else { 0 };
     // For each number of stages, the cheapest cut: bytes, layers in bands, where its last chain begins.
     let mut best: Vec<(usize, usize, usize)> = vec![(0, 0, 0)];
@@ -64,7 +64,7 @@ fn longest(stages: &[&Kernel], isa: &Isa) -> usize {
     let most = stages.len().min(MOST_STAGES);
     let [before @ .., last] = &stages[stages.len() - most..] else { unreachable!("a run has a stage") };
     // A chain whose maps all stay in the cache costs as many bytes as its layers one by one.
-    if before.iter().all(|stage| stage.output().len() * 4 <= isa.l2_bytes) {
+    if before.iter().all(|stage| stage.output().bytes() <= isa.l2_bytes) {
         return 1;
     }
     let mut chain = Chain::of(last, 1, isa);
@@ -108,7 +108,7 @@ impl<'a> Chain<'a> {
     pub(super) fn of(last: &'a Kernel, band_rows: usize, isa: &'a Isa) -> Chain<'a> {
         let ends = band_ends(0..last.output().shape.height, band_rows);
         let done = [0].into_iter().chain(ends).collect();
-        let bytes = filter_bytes(last, isa);
+        let bytes = last.filter_bytes(isa);
         Chain { isa, first: last, done, bytes, group_row_bytes: 0, group_rows: usize::MAX }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Chain<'a> {
             let end = end_of(next, rows[0]..rows[1], done[done.len() - 1]);
             done.push(end);
         }
-        let row_bytes = stage.output().row_stride() * 4;
+        let row_bytes = stage.output().row_bytes();
         if matches!(next, Kernel::Pointwise(_)) {
             self.group_row_bytes += row_bytes;
             self.group_rows = self.group_rows.min(rows_at_once(next, self.isa));
@@ -131,7 +131,7 @@ impl<'a> Chain<'a> {
             self.bytes += self.group_bytes() + most_rows(next, &self.done, &done) * row_bytes;
             (self.group_row_bytes, self.group_rows) = (0, usize::MAX);
         }
-        self.bytes += filter_bytes(stage, self.isa);
+        self.bytes += stage.filter_bytes(self.isa);
         (self.first, self.done) = (stage, done);
     }
 
@@ -156,10 +156,6 @@ impl<'a> Chain<'a> {
     fn fits(&self) -> bool {
         self.bytes() * CACHE_SHARE.1 <= self.isa.l2_bytes * CACHE_SHARE.0
     }
-}
-
-fn filter_bytes(stage: &Kernel, isa: &Isa) -> usize {
-    stage.packing(isa).map_or(0, |packing| packing.len() * 4)
 }
 
 /// Rows that the buffer before a stage holds at once; how far it is itself, and the stage before it, in the beginning and after each
