@@ -46,6 +46,15 @@ impl Ptr {
     }
 }
 
+impl Address {
+    /// The address so many f32 behind this one.
+    pub fn after(self, elements: usize) -> Address {
+        let Address { offset, .. } = self.ptr.at(elements);
+        let offset = self.offset.checked_add(offset).expect("an offset inside a kernel fits 31 bits");
+        Address { offset, ..self }
+    }
+}
+
 /// An operation on two registers, lane by lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use mnc_runtime::filter::Packing;
 
 use super::panel::Panels;
-use super::tile::{Registers, Run, Tile, panels, reduce, runs};
+use super::tile::{Cursor, Reduction, Registers, Row, Run, Tile, panels, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
@@ -31,6 +31,21 @@ pub struct Conv {
     pub activation: Activation,
     /// Register tile; its pixels lie side by side in a row.
     pub tile: Tile,
+}
+
+/// The register tiles of output rows that take the same kernel rows, for the channels of some panels.
+struct Tiles<'a> {
+    rows: &'a Run,
+    columns: &'a [Run],
+    panels: Panels,
+}
+
+/// Which taps of the window are inside of the map.
+struct Taps<'a> {
+    /// Kernel rows, the same for all pixels of a tile.
+    rows: Range<usize>,
+    /// Kernel columns of each pixel.
+    columns: &'a [Range<usize>],
 }
 
 impl Conv {
@@ -67,8 +82,9 @@ impl Conv {
             let panels = Panels::new(vectors, depth, isa);
             b.heading(format!("{count} panels of {width} channels"));
             b.repeat(count, |b| {
-                for run in &rows {
-                    self.output_rows(b, isa, (input, panel, output), (run, &columns), panels);
+                for rows in &rows {
+                    let tiles = Tiles { rows, columns: &columns, panels };
+                    self.output_rows(b, isa, Cursor { input, filter: panel, output }, &tiles);
                 }
                 b.advance(panel, panels.len());
                 b.advance(output, width);
@@ -77,21 +93,15 @@ impl Conv {
         b.finish()
     }
 
-    fn output_rows(
-        &self,
-        b: &mut Builder,
-        isa: &Isa,
-        (input, panel, output): (Ptr, Ptr, Ptr),
-        (rows, columns): (&Run, &[Run]),
-        panels: Panels,
-    ) {
+    fn output_rows(&self, b: &mut Builder, isa: &Isa, at: Cursor, tiles: &Tiles<'_>) {
         let Conv { window, input: map_in, output: map_out, .. } = self;
+        let Tiles { rows, columns, panels } = *tiles;
         let kernel_rows = rows.taps[0].clone();
         let (row_in, row_out) = (b.pointer(), b.pointer());
         b.heading(format!("{} rows from {} on, kernel rows {kernel_rows:?}", rows.count, rows.first));
         let top = (rows.first * window.stride + kernel_rows.start) as isize - window.pads.top as isize;
-        b.set_pointer(row_in, input, top * map_in.row_stride() as isize);
-        b.set_pointer(row_out, output, (rows.first * map_out.row_stride()) as isize);
+        b.set_pointer(row_in, at.input, top * map_in.row_stride() as isize);
+        b.set_pointer(row_out, at.output, (rows.first * map_out.row_stride()) as isize);
         b.repeat(rows.count, |b| {
             for run in columns {
                 let (tile_in, tile_out) = (b.pointer(), b.pointer());
@@ -99,7 +109,9 @@ impl Conv {
                 b.set_pointer(tile_in, row_in, left * map_in.pixel_stride as isize);
                 b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_stride) as isize);
                 b.repeat(run.count, |b| {
-                    self.tile(b, isa, (tile_in, panel, tile_out), (kernel_rows.clone(), &run.taps), panels);
+                    let at = Cursor { input: tile_in, output: tile_out, ..at };
+                    let taps = Taps { rows: kernel_rows.clone(), columns: &run.taps };
+                    self.tile(b, isa, at, taps, panels);
                     b.advance(tile_in, run.len() * window.stride * map_in.pixel_stride);
                     b.advance(tile_out, run.len() * map_out.pixel_stride);
                 });
@@ -111,53 +123,49 @@ impl Conv {
         b.free_pointers([row_in, row_out]);
     }
 
-    /// One register tile: `taps` holds, for each of its pixels, the kernel columns that are inside.
-    fn tile(
-        &self,
-        b: &mut Builder,
-        isa: &Isa,
-        (input, panel, output): (Ptr, Ptr, Ptr),
-        (kernel_rows, taps): (Range<usize>, &[Range<usize>]),
-        panels: Panels,
-    ) {
+    /// One register tile.
+    fn tile(&self, b: &mut Builder, isa: &Isa, at: Cursor, taps: Taps<'_>, panels: Panels) {
         let Conv { window, input: map_in, .. } = self;
+        let Taps { rows: kernel_rows, columns: taps } = taps;
         let m = map_in.shape.channels;
         let registers = Registers::take(b, isa, taps.len(), panels);
         let weights = b.pointer();
-        b.set_pointer(weights, panel, 0);
+        b.set_pointer(weights, at.filter, 0);
         registers.start(b, weights);
         let tap_weights = m * panels.width;
         b.advance(weights, kernel_rows.start * window.d_k * tap_weights);
 
         let pixel_step = window.stride * map_in.pixel_stride;
+        let tile_row = |pixel: usize| Row { offset: pixel * pixel_step, accumulators: pixel };
+        let reduce = |b: &mut Builder, rows: &[Row], depth: usize, input: Ptr| {
+            let reduction = Reduction { registers: &registers, rows, depth, stream: None };
+            reduction.emit(b, isa, input, weights);
+        };
         let everywhere = taps.iter().all(|columns| *columns == (0..window.d_k));
         let row = b.pointer();
-        b.set_pointer(row, input, 0);
+        b.set_pointer(row, at.input, 0);
         b.repeat(kernel_rows.len(), |b| {
             if everywhere && map_in.pixel_stride == m {
                 // The kernel row lies in consecutive elements: one reduction.
-                let all: Vec<(usize, usize)> =
-                    (0..taps.len()).map(|pixel| (pixel * pixel_step, pixel)).collect();
-                reduce(b, isa, &registers, &all, (row, weights), (window.d_k * m, None));
+                let all: Vec<Row> = (0..taps.len()).map(tile_row).collect();
+                reduce(b, &all, window.d_k * m, row);
             } else {
                 for kx in 0..window.d_k {
-                    let inside: Vec<(usize, usize)> = (0..taps.len())
-                        .filter(|pixel| taps[*pixel].contains(&kx))
-                        .map(|pixel| (pixel * pixel_step, pixel))
-                        .collect();
+                    let inside = (0..taps.len()).filter(|pixel| taps[*pixel].contains(&kx));
+                    let inside: Vec<Row> = inside.map(tile_row).collect();
                     if inside.is_empty() {
                         b.advance(weights, tap_weights);
                     } else {
                         let tap = b.pointer();
                         b.set_pointer(tap, row, (kx * map_in.pixel_stride) as isize);
-                        reduce(b, isa, &registers, &inside, (tap, weights), (m, None));
+                        reduce(b, &inside, m, tap);
                         b.free_pointers([tap]);
                     }
                 }
             }
             b.advance(row, map_in.row_stride());
         });
-        registers.finish(b, self.activation, output, self.output.pixel_stride, isa);
+        registers.finish(b, self.activation, at.output, self.output.pixel_stride, isa);
         b.free_pointers([weights, row]);
         registers.give_back(b);
     }

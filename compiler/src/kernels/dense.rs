@@ -7,7 +7,7 @@
 use mnc_runtime::filter::Packing;
 
 use super::panel::Panels;
-use super::tile::{Registers, Tile, panels, reduce};
+use super::tile::{Reduction, Registers, Row, Tile, panels};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code};
 use crate::graph::layer::Activation;
@@ -58,14 +58,10 @@ impl Dense {
                 b.set_pointer(pixel, input, 0);
                 registers.start(b, weights);
                 b.repeat(self.input.shape.pixels(), |b| {
-                    reduce(
-                        b,
-                        isa,
-                        &registers,
-                        &[(0, 0)],
-                        (pixel, weights),
-                        (self.input.shape.channels, None),
-                    );
+                    let rows = &[Row { offset: 0, accumulators: 0 }];
+                    let depth = self.input.shape.channels;
+                    Reduction { registers: &registers, rows, depth, stream: None }
+                        .emit(b, isa, pixel, weights);
                     b.advance(pixel, self.input.pixel_stride);
                 });
                 registers.finish(b, self.activation, output, self.output.pixel_stride, isa);

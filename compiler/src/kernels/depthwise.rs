@@ -10,9 +10,9 @@ use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
 
-use super::tile::{Bounds, Run, runs};
+use super::tile::{Bounds, Cursor, Run, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
-use crate::code::{Access, Builder, Code, Ptr};
+use crate::code::{Access, Address, Builder, Code, Reg};
 use crate::graph::layer::Activation;
 use crate::graph::shape::Window;
 use crate::target::Isa;
@@ -34,6 +34,18 @@ pub struct Depthwise {
 
 /// Kernels of more rows than this loop over them; smaller ones are written out.
 const MOST_UNROLLED_ROWS: usize = 3;
+
+/// One row of the window, over the pixels of a step.
+struct KernelRow<'a> {
+    /// The input row under it, from the leftmost tap of the first pixel on.
+    input: Address,
+    /// The row's weights, a vector for each tap.
+    weights: Address,
+    /// One for each pixel.
+    accumulators: &'a [Reg],
+    /// For each pixel, the kernel columns that are inside of the map.
+    taps: &'a [Range<usize>],
+}
 
 impl Depthwise {
     /// Accumulators that the registers leave room for beside the weights of a kernel row, an input vector and a spare one.
@@ -71,7 +83,8 @@ impl Depthwise {
             b.set_pointer(row_out, output, (run.first * map_out.row_stride()) as isize);
             b.repeat(run.count, |b| {
                 for run in &columns {
-                    self.tiles(b, isa, (row_in, weights, row_out), kernel_rows.clone(), run);
+                    let at = Cursor { input: row_in, filter: weights, output: row_out };
+                    self.tiles(b, isa, at, kernel_rows.clone(), run);
                 }
                 b.advance(row_in, window.stride * map_in.row_stride());
                 b.advance(row_out, map_out.row_stride());
@@ -101,27 +114,21 @@ impl Depthwise {
     }
 
     /// The steps of a run, over all vectors of channels.
-    fn tiles(
-        &self,
-        b: &mut Builder,
-        isa: &Isa,
-        (row_in, weights, row_out): (Ptr, Ptr, Ptr),
-        kernel_rows: Range<usize>,
-        run: &Run,
-    ) {
+    fn tiles(&self, b: &mut Builder, isa: &Isa, at: Cursor, kernel_rows: Range<usize>, run: &Run) {
         let Depthwise { window, input: map_in, output: map_out, .. } = self;
         let (tile_in, tile_out) = (b.pointer(), b.pointer());
         let left = (run.first * window.stride) as isize - window.pads.left as isize;
         b.heading(format!("{} tiles of {} pixels from column {} on", run.count, run.len(), run.first));
-        b.set_pointer(tile_in, row_in, left * map_in.pixel_stride as isize);
-        b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_stride) as isize);
+        b.set_pointer(tile_in, at.input, left * map_in.pixel_stride as isize);
+        b.set_pointer(tile_out, at.output, (run.first * map_out.pixel_stride) as isize);
         b.repeat(run.count, |b| {
             let (vector_in, vector_out, taps) = (b.pointer(), b.pointer(), b.pointer());
             b.set_pointer(vector_in, tile_in, 0);
             b.set_pointer(vector_out, tile_out, 0);
-            b.set_pointer(taps, weights, 0);
+            b.set_pointer(taps, at.filter, 0);
             b.repeat(map_out.shape.channels.div_ceil(isa.lanes), |b| {
-                self.step(b, isa, (vector_in, taps, vector_out), kernel_rows.clone(), run);
+                let at = Cursor { input: vector_in, filter: taps, output: vector_out };
+                self.step(b, isa, at, kernel_rows.clone(), run);
                 b.advance(vector_in, isa.lanes);
                 b.advance(vector_out, isa.lanes);
                 b.advance(taps, (1 + window.d_k * window.d_k) * isa.lanes);
@@ -134,32 +141,28 @@ impl Depthwise {
     }
 
     /// One vector of channels of one tile.
-    fn step(
-        &self,
-        b: &mut Builder,
-        isa: &Isa,
-        (input, taps, output): (Ptr, Ptr, Ptr),
-        kernel_rows: Range<usize>,
-        run: &Run,
-    ) {
+    fn step(&self, b: &mut Builder, isa: &Isa, at: Cursor, kernel_rows: Range<usize>, run: &Run) {
         let Depthwise { window, input: map_in, output: map_out, .. } = self;
         let accumulators = b.registers(run.len());
-        b.load(accumulators[0], taps.at(0));
+        b.load(accumulators[0], at.filter.at(0));
         accumulators[1..].iter().for_each(|acc| b.copy(*acc, accumulators[0]));
+        let (accumulators, taps) = (accumulators.as_slice(), run.taps.as_slice());
 
         let n_weights = window.d_k * isa.lanes;
         let first_row = isa.lanes + kernel_rows.start * n_weights;
         if kernel_rows.len() <= MOST_UNROLLED_ROWS {
             for row in 0..kernel_rows.len() {
-                let offsets = (row * map_in.row_stride(), first_row + row * n_weights);
-                self.kernel_row(b, isa, (input, taps), offsets, (&accumulators, &run.taps));
+                let input = at.input.at(row * map_in.row_stride());
+                let weights = at.filter.at(first_row + row * n_weights);
+                self.kernel_row(b, isa, KernelRow { input, weights, accumulators, taps });
             }
         } else {
             let (row, weights) = (b.pointer(), b.pointer());
-            b.set_pointer(row, input, 0);
-            b.set_pointer(weights, taps, first_row as isize);
+            b.set_pointer(row, at.input, 0);
+            b.set_pointer(weights, at.filter, first_row as isize);
             b.repeat(kernel_rows.len(), |b| {
-                self.kernel_row(b, isa, (row, weights), (0, 0), (&accumulators, &run.taps));
+                let at = KernelRow { input: row.at(0), weights: weights.at(0), accumulators, taps };
+                self.kernel_row(b, isa, at);
                 b.advance(row, map_in.row_stride());
                 b.advance(weights, n_weights);
             });
@@ -170,25 +173,19 @@ impl Depthwise {
         let bounds = Bounds::new(b, self.activation, &scratch);
         for (pixel, acc) in accumulators.iter().enumerate() {
             bounds.apply(b, *acc);
-            b.store(*acc, output.at(pixel * map_out.pixel_stride));
+            b.store(*acc, at.output.at(pixel * map_out.pixel_stride));
         }
-        b.free(accumulators.into_iter().chain(scratch));
+        b.free(accumulators.iter().copied().chain(scratch));
     }
 
-    /// The taps of one kernel row; offsets are those of the input row and of the row's weights, in elements.
-    fn kernel_row(
-        &self,
-        b: &mut Builder,
-        isa: &Isa,
-        (input, weights): (Ptr, Ptr),
-        (row_offset, weights_offset): (usize, usize),
-        (accumulators, taps): (&[crate::code::Reg], &[Range<usize>]),
-    ) {
+    /// The taps of one kernel row.
+    fn kernel_row(&self, b: &mut Builder, isa: &Isa, row: KernelRow<'_>) {
+        let KernelRow { input, weights, accumulators, taps } = row;
         let Window { d_k, stride, .. } = self.window;
         let factors = b.registers(d_k);
         for (kx, factor) in factors.iter().enumerate() {
             if taps.iter().any(|columns| columns.contains(&kx)) {
-                b.load(*factor, weights.at(weights_offset + kx * isa.lanes));
+                b.load(*factor, weights.after(kx * isa.lanes));
             }
         }
         let element = b.register();
@@ -201,7 +198,7 @@ impl Depthwise {
             if users.is_empty() {
                 continue;
             }
-            b.load(element, input.at(row_offset + column * self.input.pixel_stride));
+            b.load(element, input.after(column * self.input.pixel_stride));
             for (pixel, kx) in users {
                 b.fma(accumulators[pixel], element, factors[kx]);
             }

@@ -9,9 +9,9 @@
 use mnc_runtime::filter::Packing;
 
 use super::panel::Panels;
-use super::tile::{Registers, Stream, Tile, panels, reduce, split_evenly};
+use super::tile::{Cursor, Reduction, Registers, Row, Stream, Tile, panels, split_evenly};
 use super::{Family, FeatureMap, KernelName, NamedTile};
-use crate::code::{Access, Builder, Code, Ptr};
+use crate::code::{Access, Builder, Code};
 use crate::graph::layer::Activation;
 use crate::target::Isa;
 
@@ -26,6 +26,16 @@ pub struct Pointwise {
     pub activation: Activation,
     /// Register tile.
     pub tile: Tile,
+}
+
+/// One register tile of a pointwise convolution.
+struct TileOf {
+    /// Pixels.
+    mr: usize,
+    /// The filter of its channels.
+    panels: Panels,
+    /// What is fetched meanwhile.
+    stream: Option<Stream>,
 }
 
 impl Pointwise {
@@ -53,7 +63,7 @@ impl Pointwise {
             b.heading(format!("{count} panels of {width} channels"));
             b.repeat(count, |b| {
                 let panels = Panels::new(vectors, depth, isa);
-                self.panel(b, isa, (input, panel, output), panels);
+                self.panel(b, isa, Cursor { input, filter: panel, output }, panels);
                 b.advance(panel, panels.len());
                 b.advance(output, width);
             });
@@ -61,61 +71,45 @@ impl Pointwise {
         b.finish()
     }
 
-    /// All pixels of one tile's channels.
-    fn panel(&self, b: &mut Builder, isa: &Isa, (input, panel, output): (Ptr, Ptr, Ptr), panels: Panels) {
+    /// All pixels of one tile's channels. The first tiles fetch what the next panels hold, in equal shares, until it is there.
+    fn panel(&self, b: &mut Builder, isa: &Isa, at: Cursor, panels: Panels) {
         let tiles = split_evenly(self.input.shape.pixels(), self.tile.mr);
         let n_tiles = tiles.iter().map(|(_, count)| count).sum();
         let (lines, mut fetching) = Stream::spread(panels.len(), self.input.shape.channels, n_tiles, isa);
         let (row_in, row_out, next) = (b.pointer(), b.pointer(), b.pointer());
-        b.set_pointer(row_in, input, 0);
-        b.set_pointer(row_out, output, 0);
-        b.set_pointer(next, panel, panels.len() as isize);
+        b.set_pointer(row_in, at.input, 0);
+        b.set_pointer(row_out, at.output, 0);
+        b.set_pointer(next, at.filter, panels.len() as isize);
+        let at = Cursor { input: row_in, output: row_out, ..at };
         for (mr, count) in tiles {
-            let with = fetching.min(count);
-            fetching -= with;
-            for (count, stream) in [(with, Some(Stream { next, lines })), (count - with, None)] {
+            let n_fetching = fetching.min(count);
+            fetching -= n_fetching;
+            for (count, stream) in [(n_fetching, Some(Stream { next, lines })), (count - n_fetching, None)] {
                 if count == 0 {
                     continue;
                 }
-                self.tiles(b, isa, (row_in, panel, row_out), (mr, panels, count), stream);
+                b.heading(format!("{count} tiles of {mr} pixels"));
+                b.repeat(count, |b| {
+                    self.tile(b, isa, at, TileOf { mr, panels, stream });
+                    b.advance(at.input, mr * self.input.pixel_stride);
+                    b.advance(at.output, mr * self.output.pixel_stride);
+                });
             }
         }
         b.free_pointers([row_in, row_out, next]);
     }
 
-    /// `count` register tiles side by side; input and output move on.
-    fn tiles(
-        &self,
-        b: &mut Builder,
-        isa: &Isa,
-        (input, panel, output): (Ptr, Ptr, Ptr),
-        (mr, panels, count): (usize, Panels, usize),
-        stream: Option<Stream>,
-    ) {
-        b.heading(format!("{count} tiles of {mr} pixels"));
-        b.repeat(count, |b| {
-            self.tile(b, isa, (input, panel, output), (mr, panels), stream);
-            b.advance(input, mr * self.input.pixel_stride);
-            b.advance(output, mr * self.output.pixel_stride);
-        });
-    }
-
     /// One register tile.
-    fn tile(
-        &self,
-        b: &mut Builder,
-        isa: &Isa,
-        (input, panel, output): (Ptr, Ptr, Ptr),
-        (mr, panels): (usize, Panels),
-        stream: Option<Stream>,
-    ) {
+    fn tile(&self, b: &mut Builder, isa: &Isa, at: Cursor, TileOf { mr, panels, stream }: TileOf) {
         let registers = Registers::take(b, isa, mr, panels);
-        let rows: Vec<(usize, usize)> = (0..mr).map(|row| (row * self.input.pixel_stride, row)).collect();
+        let row = |row: usize| Row { offset: row * self.input.pixel_stride, accumulators: row };
+        let rows: Vec<Row> = (0..mr).map(row).collect();
         let weights = b.pointer();
-        b.set_pointer(weights, panel, 0);
+        b.set_pointer(weights, at.filter, 0);
         registers.start(b, weights);
-        reduce(b, isa, &registers, &rows, (input, weights), (self.input.shape.channels, stream));
-        registers.finish(b, self.activation, output, self.output.pixel_stride, isa);
+        let depth = self.input.shape.channels;
+        Reduction { registers: &registers, rows: &rows, depth, stream }.emit(b, isa, at.input, weights);
+        registers.finish(b, self.activation, at.output, self.output.pixel_stride, isa);
         b.free_pointers([weights]);
         registers.give_back(b);
     }

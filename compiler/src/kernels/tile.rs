@@ -198,65 +198,79 @@ fn trips(depth: usize, isa: &Isa) -> (usize, usize) {
     if depth < 2 * unroll { (0, depth) } else { (depth / unroll, depth % unroll) }
 }
 
-/// The reduction over `depth` consecutive input elements: for each, the panel's weights times the element of each row, in
-/// ascending order. `rows` are (offset of the row's first element from `input`, its accumulators); `weights` moves on by
-/// `depth` rows of the panel.
-pub(super) fn reduce(
-    b: &mut Builder,
-    isa: &Isa,
-    registers: &Registers,
-    rows: &[(usize, usize)],
-    (input, weights): (Ptr, Ptr),
-    (depth, stream): (usize, Option<Stream>),
-) {
-    let width = registers.panels.width;
-    let (trips, rest) = trips(depth, isa);
-    let steps = |b: &mut Builder, element: Ptr, steps: usize| {
-        reduce_steps(b, isa, registers, rows, (element, weights), steps);
-        b.advance(weights, steps * width);
-    };
-    if trips == 0 {
-        return steps(b, input, rest);
-    }
-    let element = b.pointer();
-    b.set_pointer(element, input, 0);
-    b.repeat(trips, |b| {
-        if let Some(stream) = stream {
-            stream.emit(b);
-        }
-        steps(b, element, isa.policy.unroll);
-        b.advance(element, isa.policy.unroll);
-    });
-    if rest != 0 {
-        steps(b, element, rest);
-    }
-    b.free_pointers([element]);
+/// Where a kernel with a filter is: at the input of a row, a tile or a vector, at its part of the filter, at its output.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor {
+    pub(super) input: Ptr,
+    pub(super) filter: Ptr,
+    pub(super) output: Ptr,
 }
 
-fn reduce_steps(
-    b: &mut Builder,
-    isa: &Isa,
-    registers: &Registers,
-    rows: &[(usize, usize)],
-    (input, weights): (Ptr, Ptr),
-    depth: usize,
-) {
-    let vectors = registers.accumulators[rows[0].1].len();
+/// A row of a register tile in a reduction.
+#[derive(Clone, Copy)]
+pub(super) struct Row {
+    /// Elements from the reduction's input to the row's first.
+    pub(super) offset: usize,
+    /// Position in [`Registers::accumulators`].
+    pub(super) accumulators: usize,
+}
+
+/// A reduction over consecutive input elements: for each, the panel's weights times the element of each row, in ascending order.
+pub(super) struct Reduction<'a> {
+    pub(super) registers: &'a Registers,
+    pub(super) rows: &'a [Row],
+    /// Elements.
+    pub(super) depth: usize,
+    /// What is fetched meanwhile.
+    pub(super) stream: Option<Stream>,
+}
+
+impl Reduction<'_> {
+    /// `weights` moves on by `depth` rows of the panel.
+    pub(super) fn emit(&self, b: &mut Builder, isa: &Isa, input: Ptr, weights: Ptr) {
+        let width = self.registers.panels.width;
+        let (trips, rest) = trips(self.depth, isa);
+        let steps = |b: &mut Builder, element: Ptr, steps: usize| {
+            reduce_steps(b, isa, &Reduction { depth: steps, ..*self }, element, weights);
+            b.advance(weights, steps * width);
+        };
+        if trips == 0 {
+            return steps(b, input, rest);
+        }
+        let element = b.pointer();
+        b.set_pointer(element, input, 0);
+        b.repeat(trips, |b| {
+            if let Some(stream) = self.stream {
+                stream.emit(b);
+            }
+            steps(b, element, isa.policy.unroll);
+            b.advance(element, isa.policy.unroll);
+        });
+        if rest != 0 {
+            steps(b, element, rest);
+        }
+        b.free_pointers([element]);
+    }
+}
+
+fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Ptr, weights: Ptr) {
+    let Reduction { registers, rows, depth, .. } = *reduction;
+    let vectors = registers.accumulators[rows[0].accumulators].len();
     let scratch = &registers.scratch;
     let mut k = 0;
     while k < depth {
         if isa.lane_fma && isa.lanes <= depth - k && vectors + rows.len() <= scratch.len() {
             // One load brings the next elements of a row; each is then taken from its lane.
             let (factors, elements) = scratch.split_at(vectors);
-            for ((offset, _), element) in rows.iter().zip(elements) {
-                b.load(*element, input.at(offset + k));
+            for (row, element) in rows.iter().zip(elements) {
+                b.load(*element, input.at(row.offset + k));
             }
             for lane in 0..isa.lanes {
                 for (idx, factor) in factors.iter().enumerate() {
                     b.load(*factor, weights.at(registers.panels.at(k + lane, idx)));
                 }
-                for ((_, row), element) in rows.iter().zip(elements) {
-                    for (acc, factor) in registers.accumulators[*row].iter().zip(factors) {
+                for (row, element) in rows.iter().zip(elements) {
+                    for (acc, factor) in registers.accumulators[row.accumulators].iter().zip(factors) {
                         b.fma_lane(*acc, *factor, *element, lane);
                     }
                 }
@@ -268,10 +282,10 @@ fn reduce_steps(
             for (idx, factor) in factors.iter().enumerate() {
                 b.load(*factor, weights.at(registers.panels.at(k, idx)));
             }
-            for (turn, (offset, row)) in rows.iter().enumerate() {
+            for (turn, row) in rows.iter().enumerate() {
                 let element = elements[turn % elements.len()];
-                b.splat(element, input.at(offset + k));
-                for (acc, factor) in registers.accumulators[*row].iter().zip(factors) {
+                b.splat(element, input.at(row.offset + k));
+                for (acc, factor) in registers.accumulators[row.accumulators].iter().zip(factors) {
                     b.fma(*acc, element, *factor);
                 }
             }
@@ -279,14 +293,14 @@ fn reduce_steps(
         } else {
             // The elements stay, the weights take turns.
             let (elements, factors) = scratch.split_at(rows.len());
-            for ((offset, _), element) in rows.iter().zip(elements) {
-                b.splat(*element, input.at(offset + k));
+            for (row, element) in rows.iter().zip(elements) {
+                b.splat(*element, input.at(row.offset + k));
             }
             for idx in 0..vectors {
                 let factor = factors[idx % factors.len()];
                 b.load(factor, weights.at(registers.panels.at(k, idx)));
-                for ((_, row), element) in rows.iter().zip(elements) {
-                    b.fma(registers.accumulators[*row][idx], *element, factor);
+                for (row, element) in rows.iter().zip(elements) {
+                    b.fma(registers.accumulators[row.accumulators][idx], *element, factor);
                 }
             }
             k += 1;
