@@ -14,7 +14,7 @@ use super::naming::{Naming, Role, TensorSpec};
 use super::{NodeParameters, Parameters, Tensor, Weights, push_listed, quoted};
 use crate::error::{ErrorKind, Fault, Faults, Result};
 use crate::graph::layer::{FilterShape, Layer};
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, Node, NodeId};
 
 impl Weights<'_> {
     /// The naming that knows the most tensors of this file, for a network of this graph's layers.
@@ -184,9 +184,11 @@ impl Tensor<'_> {
 
 /// What to do about a classifier that was trained for another number of classes: only N differs, in the last layer with weights.
 fn hint(graph: &Graph, spec: &TensorSpec, found: &[usize]) -> String {
-    let has_filter =
-        |layer: &Layer| matches!(layer, Layer::Conv { .. } | Layer::Depthwise { .. } | Layer::Dense { .. });
-    let last = graph.nodes.iter().rposition(|node| has_filter(&node.layer));
+    let has_filter = |node: &Node| {
+        let input = node.inputs.first().map(|input| graph.node(*input).shape);
+        input.is_some_and(|input| node.layer.filter(input).is_some())
+    };
+    let last = graph.nodes.iter().rposition(has_filter);
     let is_classifier = last == Some(spec.node.0) && spec.role == Role::Weight;
     match (found, spec.shape.as_slice()) {
         ([n, rest @ ..], [_, expected @ ..]) if is_classifier && rest == expected => format!(
