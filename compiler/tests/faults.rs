@@ -160,6 +160,25 @@ fn signals_leave_nothing() {
     }
 }
 
+/// A signal that comes as soon as the compiler runs, when the command has hardly learnt that it does.
+#[test]
+fn a_compiler_that_has_just_begun_is_not_left() {
+    let folder = Folder::new();
+    let cc = compiler(&folder, "cc", "echo $$ > pid; kill -TERM $PPID; sleep 1000");
+    for _ in 0..12 {
+        let mut command = folder.command(small(&["--linker", "cc", "-o", "net"]));
+        let status = command.env("CC", &cc).stderr(Stdio::null()).status().expect("mnc runs");
+        assert_eq!(status.code(), None);
+        let pid = fs::read_to_string(folder.path("pid")).unwrap();
+        let is_gone = eventually(|| !is_alive(pid.trim()));
+        if !is_gone {
+            let _ = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
+        }
+        assert!(is_gone, "process {pid} goes on");
+    }
+    assert!(folder.litter().is_empty());
+}
+
 /// Killed at any moment while a package is written over an older one: the files are all old or all new.
 #[test]
 fn a_package_is_of_one_network_whenever_its_writer_is_killed() {

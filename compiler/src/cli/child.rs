@@ -5,7 +5,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::guard::{self, Watched};
+use super::guard::Watched;
 
 /// How a program ended.
 #[derive(Debug)]
@@ -24,10 +24,8 @@ const MOST_LOG_BYTES: u64 = 64 << 10;
 /// # Errors
 /// A command that can't be started.
 pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
-    guard::own_group(command);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    let watched = Watched::group(&child);
+    let (mut child, watched) = Watched::group(command)?;
     let mut stderr = child.stderr.take().expect("its standard error is piped");
     let log = thread::Builder::new().stack_size(256 << 10).spawn(move || {
         let mut kept = Vec::new();

@@ -212,11 +212,11 @@ fn spawn(path: &Path, args: &[impl AsRef<OsStr>]) -> Result<Running> {
 }
 
 fn started(path: &Path, command: &mut Command) -> Result<Running> {
-    let child = command.spawn().map_err(|error| {
+    let (child, _watched) = Watched::child(command).map_err(|error| {
         let detail = format!("{error}, expected an executable that runs on this machine");
         Error::new(ErrorKind::Io, path.display().to_string(), detail)
     })?;
-    Ok(Running { _watched: Watched::child(&child), child })
+    Ok(Running { child, _watched })
 }
 
 /// The rest of the child's output, once it has ended well.

@@ -10,7 +10,7 @@
 mod keeper;
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,15 +44,24 @@ fn state() -> MutexGuard<'static, State> {
 
 fn tell(records: &[Record<'_>]) {
     let mut state = state();
-    if matches!(*state, State::Idle) {
+    begin(&mut state);
+    write(&mut state, records);
+}
+
+/// Starts the keeper, if that hasn't been tried.
+fn begin(state: &mut State) {
+    if matches!(state, State::Idle) {
         *state = start();
     }
+}
+
+fn write(state: &mut State, records: &[Record<'_>]) {
     let bytes: Vec<u8> = records.iter().flat_map(Record::to_bytes).collect();
-    if let State::Running { pipe, .. } = &mut *state
+    if let State::Running { pipe, .. } = state
         // A keeper that was killed leaves us without; the work is done all the same.
         && pipe.write_all(&bytes).is_err()
     {
-        stop(&mut state);
+        stop(state);
     }
 }
 
@@ -94,7 +103,7 @@ pub(super) fn finish() {
 }
 
 /// Puts a command into a process group of its own.
-pub(super) fn own_group(command: &mut Command) {
+fn own_group(command: &mut Command) {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     #[cfg(not(unix))]
@@ -216,19 +225,31 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn child(child: &Child) -> Watched {
-        Watched::new(child.id(), false)
+    /// Starts a child.
+    ///
+    /// # Errors
+    /// A command that can't be started.
+    pub(super) fn child(command: &mut Command) -> io::Result<(Child, Watched)> {
+        Watched::start(command, false)
     }
 
-    /// The leader of a group.
-    pub(super) fn group(leader: &Child) -> Watched {
-        Watched::new(leader.id(), true)
+    /// Starts a child that leads a group of its own.
+    ///
+    /// # Errors
+    /// A command that can't be started.
+    pub(super) fn group(command: &mut Command) -> io::Result<(Child, Watched)> {
+        own_group(command);
+        Watched::start(command, true)
     }
 
-    fn new(pid: u32, is_group: bool) -> Watched {
-        let watched = Watched { pid, is_group };
-        tell(&[Record::Process { pid, is_group }]);
-        watched
+    fn start(command: &mut Command, is_group: bool) -> io::Result<(Child, Watched)> {
+        // Held until the keeper knows the child: a signal that comes meanwhile waits.
+        let mut state = state();
+        begin(&mut state);
+        let child = command.spawn()?;
+        let watched = Watched { pid: child.id(), is_group };
+        write(&mut state, &[Record::Process { pid: watched.pid, is_group }]);
+        Ok((child, watched))
     }
 
     /// Kills it, or what is left of its group.

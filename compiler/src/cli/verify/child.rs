@@ -71,11 +71,10 @@ impl Launch {
             }
         };
         command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = spawn(&mut command).map_err(|error| {
+        let (mut process, watched) = spawn(&mut command).map_err(|error| {
             let detail = format!("{error}, expected an executable that runs on this machine");
             Error::new(ErrorKind::Io, self.program.display().to_string(), detail)
         })?;
-        let watched = Watched::child(&process);
         let stdin = process.stdin.take().expect("it is piped");
         let stdout = process.stdout.take().expect("it is piped");
         let stderr = process.stderr.take().expect("it is piped");
@@ -97,16 +96,16 @@ impl Launch {
 
 /// Starts a command. While another thread starts one, that child has for a moment all that is open here, so that a program just
 /// written is still being written.
-fn spawn(command: &mut Command) -> io::Result<process::Child> {
+fn spawn(command: &mut Command) -> io::Result<(process::Child, Watched)> {
     for _ in 0..200 {
-        match command.spawn() {
+        match Watched::child(command) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
                 thread::sleep(Duration::from_millis(5));
             }
             started => return started,
         }
     }
-    command.spawn()
+    Watched::child(command)
 }
 
 /// The last line of what a process says, of which no more than a part is kept.
