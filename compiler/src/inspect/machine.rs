@@ -82,6 +82,20 @@ pub(super) struct Terms {
     pub(super) most_instructions: u64,
 }
 
+impl Terms {
+    /// Those of code that takes no buffers.
+    pub(super) fn of_code(most_instructions: u64) -> Terms {
+        Terms {
+            stride: Stride { least: 0, most: u64::MAX },
+            binding: None,
+            bound: [Value::UNKNOWN; 3],
+            binds: false,
+            pool_run: Value::UNKNOWN,
+            most_instructions,
+        }
+    }
+}
+
 /// The code and the buffers of one walk.
 pub(super) struct Machine<'a> {
     image: &'a Image<'a>,

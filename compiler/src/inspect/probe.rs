@@ -1,7 +1,7 @@
 //! One instruction at a time: what the walk claims of it, so that tests can ask a processor whether that is so.
 
 use super::image::{Image, Section};
-use super::machine::{Machine, Origin, Stride, Terms, Value};
+use super::machine::{Machine, Origin, Terms, Value};
 
 /// General registers, in the order of their numbers.
 pub const GENERAL: usize = 16;
@@ -41,14 +41,7 @@ pub fn claim(code: &[u8], before: &Knowledge) -> Result<Knowledge, String> {
         is_constant: true,
     };
     let image = Image { sections: vec![section], ..Image::default() };
-    let terms = Terms {
-        stride: Stride { least: 0, most: u64::MAX },
-        binding: None,
-        bound: [Value::UNKNOWN; 3],
-        binds: false,
-        pool_run: Value::UNKNOWN,
-        most_instructions: 1,
-    };
+    let terms = Terms::of_code(1);
     let mut machine = Machine::new(&image, &[], &terms);
     let mut state = super::machine::State::new(0, &[]);
     let value = |number: Option<u64>| number.map_or(Value::UNKNOWN, Value::number);

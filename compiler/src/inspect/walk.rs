@@ -384,14 +384,7 @@ impl Description {
 /// # Errors
 /// What isn't a function that does so.
 pub(super) fn description(image: &Image<'_>, function: u64) -> Result<(Description, Totals), String> {
-    let terms = Terms {
-        stride: Stride { least: 0, most: u64::MAX },
-        binding: None,
-        bound: [Value::UNKNOWN; 3],
-        binds: false,
-        pool_run: Value::UNKNOWN,
-        most_instructions: 1000,
-    };
+    let terms = Terms::of_code(1000);
     let totals = Machine::new(image, &[], &terms).call(function, &[])?;
     let [pointer] = totals.returns[..] else { return Err("returns more than one thing".to_owned()) };
     let section = image.section(pointer).filter(|section| section.is_constant);
