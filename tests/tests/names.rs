@@ -245,7 +245,7 @@ fn texts(text: &str, type_name: &str) -> [String; 3] {
     compiled.info.name = format!("mnc_{}", Options::name_of(type_name));
     compiled.info.labels = ["\"", "\\", "*/", "{0}", "\n"].map(str::to_owned).to_vec();
     let tables = Tables::new(&compiled.graph, &Naming::PLAIN).expect("each layer has a name");
-    let n_bytes = compiled.program.constants.len() * 4;
+    let n_bytes = compiled.program.constants.len();
     let bytes = format!("const BYTES: &[u8; {n_bytes}] = &[0; {n_bytes}];\n");
     let expand = |weights, bytes: &str| {
         let names = Names { type_name, visibility: "pub(crate)", weights };

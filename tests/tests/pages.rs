@@ -6,9 +6,11 @@ use mnc_tests::command::mnc;
 use mnc_tests::folder::Folder;
 use mnc_tests::need;
 
-/// The lines of a sample and of what comes out, without sums of files.
+/// The lines of a sample and of what comes out, without sums of files. How many bytes the constants have is left out too: the
+/// description is among them, and grows with every key.
 fn steady(text: &str) -> Vec<String> {
-    text.trim().lines().map(|line| line.split("SHA-256").next().unwrap_or("").trim().to_owned()).collect()
+    let lines = text.trim().lines().filter(|line| !line.trim().starts_with("constants "));
+    lines.map(|line| line.split("SHA-256").next().unwrap_or("").trim().to_owned()).collect()
 }
 
 #[test]
