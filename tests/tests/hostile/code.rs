@@ -361,6 +361,12 @@ fn refusals_are_what_they_should_be() {
     );
     let no_checks = |code: &[u8]| forge(code, &entry(true, nothing, nothing), |_| {});
     check("null pointers", &no_checks(&[0x31, 0xc0, 0xc3]), "a null pointer gives 0, expected [-1]");
+    // A pool whose function is null is taken as well as any other.
+    let mut any_pool = entry(true, nothing, nothing);
+    let at = any_pool.windows(4).position(|bytes| bytes == [0x4d, 0x85, 0xc0, 0x75]);
+    any_pool[at.expect("r8 is tested") + 3] = 0xeb;
+    let any_pool = forge(&entry(false, nothing, nothing), &any_pool, |_| {});
+    check("a pool without a function", &any_pool, "a pool without a function gives 0, expected [-1]");
     // Only multiples of 32 are told.
     let mut half = entry(false, nothing, nothing);
     let at = half.windows(3).position(|bytes| bytes == [0xf7, 0xc2, 63] || bytes == [0xf6, 0xc2, 63]);
