@@ -12,28 +12,32 @@ pub mod naming;
 mod random;
 mod write;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
+use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::error::{Error, ErrorKind, Fault, Faults, Result};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 
-/// The tensors of one safetensors file, borrowed from its bytes.
+/// The tensors of one safetensors file, with its bytes or borrowed from them.
 #[derive(Clone, Debug)]
 pub struct Weights<'a> {
     place: String,
-    tensors: BTreeMap<String, Tensor<'a>>,
+    bytes: Cow<'a, [u8]>,
+    tensors: BTreeMap<String, Tensor>,
 }
 
 /// One tensor as the file holds it.
 #[derive(Clone, Debug)]
-struct Tensor<'a> {
+struct Tensor {
     dtype: Dtype,
     shape: Vec<usize>,
-    /// Little-endian, as long as dtype and shape say.
-    data: &'a [u8],
+    /// In the file: little-endian, as long as dtype and shape say.
+    data: Range<usize>,
 }
 
 impl<'a> Weights<'a> {
@@ -57,20 +61,30 @@ impl<'a> Weights<'a> {
     /// );
     /// # Ok::<(), mnc::Error>(())
     /// ```
-    pub fn parse(bytes: &'a [u8], place: &str) -> Result<Weights<'a>> {
-        header::check(bytes, place)?;
+    pub fn parse(bytes: impl Into<Cow<'a, [u8]>>, place: &str) -> Result<Weights<'a>> {
+        let bytes = bytes.into();
+        header::check(&bytes, place)?;
         // The crate has the last word on what a safetensors file is; `header` only made sure that asking it is safe and
         // that its answers aren't all we can say to a user.
-        let file = SafeTensors::deserialize(bytes)
+        let (n_header_bytes, file) = SafeTensors::read_metadata(&bytes)
             .map_err(|error| Error::new(ErrorKind::Weights, format!("{place}: header"), error.to_string()))?;
-        let tensors = file
-            .iter()
-            .map(|(name, view)| {
-                let tensor = Tensor { dtype: view.dtype(), shape: view.shape().to_vec(), data: view.data() };
-                (name.to_owned(), tensor)
-            })
-            .collect();
-        Ok(Weights { place: place.to_owned(), tensors })
+        let start = header::LENGTH_BYTES + n_header_bytes;
+        let tensor = |(name, info): (String, &TensorInfo)| {
+            let data = start + info.data_offsets.0..start + info.data_offsets.1;
+            (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), data })
+        };
+        let tensors = file.tensors().into_iter().map(tensor).collect();
+        Ok(Weights { place: place.to_owned(), bytes, tensors })
+    }
+
+    /// What errors call the file.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The names of all tensors, sorted.

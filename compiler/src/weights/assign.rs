@@ -11,7 +11,7 @@ use safetensors::Dtype;
 
 use super::header::tensor_place;
 use super::naming::{Naming, Role, TensorSpec};
-use super::{NodeParameters, Parameters, Tensor, Weights, push_listed, quoted};
+use super::{NodeParameters, Parameters, Weights, push_listed, quoted};
 use crate::error::{ErrorKind, Fault, Faults, Result};
 use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::{Graph, Node, NodeId};
@@ -145,8 +145,7 @@ impl Weights<'_> {
                 hint(graph, spec, &tensor.shape)
             ));
         }
-        let numbers = tensor
-            .widen()
+        let numbers = widen(tensor.dtype, &self.bytes[tensor.data.clone()])
             .ok_or_else(|| format!("tensor {name:?} is {}, expected F32, F16 or BF16", tensor.dtype))?;
         let mut wrong = numbers.iter().enumerate().filter(|&(_, &x)| !spec.role.allows(x));
         if let Some((index, x)) = wrong.next() {
@@ -164,21 +163,16 @@ impl Weights<'_> {
     }
 }
 
-impl Tensor<'_> {
-    /// The numbers as f32, in the file's order; `None` for a dtype that isn't read. Nothing is rounded: F16 and BF16 are
-    /// subsets of F32.
-    fn widen(&self) -> Option<Vec<f32>> {
-        let read_2 =
-            |widen: fn([u8; 2]) -> f32| self.data.as_chunks().0.iter().map(|&bytes| widen(bytes)).collect();
-        match self.dtype {
-            Dtype::F32 => {
-                Some(self.data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
-            }
-            Dtype::F16 => Some(read_2(|bytes| f16::from_le_bytes(bytes).to_f32())),
-            Dtype::BF16 => Some(read_2(|bytes| bf16::from_le_bytes(bytes).to_f32())),
-            // Another crate's open list.
-            _ => None,
-        }
+/// The numbers as f32, in the file's order; `None` for a dtype that isn't read. Nothing is rounded: F16 and BF16 are subsets of
+/// F32.
+fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
+    let read_2 = |widen: fn([u8; 2]) -> f32| data.as_chunks().0.iter().map(|&bytes| widen(bytes)).collect();
+    match dtype {
+        Dtype::F32 => Some(data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()),
+        Dtype::F16 => Some(read_2(|bytes| f16::from_le_bytes(bytes).to_f32())),
+        Dtype::BF16 => Some(read_2(|bytes| bf16::from_le_bytes(bytes).to_f32())),
+        // Another crate's open list.
+        _ => None,
     }
 }
 

@@ -19,7 +19,7 @@ const MAX_TENSORS: usize = 100_000;
 /// The deepest tensor that we read has four axes.
 const MAX_RANK: usize = 8;
 /// The header's length comes first, as a little-endian u64.
-const LENGTH_BYTES: usize = 8;
+pub(super) const LENGTH_BYTES: usize = 8;
 
 /// Checks that the header is whole and that its tensors cover the data exactly: no gap, no overlap, no excess.
 pub(super) fn check(bytes: &[u8], place: &str) -> Result<()> {

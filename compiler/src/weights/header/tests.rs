@@ -180,13 +180,13 @@ fn many_faults_are_counted() {
     let entries: Vec<String> = (0..1000)
         .map(|index| format!(r#""{index}": {{"dtype": "F32", "shape": [1], "data_offsets": [0, 8]}}"#))
         .collect();
-    let error = Weights::parse(&file(&format!("{{{}}}", entries.join(",")), 8), "w").unwrap_err();
+    let error = Weights::parse(file(&format!("{{{}}}", entries.join(",")), 8), "w").unwrap_err();
     assert_eq!(error.faults().len(), 21);
     assert_eq!(error.faults()[20].to_string(), "w: 980 more faults of the same sort");
 
     let name = "n\n".repeat(10_000);
     let header = serde_json::json!({name: {"dtype": "?", "shape": [], "data_offsets": [0, 0]}});
-    let error = Weights::parse(&file(&header.to_string(), 0), "w").unwrap_err().to_string();
+    let error = Weights::parse(file(&header.to_string(), 0), "w").unwrap_err().to_string();
     assert!(error.ends_with("... (20000 bytes): found dtype \"?\", expected F32, F16 or BF16"), "{error}");
     assert!(error.len() < 400 && !error.contains('\n'), "{error}");
 }
