@@ -23,8 +23,9 @@ use mnc_runtime::files::{self, Output};
 use crate::compile::{Compiled, Options};
 use crate::emit::archive::archive;
 use crate::emit::rust::bindings;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Fault, Result};
 use crate::files::Kind;
+use crate::job::{self, Settings};
 use crate::request::{Files, Network, Numbers, Request, read_tried};
 use crate::target::Target;
 
@@ -39,7 +40,8 @@ pub struct Model {
 impl Model {
     /// A built-in network's name, or the path of a description, from the package's folder like every path here.
     pub fn new(network: impl Into<String>) -> Model {
-        let numbers = Numbers::File(PathBuf::new());
+        let detail = "found none, expected `.weights(\"FILE.safetensors\")` or `.random_weights(1)`";
+        let numbers = Numbers::Missing(Fault { place: "weights".to_owned(), detail: detail.to_owned() });
         Model { request: Request::new(Network::Named(network.into()), numbers), cpu: None }
     }
 
@@ -115,14 +117,10 @@ impl Model {
         let out_dir = PathBuf::from(variable("OUT_DIR")?);
         let mut files = Manifest { folder: PathBuf::from(variable("CARGO_MANIFEST_DIR")?), read: Vec::new() };
         let package = variable("CARGO_PKG_NAME")?;
-        if matches!(&self.request.numbers, Numbers::File(path) if path.as_os_str().is_empty()) {
-            let detail = "found none, expected `.weights(\"FILE.safetensors\")` or `.random_weights(1)`";
-            return Err(Error::new(ErrorKind::Options, "weights", detail));
-        }
         // Two packages may have a type of one name.
         let name = Options::name_of(&format!("mnc_{}_{type_name}", package.to_string_lossy())).to_lowercase();
         claim(&name, type_name)?;
-        let compiled = self.request.compile(&mut files, &target, &name)?;
+        let compiled = job::run(&self.request, &mut files, &Settings::new(&target, &name))?;
         write(&out_dir, &name, type_name, &compiled)?;
         // Whatever a script prints replaces cargo's own idea of when to run it again, that it has changed included.
         println!("cargo::rerun-if-changed=build.rs");

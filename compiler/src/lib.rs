@@ -53,6 +53,7 @@ pub mod files;
 pub mod graph;
 #[cfg(feature = "cranelift")]
 pub mod inspect;
+pub mod job;
 pub mod kernels;
 pub mod passes;
 pub mod plan;

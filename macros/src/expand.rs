@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mnc::emit::rust::bindings::check_type_name;
 use mnc::emit::rust::{self, Names, Tables, Weights};
+use mnc::job::{self, Settings};
 use mnc::request::{Numbers, Request};
 use mnc::weights::naming::Naming;
 use mnc::{Compiled, Error, ErrorKind, Options, Target};
@@ -17,15 +18,15 @@ pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
     let Definition { attributes, visibility, name, request, .. } = definition;
     check_type_name(&name.to_string()).map_err(|detail| syn::Error::new(name.span(), detail))?;
     let mut files = Manifest::new();
-    let compiled = request
-        .compile(&mut files, &Target::rust(), &Options::name_of(&name.to_string()))
+    let (target, symbols) = (Target::rust(), Options::name_of(&name.to_string()));
+    let compiled = job::run(request, &mut files, &Settings::new(&target, &symbols))
         .map_err(|error| spanned(definition, &error))?;
     let constants = &compiled.program.constants;
     let (tables, bytes) = match request.numbers {
         Numbers::Runtime => {
             (Some(tables(request, &compiled).map_err(|error| spanned(definition, &error))?), None)
         }
-        Numbers::File(_) | Numbers::Random(_) => {
+        Numbers::File(_) | Numbers::Random(_) | Numbers::Missing(_) => {
             let (literal, n_bytes) =
                 (Literal::byte_string(constants), Literal::usize_unsuffixed(constants.len()));
             (None, Some(quote! { const BYTES: &[u8; #n_bytes] = #literal; }))
@@ -57,7 +58,8 @@ pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
 
 /// What weights at run time are called, and where they go.
 fn tables(request: &Request, compiled: &Compiled) -> mnc::Result<Tables> {
-    Tables::new(&compiled.graph, request.naming()?.unwrap_or(&Naming::PLAIN))
+    let naming = request.naming.as_deref().map(Naming::asked).transpose()?;
+    Tables::new(&compiled.graph, naming.unwrap_or(&Naming::PLAIN))
 }
 
 /// The faults of an error, each where the user wrote what is wrong.

@@ -11,7 +11,7 @@ mod places;
 mod unsafe_code;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "error",
     "random",
     "describe",
@@ -33,6 +33,7 @@ const ORDER: [&str; 24] = [
     "inspect",
     "files",
     "request",
+    "job",
     "build",
     "dump",
     "cli",

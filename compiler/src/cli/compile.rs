@@ -7,21 +7,19 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::describe::Description;
 use mnc::dump::Stage;
 use mnc::emit::manifest::{File, Origin};
-use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::graph::Graph;
+use mnc::job::{Job, Opened, Settings};
 use mnc::plan::Plan;
 use mnc::program::Program;
-use mnc::weights::naming::Naming;
-use mnc::weights::{Parameters, Weights};
-use mnc::{Compiled, Marks, Options, Result, request};
+use mnc::request::{self, Request};
+use mnc::{Compiled, Options, Result};
 
 use super::artefacts::{self, Tools};
-use super::config::{self, Configured, Sources};
-use super::files::{self, Kind};
 use super::link::Linker;
-use super::network::Written;
+use super::network::Disk;
 use super::output::{self, Destination, Format};
 use super::summary::Summary;
-use super::{host, link, network, tune};
+use super::{files, host, link, network, tune};
 
 /// Compiles a network with its weights
 ///
@@ -35,35 +33,11 @@ pub(super) struct Args {
     /// A built-in network (`mnc describe` lists them) or the path of a description; - is standard input
     network: String,
 
-    /// Trained weights: safetensors, F32, F16 or BF16
-    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights")]
-    weights: Option<PathBuf>,
-    /// Weights drawn at random instead, to measure speed without training
-    #[arg(long, value_name = "SEED")]
-    random_weights: Option<u64>,
-    /// Whose tensor names the weights have [default: the one that fits]
-    #[arg(long, value_parser = network::naming())]
-    naming: Option<&'static Naming>,
-    /// Model configuration, or `none` [default: looked for beside the weights]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Preprocessor configuration, or `none` [default: looked for beside the weights]
-    #[arg(long, value_name = "FILE")]
-    preprocessor: Option<PathBuf>,
+    #[command(flatten)]
+    source: network::Source,
     /// Names of the outputs, one a line [default: those of the model configuration]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
     labels: Option<PathBuf>,
-
-    /// Width multiplier; checked against the weights [default: theirs]
-    #[arg(long, value_name = "A", value_parser = network::alpha, help_heading = "The paper's knobs")]
-    alpha: Option<f64>,
-    /// Resolution multiplier of the description's input, such as 0.714
-    #[arg(long, value_name = "R", value_parser = network::rho, help_heading = "The paper's knobs")]
-    rho: Option<f64>,
-    /// Input size, N or HEIGHTxWIDTH, 32 to 1024 [default: that of the configuration, else of the description]
-    #[arg(long, value_name = "N|HxW", value_parser = network::resolution, conflicts_with = "rho")]
-    #[arg(help_heading = "The paper's knobs")]
-    resolution: Option<Resolution>,
 
     /// Where to: a file, of whose name those of several formats are made, or a folder (FOLDER/ is made); - is standard output,
     /// for one format that names no other file [default: the network's name]
@@ -139,18 +113,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut clock = Clock::new(args.verbose);
     let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
     let target = if args.multiversion { target.multiversion()? } else { target };
-    let text = network::text(&args.network)?;
-    let written = Written::parse(&text, &args.network)?;
-    let name = args.name.clone().unwrap_or_else(|| Options::name_of(&written.description.name));
-    let resolution = match args.rho {
-        Some(rho) => Some(Resolution::from_rho(written.description.input, rho)?),
-        None => args.resolution,
-    };
-    let weights = args.weights.as_deref();
-    let sources =
-        Sources { config: args.config.as_deref(), preprocessor: args.preprocessor.as_deref(), weights };
-    let full = written.description.input;
-    let configured = config::apply(written, sources)?;
+    let request = Request { labels: args.labels.clone(), ..args.source.request(&args.network)? };
+    let job = Job::resolve(&request, &mut Disk)?;
+    let name = args.name.clone().unwrap_or_else(|| Options::name_of(&job.written.description.name));
     clock.note("read description");
 
     let stops = args.dump.is_some() && args.output.as_deref().is_none_or(|output| output == "-");
@@ -160,7 +125,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         output::destinations(&args.emit, args.output.as_deref(), &name, &target)?
     };
     let outputs = output::with_weights_file(outputs, args.weights_file.as_deref())?;
-    let inputs = [weights, args.labels.as_deref(), Some(Path::new(&args.network))];
+    let inputs = [args.source.weights(), args.labels.as_deref(), Some(Path::new(&args.network))];
     if 1 < args.batch && outputs.iter().any(|(format, _)| *format == Format::Python) {
         return super::usage(
             "--batch",
@@ -181,56 +146,37 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let tools = Tools { program, verbose: args.verbose };
 
-    let file = weights.map(|path| files::read(path, Kind::Weights)).transpose()?;
-    let place = weights.map_or(String::new(), |path| path.display().to_string());
-    let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
-    let (alpha, alpha_source) = request::choose_alpha(
-        (&configured.description, args.naming),
-        weights.as_ref().map(|weights| (weights, place.as_str())),
-        (args.alpha, configured.alpha),
-    )?;
-    let mut graph = Graph::build(&configured.description, &Knobs { alpha, resolution })?;
+    let opened = job.open(&mut Disk)?;
+    let job = opened.job();
+    let (mut graph, alpha_source) = opened.graph()?;
     graph.batch = args.batch;
-    if stops && dump_early(args.dump, &configured.description, &graph)? {
+    if stops && dump_early(args.dump, job.description(), &graph)? {
         return Ok(());
     }
-    mnc::check_sizes(&graph, &target, args.weights_file.is_none())?;
     clock.note("build graph");
 
-    let parameters = match (&weights, args.random_weights) {
-        (Some(weights), _) => weights.parameters(&graph, args.naming)?,
-        (None, Some(seed)) => Parameters::random(&graph, seed),
-        (None, None) => {
-            let detail = format!(
-                "found none, expected a file (`mnc tensors {}` lists what must be in it), or --random-weights SEED",
-                args.network
-            );
-            return super::usage("--weights", detail);
-        }
-    };
+    let is_inside = args.weights_file.is_none();
+    let settings = Settings { is_inside, ..Settings::new(&target, &name) };
+    let parameters = opened.parameters(&graph, &settings)?;
     clock.note("read weights");
 
-    let (labels, labels_file) = labels(args, &configured, &graph)?;
+    check_labels(job, &graph)?;
     let tuning = tune::tuning(&args.schedule, &graph, &parameters, &target)?;
-    let options = Options { name: &name, labels: &labels };
-    let marks = Marks { random_weights: args.random_weights, assumed: configured.assumed.clone() };
-    let compiled = mnc::compile_tuned(graph, &parameters, &target, &options, tuning.as_ref())?;
-    let compiled = compiled.with_marks(&marks);
+    let compiled = opened.compile(graph, &parameters, &Settings { tuning: tuning.as_ref(), ..settings })?;
     let compiled = match outputs.iter().find(|(format, _)| *format == Format::WeightsFile) {
         Some((_, file)) => compiled.with_weights_file(&file.file_name()),
         None => compiled,
     };
     clock.note("compile");
     if let Some(stage) = args.dump {
-        dump(stage, &configured.description, &compiled)?;
+        dump(stage, job.description(), &compiled)?;
     }
     if stops {
         return Ok(());
     }
     let origin = || {
-        let description = configured.description.to_string();
-        let inputs = files_read(args, &text, file.as_deref(), &labels_file, &configured);
-        Ok(Origin { description, full, inputs })
+        let description = job.description().to_string();
+        Ok(Origin { description, full: job.written.description.input, inputs: files_read(&opened) })
     };
     let artefacts = artefacts::make(&compiled, &outputs, &tools, origin)?;
     clock.note("generate code");
@@ -243,7 +189,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         });
         let summary = Summary {
             compiled: &compiled,
-            configured: &configured,
+            job,
             alpha_source,
             written: written.collect(),
             elapsed: clock.started.elapsed(),
@@ -277,41 +223,26 @@ fn check_python(outputs: &[(Format, Destination)]) -> Result<()> {
 }
 
 /// The files that were read, for a manifest: as they were then, whatever they are now.
-fn files_read(
-    args: &Args,
-    network: &str,
-    weights: Option<&[u8]>,
-    labels: &[u8],
-    configured: &Configured,
-) -> Vec<File> {
-    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let network_name = match mnc::describe::builtin(&args.network) {
-        Some(builtin) => format!("{}.toml", builtin.name),
-        None => name(Path::new(&args.network)),
-    };
-    let mut files = vec![File::new("network", &network_name, network.as_bytes())];
-    let weights = args.weights.as_deref().zip(weights);
-    files.extend(weights.map(|(path, bytes)| File::new("weights", &name(path), bytes)));
-    files.extend(args.labels.as_deref().map(|path| File::new("labels", &name(path), labels)));
-    let configurations = configured.files.iter();
-    files.extend(configurations.map(|(path, bytes)| File::new("configuration", &name(path), bytes)));
+fn files_read(opened: &Opened) -> Vec<File> {
+    let job = opened.job();
+    let file = |kind, path: &Path, bytes: &[u8]| File::new(kind, &request::file_name(path), bytes);
+    let mut files = vec![File::new("network", &job.written.file, job.written.text.as_bytes())];
+    files
+        .extend(opened.weights().map(|weights| file("weights", Path::new(weights.place()), weights.bytes())));
+    files.extend(job.labels_file.iter().map(|(path, text)| file("labels", path, text.as_bytes())));
+    let configurations = job.configured.read.iter();
+    files.extend(configurations.map(|read| file("configuration", &read.path, read.text.as_bytes())));
     files
 }
 
-/// Labels of the flag or of the configuration, or none; and the file of the flag.
-fn labels(args: &Args, configured: &Configured, graph: &Graph) -> Result<(Vec<String>, Vec<u8>)> {
-    let Some(path) = &args.labels else {
-        return Ok((configured.labels.clone().unwrap_or_default(), Vec::new()));
-    };
-    let (labels, bytes) = config::labels_and_bytes(path)?;
-    let n_outputs = graph.node(graph.outputs[0]).shape.len();
-    if labels.len() != n_outputs {
-        return super::fail(
-            path,
-            format!("found {} labels, expected {n_outputs}, one for each output", labels.len()),
-        );
+/// A file of labels is one of this network's outputs.
+fn check_labels(job: &Job, graph: &Graph) -> Result<()> {
+    let Some((path, _)) = &job.labels_file else { return Ok(()) };
+    let (found, expected) = (job.labels.len(), graph.node(graph.outputs[0]).shape.len());
+    if found != expected {
+        return super::fail(path, format!("found {found} labels, expected {expected}, one for each output"));
     }
-    Ok((labels, bytes))
+    Ok(())
 }
 
 /// Prints a stage that exists before there are weights. Whether it did.

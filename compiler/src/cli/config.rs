@@ -1,70 +1,26 @@
 //! The JSON beside the weights: what it changed, in words.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use mnc::Result;
 use mnc::describe::{ChannelOrder, ConvSpec, Description, Resize, Rounding, Scores};
 use mnc::graph::layer::Activation;
-pub(super) use mnc::request::Sources;
-use mnc::request::{self, Files};
+use mnc::job::Job;
 
-use super::files::{self, Kind};
-use super::network::Written;
-
-/// A description after the files that speak of it.
-#[derive(Clone, Debug)]
-pub(super) struct Configured {
-    pub(super) description: Description,
-    pub(super) alpha: Option<f64>,
-    pub(super) labels: Option<Vec<String>>,
-    /// Each file that was read and what it changed.
-    pub(super) read: Vec<(PathBuf, Vec<String>)>,
-    /// Those files as they were when they were read.
-    pub(super) files: Vec<(PathBuf, Vec<u8>)>,
-    /// What nobody says of how the weights were trained, with value and reason; nothing where there are none.
-    pub(super) assumed: Vec<String>,
-}
-
-/// Reads both files, if there are any, and applies them.
-pub(super) fn apply(written: Written, sources: Sources<'_>) -> Result<Configured> {
-    let Written { description, said } = written;
-    let mut before = description.clone();
-    let mut disk = Disk { read: Vec::new() };
-    let configured = request::configure(&mut disk, description, sources)?;
-    let assumed = sources.weights.map_or(Vec::new(), |_| configured.assumed(said));
-    let request::Configured { description, alpha, labels, read, .. } = configured;
+/// Each configuration that was read, and what it changed.
+pub(super) fn told(job: &Job) -> impl Iterator<Item = (&Path, Vec<String>)> {
+    let configured = &job.configured;
     let said = [
-        alpha.map(|alpha| format!("alpha {alpha}")),
-        labels.as_ref().map(|it| format!("{} labels", it.len())),
+        configured.alpha.map(|alpha| format!("alpha {alpha}")),
+        configured.labels.as_ref().map(|it| format!("{} labels", it.len())),
     ];
     let mut said = Some(said.into_iter().flatten());
-    let told = |(path, after): (PathBuf, Description)| {
-        let mut changes = changes(&before, &after);
+    let mut before = &job.written.description;
+    configured.read.iter().map(move |reading| {
+        let mut changes = changes(before, &reading.after);
         changes.extend(said.take().into_iter().flatten());
-        before = after;
-        (path, changes)
-    };
-    let read = read.into_iter().map(told).collect();
-    Ok(Configured { description, alpha, labels, read, files: disk.read, assumed })
-}
-
-/// Files as the user of a shell names them.
-struct Disk {
-    /// Each with its content.
-    read: Vec<(PathBuf, Vec<u8>)>,
-}
-
-impl Files for Disk {
-    fn is_file(&self, path: &Path) -> bool {
-        path.is_file()
-    }
-
-    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
-        let bytes = files::read_bytes(path, kind)?;
-        self.read.push((path.to_owned(), bytes.clone()));
-        Ok(bytes)
-    }
+        before = &reading.after;
+        (reading.path.as_path(), changes)
+    })
 }
 
 /// What is different, in the words of a description.
@@ -137,19 +93,6 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
 
 fn specs(description: &Description) -> impl Iterator<Item = &ConvSpec> {
     description.layers.iter().filter_map(|layer| layer.kind.spec())
-}
-
-/// Labels from a file, one a line.
-pub(super) fn labels(path: &Path) -> Result<Vec<String>> {
-    Ok(labels_and_bytes(path)?.0)
-}
-
-/// The same, and the file as it was when it was read.
-pub(super) fn labels_and_bytes(path: &Path) -> Result<(Vec<String>, Vec<u8>)> {
-    let mut disk = Disk { read: Vec::new() };
-    let labels = request::labels(&mut disk, path)?;
-    let bytes = disk.read.pop().map_or(Vec::new(), |(_, bytes)| bytes);
-    Ok((labels, bytes))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use mnc_runtime::peak::cpu_name;
 
 use self::budget::Budgets;
 use self::claims::{Claim, Evidence};
-use self::family::{FULL_CONV, Family, NARROW, SHALLOW, WHOLE, witnesses};
+use self::family::{FULL_CONV, Family, NARROW, SHALLOW, WHOLE};
 use self::images::Images;
 use self::map::{AccuracySource, Map, Measured, Member, Setting};
 use self::page::Page;
@@ -126,21 +126,22 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     check(args, &budgets)?;
     let target = host::target(None, Some(&args.target_cpu))?;
-    let source = network::written(&args.network)?;
-    let family = Family::new(args, &source)?;
-    let written = source.description;
-    let destination = args.output.as_deref().map(|path| destination(path, &written, &target)).transpose()?;
-    let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(format!("{}-family", written.name)));
+    let written = network::written(&args.network)?;
+    let description = written.description.clone();
+    let family = Family::new(args, written)?;
+    let destination =
+        args.output.as_deref().map(|path| destination(path, &description, &target)).transpose()?;
+    let folder = args.folder.clone().unwrap_or_else(|| PathBuf::from(format!("{}-family", description.name)));
     let images = args
         .images
         .as_deref()
         .map(|folder| Images::read(folder, args.image_labels.as_deref()))
         .transpose()?;
     let workbench = Workbench::new()?;
-    let mut wanted = family.wanted(&written)?;
+    let mut wanted = family.wanted()?;
     let n_members = wanted.len();
     if args.claims {
-        wanted.extend(witnesses(&family.members)?);
+        wanted.extend(family.witnesses()?);
     }
     std::fs::create_dir_all(&folder)
         .or_else(|error| super::fail(&folder, format!("{error}, expected a folder or a place for one")))?;
@@ -157,12 +158,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     family.notes.iter().chain(&note).for_each(|note| eprintln!("note: {note}"));
 
-    let compiled = survey::compile(wanted, &workbench, circumstances, |wanted| family.numbers(wanted))?;
+    let compiled = survey::compile(wanted, &workbench, circumstances)?;
     survey::measure(&compiled, circumstances, &mut store)?;
     let measured: Vec<Measured> =
         compiled.iter().map(|subject| subject.measured(&store, circumstances)).collect();
     let map = Map {
-        network: written.name,
+        network: description.name,
         setting: setting(&target, cpu, circumstances),
         accuracy_source: accuracy_source(args, images.as_ref(), &measured[..n_members]),
         members: measured[..n_members].to_vec(),

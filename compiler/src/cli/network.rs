@@ -1,49 +1,100 @@
-//! NETWORK and the two knobs, as arguments.
+//! NETWORK with its weights and the two knobs, as arguments; and the files behind them.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
-use mnc::weights::config::Said;
+use mnc::request::{Files, Network, Numbers, Request, Written};
 use mnc::weights::naming::Naming;
-use mnc::{Result, request};
+use mnc::{Fault, Result};
 
 use super::files::{self, Kind};
 
-/// A description, and what it says by itself of how weights were trained.
-#[derive(Clone, Debug)]
-pub(super) struct Written {
-    pub(super) description: Description,
-    pub(super) said: Said,
+/// Whose numbers a network has, and which member of its family it is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Source {
+    /// Trained weights: safetensors, F32, F16 or BF16
+    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights", help_heading = "Network")]
+    weights: Option<PathBuf>,
+    /// Weights drawn at random instead, to measure speed without training
+    #[arg(long, value_name = "SEED", help_heading = "Network")]
+    random_weights: Option<u64>,
+    /// Whose tensor names the weights have [default: the one that fits]
+    #[arg(long, value_parser = naming(), help_heading = "Network")]
+    naming: Option<&'static Naming>,
+    /// Model configuration, or `none` [default: looked for beside the weights]
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    config: Option<PathBuf>,
+    /// Preprocessor configuration, or `none` [default: looked for beside the weights]
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    preprocessor: Option<PathBuf>,
+    /// Width multiplier; checked against the weights [default: theirs]
+    #[arg(long, value_name = "A", value_parser = alpha, help_heading = "The paper's knobs")]
+    alpha: Option<f64>,
+    /// Resolution multiplier of the description's input, such as 0.714
+    #[arg(long, value_name = "R", value_parser = rho, help_heading = "The paper's knobs")]
+    rho: Option<f64>,
+    /// Input size, N or HEIGHTxWIDTH, 32 to 1024 [default: that of the configuration, else of the description]
+    #[arg(long, value_name = "N|HxW", value_parser = resolution, conflicts_with = "rho")]
+    #[arg(help_heading = "The paper's knobs")]
+    resolution: Option<Resolution>,
 }
 
-impl Written {
-    /// Of a built-in network nothing was said by the user.
-    pub(super) fn parse(text: &str, network: &str) -> Result<Written> {
-        let is_builtin = describe::builtin(network).is_some();
-        let said = if is_builtin { Said::default() } else { request::said_by(text) };
-        Ok(Written { description: Description::parse(text, network)?, said })
+impl Source {
+    /// What is asked for of a network.
+    pub(super) fn request(&self, network: &str) -> Result<Request> {
+        let numbers = match (&self.weights, self.random_weights) {
+            (Some(path), _) => Numbers::File(path.clone()),
+            (None, Some(seed)) => Numbers::Random(seed),
+            (None, None) => Numbers::Missing(Fault {
+                place: "--weights".to_owned(),
+                detail: format!(
+                    "found none, expected a file (`mnc tensors {network}` lists what must be in it), or --random-weights SEED"
+                ),
+            }),
+        };
+        Ok(Request {
+            naming: self.naming.map(|naming| naming.name.to_owned()),
+            config: self.config.clone(),
+            preprocessor: self.preprocessor.clone(),
+            alpha: self.alpha,
+            rho: self.rho,
+            resolution: self.resolution.map(|resolution| resolution.to_string()),
+            ..Request::new(named(network)?, numbers)
+        })
+    }
+
+    /// The weights file, where there is one.
+    pub(super) fn weights(&self) -> Option<&Path> {
+        self.weights.as_deref()
+    }
+}
+
+/// Files as the user of a shell names them.
+pub(super) struct Disk;
+
+impl Files for Disk {
+    fn is_file(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+
+    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
+        let is_stdin = kind == Kind::Network && path == Path::new("-");
+        files::read_bytes(if is_stdin { Path::new("/dev/stdin") } else { path }, kind)
+    }
+
+    fn expected(&self, kind: Kind) -> String {
+        kind.expected().to_owned()
     }
 }
 
 /// The network that the user names: a built-in description, or a file.
-pub(super) fn read(network: &str) -> Result<Description> {
-    Ok(written(network)?.description)
-}
-
-/// The same, with what it says by itself.
-pub(super) fn written(network: &str) -> Result<Written> {
-    Written::parse(&text(network)?, network)
-}
-
-/// Its text.
-pub(super) fn text(network: &str) -> Result<String> {
-    if let Some(builtin) = describe::builtin(network) {
-        return Ok(builtin.text.to_owned());
-    }
-    let path = if network == "-" { Path::new("/dev/stdin") } else { Path::new(network) };
-    if !path.exists() && !network.ends_with(".toml") {
+pub(super) fn named(network: &str) -> Result<Network> {
+    let path = Path::new(network);
+    if describe::builtin(network).is_none() && network != "-" && !path.exists() && !network.ends_with(".toml")
+    {
         let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
         let detail = format!(
             "no such network, expected {}, or the path of a description such as net.toml",
@@ -51,7 +102,17 @@ pub(super) fn text(network: &str) -> Result<String> {
         );
         return super::fail(path, detail);
     }
-    files::read_text(path, Kind::Network)
+    Ok(Network::Named(network.to_owned()))
+}
+
+/// Its description.
+pub(super) fn read(network: &str) -> Result<Description> {
+    Ok(written(network)?.description)
+}
+
+/// The same, as its author wrote it.
+pub(super) fn written(network: &str) -> Result<Written> {
+    named(network)?.read(&mut Disk)
 }
 
 /// Members of the family M(alpha, rho): every width at every resolution.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use mnc::Compiled;
 use mnc::cost::Report;
-use mnc::request::{AlphaSource, PREPROCESSING};
+use mnc::job::{AlphaSource, Job};
+use mnc::request::PREPROCESSING;
 use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scores};
 
-use super::config::Configured;
+use super::config;
 use super::files::is_stream;
 use super::host;
 use super::output::Format;
@@ -18,7 +19,7 @@ use super::text::{numbers, size, thousands};
 /// All that the summary speaks of.
 pub(super) struct Summary<'a> {
     pub(super) compiled: &'a Compiled,
-    pub(super) configured: &'a Configured,
+    pub(super) job: &'a Job,
     pub(super) alpha_source: AlphaSource,
     /// The files, with their sizes.
     pub(super) written: Vec<(Format, &'a Path, usize)>,
@@ -29,7 +30,7 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Compiled { graph, program, info, target, .. } = self.compiled;
         let total = Report::of(graph).total;
-        let alpha = match (self.alpha_source, self.configured.alpha) {
+        let alpha = match (self.alpha_source, self.job.configured.alpha) {
             (AlphaSource::Asked | AlphaSource::Default, _) => String::new(),
             (AlphaSource::Weights, Some(stated)) if stated != info.alpha => {
                 format!(" (read from the weights; the configuration says {stated})")
@@ -39,7 +40,7 @@ impl fmt::Display for Summary<'_> {
         };
         let row = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "  {name:<10} {value}");
         writeln!(f, "{}, alpha {}{alpha}", info.network, info.alpha)?;
-        for (path, changes) in &self.configured.read {
+        for (path, changes) in config::told(self.job) {
             let set = if changes.is_empty() { "nothing new".to_owned() } else { changes.join(", ") };
             row(f, "read", format!("{}: {set}", path.display()))?;
         }

@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mnc::describe;
-use mnc::graph::{Graph, Knobs};
-use mnc::weights::{Parameters, Weights};
+use mnc::graph::Knobs;
+use mnc::job::{Job, Settings};
+use mnc::request::{Numbers, Request};
 use mnc::{Compiled, Options, Result, Target};
 
-use super::config::{self, Sources};
 use super::executable::Executable;
-use super::files::Kind;
 use super::guard::Scratch;
 use super::link::Program;
-use super::network::{self, Family};
-use super::{files, host, link, rounds};
+use super::network::{self, Disk, Family};
+use super::{host, link, rounds};
 
 /// The arguments about networks that are compiled to be measured.
 #[derive(Debug, clap::Args)]
@@ -57,17 +56,18 @@ pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executabl
 
 /// Compiles all variants of a network.
 fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Executable>) -> Result<()> {
-    let weights_path = args.weights.as_deref();
-    let sources = Sources { config: None, preprocessor: None, weights: weights_path };
-    let description = config::apply(network::written(name)?, sources)?.description;
-    let file = weights_path.map(|path| files::read(path, Kind::Weights)).transpose()?;
-    let place = weights_path.map_or(String::new(), |path| path.display().to_string());
-    let weights = file.as_deref().map(|bytes| Weights::parse(bytes, &place)).transpose()?;
-    let alpha = match &weights {
-        Some(weights) if !args.family.has_alpha() => weights.infer_alpha(&description, None)?,
+    let numbers = match &args.weights {
+        Some(path) => Numbers::File(path.clone()),
+        None => Numbers::Random(args.random_weights.unwrap_or(1)),
+    };
+    let job = Job::resolve(&Request::new(network::named(name)?, numbers), &mut Disk)?;
+    let opened = job.open(&mut Disk)?;
+    let job = opened.job();
+    let alpha = match opened.weights() {
+        Some(weights) if !args.family.has_alpha() => weights.infer_alpha(job.description(), None)?,
         _ => 1.0,
     };
-    let members = args.family.members(&description, alpha)?;
+    let members = args.family.members(job.description(), alpha)?;
     let targets = targets(&args.target_cpu)?;
     let progress = rounds::progress("compiling", members.len() * targets.len());
     for knobs in members {
@@ -76,13 +76,10 @@ fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Execu
             let size = resolution.map_or(String::new(), |resolution| format!("@{resolution}"));
             progress.set_message(format!("{name} {alpha}{size}"));
             let started = Instant::now();
-            let graph = Graph::build(&description, &knobs)?;
-            mnc::check_sizes(&graph, target, true)?;
-            let parameters = match &weights {
-                Some(weights) => weights.parameters(&graph, None)?,
-                None => Parameters::random(&graph, args.random_weights.unwrap_or(1)),
-            };
-            list.push(folder.executable(graph, &parameters, target, started)?);
+            let graph = job.graph(alpha, resolution)?;
+            let symbols = Options::name_of(&graph.name);
+            let compiled = opened.run(graph, &Settings::new(target, &symbols))?;
+            list.push(folder.link(&compiled, started)?);
             progress.inc(1);
         }
     }
@@ -110,19 +107,6 @@ impl Workbench {
     pub(super) fn new() -> Result<Workbench> {
         let program = link::program(&host::target(None, None)?, None)?;
         Ok(Workbench { folder: Scratch::new()?, program, n_made: std::cell::Cell::new(0) })
-    }
-
-    /// Compiles a network to an executable in the folder; its compile time counts from `started`.
-    pub(super) fn executable(
-        &self,
-        graph: Graph,
-        parameters: &Parameters,
-        target: &Target,
-        started: Instant,
-    ) -> Result<Executable> {
-        let name = Options::name_of(&graph.name);
-        let compiled = mnc::compile(graph, parameters, target, &Options { name: &name, labels: &[] })?;
-        self.link(&compiled, started)
     }
 
     /// Links a compiled network to an executable in the folder; its compile time counts from `started`.

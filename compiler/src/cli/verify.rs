@@ -10,25 +10,23 @@ mod harness;
 mod inputs;
 mod looks;
 mod report;
-mod source;
 mod subject;
 
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mnc::graph::Graph;
+use mnc::job::{Job, Settings};
 use mnc::passes::FusedId;
-use mnc::weights::Parameters;
 use mnc::{Options, Result, Target};
 use mnc_runtime::orders::{MOST_THREADS, Manner};
 
 use self::against::Distance;
 use self::check::{Input, Work, check};
 use self::report::Document;
-use self::source::{Source, Wanted};
-use self::subject::{Subject, Workshop};
+use self::subject::{Found, Subject, Workshop};
 use super::link::Linker;
+use super::network::Disk;
 use super::output::print;
 use super::{host, network, rounds, usage};
 
@@ -44,7 +42,7 @@ pub(super) struct Args {
     #[arg(required_unless_present = "random")]
     network: Option<String>,
     #[command(flatten)]
-    source: Source,
+    source: network::Source,
 
     /// Verify this executable of `mnc compile` instead of compiling one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "target_cpu", "multiversion", "linker", "batch"])]
@@ -209,25 +207,22 @@ impl Args {
             (None, Some(path)) => Some(workshop.object(path)?),
             (None, None) => None,
         };
-        let compile = |graph: Graph, parameters: &Parameters, target: &Target| {
-            let name = Options::name_of(&graph.name);
-            mnc::compile(graph, parameters, target, &Options { name: &name, labels: &[] })
+        let (target, batch, is_inside) = match &found {
+            Some(Found { target, info, .. }) => (target.clone(), info.batch, info.weights_file.is_none()),
+            None => (self.chosen_target()?, self.batch, true),
         };
+        if found.is_none() {
+            emulator::emulator(&target)?;
+        }
+        let opened = Job::resolve(&self.source.request(name)?, &mut Disk)?.open(&mut Disk)?;
+        let (mut graph, _) = opened.graph()?;
+        graph.batch = batch;
+        let symbols = Options::name_of(&graph.name);
+        let settings = Settings { is_inside, ..Settings::new(&target, &symbols) };
+        let compiled = opened.run(graph, &settings)?;
         match found {
-            Some(found) => {
-                let is_inside = found.info.weights_file.is_none();
-                let wanted = Wanted { target: &found.target, batch: found.info.batch, is_inside };
-                let (graph, parameters) = self.source.read(name, &wanted)?;
-                let compiled = compile(graph, &parameters, &found.target)?;
-                found.subject(compiled)
-            }
-            None => {
-                let target = self.chosen_target()?;
-                emulator::emulator(&target)?;
-                let wanted = Wanted { target: &target, batch: self.batch, is_inside: true };
-                let (graph, parameters) = self.source.read(name, &wanted)?;
-                workshop.make(compile(graph, &parameters, &target)?, self.linker)
-            }
+            Some(found) => found.subject(compiled),
+            None => workshop.make(compiled, self.linker),
         }
     }
 

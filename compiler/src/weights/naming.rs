@@ -9,7 +9,7 @@ use std::fmt;
 
 pub use mnc_runtime::weights::Role;
 
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{Error, ErrorKind, Faults, Result};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Window;
 use crate::graph::{Graph, NodeId};
@@ -116,6 +116,16 @@ impl Naming {
     /// ```
     pub fn by_name(name: &str) -> Option<&'static Naming> {
         Naming::ALL.iter().copied().find(|naming| naming.name == name)
+    }
+
+    /// The naming of a name that a user gave.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn asked(name: &str) -> Result<&'static Naming> {
+        let known: Vec<&str> = Naming::ALL.iter().map(|naming| naming.name).collect();
+        let detail = || format!("found {name:?}, expected one of {}", known.join(", "));
+        Naming::by_name(name).ok_or_else(|| Error::new(ErrorKind::Options, "naming", detail()))
     }
 
     /// The tensors that a file of this graph's numbers has under this naming, in the order of the nodes; bookkeeping aside.

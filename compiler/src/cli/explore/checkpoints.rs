@@ -6,14 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mnc::describe::Description;
-use mnc::graph::{Graph, Knobs, Resolution};
-use mnc::weights::{Parameters, Weights};
+use mnc::describe::InputSpec;
+use mnc::graph::Resolution;
+use mnc::job::Job;
+use mnc::request::{Network, Numbers, Request, Written};
 use mnc::{Error, ErrorKind, Result};
 
-use super::super::config::{self, Sources};
-use super::super::files::{self, Kind};
-use super::super::network::Written;
+use super::super::network::Disk;
 use super::super::{fail, usage};
 use super::map::Member;
 
@@ -25,12 +24,8 @@ pub(super) struct Checkpoint {
     pub(super) alpha: f64,
     /// Of its configuration, if there is one.
     trained: Option<Resolution>,
-    /// The network as the configuration changes it.
-    pub(super) description: Description,
-    /// Of the configuration.
-    pub(super) labels: Vec<String>,
-    /// What nobody says of how it was trained.
-    pub(super) assumed: Vec<String>,
+    /// What is compiled.
+    pub(super) job: Job,
 }
 
 /// Every checkpoint of the network in a folder, by file name, and a line for each file that is none.
@@ -109,32 +104,18 @@ pub(super) fn alphas(checkpoints: &[Checkpoint]) -> Vec<f64> {
 
 impl Checkpoint {
     fn open(path: &Path, written: &Written) -> Result<Checkpoint> {
-        let sources = Sources { config: None, preprocessor: None, weights: Some(path) };
-        let configured = config::apply(written.clone(), sources)?;
-        let file = files::read(path, Kind::Weights)?;
-        let weights = Weights::parse(&file, &path.display().to_string())?;
-        let alpha = weights.infer_alpha(&configured.description, None)?;
-        let input = configured.description.input;
-        let trained = Resolution { height: input.height, width: input.width };
+        let network = Network::Named(written.file.clone());
+        let request = Request::new(network, Numbers::File(path.to_owned()));
+        let opened = Job::of(written.clone(), &request, &mut Disk)?.open(&mut Disk)?;
+        let weights = opened.weights().expect("the request names a file");
+        let job = opened.job();
+        let InputSpec { height, width, .. } = job.description().input;
         Ok(Checkpoint {
             path: path.to_owned(),
-            alpha,
-            trained: (!configured.read.is_empty()).then_some(trained),
-            description: configured.description,
-            labels: configured.labels.unwrap_or_default(),
-            assumed: configured.assumed,
+            alpha: weights.infer_alpha(job.description(), None)?,
+            trained: (!job.configured.read.is_empty()).then_some(Resolution { height, width }),
+            job: job.clone(),
         })
-    }
-
-    /// The numbers of a graph of this checkpoint's description.
-    pub(super) fn parameters(&self, graph: &Graph) -> Result<Parameters> {
-        let file = files::read(&self.path, Kind::Weights)?;
-        Weights::parse(&file, &self.path.display().to_string())?.parameters(graph, None)
-    }
-
-    /// The graph at a resolution.
-    pub(super) fn graph(&self, resolution: Resolution) -> Result<Graph> {
-        Graph::build(&self.description, &Knobs { alpha: self.alpha, resolution: Some(resolution) })
     }
 
     /// What a member at this resolution is made from, for people.
@@ -161,13 +142,12 @@ mod tests {
     use super::*;
 
     fn checkpoint(name: &str, alpha: f64, trained: Option<usize>) -> Checkpoint {
+        let network = Network::Named("mobilenet-v1".to_owned());
         Checkpoint {
             path: PathBuf::from(format!("dir/{name}.safetensors")),
             alpha,
             trained: trained.map(|side| Resolution { height: side, width: side }),
-            description: mnc::describe::builtin("mobilenet-v1").unwrap().description(),
-            labels: Vec::new(),
-            assumed: Vec::new(),
+            job: Job::resolve(&Request::new(network, Numbers::Random(1)), &mut Disk).unwrap(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Which members are measured, and from which numbers.
 
-use mnc::describe::{self, Description};
-use mnc::graph::{Graph, Knobs, Resolution};
-use mnc::weights::Parameters;
-use mnc::{Marks, Result};
+use mnc::Result;
+use mnc::graph::Resolution;
+use mnc::job::Job;
+use mnc::request::{Network, Numbers, Request, Written};
 
-use super::super::network::Written;
+use super::super::network::Disk;
 use super::super::usage;
 use super::Args;
 use super::checkpoints::{self, Checkpoint};
@@ -21,16 +21,17 @@ pub(super) struct Family {
     pub(super) members: Vec<Member>,
     /// Of `--weights-dir`; empty without.
     checkpoints: Vec<Checkpoint>,
-    seed: u64,
+    /// The network with random numbers, for where there are no others.
+    random: Job,
     /// What a user should know before the work begins.
     pub(super) notes: Vec<String>,
 }
 
 impl Family {
     /// The members that the arguments ask for.
-    pub(super) fn new(args: &Args, written: &Written) -> Result<Family> {
+    pub(super) fn new(args: &Args, written: Written) -> Result<Family> {
         let (checkpoints, notes) = match &args.weights_dir {
-            Some(folder) => checkpoints::scan(folder, written)?,
+            Some(folder) => checkpoints::scan(folder, &written)?,
             None => (Vec::new(), Vec::new()),
         };
         let alphas = match (args.alpha.as_slice(), checkpoints.is_empty()) {
@@ -50,22 +51,25 @@ impl Family {
                 members.push(member);
             }
         }
-        Ok(Family { members, checkpoints, seed: args.random_weights.unwrap_or(1), notes })
+        let network = Network::Named(args.network.clone());
+        let numbers = Numbers::Random(args.random_weights.unwrap_or(1));
+        let random = Job::of(written, &Request::new(network, numbers), &mut Disk)?;
+        Ok(Family { members, checkpoints, random, notes })
     }
 
     /// Every member as a network to be measured.
-    pub(super) fn wanted(&self, written: &Description) -> Result<Vec<Wanted>> {
+    pub(super) fn wanted(&self) -> Result<Vec<Wanted>> {
         let mut classes = None;
         let mut wanted = Vec::new();
         for member in &self.members {
             let resolution = member.resolution();
             if self.checkpoints.is_empty() {
-                wanted.push(random(written, *member, true)?);
+                wanted.push(random(self.random.clone(), *member, true)?);
                 continue;
             }
             let checkpoint = checkpoints::choose(&self.checkpoints, *member)?;
             let weights = checkpoint.text(resolution);
-            let n_classes = checkpoint.description.classes;
+            let n_classes = checkpoint.job.description().classes;
             let (first, others) = classes.get_or_insert_with(|| (n_classes, weights.clone()));
             if n_classes != *first {
                 let detail = format!(
@@ -73,35 +77,30 @@ impl Family {
                 );
                 return usage("--weights-dir", detail);
             }
-            let labels = checkpoint.labels.clone();
-            wanted.push(Wanted {
-                graph: checkpoint.graph(resolution)?,
-                member: *member,
-                weights,
-                labels,
-                is_member: true,
-            });
+            let graph = checkpoint.job.graph(checkpoint.alpha, Some(resolution))?;
+            let job = checkpoint.job.clone();
+            wanted.push(Wanted { graph, job, member: *member, weights, is_member: true });
         }
         Ok(wanted)
     }
 
-    /// The numbers of a network, and what its description has to tell of them.
-    pub(super) fn numbers(&self, wanted: &Wanted) -> Result<(Parameters, Marks)> {
-        if self.checkpoints.is_empty() {
-            let marks = Marks { random_weights: Some(self.seed), assumed: Vec::new() };
-            return Ok((Parameters::random(&wanted.graph, self.seed), marks));
-        }
-        let checkpoint = checkpoints::choose(&self.checkpoints, wanted.member)?;
-        let marks = Marks { random_weights: None, assumed: checkpoint.assumed.clone() };
-        Ok((checkpoint.parameters(&wanted.graph)?, marks))
+    /// The networks that the claims are judged by and that aren't members of the map.
+    pub(super) fn witnesses(&self) -> Result<Vec<Wanted>> {
+        let job = |name: &str| {
+            let network = Network::Named(name.to_owned());
+            Job::resolve(&Request::new(network, self.random.numbers.clone()), &mut Disk)
+        };
+        let missing = [WHOLE, NARROW].into_iter().filter(|member| !self.members.contains(member));
+        let own = missing.map(|member| random(self.random.clone(), member, false));
+        let others = [FULL_CONV, SHALLOW].into_iter().map(|name| random(job(name)?, WHOLE, false));
+        own.chain(others).collect()
     }
 }
 
 /// A network with random numbers.
-fn random(description: &Description, member: Member, is_member: bool) -> Result<Wanted> {
-    let knobs = Knobs { alpha: member.alpha, resolution: Some(member.resolution()) };
-    let graph = Graph::build(description, &knobs)?;
-    Ok(Wanted { graph, member, weights: "random numbers".to_owned(), labels: Vec::new(), is_member })
+fn random(job: Job, member: Member, is_member: bool) -> Result<Wanted> {
+    let graph = job.graph(member.alpha, Some(member.resolution()))?;
+    Ok(Wanted { graph, job, member, weights: "random numbers".to_owned(), is_member })
 }
 
 /// Table 1.
@@ -112,16 +111,3 @@ pub(super) const NARROW: Member = Member { alpha: 0.75, height: 224, width: 224 
 pub(super) const FULL_CONV: &str = "mobilenet-v1-full-conv";
 /// The second row of Table 5.
 pub(super) const SHALLOW: &str = "mobilenet-v1-shallow";
-
-/// The networks that the claims are judged by and that aren't members of the map.
-pub(super) fn witnesses(members: &[Member]) -> Result<Vec<Wanted>> {
-    let builtin = |name| describe::builtin(name).expect("it is built in").description();
-    let mut wanted = Vec::new();
-    for member in [WHOLE, NARROW].into_iter().filter(|member| !members.contains(member)) {
-        wanted.push(random(&builtin("mobilenet-v1"), member, false)?);
-    }
-    for name in [FULL_CONV, SHALLOW] {
-        wanted.push(random(&builtin(name), WHOLE, false)?);
-    }
-    Ok(wanted)
-}

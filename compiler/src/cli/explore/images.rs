@@ -9,11 +9,12 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Result, request};
 use mnc_runtime::pictures::is_picture;
 
 use super::super::executable::{Answer, Executable};
-use super::super::{config, fail};
+use super::super::fail;
+use super::super::files::{self, Kind};
 use super::map::Accuracy;
 
 /// Pictures with a label each.
@@ -97,7 +98,8 @@ fn class(label: &str, names: &[String], n_outputs: usize) -> Option<usize> {
 
 fn from_file(file: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut labels = BTreeMap::new();
-    for (idx, line) in config::labels(file)?.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    let lines = request::labels(&files::read_text(file, Kind::Labels)?);
+    for (idx, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Some((path, label)) = line.split_once('\t').or_else(|| line.split_once(',')) else {
             let place = format!("{}:{}", file.display(), idx + 1);
             return Err(Error::new(ErrorKind::Io, place, format!("found {line:?}, expected PATH,LABEL")));

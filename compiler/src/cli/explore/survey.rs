@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use mnc::cost::Report;
 use mnc::graph::Graph;
+use mnc::job::{Job, Settings};
 use mnc::predict::{Machine, Prediction, predict};
-use mnc::weights::Parameters;
-use mnc::{Marks, Options, Result, Target};
+use mnc::{Options, Result, Target};
 use mnc_runtime::measured::Latencies;
 use mnc_runtime::measured::profile::Profile;
 
 use super::super::executable::Executable;
+use super::super::network::Disk;
 use super::super::rounds::progress;
 use super::super::variants::Workbench;
 use super::images::Images;
@@ -27,8 +28,8 @@ pub(super) struct Wanted {
     pub(super) member: Member,
     /// What it is compiled from, for people.
     pub(super) weights: String,
-    /// Of its outputs; may be empty.
-    pub(super) labels: Vec<String>,
+    /// What the graph is one of, with its numbers.
+    pub(super) job: Job,
     /// Whether the published accuracies speak of it, and the user's pictures are for it.
     pub(super) is_member: bool,
 }
@@ -54,12 +55,11 @@ pub(super) struct Compiled {
     wanted: Wanted,
 }
 
-/// Compiles everything. `numbers` gives those of each.
+/// Compiles everything.
 pub(super) fn compile(
     wanted: Vec<Wanted>,
     workbench: &Workbench,
     circumstances: Circumstances<'_>,
-    numbers: impl Fn(&Wanted) -> Result<(Parameters, Marks)>,
 ) -> Result<Vec<Compiled>> {
     let Circumstances { target, machine, .. } = circumstances;
     let bar = progress("compiling", wanted.len());
@@ -67,12 +67,10 @@ pub(super) fn compile(
     for wanted in wanted {
         bar.set_message(wanted.label());
         let started = Instant::now();
-        mnc::check_sizes(&wanted.graph, target, true)?;
-        let (numbers, marks) = numbers(&wanted)?;
-        let (graph, labels) = (wanted.graph.clone(), &wanted.labels);
-        let name = Options::name_of(&graph.name);
-        let compiled_one = mnc::compile(graph, &numbers, target, &Options { name: &name, labels })?;
-        let executable = workbench.link(&compiled_one.with_marks(&marks), started)?;
+        let name = Options::name_of(&wanted.graph.name);
+        let opened = wanted.job.clone().open(&mut Disk)?;
+        let compiled_one = opened.run(wanted.graph.clone(), &Settings::new(target, &name))?;
+        let executable = workbench.link(&compiled_one, started)?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&executable.read()?);
         compiled.push(Compiled {

@@ -1,0 +1,287 @@
+//! A request, resolved: the one way from what is asked for to compiled code, for the command, the macro and build scripts.
+//!
+//! In steps, between which a door may stop: [`Job::resolve`] reads everything small, [`Job::open`] the weights, and
+//! [`Opened::run`] makes numbers and compiles. What was found on the way is in named fields, for whoever tells of it.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use crate::compile::{Compiled, Marks, Options, check_sizes, compile_tuned};
+use crate::describe::Description;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::Kind;
+use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
+use crate::request::{Configured, Files, Numbers, Request, Written, labels};
+use crate::schedule::tuning::Tuning;
+use crate::target::Target;
+use crate::weights::naming::Naming;
+use crate::weights::{Parameters, Weights};
+
+/// A request with the texts behind its names; weights are not read yet.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The network as its author wrote it.
+    pub written: Written,
+    /// The network as the configurations have it.
+    pub configured: Configured,
+    /// The input's size, where it was asked for.
+    pub resolution: Option<Resolution>,
+    /// The width multiplier that was asked for.
+    pub alpha: Option<f64>,
+    /// The naming that was asked for.
+    pub naming: Option<&'static Naming>,
+    /// Where the numbers come from.
+    pub numbers: Numbers,
+    /// The name of each output, in order; may be empty.
+    pub labels: Vec<String>,
+    /// The file with the labels and its text, where the user named one.
+    pub labels_file: Option<(PathBuf, String)>,
+    /// What nobody says of how the weights were trained, with value and reason; nothing where there are none.
+    pub assumed: Vec<String>,
+}
+
+/// A job with its weights.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    job: Job,
+    /// Of `Numbers::File`.
+    weights: Option<Weights<'static>>,
+}
+
+/// What a network is compiled to.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// What it is compiled for.
+    pub target: &'a Target,
+    /// The prefix of every exported symbol.
+    pub name: &'a str,
+    /// Choices that replace those of the schedule's cost model.
+    pub tuning: Option<&'a Tuning>,
+    /// Whether the weights lie in the object.
+    pub is_inside: bool,
+}
+
+impl<'a> Settings<'a> {
+    /// An object with its weights, everything else by default.
+    pub fn new(target: &'a Target, name: &'a str) -> Settings<'a> {
+        Settings { target, name, tuning: None, is_inside: true }
+    }
+}
+
+/// Where alpha came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlphaSource {
+    /// The user asked for it.
+    Asked,
+    /// The shapes of the weights.
+    Weights,
+    /// The model configuration.
+    Config,
+    /// Nobody said anything.
+    Default,
+}
+
+impl Job {
+    /// Reads the description, the configurations and the labels.
+    ///
+    /// # Errors
+    /// A file that can't be read, or is not what it should be; a knob out of its range; a naming that nobody knows.
+    pub fn resolve(request: &Request, files: &mut impl Files) -> Result<Job> {
+        Job::of(request.network.read(files)?, request, files)
+    }
+
+    /// As [`Job::resolve`], where the description has been read.
+    ///
+    /// # Errors
+    /// As [`Job::resolve`].
+    pub fn of(written: Written, request: &Request, files: &mut impl Files) -> Result<Job> {
+        let resolution = match (&request.resolution, request.rho) {
+            (Some(_), Some(_)) => {
+                return Err(options("rho", "found a resolution too, expected one of the two"));
+            }
+            (Some(text), None) => Some(text.parse()?),
+            (None, Some(rho)) => Some(Resolution::from_rho(written.description.input, rho)?),
+            (None, None) => None,
+        };
+        let configured = Configured::read(files, &written.description, request)?;
+        let naming = request.naming.as_deref().map(Naming::asked).transpose()?;
+        if let Some(alpha) = request.alpha
+            && !(0.0 < alpha && alpha <= MAX_ALPHA)
+        {
+            let detail = format!("found {alpha}, expected a number above 0, at most {MAX_ALPHA}");
+            return Err(options("alpha", detail));
+        }
+        let labels_file = match &request.labels {
+            Some(path) => Some((path.clone(), files.text(path, Kind::Labels)?)),
+            None => None,
+        };
+        let labels = match &labels_file {
+            Some((_, text)) => labels(text),
+            None => configured.labels.clone().unwrap_or_default(),
+        };
+        let assumed = match request.numbers {
+            Numbers::File(_) => configured.assumed(written.said),
+            Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => Vec::new(),
+        };
+        Ok(Job {
+            written,
+            configured,
+            resolution,
+            alpha: request.alpha,
+            naming,
+            numbers: request.numbers.clone(),
+            labels,
+            labels_file,
+            assumed,
+        })
+    }
+
+    /// Reads the weights, where there are any.
+    ///
+    /// # Errors
+    /// A file that can't be read, or is not what it should be.
+    pub fn open(self, files: &mut impl Files) -> Result<Opened> {
+        let weights = match &self.numbers {
+            Numbers::File(path) => {
+                let bytes = files.bytes(path, Kind::Weights)?;
+                Some(Weights::parse(Cow::Owned(bytes), &path.display().to_string())?)
+            }
+            Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
+        };
+        Ok(Opened { job: self, weights })
+    }
+
+    /// The network as the configurations have it.
+    pub fn description(&self) -> &Description {
+        &self.configured.description
+    }
+
+    /// The network of these knobs.
+    ///
+    /// # Errors
+    /// Knobs that are out of range, and a shape that can't be.
+    pub fn graph(&self, alpha: f64, resolution: Option<Resolution>) -> Result<Graph> {
+        Graph::build(self.description(), &Knobs { alpha, resolution })
+    }
+
+    /// What makes its network less than a trained one.
+    fn marks(&self) -> Marks {
+        let random_weights = match self.numbers {
+            Numbers::Random(seed) => Some(seed),
+            Numbers::File(_) | Numbers::Runtime | Numbers::Missing(_) => None,
+        };
+        Marks { random_weights, assumed: self.assumed.clone() }
+    }
+}
+
+impl Opened {
+    /// What was resolved.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The weights file, where there is one.
+    pub fn weights(&self) -> Option<&Weights<'static>> {
+        self.weights.as_ref()
+    }
+
+    /// The alpha that was asked for, if it gives the network of the weights; else the weights' own, else the configuration's,
+    /// else 1.
+    ///
+    /// # Errors
+    /// An alpha that isn't that of the weights, and weights whose alpha nobody can tell.
+    pub fn alpha(&self) -> Result<(f64, AlphaSource)> {
+        let Job { naming, alpha: asked, .. } = &self.job;
+        let stated = match (asked, self.job.configured.alpha) {
+            (Some(alpha), _) => Some((*alpha, AlphaSource::Asked)),
+            (None, Some(alpha)) => Some((alpha, AlphaSource::Config)),
+            (None, None) => None,
+        };
+        let Some(weights) = &self.weights else {
+            return Ok(stated.unwrap_or((1.0, AlphaSource::Default)));
+        };
+        match (weights.infer_alpha(self.job.description(), *naming), stated) {
+            (Ok(inferred), Some((alpha, AlphaSource::Asked))) => {
+                // Rounding makes one network of many alphas.
+                let nodes = |alpha| Ok(self.job.graph(alpha, None)?.nodes);
+                if alpha == inferred || nodes(alpha)? == nodes(inferred)? {
+                    return Ok((alpha, AlphaSource::Asked));
+                }
+                let place = weights.place();
+                let detail =
+                    format!("found {alpha}, expected {inferred}, the alpha of the tensors in {place}");
+                Err(Error::new(ErrorKind::Weights, "alpha", detail))
+            }
+            (Ok(inferred), _) => Ok((inferred, AlphaSource::Weights)),
+            // An alpha of many digits can't be found, only believed; the tensors are checked against it all the same.
+            (Err(_), Some(stated)) => Ok(stated),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// The network of the job's own knobs, and where its alpha came from.
+    ///
+    /// # Errors
+    /// As [`Opened::alpha`] and [`Job::graph`].
+    pub fn graph(&self) -> Result<(Graph, AlphaSource)> {
+        let (alpha, source) = self.alpha()?;
+        Ok((self.job.graph(alpha, self.job.resolution)?, source))
+    }
+
+    /// The numbers of a graph of this job, if it can be compiled at all.
+    ///
+    /// # Errors
+    /// A network that is too large, which is told before its weights are drawn or read; weights that don't fit; none.
+    pub fn parameters(&self, graph: &Graph, settings: &Settings<'_>) -> Result<Parameters> {
+        check_sizes(graph, settings.target, settings.is_inside)?;
+        match &self.job.numbers {
+            Numbers::File(_) => {
+                let weights = self.weights.as_ref().expect("`open` has read the file");
+                weights.parameters(graph, self.job.naming)
+            }
+            Numbers::Random(seed) => Ok(Parameters::random(graph, *seed)),
+            Numbers::Runtime => Ok(Parameters::zeros(graph)),
+            Numbers::Missing(fault) => {
+                Err(Error::new(ErrorKind::Options, fault.place.clone(), fault.detail.clone()))
+            }
+        }
+    }
+
+    /// Compiles a graph of this job with numbers of it.
+    ///
+    /// # Errors
+    /// Everything of [`compile_tuned`].
+    pub fn compile(
+        &self,
+        graph: Graph,
+        parameters: &Parameters,
+        settings: &Settings<'_>,
+    ) -> Result<Compiled> {
+        let options = Options { name: settings.name, labels: &self.job.labels };
+        let compiled = compile_tuned(graph, parameters, settings.target, &options, settings.tuning)?;
+        Ok(compiled.with_marks(&self.job.marks()))
+    }
+
+    /// Makes the numbers of a graph of this job, and compiles it.
+    ///
+    /// # Errors
+    /// As [`Opened::parameters`] and [`Opened::compile`].
+    pub fn run(&self, graph: Graph, settings: &Settings<'_>) -> Result<Compiled> {
+        let parameters = self.parameters(&graph, settings)?;
+        self.compile(graph, &parameters, settings)
+    }
+}
+
+/// Compiles what is asked for, from names to code without a stop.
+///
+/// # Errors
+/// As [`Job::resolve`], [`Job::open`] and [`Opened::run`].
+pub fn run(request: &Request, files: &mut impl Files, settings: &Settings<'_>) -> Result<Compiled> {
+    let opened = Job::resolve(request, files)?.open(files)?;
+    let (graph, _) = opened.graph()?;
+    opened.run(graph, settings)
+}
+
+fn options(place: &str, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Options, place, detail)
+}

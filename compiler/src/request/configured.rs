@@ -1,0 +1,177 @@
+//! The JSON beside trained weights, found and applied: a description -> the one that the weights were trained as.
+//!
+//! The order in which the files have their say, and what is assumed where none of them speaks. Knows no tensors.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{Files, Numbers, Request, file_name};
+use crate::describe::{Description, Rounding};
+use crate::error::Result;
+use crate::files::Kind;
+use crate::weights::config::{ModelConfig, PreprocessorConfig, Said};
+
+/// A description after the files that speak of it.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// What all of them make of it.
+    pub description: Description,
+    /// The model's width multiplier.
+    pub alpha: Option<f64>,
+    /// The model's names of its outputs.
+    pub labels: Option<Vec<String>>,
+    /// Each file that was read; alpha and labels are of the first.
+    pub read: Vec<Reading>,
+    /// What the files say of the training.
+    said: Said,
+    /// Why the model's configuration says no more.
+    config: Silence,
+    /// Why the preprocessor's says no more.
+    preprocessor: Silence,
+}
+
+/// A configuration that was read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// As it was named or found.
+    pub path: PathBuf,
+    /// JSON.
+    pub text: String,
+    /// What it made of the description.
+    pub after: Description,
+}
+
+/// Why a configuration says no more than it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Silence {
+    /// There is none.
+    NoFile(&'static str),
+    /// The user wants none: then nothing is assumed silently.
+    Unwanted,
+    /// It was read, and that is all: its name, for a path has no place in what is compiled.
+    Read(String),
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Silence::NoFile(name) => write!(f, "no {name}"),
+            Silence::Unwanted => f.write_str("none is wanted"),
+            Silence::Read(file) => write!(f, "{file} doesn't say"),
+        }
+    }
+}
+
+impl Configured {
+    /// Reads both configurations, if there are any, and applies them: first the model's, then the preprocessor's.
+    ///
+    /// # Errors
+    /// A file that can't be read, or is not what it should be.
+    pub fn read(files: &mut impl Files, description: &Description, request: &Request) -> Result<Configured> {
+        let weights = match &request.numbers {
+            Numbers::File(path) => Some(path.as_path()),
+            Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
+        };
+        let named = [(&request.config, "config.json"), (&request.preprocessor, "preprocessor_config.json")];
+        let [(model, config), (pictures, preprocessor)] =
+            named.map(|(named, name)| find(files, named.as_deref(), weights, name));
+        let mut configured = Configured {
+            description: description.clone(),
+            alpha: None,
+            labels: None,
+            read: Vec::new(),
+            said: Said::default(),
+            config,
+            preprocessor,
+        };
+        let description = &mut configured.description;
+        let mut size = None;
+        if let Some(path) = model {
+            let text = files.text(&path, Kind::Configuration)?;
+            let config = ModelConfig::parse(&text, &path.display().to_string())?;
+            config.apply(description);
+            configured.said = config.said();
+            (configured.alpha, configured.labels) = (config.alpha(), config.labels());
+            size = config.resolution().map(|_| (description.input.height, description.input.width));
+            configured.read.push(Reading { path, text, after: description.clone() });
+        }
+        if let Some(path) = pictures {
+            let text = files.text(&path, Kind::Configuration)?;
+            let config = PreprocessorConfig::parse(&text, &path.display().to_string())?;
+            config.apply(description);
+            configured.said = configured.said.or(config.said());
+            // The model's own word stands: a preprocessor of another size is that of another resolution.
+            if let Some((height, width)) = size {
+                (description.input.height, description.input.width) = (height, width);
+            }
+            configured.read.push(Reading { path, text, after: description.clone() });
+        }
+        Ok(configured)
+    }
+
+    /// What nobody says of how the weights were trained, with the value that is taken and the reason. `own` is what the
+    /// description says by itself.
+    pub fn assumed(&self, own: Said) -> Vec<String> {
+        let Description { padding, batch_norm_epsilon, rounding, .. } = &self.description;
+        let said = self.said.or(own);
+        let config = &self.config;
+        let [wants_config, wants_preprocessor] =
+            [config, &self.preprocessor].map(|silence| *silence != Silence::Unwanted);
+        let rounding = match rounding {
+            Rounding::Floor { minimum } => format!("alpha rounded down, at least {minimum} channels"),
+            Rounding::Nearest { multiple } => format!("alpha rounded to multiples of {multiple}"),
+        };
+        [
+            (wants_preprocessor && !said.preprocess, format!("{PREPROCESSING}: {}", self.preprocessor)),
+            (wants_config && !said.padding, format!("padding {}: {config}", padding.word())),
+            (wants_config && !said.epsilon, format!("epsilon {batch_norm_epsilon}: {config}")),
+            (wants_config && !said.rounding, format!("{rounding}: {config}")),
+        ]
+        .into_iter()
+        .filter_map(|(is_assumed, text)| is_assumed.then_some(text))
+        .collect()
+    }
+}
+
+/// What an assumption about pictures begins with.
+pub const PREPROCESSING: &str = "preprocessing";
+
+/// The file that the user named, unless that is `none`, else the first of [`beside`] that exists; and why there is no more.
+fn find(
+    files: &impl Files,
+    named: Option<&Path>,
+    weights: Option<&Path>,
+    name: &'static str,
+) -> (Option<PathBuf>, Silence) {
+    let found = match named {
+        Some(named) if named == OsStr::new("none") => return (None, Silence::Unwanted),
+        Some(named) => Some(named.to_owned()),
+        None => {
+            let places = weights.map_or(Vec::new(), |weights| beside(weights, name));
+            places.into_iter().find(|path| files.is_file(path))
+        }
+    };
+    let silence = found.as_deref().map_or(Silence::NoFile(name), |path| Silence::Read(file_name(path)));
+    (found, silence)
+}
+
+/// Where a configuration of weights `DIR/X.safetensors` may lie: `DIR/X.NAME`, X shortened at its dots, and `DIR/NAME`.
+///
+/// ```
+/// # use std::path::Path;
+/// let found = mnc::request::beside(Path::new("dir/v1_0.25.f16.safetensors"), "config.json");
+/// let expected = ["v1_0.25.f16.config.json", "v1_0.25.config.json", "v1_0.config.json", "config.json"];
+/// assert_eq!(found, expected.map(|name| Path::new("dir").join(name)));
+/// ```
+pub fn beside(weights: &Path, name: &str) -> Vec<PathBuf> {
+    let folder = weights.parent().unwrap_or(Path::new(""));
+    let mut stems = Vec::new();
+    let mut stem = weights.file_stem().and_then(OsStr::to_str).unwrap_or("");
+    while !stem.is_empty() {
+        stems.push(format!("{stem}.{name}"));
+        stem = stem.rsplit_once('.').map_or("", |(shorter, _)| shorter);
+    }
+    stems.push(name.to_owned());
+    stems.iter().map(|stem| folder.join(stem)).collect()
+}
