@@ -23,7 +23,7 @@ use mnc_runtime::files::{self, Output};
 use crate::compile::{Compiled, Options};
 use crate::emit::archive::archive;
 use crate::emit::rust::bindings;
-use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Place, Result};
 use crate::files::Kind;
 use crate::job::{self, Settings};
 use crate::request::{Files, Network, Numbers, Request, read_tried};
@@ -41,7 +41,7 @@ impl Model {
     /// A built-in network's name, or the path of a description, from the package's folder like every path here.
     pub fn new(network: impl Into<String>) -> Model {
         let detail = "found none, expected `.weights(\"FILE.safetensors\")` or `.random_weights(1)`";
-        let numbers = Numbers::Missing(Fault { place: "weights".to_owned(), detail: detail.to_owned() });
+        let numbers = Numbers::Missing(Fault { place: Place::flag("weights"), detail: detail.to_owned() });
         Model { request: Request::new(Network::Named(network.into()), numbers), cpu: None }
     }
 
@@ -112,7 +112,7 @@ impl Model {
     /// Those of `mnc compile`; a target that no object is written for; not being called by a build script.
     pub fn emit(&self, type_name: &str) -> Result<()> {
         bindings::check_type_name(type_name)
-            .map_err(|detail| Error::new(ErrorKind::Options, "type", detail))?;
+            .map_err(|detail| Error::new(ErrorKind::Options, Place::flag("type"), detail))?;
         let target = Target::new(&variable("TARGET")?.to_string_lossy(), self.cpu.as_deref())?;
         let out_dir = PathBuf::from(variable("OUT_DIR")?);
         let mut files = Manifest { folder: PathBuf::from(variable("CARGO_MANIFEST_DIR")?), read: Vec::new() };
@@ -145,7 +145,7 @@ fn claim(name: &str, type_name: &str) -> Result<()> {
             "found {type_name:?} beside {other:?}, expected names that differ in ASCII letters, digits or _, case aside: both \
              libraries would be called {name}"
         );
-        return Err(Error::new(ErrorKind::Options, "type", detail));
+        return Err(Error::new(ErrorKind::Options, Place::flag("type"), detail));
     }
     claimed.push((name.to_owned(), type_name.to_owned()));
     Ok(())
@@ -164,7 +164,7 @@ fn write(out_dir: &Path, name: &str, type_name: &str, compiled: &Compiled) -> Re
     for (file, bytes) in files {
         let path = out_dir.join(file);
         files::write(Output { path: &path, bytes: &bytes, is_executable: false })
-            .map_err(|error| Error::new(ErrorKind::Io, path.display().to_string(), error.to_string()))?;
+            .map_err(|error| Error::new(ErrorKind::Io, Place::file(&path), error.to_string()))?;
     }
     Ok(())
 }
@@ -173,7 +173,7 @@ fn variable(name: &str) -> Result<OsString> {
     env::var_os(name).ok_or_else(|| {
         let detail =
             "found no such variable, expected to be called by a build script, for which cargo sets it";
-        Error::new(ErrorKind::Io, name, detail)
+        Error::new(ErrorKind::Io, Place::named(name), detail)
     })
 }
 

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 
 /// Compiles MobileNet networks (arXiv 1704.04861) to native code that does one network and nothing else.
 #[derive(Debug, Parser)]
@@ -135,12 +135,12 @@ fn exit_code(error: &Error) -> ExitCode {
 
 /// An error about a file.
 fn fail<T>(path: &std::path::Path, detail: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Io, path.display().to_string(), detail))
+    Err(Error::new(ErrorKind::Io, Place::file(path), detail))
 }
 
 /// An error about an option or its value.
-fn usage<T>(place: &str, detail: impl Into<String>) -> Result<T> {
-    Err(Error::new(ErrorKind::Options, place, detail))
+fn usage<T>(flag: &str, detail: impl Into<String>) -> Result<T> {
+    Err(Error::new(ErrorKind::Options, Place::flag(flag), detail))
 }
 
 #[cfg(test)]

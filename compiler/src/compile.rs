@@ -7,7 +7,7 @@ use crate::describe::{ChannelOrder, Preprocess, Resize, Scores};
 use crate::emit;
 #[cfg(feature = "cranelift")]
 use crate::emit::weights_file::WeightsFile;
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
@@ -283,16 +283,16 @@ fn check(options: &Options<'_>, sizes: &Sizes, output: Shape) -> Result<()> {
         let detail = format!(
             "found {shown:?}{more}, expected a C identifier of at most {MOST_NAME_LETTERS} letters, digits and _, no digit first"
         );
-        faults.push("name", detail);
+        faults.push(Place::flag("name"), detail);
     }
     sizes.check(&mut faults);
     let outputs = output.len();
     if !options.labels.is_empty() && options.labels.len() != outputs {
         let detail = format!("found {}, expected {outputs}, one for each output", options.labels.len());
-        faults.push("labels", detail);
+        faults.push(Place::flag("labels"), detail);
     }
     if let Some(idx) = options.labels.iter().position(|label| label.contains('\0')) {
-        faults.push("labels", format!("label {idx} holds a zero byte, expected text"));
+        faults.push(Place::flag("labels"), format!("label {idx} holds a zero byte, expected text"));
     }
     faults.propagate()
 }

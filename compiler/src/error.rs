@@ -4,6 +4,7 @@
 //! faults in [`Faults`] and reports them together, so that a user mends a file once, not once a run.
 
 use std::fmt;
+use std::path::Path;
 
 /// The stage, and so the kind of input, that an [`Error`] speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +46,105 @@ impl ErrorKind {
     }
 }
 
+/// Where something is wrong. Doors point there; only `Display` makes text of it.
+///
+/// ```
+/// use mnc::{Place, describe::Description};
+/// let error = Description::parse("name = \"net\"\nclasses = 0\n", "net.toml").unwrap_err();
+/// let place = &error.faults()[2].place;
+/// assert_eq!(*place, Place::Text { file: "net.toml".to_owned(), line: 2, column: Some(11) });
+/// assert_eq!(place.to_string(), "net.toml:2:11");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A position in a text: `net.toml:12:5`.
+    Text {
+        /// As the user named it.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters; `None` where the fault is of the whole line.
+        column: Option<usize>,
+    },
+    /// What a file has under a key, without a position: `config.json: size: shortest_edge`.
+    Entry {
+        /// As the user named it.
+        file: String,
+        /// Keys from the outside in, each but the last with a colon.
+        key: String,
+    },
+    /// A tensor of a weights file.
+    Tensor {
+        /// As the user named it.
+        file: String,
+        /// Quoted where it is shown.
+        name: String,
+    },
+    /// A file or folder, as the user named it.
+    File(String),
+    /// A layer of the network.
+    Layer(String),
+    /// An option or a knob, as the door spells it: `--weights`, `alpha`.
+    Flag(String),
+    /// Anything else that has a name: the network as a whole, a target, a tool, a symbol.
+    Named(String),
+}
+
+impl Place {
+    /// A line of a text, from 1.
+    pub fn line(file: &str, line: usize) -> Place {
+        Place::Text { file: file.to_owned(), line, column: None }
+    }
+
+    /// A file or folder.
+    pub fn file(path: impl AsRef<Path>) -> Place {
+        Place::File(path.as_ref().display().to_string())
+    }
+
+    /// A layer.
+    pub fn layer(name: &str) -> Place {
+        Place::Layer(name.to_owned())
+    }
+
+    /// An option or a knob.
+    pub fn flag(name: &str) -> Place {
+        Place::Flag(name.to_owned())
+    }
+
+    /// Anything else that has a name.
+    pub fn named(name: impl Into<String>) -> Place {
+        Place::Named(name.into())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Text { file, line, column: Some(column) } => write!(f, "{file}:{line}:{column}"),
+            Place::Text { file, line, column: None } => write!(f, "{file}:{line}"),
+            Place::Entry { file, key } => write!(f, "{file}: {key}"),
+            Place::Tensor { file, name } => write!(f, "{file}: tensor {}", quoted(name)),
+            Place::File(name) | Place::Layer(name) | Place::Flag(name) | Place::Named(name) => {
+                f.write_str(name)
+            }
+        }
+    }
+}
+
+/// A name from a file, fit for one line of a message: quoted, escaped, cut when absurdly long.
+pub(crate) fn quoted(name: &str) -> String {
+    const MAX_CHARS: usize = 120;
+    match name.char_indices().nth(MAX_CHARS) {
+        None => format!("{name:?}"),
+        Some((end, _)) => format!("{:?}... ({} bytes)", &name[..end], name.len()),
+    }
+}
+
 /// One thing that is wrong: where, and what was found and expected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: `net.toml:12:5`, a layer, a tensor, a flag. Never empty.
-    pub place: String,
+    /// Where.
+    pub place: Place,
     /// What was found, what was expected and, where it isn't plain, what to do.
     pub detail: String,
 }
@@ -63,8 +158,8 @@ impl fmt::Display for Fault {
 /// Why the compiler stopped: the stage and all of its faults.
 ///
 /// ```
-/// use mnc::{Error, ErrorKind};
-/// let error = Error::new(ErrorKind::Options, "alpha", "found 0, expected a number above 0");
+/// use mnc::{Error, ErrorKind, Place};
+/// let error = Error::new(ErrorKind::Options, Place::flag("alpha"), "found 0, expected a number above 0");
 /// assert_eq!(error.to_string(), "alpha: found 0, expected a number above 0");
 /// ```
 pub struct Error(Box<Inner>);
@@ -79,8 +174,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error with one fault.
-    pub fn new(kind: ErrorKind, place: impl Into<String>, detail: impl Into<String>) -> Error {
-        Error(Box::new(Inner { kind, faults: vec![Fault { place: place.into(), detail: detail.into() }] }))
+    pub fn new(kind: ErrorKind, place: Place, detail: impl Into<String>) -> Error {
+        Error::of(kind, Fault { place, detail: detail.into() })
+    }
+
+    /// An error with this fault.
+    pub fn of(kind: ErrorKind, fault: Fault) -> Error {
+        Error(Box::new(Inner { kind, faults: vec![fault] }))
     }
 
     /// The stage that failed.
@@ -126,8 +226,8 @@ impl Faults {
         Faults { kind, faults: Vec::new() }
     }
 
-    pub(crate) fn push(&mut self, place: impl Into<String>, detail: impl Into<String>) {
-        self.faults.push(Fault { place: place.into(), detail: detail.into() });
+    pub(crate) fn push(&mut self, place: Place, detail: impl Into<String>) {
+        self.faults.push(Fault { place, detail: detail.into() });
     }
 
     /// `Ok(())` when nothing was wrong, else one error with every fault.

@@ -20,7 +20,7 @@ use object::read::elf::FileHeader as _;
 use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionKind};
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 use image::Image;
 use walk::Description;
 pub use walk::Walk;
@@ -170,7 +170,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Report> {
 }
 
 fn fault(place: &str, detail: String) -> Error {
-    Error::new(ErrorKind::Io, place, detail)
+    Error::new(ErrorKind::Io, Place::named(place), detail)
 }
 
 fn unknown(promise: &'static str, found: &str) -> Promise {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile_tuned};
 use crate::describe::Description;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::request::{Configured, Files, Numbers, Request, Written, labels};
@@ -210,7 +210,7 @@ impl Opened {
                 let place = weights.place();
                 let detail =
                     format!("found {alpha}, expected {inferred}, the alpha of the tensors in {place}");
-                Err(Error::new(ErrorKind::Weights, "alpha", detail))
+                Err(Error::new(ErrorKind::Weights, Place::flag("alpha"), detail))
             }
             (Ok(inferred), _) => Ok((inferred, AlphaSource::Weights)),
             // An alpha of many digits can't be found, only believed; the tensors are checked against it all the same.
@@ -241,9 +241,7 @@ impl Opened {
             }
             Numbers::Random(seed) => Ok(Parameters::random(graph, *seed)),
             Numbers::Runtime => Ok(Parameters::zeros(graph)),
-            Numbers::Missing(fault) => {
-                Err(Error::new(ErrorKind::Options, fault.place.clone(), fault.detail.clone()))
-            }
+            Numbers::Missing(fault) => Err(Error::of(ErrorKind::Options, fault.clone())),
         }
     }
 
@@ -282,6 +280,6 @@ pub fn run(request: &Request, files: &mut impl Files, settings: &Settings<'_>) -
     opened.run(graph, settings)
 }
 
-fn options(place: &str, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Options, place, detail)
+fn options(knob: &str, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Options, Place::flag(knob), detail)
 }

@@ -68,5 +68,5 @@ pub mod target;
 pub mod weights;
 
 pub use compile::{Compiled, Marks, Options, check_sizes, compile, compile_tuned};
-pub use error::{Error, ErrorKind, Fault, Result};
+pub use error::{Error, ErrorKind, Fault, Place, Result};
 pub use target::Target;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::configured::{Configured, PREPROCESSING, Reading, beside};
 use crate::describe::{self, BUILTIN, Description};
-use crate::error::{Error, ErrorKind, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Place, Result};
 use crate::files::Kind;
 use crate::weights::config::Said;
 
@@ -171,7 +171,7 @@ pub trait Files {
 }
 
 fn unread(path: &Path, why: &dyn fmt::Display, expected: &str) -> Error {
-    Error::new(ErrorKind::Io, path.display().to_string(), format!("{why}, expected {expected}"))
+    Error::new(ErrorKind::Io, Place::file(path), format!("{why}, expected {expected}"))
 }
 
 /// Reads a file of a package, and says in our words where it was looked for.

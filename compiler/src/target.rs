@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use target_lexicon::{BinaryFormat, Triple};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 
 /// The reader of [`Code`](crate::code::Code) that turns kernels into machine code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -316,7 +316,7 @@ impl Target {
         let wanted = Triple::from_str(triple).map_err(|error| {
             Error::new(
                 ErrorKind::Target,
-                triple,
+                Place::named(triple),
                 format!("not a target triple ({error}), `mnc targets` lists them"),
             )
         })?;
@@ -324,7 +324,7 @@ impl Target {
             let known: Vec<&str> = PLATFORMS.iter().map(|platform| platform.triple).collect();
             Error::new(
                 ErrorKind::Target,
-                triple,
+                Place::named(triple),
                 format!("unknown target, expected one of {}", known.join(", ")),
             )
         })?;
@@ -333,7 +333,7 @@ impl Target {
             Some(cpu) => platform.isas.iter().find(|isa| isa.name == cpu).ok_or_else(|| {
                 let known: Vec<&str> = platform.isas.iter().map(|isa| isa.name).collect();
                 let detail = format!("unknown CPU of {triple}, expected one of {}", known.join(", "));
-                Error::new(ErrorKind::Target, cpu, detail)
+                Error::new(ErrorKind::Target, Place::named(cpu), detail)
             })?,
         };
         Ok(Target { triple: wanted, isa, wider: Vec::new() })
@@ -361,7 +361,7 @@ impl Target {
         if wider.is_empty() {
             let detail =
                 format!("{} has no wider instruction set beside it, expected x86-64-v3 of x86-64", isa.name);
-            return Err(Error::new(ErrorKind::Target, "multiversion", detail));
+            return Err(Error::new(ErrorKind::Target, Place::flag("multiversion"), detail));
         }
         Ok(Target { wider, ..self })
     }

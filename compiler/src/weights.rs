@@ -19,7 +19,7 @@ use std::ops::Range;
 use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::error::{Error, ErrorKind, Fault, Faults, Result};
+use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 
@@ -67,7 +67,7 @@ impl<'a> Weights<'a> {
         // The crate has the last word on what a safetensors file is; `header` only made sure that asking it is safe and
         // that its answers aren't all we can say to a user.
         let (n_header_bytes, file) = SafeTensors::read_metadata(&bytes)
-            .map_err(|error| Error::new(ErrorKind::Weights, format!("{place}: header"), error.to_string()))?;
+            .map_err(|error| Error::new(ErrorKind::Weights, header::header(place), error.to_string()))?;
         let start = header::LENGTH_BYTES + n_header_bytes;
         let tensor = |(name, info): (String, &TensorInfo)| {
             let data = start + info.data_offsets.0..start + info.data_offsets.1;
@@ -80,6 +80,11 @@ impl<'a> Weights<'a> {
     /// What errors call the file.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Where a fault of the file as a whole is.
+    fn file(&self) -> Place {
+        Place::File(self.place.clone())
     }
 
     /// The file.
@@ -169,21 +174,12 @@ impl Parameters {
 const MAX_LISTED: usize = 20;
 
 /// Adds the first [`MAX_LISTED`] faults and, at `place`, how many more there are.
-fn push_listed(faults: &mut Faults, place: &str, found: Vec<Fault>) {
+fn push_listed(faults: &mut Faults, place: Place, found: Vec<Fault>) {
     let n_more = found.len().saturating_sub(MAX_LISTED);
     for fault in found.into_iter().take(MAX_LISTED) {
         faults.push(fault.place, fault.detail);
     }
     if 0 < n_more {
         faults.push(place, format!("{n_more} more faults of the same sort"));
-    }
-}
-
-/// A name from a file, fit for one line of a message: quoted, escaped, cut when absurdly long.
-fn quoted(name: &str) -> String {
-    const MAX_CHARS: usize = 120;
-    match name.char_indices().nth(MAX_CHARS) {
-        None => format!("{name:?}"),
-        Some((end, _)) => format!("{:?}... ({} bytes)", &name[..end], name.len()),
     }
 }

@@ -1,13 +1,11 @@
 //! A definition -> its expansion, or errors at the words at fault.
 
-use std::path::Path;
-
 use mnc::emit::rust::bindings::check_type_name;
 use mnc::emit::rust::{self, Names, Tables, Weights};
 use mnc::job::{self, Settings};
 use mnc::request::{Numbers, Request};
 use mnc::weights::naming::Naming;
-use mnc::{Compiled, Error, ErrorKind, Options, Target};
+use mnc::{Compiled, Error, ErrorKind, Options, Place, Target};
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::{ToTokens as _, quote};
 
@@ -65,10 +63,11 @@ fn tables(request: &Request, compiled: &Compiled) -> mnc::Result<Tables> {
 /// The faults of an error, each where the user wrote what is wrong.
 fn spanned(definition: &Definition, error: &Error) -> syn::Error {
     let mut faults = error.faults().iter().map(|fault| {
-        let (span, is_line) = span(definition, error.kind(), &fault.place);
+        let Some(span) = inline_line(definition, &fault.place) else {
+            return syn::Error::new(span(definition, error.kind(), &fault.place), fault.to_string());
+        };
         // A line of a text that the user never saw says nothing.
-        let text = if is_line { fault.detail.clone() } else { fault.to_string() };
-        syn::Error::new(span, text)
+        syn::Error::new(span, &fault.detail)
     });
     let first = faults.next().expect("an error has a fault");
     faults.fold(first, |mut all, fault| {
@@ -77,22 +76,35 @@ fn spanned(definition: &Definition, error: &Error) -> syn::Error {
     })
 }
 
-/// The words that a fault is about, and whether its place is a line of an inline description.
-fn span(definition: &Definition, kind: ErrorKind, place: &str) -> (Span, bool) {
-    if let Some(span) = definition.inline.as_ref().and_then(|inline| inline.span(place)) {
-        return (span, place.contains(':'));
-    }
+/// The word that became a line of an inline description.
+fn inline_line(definition: &Definition, place: &Place) -> Option<Span> {
+    let Place::Text { file, line, .. } = place else { return None };
+    definition.inline.as_ref()?.line_span(file, *line)
+}
+
+/// The words that a fault is about.
+fn span(definition: &Definition, kind: ErrorKind, place: &Place) -> Span {
     let field = |name: &str| definition.fields.iter().find(|field| field.name == name);
-    let by_text = definition.fields.iter().find(|field| {
-        field.text.as_ref().is_some_and(|text| place == text || place.starts_with(&format!("{text}:")))
-    });
     let by_kind = match kind {
         ErrorKind::Description | ErrorKind::Graph => field("network"),
         ErrorKind::Weights => field("weights"),
-        // A configuration beside the weights.
-        ErrorKind::Io if Path::new(place).extension().is_some_and(|it| it == "json") => field("weights"),
         ErrorKind::Io | ErrorKind::Options | ErrorKind::Target | ErrorKind::Emit | _ => None,
     };
-    let found = by_text.or_else(|| field(place)).or(by_kind);
-    (found.map_or(definition.name.span(), |field| field.span), false)
+    let found = match place {
+        Place::Text { file, .. }
+        | Place::Entry { file, .. }
+        | Place::Tensor { file, .. }
+        | Place::File(file) => {
+            let named = definition.fields.iter().find(|field| field.text.as_ref() == Some(file));
+            // A file that nobody named was found beside the weights.
+            named.or(by_kind).or(field("weights"))
+        }
+        Place::Layer(name) => match definition.inline.as_ref().and_then(|inline| inline.layer_span(name)) {
+            Some(span) => return span,
+            None => by_kind,
+        },
+        Place::Flag(name) => field(name).or(by_kind),
+        Place::Named(_) => by_kind,
+    };
+    found.map_or(definition.name.span(), |field| field.span)
 }

@@ -66,15 +66,16 @@ impl Inline {
         Network::Inline { text: self.text.clone(), place: PLACE.to_owned() }
     }
 
-    /// Where in the macro the place of a fault is, if it is a line of this text or one of its layers.
-    pub(crate) fn span(&self, place: &str) -> Option<Span> {
-        if let Some(line) = place.strip_prefix(PLACE).and_then(|rest| rest.strip_prefix(':')) {
-            let line: usize = line.split(':').next()?.parse().ok()?;
-            return self.spans.get(line.checked_sub(1)?).copied();
-        }
+    /// The word that a line of the text comes from, if the text is this one.
+    pub(crate) fn line_span(&self, file: &str, line: usize) -> Option<Span> {
+        if file == PLACE { self.spans.get(line.checked_sub(1)?).copied() } else { None }
+    }
+
+    /// The word of a layer.
+    pub(crate) fn layer_span(&self, name: &str) -> Option<Span> {
         // A batch norm was written with the layer before it.
-        let place = place.strip_suffix(".norm").unwrap_or(place);
-        self.layers.iter().find(|(name, _)| name == place).map(|(_, span)| *span)
+        let name = name.strip_suffix(".norm").unwrap_or(name);
+        self.layers.iter().find(|(layer, _)| layer == name).map(|(_, span)| *span)
     }
 
     fn line(&mut self, span: Span, text: String) {

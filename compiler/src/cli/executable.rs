@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use mnc::{Compiled, Error, ErrorKind, Result};
+use mnc::{Compiled, Error, ErrorKind, Place, Result};
 use mnc_runtime::info::Info;
 use mnc_runtime::measured::Latencies;
 use mnc_runtime::measured::profile::Profile;
@@ -77,7 +77,7 @@ impl Executable {
     fn described(path: PathBuf, typed: Option<String>, bytes: u64) -> Result<Executable> {
         let info = finish(&path, spawn(&path, &["--info", "--json"])?)?;
         let info = Info::from_json(&info).map_err(|error| {
-            Error::new(ErrorKind::Io, path.display().to_string(), format!("{error}; compile it again"))
+            Error::new(ErrorKind::Io, Place::file(&path), format!("{error}; compile it again"))
         })?;
         Ok(Executable { path, typed, info, bytes, compile_time: None })
     }
@@ -147,7 +147,7 @@ impl Executable {
         let output = running
             .child
             .wait_with_output()
-            .map_err(|error| Error::new(ErrorKind::Io, self.path.display().to_string(), error.to_string()))?;
+            .map_err(|error| Error::new(ErrorKind::Io, Place::file(&self.path), error.to_string()))?;
         // A file that failed is in the document, which then is whole all the same.
         match serde_json::from_slice(&output.stdout) {
             Ok(answers) => Ok(answers),
@@ -171,7 +171,7 @@ impl Executable {
         serde_json::from_slice(&json).map_err(|error| {
             let option = args[0].as_ref().display();
             let detail = format!("{error} in what {option} wrote; compile it again");
-            Error::new(ErrorKind::Io, self.path.display().to_string(), detail)
+            Error::new(ErrorKind::Io, Place::file(&self.path), detail)
         })
     }
 }
@@ -214,28 +214,26 @@ fn spawn(path: &Path, args: &[impl AsRef<OsStr>]) -> Result<Running> {
 fn started(path: &Path, command: &mut Command) -> Result<Running> {
     let (child, _watched) = Watched::child(command).map_err(|error| {
         let detail = format!("{error}, expected an executable that runs on this machine");
-        Error::new(ErrorKind::Io, path.display().to_string(), detail)
+        Error::new(ErrorKind::Io, Place::file(path), detail)
     })?;
     Ok(Running { child, _watched })
 }
 
 /// The rest of the child's output, once it has ended well.
 fn finish(path: &Path, running: Running) -> Result<Vec<u8>> {
-    let place = path.display().to_string();
     let output = running
         .child
         .wait_with_output()
-        .map_err(|error| Error::new(ErrorKind::Io, place, error.to_string()))?;
+        .map_err(|error| Error::new(ErrorKind::Io, Place::file(path), error.to_string()))?;
     ended(path, output)
 }
 
 /// What the child wrote, if it ended well.
 fn ended(path: &Path, output: Output) -> Result<Vec<u8>> {
-    let place = path.display().to_string();
     if output.status.success() {
         return Ok(output.stdout);
     }
     let log = String::from_utf8_lossy(&output.stderr);
     let why = log.lines().next_back().unwrap_or("it said nothing");
-    Err(Error::new(ErrorKind::Io, place, format!("it stopped ({}): {why}", output.status)))
+    Err(Error::new(ErrorKind::Io, Place::file(path), format!("it stopped ({}): {why}", output.status)))
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use mnc::describe::Description;
 use mnc::graph::Resolution;
-use mnc::{Error, ErrorKind, Options, Result, Target};
+use mnc::{Error, ErrorKind, Options, Place, Result, Target};
 use mnc_runtime::peak::cpu_name;
 
 use self::budget::Budgets;
@@ -205,7 +205,7 @@ fn judge(map: &Map, measured: &[Measured]) -> Result<Vec<Claim>> {
         found.ok_or_else(|| {
             Error::new(
                 ErrorKind::Unmet,
-                network,
+                Place::named(network),
                 format!("{member} wasn't measured, expected it for the claims"),
             )
         })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub(super) use mnc::files::Kind;
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 use mnc_runtime::files::{self, Failure, Rename, Witness};
 pub(super) use mnc_runtime::files::{Output, folder, is_stream, same_file};
 
@@ -84,7 +84,7 @@ pub(super) fn write_scratch(path: &Path, bytes: &[u8], is_executable: bool) -> R
 }
 
 fn unwritten(path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Io, path.display().to_string(), format!("{error}, expected to write it"))
+    Error::new(ErrorKind::Io, Place::file(path), format!("{error}, expected to write it"))
 }
 
 /// Tells the guard of temporary files.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 use mnc_runtime::files::{Rename, random_name};
 
 use keeper::Record;
@@ -187,7 +187,7 @@ impl Scratch {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         if let Err(error) = builder.create(&path) {
             tell(&[Record::Gone(&path)]);
-            let place = std::env::temp_dir().display().to_string();
+            let place = Place::file(std::env::temp_dir());
             return Err(Error::new(
                 ErrorKind::Io,
                 place,

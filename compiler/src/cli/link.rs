@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use mnc::emit::launcher::{BareLauncher, Launcher, bare_launcher_for, launcher_for};
 use mnc::emit::static_link;
 use mnc::target::ObjectFormat;
-use mnc::{Error, ErrorKind, Result, Target};
+use mnc::{Error, ErrorKind, Place, Result, Target};
 
 use self::product::Product;
 use super::guard::Scratch;
@@ -166,7 +166,7 @@ fn run_compiler(
         eprintln!("{command:?}");
     }
     let place = name.to_string_lossy();
-    let fault = |detail: String| Error::new(ErrorKind::Emit, place.clone(), detail);
+    let fault = |detail: String| Error::new(ErrorKind::Emit, Place::named(&*place), detail);
     let limit = time_limit()?;
     let ended = child::run(&mut command, limit).map_err(|error| missing(&place, &error))?;
     let log: String = ended.log.iter().map(|line| format!("\n  {line}")).collect();
@@ -259,5 +259,5 @@ fn missing(name: &str, error: &io::Error) -> Error {
         "{error}: executables and shared libraries are linked by a C compiler, install one ({how}), or name one in CC, or \
          use --linker internal for an executable, or --emit obj,header"
     );
-    Error::new(ErrorKind::Emit, name, detail)
+    Error::new(ErrorKind::Emit, Place::named(name), detail)
 }

@@ -8,7 +8,7 @@ use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
 use mnc::request::{Files, Network, Numbers, Request, Written};
 use mnc::weights::naming::Naming;
-use mnc::{Fault, Result};
+use mnc::{Fault, Place, Result};
 
 use super::files::{self, Kind};
 
@@ -49,7 +49,7 @@ impl Source {
             (Some(path), _) => Numbers::File(path.clone()),
             (None, Some(seed)) => Numbers::Random(seed),
             (None, None) => Numbers::Missing(Fault {
-                place: "--weights".to_owned(),
+                place: Place::flag("--weights"),
                 detail: format!(
                     "found none, expected a file (`mnc tensors {network}` lists what must be in it), or --random-weights SEED"
                 ),

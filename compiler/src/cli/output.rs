@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use mnc::target::ObjectFormat;
-use mnc::{Error, ErrorKind, Result, Target};
+use mnc::{Error, ErrorKind, Place, Result, Target};
 
 use super::files::{self, folder, same_file};
 
@@ -333,7 +333,7 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(ErrorKind::Io, "standard output", error.to_string()))
+            Err(Error::new(ErrorKind::Io, Place::named("standard output"), error.to_string()))
         }
         _ => Ok(()),
     }

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 
 /// Longest piece of the user's text that an error repeats, in characters.
 const MAX_QUOTED: usize = 40;
@@ -56,7 +56,8 @@ impl<'t> Source<'t> {
                 (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
             }
             offset = offset.max(at);
-            faults.push(format!("{}:{line}:{column}", self.place), detail);
+            let file = self.place.to_owned();
+            faults.push(Place::Text { file, line, column: Some(column) }, detail);
         }
         faults.propagate()
     }

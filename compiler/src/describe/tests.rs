@@ -1,6 +1,7 @@
 //! Tests of reading descriptions: each message is read here as the user reads it.
 
 use super::*;
+use crate::error::Place;
 
 /// The least that a file needs; `{}` stands where a test adds its own lines.
 const HEAD: &str = "name = \"net\"\nclasses = 10\ninput = { height = 8, width = 8, channels = 3 }\n";
@@ -369,8 +370,8 @@ fn check_answers(text: &str) {
     if let Err(error) = Description::parse(text, "n") {
         for fault in error.faults() {
             assert!(!fault.detail.contains(['\n', '\r']), "{fault:?} is more than one line\n{text}");
-            let line: usize = fault.place.split(':').nth(1).unwrap().parse().unwrap();
-            assert!(line <= text.split('\n').count(), "{fault} is outside of\n{text}");
+            let Place::Text { line, .. } = &fault.place else { panic!("{fault} has no line") };
+            assert!(*line <= text.split('\n').count(), "{fault} is outside of\n{text}");
         }
     }
 }

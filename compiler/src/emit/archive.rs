@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use ar_archive_writer::{ArchiveKind, DEFAULT_OBJECT_READER, NewArchiveMember, write_archive_to_stream};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::target::{ObjectFormat, Target};
 
 /// The static library whose one member, called `member`, is that object. It holds no time, owner or path.
@@ -20,6 +20,6 @@ pub fn archive(object: &[u8], member: &str, target: &Target) -> Result<Vec<u8>> 
     let members = [NewArchiveMember::new(object, &DEFAULT_OBJECT_READER, member.to_owned())];
     let mut bytes = Cursor::new(Vec::with_capacity(object.len() + 4096));
     write_archive_to_stream(&mut bytes, &members, kind, false, None)
-        .map_err(|error| Error::new(ErrorKind::Emit, "static library", error.to_string()))?;
+        .map_err(|error| Error::new(ErrorKind::Emit, Place::named("static library"), error.to_string()))?;
     Ok(bytes.into_inner())
 }

@@ -19,7 +19,7 @@ use super::entry::{self, Body, Constants, Environment, ModelRefs};
 use super::float_control::Functions;
 use super::weights_file::WeightsFile;
 use super::{workspace, x86};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{self, Error, ErrorKind, Result};
 use crate::plan::WORKSPACE_ALIGN;
 use crate::program::{Program, ProgramKernel};
 use crate::target::{FloatControl, Isa, Reader, Target};
@@ -267,7 +267,7 @@ impl<'a> Writer<'a> {
             Reader::Rust => {
                 let detail =
                     "found an instruction set that Rust source is written for, expected a platform's";
-                Err(Error::new(ErrorKind::Target, program.isa.name, detail))
+                Err(Error::new(ErrorKind::Target, error::Place::named(program.isa.name), detail))
             }
         }
     }
@@ -488,5 +488,5 @@ fn cranelift_isa(target: &Target) -> Result<OwnedTargetIsa> {
 }
 
 fn fault(error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Emit, "cranelift", error.to_string())
+    Error::new(ErrorKind::Emit, error::Place::named("cranelift"), error.to_string())
 }

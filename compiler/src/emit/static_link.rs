@@ -13,7 +13,7 @@ mod relocate;
 
 use object::elf;
 
-use crate::error::{Error, ErrorKind, Faults, Result};
+use crate::error::{self, Error, ErrorKind, Faults, Result};
 use inputs::Inputs;
 use layout::Layout;
 
@@ -70,7 +70,7 @@ impl Machine {
 }
 
 fn fault(place: impl Into<String>, detail: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Emit, place, detail)
+    Error::new(ErrorKind::Emit, error::Place::named(place), detail)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::describe::{
     ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE,
     MAX_STRIDE, Padding, Rounding, Scores,
 };
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 
 /// Most elements of one feature map: 1 GiB of f32.
 const MAX_MAP_LEN: u64 = 1 << 28;
@@ -35,23 +35,25 @@ pub(super) fn build(description: &Description, knobs: &Knobs) -> Result<Graph> {
 
 /// A description need not come from a file: what the parser promises is checked again where arithmetic relies on it.
 fn check_ranges(description: &Description, faults: &mut Faults) {
-    let mut check = |place: &str, what: &str, found: usize, last: usize| {
+    let (input, network) = (Place::layer(INPUT_NAME), Place::named("network"));
+    let alpha = Place::flag("alpha");
+    let mut check = |place: &Place, what: &str, found: usize, last: usize| {
         if found < 1 || last < found {
-            faults.push(place, format!("found {what} {found}, expected 1 to {last}"));
+            faults.push(place.clone(), format!("found {what} {found}, expected 1 to {last}"));
         }
     };
-    check(INPUT_NAME, "height", description.input.height, MAX_SIDE);
-    check(INPUT_NAME, "width", description.input.width, MAX_SIDE);
-    check(INPUT_NAME, "channels", description.input.channels, MAX_CHANNELS);
-    check("network", "classes", description.classes, MAX_CHANNELS);
+    check(&input, "height", description.input.height, MAX_SIDE);
+    check(&input, "width", description.input.width, MAX_SIDE);
+    check(&input, "channels", description.input.channels, MAX_CHANNELS);
+    check(&network, "classes", description.classes, MAX_CHANNELS);
     match description.rounding {
-        Rounding::Floor { minimum } => check("alpha", "minimum", minimum, MAX_CHANNELS),
-        Rounding::Nearest { multiple } => check("alpha", "multiple", multiple, MAX_CHANNELS),
+        Rounding::Floor { minimum } => check(&alpha, "minimum", minimum, MAX_CHANNELS),
+        Rounding::Nearest { multiple } => check(&alpha, "multiple", multiple, MAX_CHANNELS),
     }
     let total = description.layers.iter().fold(0, |sum: usize, layer| sum.saturating_add(layer.n_layers()));
-    check("network", "number of layers", total, MAX_LAYERS);
+    check(&network, "number of layers", total, MAX_LAYERS);
     for (idx, layer) in description.layers.iter().enumerate() {
-        let place = layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1));
+        let place = Place::Layer(layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1)));
         check(&place, "repeat", layer.repeat, MAX_LAYERS);
         let (spec, n) = match &layer.kind {
             LayerKind::Conv { spec, filters, .. } | LayerKind::Separable { spec, filters, .. } => {
@@ -136,17 +138,22 @@ impl<'d> Builder<'d> {
 
     fn finish(mut self) -> Result<Graph> {
         if self.description.layers.is_empty() {
-            self.faults.push("network", "found no layer, expected at least one");
+            self.faults.push(Place::named("network"), "found no layer, expected at least one");
         }
         if self.n_weights > MAX_WEIGHTS {
             let found = self.n_weights;
-            self.faults.push("network", format!("found {found} weights, expected at most {MAX_WEIGHTS}"));
+            self.faults.push(
+                Place::named("network"),
+                format!("found {found} weights, expected at most {MAX_WEIGHTS}"),
+            );
         }
         let mut names = HashSet::new();
         for node in &self.nodes {
             if !names.insert(node.name.as_str()) {
-                self.faults
-                    .push(&node.name, "found two layers of this name, expected a name of its own for each");
+                self.faults.push(
+                    Place::layer(&node.name),
+                    "found two layers of this name, expected a name of its own for each",
+                );
             }
         }
         self.check_scores();
@@ -171,20 +178,20 @@ impl<'d> Builder<'d> {
         let found = |rule: Scores| format!("found {:?}", rule.name());
         if is_softmax && shape.channels == 1 {
             let detail = "found one channel, expected several: the softmax of one number is always 1";
-            self.faults.push(name, detail);
+            self.faults.push(Place::layer(name), detail);
         }
         match self.description.scores {
             Some(rule) if is_softmax => {
                 let detail = format!("{} behind the layer {name}, a softmax, expected none", found(rule));
-                self.faults.push("scores", detail);
+                self.faults.push(Place::named("scores"), detail);
             }
             Some(rule @ Scores::Softmax) if shape.pixels() == 1 && shape.channels == 1 => {
                 let detail = format!("{} for one output, expected \"sigmoid\" or \"values\"", found(rule));
-                self.faults.push("scores", detail);
+                self.faults.push(Place::named("scores"), detail);
             }
             Some(rule @ (Scores::Softmax | Scores::Sigmoid)) if shape.pixels() != 1 => {
                 let detail = format!("{} for a map of {shape}, expected \"values\"", found(rule));
-                self.faults.push("scores", detail);
+                self.faults.push(Place::named("scores"), detail);
             }
             Some(Scores::Softmax | Scores::Sigmoid | Scores::Values) | None => {}
         }
@@ -225,8 +232,10 @@ impl<'d> Builder<'d> {
                 let name = self.name(Kind::Add, name);
                 // A stand-in when there is no such layer: the sum of the map with itself.
                 let other = self.named.get(from.as_str()).copied().unwrap_or_else(|| {
-                    self.faults
-                        .push(&name, format!("found `from` {from:?}, expected the name of an earlier layer"));
+                    self.faults.push(
+                        Place::layer(&name),
+                        format!("found `from` {from:?}, expected the name of an earlier layer"),
+                    );
                     self.last
                 });
                 let inputs = vec![self.last, other];
@@ -294,7 +303,7 @@ impl<'d> Builder<'d> {
     fn push(&mut self, name: String, layer: Layer, inputs: Vec<NodeId>) {
         let shapes: Vec<Shape> = inputs.iter().map(|id| self.nodes[id.0].shape).collect();
         let shape = layer.output_shape(&shapes).unwrap_or_else(|detail| {
-            self.faults.push(&name, detail);
+            self.faults.push(Place::layer(&name), detail);
             stand_in(&layer, shapes[0])
         });
         self.check_map(&name, shape);
@@ -307,8 +316,10 @@ impl<'d> Builder<'d> {
     fn check_map(&mut self, name: &str, shape: Shape) {
         let len = shape.height as u64 * shape.width as u64 * shape.channels as u64;
         if len > MAX_MAP_LEN {
-            self.faults
-                .push(name, format!("found a map of {shape}, expected at most {MAX_MAP_LEN} elements"));
+            self.faults.push(
+                Place::layer(name),
+                format!("found a map of {shape}, expected at most {MAX_MAP_LEN} elements"),
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::describe::{InputSpec, Rounding};
-use crate::error::{Error, ErrorKind, Faults, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
 
 /// Largest alpha. The paper has none above 1; users have been seen with 1.4.
 pub const MAX_ALPHA: f64 = 4.0;
@@ -35,14 +35,17 @@ impl Knobs {
         // NaN compares as false.
         if !(self.alpha > 0.0 && self.alpha <= MAX_ALPHA) {
             faults.push(
-                "alpha",
+                Place::flag("alpha"),
                 format!("found {:?}, expected a number above 0, at most {MAX_ALPHA}", self.alpha),
             );
         }
         if let Some(resolution) = self.resolution
             && !resolution.is_legal(input)
         {
-            faults.push("resolution", format!("found {resolution}, expected {}", Resolution::EXPECTED));
+            faults.push(
+                Place::flag("resolution"),
+                format!("found {resolution}, expected {}", Resolution::EXPECTED),
+            );
         }
     }
 }
@@ -77,7 +80,7 @@ impl Resolution {
     /// # Ok::<(), mnc::Error>(())
     /// ```
     pub fn from_rho(input: InputSpec, rho: f64) -> Result<Resolution> {
-        let fail = |detail| Err(Error::new(ErrorKind::Options, "rho", detail));
+        let fail = |detail| Err(Error::new(ErrorKind::Options, Place::flag("rho"), detail));
         if !(rho > 0.0 && rho.is_finite()) {
             return fail(format!("found {rho:?}, expected a number above 0"));
         }
@@ -114,7 +117,7 @@ impl FromStr for Resolution {
             _ => {
                 let found: String = text.chars().take(40).collect();
                 let detail = format!("found {found:?}, expected {}", Resolution::EXPECTED);
-                Err(Error::new(ErrorKind::Options, "resolution", detail))
+                Err(Error::new(ErrorKind::Options, Place::flag("resolution"), detail))
             }
         }
     }

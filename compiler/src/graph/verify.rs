@@ -4,28 +4,31 @@ use std::collections::HashSet;
 
 use super::layer::Layer;
 use super::{Graph, Node};
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 
 pub(super) fn verify(graph: &Graph) -> Result<()> {
     let mut faults = Faults::new(ErrorKind::Graph);
     let mut names = HashSet::new();
     for (idx, node) in graph.nodes.iter().enumerate() {
         if let Err(detail) = verify_node(graph, idx, node) {
-            faults.push(&node.name, detail);
+            faults.push(Place::layer(&node.name), detail);
         }
         if !names.insert(node.name.as_str()) {
-            faults.push(&node.name, format!("found this name again at node {idx}, expected unique names"));
+            faults.push(
+                Place::layer(&node.name),
+                format!("found this name again at node {idx}, expected unique names"),
+            );
         }
     }
     if graph.nodes.is_empty() {
-        faults.push("network", "found no node, expected at least the input");
+        faults.push(Place::named("network"), "found no node, expected at least the input");
     }
     if graph.outputs.is_empty() {
-        faults.push("network", "found no output, expected at least one");
+        faults.push(Place::named("network"), "found no output, expected at least one");
     }
     for output in graph.outputs.iter().filter(|output| output.0 >= graph.nodes.len()) {
         faults.push(
-            "network",
+            Place::named("network"),
             format!("found output {}, expected one of {} nodes", output.0, graph.nodes.len()),
         );
     }

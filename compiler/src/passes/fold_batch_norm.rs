@@ -8,7 +8,7 @@
 use mnc_runtime::filter::{self, BatchNorm, NotFinite, Order, Packing};
 
 use super::{Filter, Fused, FusedId, FusedNode, count_readers};
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::{Graph, Node};
 use crate::weights::{NodeParameters, Parameters};
@@ -78,11 +78,11 @@ fn check_places(graph: &Graph) -> Result<()> {
         if graph.filter(before).is_none() {
             let detail =
                 format!("can't be folded: found it after {name}, expected a layer with weights before it");
-            faults.push(&node.name, detail);
+            faults.push(Place::layer(&node.name), detail);
         } else if 1 < n_readers {
             let detail =
                 format!("can't be folded: {name} has {n_readers} readers, expected this batch norm alone");
-            faults.push(&node.name, detail);
+            faults.push(Place::layer(&node.name), detail);
         }
     }
     faults.propagate()
@@ -114,7 +114,7 @@ fn fold(name: &str, norm: BatchNorm<'_>, filter: &mut Filter, faults: &mut Fault
         let what = if is_bias { "bias" } else { "weight" };
         let BatchNorm { epsilon, gamma, beta, mean, variance } = norm;
         faults.push(
-            name,
+            Place::layer(name),
             format!(
                 "folded {what} of channel {channel} is {value}, expected a finite f32 (gamma {}, beta {}, mean {}, variance {}, \
                  epsilon {epsilon})",

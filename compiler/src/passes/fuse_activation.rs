@@ -3,7 +3,7 @@
 //! Knows no numbers and no target.
 
 use super::{Fused, FusedId, FusedNode, count_readers};
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::layer::{Activation, Layer};
 
 /// Fuses every activation into the layer before it.
@@ -32,18 +32,18 @@ pub(super) fn run(folded: Fused) -> Result<Fused> {
         let slot = if before.layer.takes_activation() { Some(&mut before.activation) } else { None };
         match slot {
             None => faults.push(
-                name,
+                Place::layer(&name),
                 format!(
                     "can't be fused: found it after {}, expected a convolution, an add or a dense layer",
                     before.name
                 ),
             ),
             Some(slot) if *slot != Activation::None => faults.push(
-                name,
+                Place::layer(&name),
                 format!("can't be fused: found an activation on {} already, expected none", before.name),
             ),
             Some(_) if 1 < n_readers => faults.push(
-                name,
+                Place::layer(&name),
                 format!(
                     "can't be fused: {} has {n_readers} readers, expected this activation alone",
                     before.name

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use crate::error::Faults;
+use crate::error::{Faults, Place};
 use crate::graph::tensor::Dtype;
 use crate::passes::{Fused, FusedId};
 use crate::plan::Plan;
@@ -71,7 +71,7 @@ impl Sizes {
         for (layer, bytes) in &self.filters {
             if MOST_BLOCK_BYTES < *bytes {
                 faults.push(
-                    layer,
+                    Place::layer(layer),
                     format!(
                         "found a filter of {bytes} bytes, packed for the vectors of the target, expected {MOST_BLOCK_BYTES} at \
                          most: give the layer fewer channels or a smaller input"
@@ -84,7 +84,10 @@ impl Sizes {
             [("workspace", self.workspace, MOST_WORKSPACE_BYTES), ("output", self.output, MOST_BLOCK_BYTES)]
         {
             if most < bytes {
-                faults.push(what, format!("found {bytes} bytes {of_batch}, expected {most} at most"));
+                faults.push(
+                    Place::named(what),
+                    format!("found {bytes} bytes {of_batch}, expected {most} at most"),
+                );
             }
         }
     }
@@ -99,7 +102,7 @@ impl Sizes {
 pub(crate) fn check_object_weights(bytes: usize, faults: &mut Faults) {
     if MOST_OBJECT_WEIGHTS_BYTES < bytes {
         faults.push(
-            "weights",
+            Place::flag("weights"),
             format!(
                 "found {bytes} bytes, expected {MOST_OBJECT_WEIGHTS_BYTES} at most in an object, whose code reaches its data by \
                  31 bits: keep them outside of it with `mnc compile --weights-file FILE`"

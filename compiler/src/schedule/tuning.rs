@@ -6,7 +6,7 @@
 mod file;
 
 use super::{Schedule, tiling};
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::kernels::{Depthwise, Kernel, KernelName, NamedTile, Tile, split_evenly};
 use crate::passes::Fused;
@@ -105,7 +105,7 @@ impl Tuning {
         let Some(isa) = isas.iter().find(|isa| isa.name == self.isa) else {
             let names: Vec<&str> = isas.iter().map(|isa| isa.name).collect();
             let detail = format!("made for {}, expected {}; tune again", self.isa, names.join(" or "));
-            faults.push(&self.place, detail);
+            faults.push(Place::file(&self.place), detail);
             return faults.propagate();
         };
         let found = TunedNetwork::of(graph);
@@ -115,7 +115,7 @@ impl Tuning {
                 format!("{name}, alpha {alpha}, input {input}")
             };
             faults.push(
-                &self.place,
+                Place::file(&self.place),
                 format!("made for {}, expected {}; tune again", told(&self.network), told(&found)),
             );
             return faults.propagate();
@@ -123,12 +123,12 @@ impl Tuning {
         let schedule = Schedule::build(fused, isa);
         for choice in &self.layers {
             if let Err(detail) = check_layer(choice, fused, &schedule) {
-                faults.push(format!("{}:{}", self.place, choice.line), detail);
+                faults.push(Place::line(&self.place, choice.line), detail);
             }
         }
         for choice in &self.chains {
             if let Err(detail) = check_chain(choice, &schedule) {
-                faults.push(format!("{}:{}", self.place, choice.line), detail);
+                faults.push(Place::line(&self.place, choice.line), detail);
             }
         }
         faults.propagate()

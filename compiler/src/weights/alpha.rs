@@ -6,7 +6,7 @@
 use super::naming::{Naming, Role};
 use super::{Weights, push_listed};
 use crate::describe::{Description, LayerKind, Rounding};
-use crate::error::{Error, ErrorKind, Fault, Faults, Result};
+use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result};
 use crate::graph::layer::Layer;
 use crate::graph::{Graph, Knobs, MAX_ALPHA};
 
@@ -38,7 +38,7 @@ impl Weights<'_> {
             let detail = format!(
                 "found no convolution's tensor, expected some in the naming {naming} to read alpha from"
             );
-            return Err(Error::new(ErrorKind::Weights, &self.place, detail));
+            return Err(Error::new(ErrorKind::Weights, self.file(), detail));
         }
         let widest = layers.iter().filter(|layer| layer.scaled).max_by_key(|layer| layer.filters);
         let Some(widest) = widest else {
@@ -63,7 +63,7 @@ impl Weights<'_> {
             let detail = format!(
                 "found N={n}, expected {filters} times an alpha of up to {MAX_DIGITS} digits and {MAX_ALPHA}"
             );
-            return Err(Error::new(ErrorKind::Weights, name, detail));
+            return Err(Error::new(ErrorKind::Weights, Place::layer(name), detail));
         };
         self.check(&layers, alpha, description.rounding).map(|()| alpha)
     }
@@ -94,7 +94,7 @@ impl Weights<'_> {
     fn check(&self, layers: &[Observed], alpha: f64, rounding: Rounding) -> Result<()> {
         let (fit, wrong): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.fits(alpha, rounding));
         let found = wrong.iter().map(|layer| Fault {
-            place: layer.name.clone(),
+            place: Place::layer(&layer.name),
             detail: format!(
                 "found N={}, expected {} at alpha {alpha}, which fits {} of {} layers",
                 layer.n,
@@ -104,7 +104,7 @@ impl Weights<'_> {
             ),
         });
         let mut faults = Faults::new(ErrorKind::Weights);
-        push_listed(&mut faults, &self.place, found.collect());
+        push_listed(&mut faults, self.file(), found.collect());
         faults.propagate()
     }
 }

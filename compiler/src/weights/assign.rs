@@ -11,8 +11,8 @@ use safetensors::Dtype;
 
 use super::header::tensor_place;
 use super::naming::{Naming, Role, TensorSpec};
-use super::{NodeParameters, Parameters, Weights, push_listed, quoted};
-use crate::error::{ErrorKind, Fault, Faults, Result};
+use super::{NodeParameters, Parameters, Weights, push_listed};
+use crate::error::{ErrorKind, Fault, Faults, Place, Result, quoted};
 use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::{Graph, Node, NodeId};
 
@@ -28,7 +28,7 @@ impl Weights<'_> {
                 Ok(specs) => specs,
                 Err(error) => {
                     faults.push(
-                        &self.place,
+                        self.file(),
                         format!("naming {naming} doesn't fit the network: {}", error.faults()[0]),
                     );
                     continue;
@@ -42,7 +42,7 @@ impl Weights<'_> {
             }
             if let Some(first) = missing.first() {
                 faults.push(
-                    &self.place,
+                    self.file(),
                     format!(
                         "naming {naming} misses {} of {} tensors, the first is {:?}",
                         missing.len(),
@@ -58,7 +58,7 @@ impl Weights<'_> {
         let examples: Vec<String> = self.names().take(3).map(quoted).collect();
         let found = if examples.is_empty() { "no tensors".to_owned() } else { examples.join(", ") };
         faults.push(
-            &self.place,
+            self.file(),
             format!("found {found} ({} in all), expected the tensors of one naming", self.tensors.len()),
         );
         faults.propagate()?;
@@ -100,12 +100,12 @@ impl Weights<'_> {
         for spec in &specs {
             match self.numbers(graph, spec) {
                 Ok(numbers) => parts[spec.node.0][spec.role as usize] = numbers,
-                Err(detail) => found.push(Fault { place: spec.layer.clone(), detail }),
+                Err(detail) => found.push(Fault { place: Place::layer(&spec.layer), detail }),
             }
         }
         let mut faults = Faults::new(ErrorKind::Weights);
-        push_listed(&mut faults, &self.place, found);
-        push_listed(&mut faults, &self.place, self.unknown(graph, naming, &specs));
+        push_listed(&mut faults, self.file(), found);
+        push_listed(&mut faults, self.file(), self.unknown(graph, naming, &specs));
         faults.propagate()?;
 
         let nodes = parts.into_iter().enumerate().map(|(index, parts)| arrange(graph, NodeId(index), parts));

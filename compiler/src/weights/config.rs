@@ -10,7 +10,7 @@ mod preprocessor;
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
 use crate::describe::{Description, Padding, Resize, Rounding, Scores};
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Resolution;
 use crate::graph::layer::Activation;
 
@@ -85,7 +85,7 @@ impl ModelConfig {
             && classes != labels.len()
         {
             faults.push(
-                place,
+                Place::file(place),
                 format!("found {} labels, expected one for each of {classes} classes", labels.len()),
             );
         }

@@ -9,8 +9,8 @@ use safetensors::Dtype;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{push_listed, quoted};
-use crate::error::{Error, ErrorKind, Fault, Faults, Result};
+use super::push_listed;
+use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result, quoted};
 
 /// The format's own bound on the header.
 const MAX_HEADER_BYTES: usize = 100_000_000;
@@ -23,7 +23,7 @@ pub(super) const LENGTH_BYTES: usize = 8;
 
 /// Checks that the header is whole and that its tensors cover the data exactly: no gap, no overlap, no excess.
 pub(super) fn check(bytes: &[u8], place: &str) -> Result<()> {
-    let wrong = |detail: String| Error::new(ErrorKind::Weights, format!("{place}: header"), detail);
+    let wrong = |detail: String| Error::new(ErrorKind::Weights, header(place), detail);
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
         return Err(wrong(format!("found {} bytes, expected 8 that give the header's length", bytes.len())));
     };
@@ -57,13 +57,18 @@ pub(super) fn check(bytes: &[u8], place: &str) -> Result<()> {
         found.extend(check_cover(&entries, data.len(), place));
     }
     let mut faults = Faults::new(ErrorKind::Weights);
-    push_listed(&mut faults, place, found);
+    push_listed(&mut faults, Place::file(place), found);
     faults.propagate()
 }
 
 /// How errors name a tensor of a file.
-pub(super) fn tensor_place(place: &str, name: &str) -> String {
-    format!("{place}: tensor {}", quoted(name))
+pub(super) fn tensor_place(place: &str, name: &str) -> Place {
+    Place::Tensor { file: place.to_owned(), name: name.to_owned() }
+}
+
+/// How errors name the start of a file.
+pub(super) fn header(place: &str) -> Place {
+    Place::Entry { file: place.to_owned(), key: "header".to_owned() }
 }
 
 /// One tensor as the header describes it, nothing of it checked.
@@ -149,7 +154,7 @@ fn check_cover(entries: &[Entry], n_data_bytes: usize, place: &str) -> Vec<Fault
     }
     if found.is_empty() && covered != n_data_bytes as u64 {
         found.push(Fault {
-            place: place.to_owned(),
+            place: Place::file(place),
             detail: format!(
                 "found {n_data_bytes} bytes of data, expected the {covered} that the header describes"
             ),

@@ -9,7 +9,7 @@ use std::fmt;
 
 pub use mnc_runtime::weights::Role;
 
-use crate::error::{Error, ErrorKind, Faults, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Window;
 use crate::graph::{Graph, NodeId};
@@ -125,7 +125,7 @@ impl Naming {
     pub fn asked(name: &str) -> Result<&'static Naming> {
         let known: Vec<&str> = Naming::ALL.iter().map(|naming| naming.name).collect();
         let detail = || format!("found {name:?}, expected one of {}", known.join(", "));
-        Naming::by_name(name).ok_or_else(|| Error::new(ErrorKind::Options, "naming", detail()))
+        Naming::by_name(name).ok_or_else(|| Error::new(ErrorKind::Options, Place::flag("naming"), detail()))
     }
 
     /// The tensors that a file of this graph's numbers has under this naming, in the order of the nodes; bookkeeping aside.
@@ -152,7 +152,10 @@ impl Naming {
                 continue;
             }
             let Some(prefix) = prefix else {
-                faults.push(&node.name, format!("found no name for this layer in the naming {self}"));
+                faults.push(
+                    Place::layer(&node.name),
+                    format!("found no name for this layer in the naming {self}"),
+                );
                 continue;
             };
             specs.extend(shapes.into_iter().map(|(role, shape)| TensorSpec {
@@ -168,7 +171,7 @@ impl Naming {
             if let Some(other) = layers.insert(&spec.tensor, &spec.layer) {
                 let tensor = &spec.tensor;
                 faults.push(
-                    &spec.layer,
+                    Place::layer(&spec.layer),
                     format!("found tensor {tensor:?} in the naming {self} for {other} as well"),
                 );
             }
@@ -202,14 +205,14 @@ impl Naming {
 
     /// For each node with parameters the part of its tensors' names before the last dot; `None` where there is none.
     fn prefixes(&self, graph: &Graph) -> Vec<Option<String>> {
-        let mut place = Place::default();
+        let mut walk = Walk::default();
         let mut norms: Vec<Option<String>> = vec![None; graph.nodes.len()];
         let mut filters: Vec<Option<String>> = Vec::with_capacity(graph.nodes.len());
         for (index, node) in graph.nodes.iter().enumerate() {
             let pattern = match &node.layer {
                 Layer::Conv { window, .. } => {
-                    let is_first = place.n_convolutions == 0;
-                    place.step();
+                    let is_first = walk.n_convolutions == 0;
+                    walk.step();
                     match *window {
                         _ if is_first => Some(&self.stem),
                         Window::POINTWISE => Some(&self.pointwise),
@@ -217,12 +220,12 @@ impl Naming {
                     }
                 }
                 Layer::Depthwise { window, .. } => {
-                    place.step();
-                    place.step_block(window.stride);
+                    walk.step();
+                    walk.step_block(window.stride);
                     Some(&self.depthwise)
                 }
                 Layer::Dense { .. } => {
-                    filters.push(place.expand(self.dense, &node.name));
+                    filters.push(walk.expand(self.dense, &node.name));
                     continue;
                 }
                 Layer::BatchNorm { .. } => {
@@ -235,8 +238,8 @@ impl Naming {
                     continue;
                 }
             };
-            norms[index] = pattern.and_then(|pattern| place.expand(pattern.norm, &node.name));
-            filters.push(pattern.and_then(|pattern| place.expand(pattern.filter, &node.name)));
+            norms[index] = pattern.and_then(|pattern| walk.expand(pattern.norm, &node.name));
+            filters.push(pattern.and_then(|pattern| walk.expand(pattern.filter, &node.name)));
         }
         filters
     }
@@ -283,14 +286,14 @@ fn file_shapes(graph: &Graph, id: NodeId) -> Vec<(Role, Vec<usize>)> {
 
 /// Where in the network the walk over the nodes stands.
 #[derive(Default)]
-struct Place {
+struct Walk {
     /// Convolutions of any sort so far, this one included.
     n_convolutions: usize,
     /// Stage and block of the last depthwise convolution.
     block: Option<(usize, usize)>,
 }
 
-impl Place {
+impl Walk {
     fn step(&mut self) {
         self.n_convolutions += 1;
     }

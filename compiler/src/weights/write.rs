@@ -5,7 +5,7 @@ use safetensors::tensor::TensorView;
 
 use super::naming::{Naming, Role, TensorSpec};
 use super::{NodeParameters, Parameters};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Place, Result};
 use crate::graph::Graph;
 
 impl Parameters {
@@ -34,7 +34,7 @@ impl Parameters {
         views
             .collect::<Result<Vec<_>, _>>()
             .and_then(|views| safetensors::serialize(views, None))
-            .map_err(|error| Error::new(ErrorKind::Weights, &graph.name, error.to_string()))
+            .map_err(|error| Error::new(ErrorKind::Weights, Place::named(&graph.name), error.to_string()))
     }
 }
 

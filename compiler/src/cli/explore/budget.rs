@@ -1,6 +1,6 @@
 //! The choice: of the members within all budgets the most accurate, or by how much nothing is within them.
 
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 
 use super::super::text::size;
 use super::map::{Map, Measured};
@@ -70,7 +70,7 @@ impl Budgets {
     /// # Errors
     /// No accuracy to choose by; nothing fits.
     pub(super) fn choose<'a>(&self, map: &'a Map) -> Result<Choice<'a>> {
-        let fail = |detail| Err(Error::new(ErrorKind::Unmet, "budgets", detail));
+        let fail = |detail| Err(Error::new(ErrorKind::Unmet, Place::named("budgets"), detail));
         let limits = self.limits();
         let worst = |member: &Measured| limits.iter().map(|limit| limit.ratio(member)).fold(0.0, f64::max);
         let known: Vec<(&Measured, f64)> =

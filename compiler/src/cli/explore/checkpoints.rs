@@ -10,7 +10,7 @@ use mnc::describe::InputSpec;
 use mnc::graph::Resolution;
 use mnc::job::Job;
 use mnc::request::{Network, Numbers, Request, Written};
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 
 use super::super::network::Disk;
 use super::super::{fail, usage};
@@ -31,11 +31,7 @@ pub(super) struct Checkpoint {
 /// Every checkpoint of the network in a folder, by file name, and a line for each file that is none.
 pub(super) fn scan(folder: &Path, written: &Written) -> Result<(Vec<Checkpoint>, Vec<String>)> {
     let expected = |error: std::io::Error| {
-        Error::new(
-            ErrorKind::Io,
-            folder.display().to_string(),
-            format!("{error}, expected a folder of safetensors"),
-        )
+        Error::new(ErrorKind::Io, Place::file(folder), format!("{error}, expected a folder of safetensors"))
     };
     let entries = fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
     let mut paths: Vec<PathBuf> = entries.map_err(expected)?.into_iter().map(|entry| entry.path()).collect();

@@ -9,7 +9,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use mnc::{Error, ErrorKind, Result, request};
+use mnc::{Error, ErrorKind, Place, Result, request};
 use mnc_runtime::pictures::is_picture;
 
 use super::super::executable::{Answer, Executable};
@@ -99,10 +99,10 @@ fn class(label: &str, names: &[String], n_outputs: usize) -> Option<usize> {
 fn from_file(file: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut labels = BTreeMap::new();
     let lines = request::labels(&files::read_text(file, Kind::Labels)?);
-    for (idx, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let Some((path, label)) = line.split_once('\t').or_else(|| line.split_once(',')) else {
-            let place = format!("{}:{}", file.display(), idx + 1);
-            return Err(Error::new(ErrorKind::Io, place, format!("found {line:?}, expected PATH,LABEL")));
+    for (idx, text) in lines.iter().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+        let Some((path, label)) = text.split_once('\t').or_else(|| text.split_once(',')) else {
+            let place = Place::line(&file.display().to_string(), idx + 1);
+            return Err(Error::new(ErrorKind::Io, place, format!("found {text:?}, expected PATH,LABEL")));
         };
         labels.insert(PathBuf::from(path.trim()), label.trim().to_owned());
     }

@@ -6,7 +6,7 @@ use half::f16;
 use mnc::graph::layer::Layer;
 use mnc::graph::shape::Shape;
 use mnc::passes::{Fused, FusedId};
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Serialize;
 
@@ -145,7 +145,7 @@ fn layer_tensors(fused: &Fused, has: impl Fn(&str) -> bool) -> Vec<(String, Fuse
 fn values(path: &Path, name: &str, tensor: &TensorView<'_>, shape: Shape) -> Result<Vec<Vec<f64>>> {
     let numbers = numbers(tensor).ok_or_else(|| {
         let detail = format!("{name}: found {:?}, expected F64, F32 or F16", tensor.dtype());
-        Error::new(ErrorKind::Io, path.display().to_string(), detail)
+        Error::new(ErrorKind::Io, Place::file(path), detail)
     })?;
     let Shape { height, width, channels } = shape;
     let (first, last) = ([channels, height, width], [height, width, channels]);

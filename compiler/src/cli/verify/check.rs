@@ -2,7 +2,7 @@
 
 use mnc::graph::shape::Shape;
 use mnc::passes::{Fused, FusedId};
-use mnc::{Error, ErrorKind, Result, reference};
+use mnc::{Error, ErrorKind, Place, Result, reference};
 use mnc_runtime::abi::Status;
 use mnc_runtime::orders::{Manner, Order, Outcome};
 use serde::Serialize;
@@ -216,7 +216,7 @@ impl<'a> Runner<'a> {
             Status::MissingCpuFeature => {
                 let features = self.subject.info.cpu_features.join(", ");
                 let detail = format!("this CPU can't run it, expected one with {features}");
-                return Err(Error::new(ErrorKind::Io, self.subject.info.isa.clone(), detail));
+                return Err(Error::new(ErrorKind::Io, Place::named(&self.subject.info.isa), detail));
             }
             status => return Ok(failed(format!("status {}: {status}", outcome.status))),
         }

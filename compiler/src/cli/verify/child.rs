@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 use mnc_runtime::orders::{self, Order};
 
 use super::super::child::clean;
@@ -73,7 +73,7 @@ impl Launch {
         command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let (mut process, watched) = spawn(&mut command).map_err(|error| {
             let detail = format!("{error}, expected an executable that runs on this machine");
-            Error::new(ErrorKind::Io, self.program.display().to_string(), detail)
+            Error::new(ErrorKind::Io, Place::file(&self.program), detail)
         })?;
         let stdin = process.stdin.take().expect("it is piped");
         let stdout = process.stdout.take().expect("it is piped");

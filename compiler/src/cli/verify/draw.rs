@@ -13,7 +13,7 @@ use mnc::random::Random;
 use mnc::sample::{self, RandomNetwork};
 use mnc::target::{AARCH64, Isa, PLATFORMS, Policy, RISCV64, X86_64_V3, X86_64_V4};
 use mnc::weights::Parameters;
-use mnc::{Error, ErrorKind, Options, Result, Target};
+use mnc::{Error, ErrorKind, Options, Place, Result, Target};
 use mnc_runtime::orders::Manner;
 use serde::Serialize;
 
@@ -228,7 +228,9 @@ pub(super) fn run(args: &Args, n_networks: u64) -> Result<()> {
     })?;
     match drawn.wrong {
         None => Ok(()),
-        Some(wrong) => Err(Error::new(ErrorKind::Io, format!("seed {}", wrong.seed), wrong.line)),
+        Some(wrong) => {
+            Err(Error::new(ErrorKind::Io, Place::named(format!("seed {}", wrong.seed)), wrong.line))
+        }
     }
 }
 

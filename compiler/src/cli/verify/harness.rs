@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-use mnc::{Error, ErrorKind, Result, Target};
+use mnc::{Error, ErrorKind, Place, Result, Target};
 use mnc_runtime::info::Info;
 use target_lexicon::HOST;
 
@@ -58,7 +58,7 @@ pub(super) fn link(
     let place = compiler.to_string_lossy().into_owned();
     let ended = child::run(&mut command, link::time_limit()?).map_err(|error| {
         let detail = format!("{error}, expected a C compiler for {}, in CC if it isn't cc", target.triple);
-        Error::new(ErrorKind::Io, place.clone(), detail)
+        Error::new(ErrorKind::Io, Place::named(&*place), detail)
     })?;
     if !ended.status.is_some_and(|status| status.success()) || !program.is_file() {
         let status = ended.status.map_or("stopped after too long".to_owned(), |status| status.to_string());
@@ -68,7 +68,7 @@ pub(super) fn link(
             target.triple,
             line.map_or("", String::as_str)
         );
-        return Err(Error::new(ErrorKind::Io, place, detail));
+        return Err(Error::new(ErrorKind::Io, Place::named(&*place), detail));
     }
     Ok(program)
 }
@@ -81,5 +81,5 @@ pub(super) fn no_compiler(target: &Target) -> Error {
          CC={architecture}-linux-gnu-gcc",
         target.triple
     );
-    Error::new(ErrorKind::Options, "--target", detail)
+    Error::new(ErrorKind::Options, Place::flag("--target"), detail)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mnc::{Error, ErrorKind, Result};
+use mnc::{Error, ErrorKind, Place, Result};
 use mnc_runtime::info::Info;
 use mnc_runtime::orders::Manner;
 use serde::Serialize;
@@ -161,7 +161,7 @@ impl Document {
                 "{layer} is {max:e} away from the recorded {tensor} ({found} and {recorded}), expected {tolerance:e} at most"
             ));
         }
-        Err(Error::new(ErrorKind::Io, self.label(), details.join("; ")))
+        Err(Error::new(ErrorKind::Io, Place::named(self.label()), details.join("; ")))
     }
 }
 

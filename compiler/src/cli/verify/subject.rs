@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mnc::plan::Plan;
 use mnc::program::Program;
-use mnc::{Compiled, Error, ErrorKind, Result, Target};
+use mnc::{Compiled, Error, ErrorKind, Place, Result, Target};
 use mnc_runtime::info::Info;
 use mnc_runtime::orders::Order;
 use target_lexicon::HOST;
@@ -206,7 +206,7 @@ fn ask_info(launch: &Launch, place: &str) -> Result<Info> {
         }
         Err(failure) => failure.to_string(),
     };
-    Err(Error::new(ErrorKind::Io, place, detail))
+    Err(Error::new(ErrorKind::Io, Place::named(place), detail))
 }
 
 /// The description that an executable or object carries.

@@ -7,7 +7,7 @@ use object::{Endianness, Object, ObjectSection, ObjectSymbol, Relocation, Reloca
 use object::{SectionIndex, SymbolIndex, SymbolSection};
 
 use super::{Machine, fault};
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{self, ErrorKind, Faults, Result};
 
 pub(super) type File<'a> = ElfFile64<'a, Endianness>;
 pub(super) type Section<'a, 'f> = ElfSection64<'a, 'f, Endianness>;
@@ -128,7 +128,7 @@ impl<'a> Inputs<'a> {
             }
         }
         for (symbol, file) in missing {
-            faults.push(symbol, format!("needed by {}, found in no object", name(file)));
+            faults.push(error::Place::named(symbol), format!("needed by {}, found in no object", name(file)));
         }
         faults.propagate()?;
         Ok(reached)
@@ -152,7 +152,7 @@ fn definitions<'a>(files: &[File<'a>]) -> Result<HashMap<&'a str, Definition>> {
                 Some(known) if !known.weak && !new.weak => {
                     let detail =
                         format!("defined by {} and by {}, expected one", name(known.file), name(file));
-                    faults.push(text, detail);
+                    faults.push(error::Place::named(text), detail);
                 }
                 Some(known) if new.weak || !known.weak => {}
                 _ => {

@@ -9,7 +9,7 @@ use object::{ObjectSection, Relocation, RelocationFlags, elf};
 use super::inputs::{Inputs, Place, SectionId, name};
 use super::layout::Layout;
 use super::{Machine, fault};
-use crate::error::{Faults, Result};
+use crate::error::{self, Faults, Result};
 
 /// A relocation kind that we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +167,10 @@ pub(super) fn section(
         let place = format!("{}, byte {offset} of its section {}", name(id.file), id.index);
         let kind = kind(&relocation);
         let Some(rule) = rule(inputs.machine, kind) else {
-            faults.push(place, format!("relocation of type {kind}, which this linker doesn't know"));
+            faults.push(
+                error::Place::named(place),
+                format!("relocation of type {kind}, which this linker doesn't know"),
+            );
             continue;
         };
         let target =
@@ -176,7 +179,10 @@ pub(super) fn section(
         // it go to the next instruction.
         let is_idle = matches!(rule.field, Field::Branch(..)) && target == Place::Nothing;
         if !is_idle && needs_fixed_address(rule, target) {
-            faults.push(place, format!("relocation of type {kind} needs a program at a fixed address"));
+            faults.push(
+                error::Place::named(place),
+                format!("relocation of type {kind} needs a program at a fixed address"),
+            );
             continue;
         }
         let at = start + offset as usize;
@@ -191,7 +197,10 @@ pub(super) fn section(
             false => value(inputs.machine, layout, rule.value, (target, relocation.addend()), address),
         };
         if store(rule.field, value, bytes).is_none() {
-            faults.push(place, format!("a value of {value:#x} doesn't fit a relocation of type {kind}"));
+            faults.push(
+                error::Place::named(place),
+                format!("a value of {value:#x} doesn't fit a relocation of type {kind}"),
+            );
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::{ChainChoice, LayerChoice, TunedNetwork, Tuning};
-use crate::error::{Error, ErrorKind, Faults, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
 
 /// The version of the file.
 const SCHEMA: u32 = 1;
@@ -50,11 +50,14 @@ impl Tuning {
         let file: File = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let detail = error.message().trim_end_matches('.').replace('\n', ", ");
-            Error::new(ErrorKind::Schedule, format!("{place}:{}", line(at)), detail)
+            Error::new(ErrorKind::Schedule, Place::line(place, line(at)), detail)
         })?;
         let mut faults = Faults::new(ErrorKind::Schedule);
         if file.schema != SCHEMA {
-            faults.push(place, format!("found schema {}, expected {SCHEMA}; tune again", file.schema));
+            faults.push(
+                Place::file(place),
+                format!("found schema {}, expected {SCHEMA}; tune again", file.schema),
+            );
         }
         let mut layers: Vec<LayerChoice> = Vec::new();
         for LayerRow { name, kernel, reason } in file.layer {
@@ -62,12 +65,12 @@ impl Tuning {
             let name = name.into_inner();
             if layers.iter().any(|other| other.name == name) {
                 faults
-                    .push(format!("{place}:{line}"), format!("found {name} again, expected each layer once"));
+                    .push(Place::line(place, line), format!("found {name} again, expected each layer once"));
                 continue;
             }
             match kernel.into_inner().parse() {
                 Ok(kernel) => layers.push(LayerChoice { name, kernel, reason, line }),
-                Err(detail) => faults.push(format!("{place}:{line}"), detail),
+                Err(detail) => faults.push(Place::line(place, line), detail),
             }
         }
         let mut chains: Vec<ChainChoice> = Vec::new();
@@ -76,7 +79,7 @@ impl Tuning {
             let name = name.into_inner();
             if chains.iter().any(|other| other.name == name) {
                 faults
-                    .push(format!("{place}:{line}"), format!("found {name} again, expected each chain once"));
+                    .push(Place::line(place, line), format!("found {name} again, expected each chain once"));
             } else {
                 chains.push(ChainChoice { name, band_rows, reason, line });
             }

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, ErrorKind, Faults, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
 
 /// An object and how errors name it.
 pub(super) struct Object<'j> {
-    place: String,
+    file: String,
+    /// Of the objects around it, each with a colon.
+    keys: String,
     map: &'j Map<String, Value>,
 }
 
@@ -22,7 +24,7 @@ pub(super) fn parse(text: &str, place: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|error| {
         Error::new(
             ErrorKind::Weights,
-            format!("{place}:{}:{}", error.line(), error.column()),
+            Place::Text { file: place.to_owned(), line: error.line(), column: Some(error.column()) },
             message(&error),
         )
     })
@@ -31,15 +33,24 @@ pub(super) fn parse(text: &str, place: &str) -> Result<Value> {
 /// The object that the file must be.
 pub(super) fn root<'j>(value: &'j Value, place: &str) -> Result<Object<'j>> {
     let map = value.as_object().ok_or_else(|| {
-        Error::new(ErrorKind::Weights, place, format!("found {}, expected a JSON object", shown(value)))
+        Error::new(
+            ErrorKind::Weights,
+            Place::file(place),
+            format!("found {}, expected a JSON object", shown(value)),
+        )
     })?;
-    Ok(Object { place: place.to_owned(), map })
+    Ok(Object { file: place.to_owned(), keys: String::new(), map })
 }
 
 impl<'j> Object<'j> {
     /// Whether the key is there; `null` is how these files write that it isn't.
     pub(super) fn has(&self, key: &str) -> bool {
         self.map.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Where a fault of a key's value is.
+    pub(super) fn at(&self, key: &str) -> Place {
+        Place::Entry { file: self.file.clone(), key: format!("{}{key}", self.keys) }
     }
 
     /// The key's value, `None` when it isn't there or isn't what is expected; the latter is a fault.
@@ -53,10 +64,7 @@ impl<'j> Object<'j> {
         let value = self.map.get(key).filter(|value| !value.is_null())?;
         let converted = convert(value);
         if converted.is_none() {
-            faults.push(
-                format!("{}: {key}", self.place),
-                format!("found {}, expected {expected}", shown(value)),
-            );
+            faults.push(self.at(key), format!("found {}, expected {expected}", shown(value)));
         }
         converted
     }
@@ -64,7 +72,7 @@ impl<'j> Object<'j> {
     /// An object within.
     pub(super) fn object(&self, key: &str, faults: &mut Faults) -> Option<Object<'j>> {
         let map = self.read(key, "an object", faults, Value::as_object)?;
-        Some(Object { place: format!("{}: {key}", self.place), map })
+        Some(Object { file: self.file.clone(), keys: format!("{}{key}: ", self.keys), map })
     }
 }
 

@@ -53,7 +53,7 @@ impl PreprocessorConfig {
             value.as_u64().filter(|&filter| filter == 2)
         });
         root.read("do_resize", "true", &mut faults, |value| value.as_bool().filter(|&resizes| resizes));
-        let (resize, height_width) = read_extent(&root, place, &mut faults);
+        let (resize, height_width) = read_extent(&root, &mut faults);
 
         let mut does = |key: &str| {
             root.read(key, "true or false", &mut faults, serde_json::Value::as_bool).unwrap_or(true)
@@ -70,7 +70,7 @@ impl PreprocessorConfig {
             && mean.len() != std.len()
         {
             faults.push(
-                format!("{place}: image_std"),
+                root.at("image_std"),
                 format!("found {} numbers, expected {} as in image_mean", std.len(), mean.len()),
             );
         }
@@ -119,11 +119,7 @@ impl PerChannel {
 }
 
 /// How the image is brought to size, and to which, from `size`, `do_center_crop` and `crop_size`.
-fn read_extent(
-    root: &Object<'_>,
-    place: &str,
-    faults: &mut Faults,
-) -> (Option<Resize>, Option<(usize, usize)>) {
+fn read_extent(root: &Object<'_>, faults: &mut Faults) -> (Option<Resize>, Option<(usize, usize)>) {
     let size = read_size(root, "size", Size::ShortestEdge, faults);
     let crop = read_size(root, "crop_size", |side| Size::Exact(side, side), faults);
     let does_crop = root
@@ -137,7 +133,7 @@ fn read_extent(
         (Some(Size::Exact(height, width)), Some(Size::Exact(crop_height, crop_width))) => {
             if (height, width) != (crop_height, crop_width) {
                 faults.push(
-                    format!("{place}: crop_size"),
+                    root.at("crop_size"),
                     format!(
                         "found {crop_height}x{crop_width}, expected {height}x{width} as in size, or size by its \
                          shortest_edge"
@@ -150,7 +146,7 @@ fn read_extent(
             let side = height.min(width);
             if edge < side {
                 faults.push(
-                    format!("{place}: size: shortest_edge"),
+                    root.at("size: shortest_edge"),
                     format!("found {edge}, expected at least {side}, the side that is cut out"),
                 );
             }
@@ -158,14 +154,14 @@ fn read_extent(
         }
         (Some(Size::ShortestEdge(_)), None) if !does_crop => {
             faults.push(
-                format!("{place}: do_center_crop"),
+                root.at("do_center_crop"),
                 "found false with a size by its shortest_edge, expected true: a network's input has one size",
             );
             (None, None)
         }
         (None, Some(Size::Exact(height, width))) => (None, Some((height, width))),
         (_, Some(Size::ShortestEdge(_))) => {
-            faults.push(format!("{place}: crop_size"), "found a shortest_edge, expected height and width");
+            faults.push(root.at("crop_size"), "found a shortest_edge, expected height and width");
             (None, None)
         }
         (_, None) => (None, None),
