@@ -14,7 +14,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -24,9 +23,8 @@ use crate::compile::{Compiled, Options};
 use crate::emit::archive::archive;
 use crate::emit::rust::bindings;
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
-use crate::files::Kind;
 use crate::job::{self, Settings};
-use crate::request::{Files, Network, Numbers, Request, read_tried};
+use crate::request::{Network, Numbers, Package, Request};
 use crate::target::Target;
 
 /// A network to be linked into the crate whose build script runs.
@@ -115,7 +113,7 @@ impl Model {
             .map_err(|detail| Error::new(ErrorKind::Options, Place::flag("type"), detail))?;
         let target = Target::new(&variable("TARGET")?.to_string_lossy(), self.cpu.as_deref())?;
         let out_dir = PathBuf::from(variable("OUT_DIR")?);
-        let mut files = Manifest { folder: PathBuf::from(variable("CARGO_MANIFEST_DIR")?), read: Vec::new() };
+        let mut files = Package::new(variable("CARGO_MANIFEST_DIR")?);
         let package = variable("CARGO_PKG_NAME")?;
         // Two packages may have a type of one name.
         let name = Options::name_of(&format!("mnc_{}_{type_name}", package.to_string_lossy())).to_lowercase();
@@ -175,23 +173,4 @@ fn variable(name: &str) -> Result<OsString> {
             "found no such variable, expected to be called by a build script, for which cargo sets it";
         Error::new(ErrorKind::Io, Place::named(name), detail)
     })
-}
-
-/// Files from the package's folder, and those of them that were read.
-struct Manifest {
-    folder: PathBuf,
-    read: Vec<PathBuf>,
-}
-
-impl Files for Manifest {
-    fn is_file(&self, path: &Path) -> bool {
-        self.folder.join(path).is_file()
-    }
-
-    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
-        let path = self.folder.join(path);
-        let bytes = read_tried(&path, kind)?;
-        self.read.push(path);
-        Ok(bytes)
-    }
 }

@@ -4,12 +4,14 @@
 //! itself: files are the business of the door that asks.
 
 mod configured;
+mod package;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::configured::{Configured, PREPROCESSING, Reading, beside};
+pub use self::package::Package;
 use crate::describe::{self, BUILTIN, Description};
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
 use crate::files::Kind;
@@ -172,22 +174,6 @@ pub trait Files {
 
 fn unread(path: &Path, why: &dyn fmt::Display, expected: &str) -> Error {
     Error::new(ErrorKind::Io, Place::file(path), format!("{why}, expected {expected}"))
-}
-
-/// Reads a file of a package, and says in our words where it was looked for.
-///
-/// # Errors
-/// Those of [`crate::files::read`].
-pub fn read_tried(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
-    crate::files::read(path, kind).map_err(|error| tried(&error, path))
-}
-
-/// An error of the file system begins with a capital letter and ends with a number.
-fn tried(error: &io::Error, path: &Path) -> io::Error {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or("");
-    let (first, rest) = text.split_at(text.chars().next().map_or(0, char::len_utf8));
-    io::Error::new(error.kind(), format!("{}{rest}, tried {}", first.to_lowercase(), path.display()))
 }
 
 /// The labels in a file's text, one a line.

@@ -3,19 +3,19 @@
 use mnc::emit::rust::bindings::check_type_name;
 use mnc::emit::rust::{self, Names, Tables, Weights};
 use mnc::job::{self, Settings};
-use mnc::request::{Numbers, Request};
+use mnc::request::{Numbers, Package, Request};
 use mnc::weights::naming::Naming;
 use mnc::{Compiled, Error, ErrorKind, Options, Place, Target};
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::{ToTokens as _, quote};
 
-use crate::files::Manifest;
 use crate::parse::Definition;
 
 pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
     let Definition { attributes, visibility, name, request, .. } = definition;
     check_type_name(&name.to_string()).map_err(|detail| syn::Error::new(name.span(), detail))?;
-    let mut files = Manifest::new();
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR");
+    let mut files = Package::new(folder.unwrap_or_default());
     let (target, symbols) = (Target::rust(), Options::name_of(&name.to_string()));
     let compiled = job::run(request, &mut files, &Settings::new(&target, &symbols))
         .map_err(|error| spanned(definition, &error))?;

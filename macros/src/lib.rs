@@ -20,7 +20,6 @@
 #![forbid(unsafe_code)]
 
 mod expand;
-mod files;
 mod inline;
 mod parse;
 
