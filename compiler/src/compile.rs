@@ -202,9 +202,12 @@ impl Compiled {
         self
     }
 
-    /// The same network with its weights in a file of that name instead of in the object.
+    /// The same network with its weights in a file of that name instead of in the object; a network without weights stays as it is.
     #[cfg(feature = "cranelift")]
     pub fn with_weights_file(mut self, file: &str) -> Compiled {
+        if self.program.constants.is_empty() {
+            return self;
+        }
         let weights = WeightsFile::of(&self.program.constants);
         let weights_file = info::WeightsFile {
             file: file.to_owned(),
@@ -268,6 +271,9 @@ pub fn check_sizes(graph: &Graph, target: &Target, is_inside: bool) -> Result<()
     sizes.check(&mut faults);
     if is_inside {
         sizes.check_object(&mut faults);
+    } else if sizes.constants == 0 {
+        let detail = "found none in this network, expected some to keep in a file: leave --weights-file out";
+        faults.push("weights", detail);
     }
     faults.propagate()
 }

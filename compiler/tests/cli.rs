@@ -126,6 +126,9 @@ fn mistakes_are_named() {
     let folder = Folder::new();
     folder.write("net.toml", "name = \"net\"\nclases = 2\n");
     folder.write("three.txt", "a\nb\nc\n");
+    let pool = "name = \"pool\"\nclasses = 3\ninput = { height = 4, width = 4, channels = 3 }\n\
+                [[layer]]\nkind = \"global_average_pool\"\n";
+    folder.write("pool.toml", pool);
     folder.write("empty.safetensors", "");
     let typed = |words: &str| words.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let cases = [
@@ -235,6 +238,11 @@ fn mistakes_are_named() {
             small(&["--weights-file", "gone/net.weights"]),
             1,
             "gone/net.weights: found no folder gone, expected it to exist",
+        ),
+        (
+            typed("compile pool.toml --random-weights 1 -o pool --weights-file pool.weights"),
+            2,
+            "weights: found none in this network, expected some to keep in a file: leave --weights-file out",
         ),
         (
             small(&["--emit", "exe,obj", "-o", "-"]),
