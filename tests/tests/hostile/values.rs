@@ -4,6 +4,8 @@ use std::cell::Cell;
 
 use iced_x86::code_asm::*;
 
+use mnc_tests::random::Random;
+
 use super::forge::{WORKSPACE_BYTES, Written, entry, forge_values};
 use super::{broken, check};
 
@@ -394,4 +396,41 @@ fn long_lists_are_read_or_refused() {
     assert!(same.contains("value v lies in the bytes of v"), "{same}");
     let fits = found(&list(30_000, 60_000, &|idx| [idx % 2 * 64, 64, idx / 2, idx / 2]));
     assert!(fits.contains("of v are read before they are written"), "{fits}");
+}
+
+/// Random lists around honest code and around code that leaves the workspace, in a random step: the first are sound or not, the
+/// second never.
+#[test]
+fn no_list_excuses_code_that_leaves_the_workspace() {
+    let mut random = Random::new(12);
+    let bytes = WORKSPACE_BYTES as u64;
+    let mut n_sound = 0;
+    for round in 0..1500 {
+        let n_steps = random.pick(&[3, 3, 3, 3, 2, 4, 0]);
+        let steps: Vec<String> = (0..n_steps)
+            .map(|idx| format!(r#"{{"name":"s{idx}","tasks":{}}}"#, random.pick(&[1, 1, 1, 0, 4])))
+            .collect();
+        // Those of the code, and one for everything, with a number changed here and there.
+        let mut rows = vec![[0, 64, 0, 1], [64, 64, 1, 2], [0, 64, 2, 2], [0, bytes - 64, 0, 2]];
+        rows.retain(|_| random.percent(80));
+        let values: Vec<String> = (rows.iter().enumerate())
+            .map(|(idx, row)| {
+                let [offset, bytes, first, last] = row.map(|number| match random.within(0, 9) {
+                    0 => random.pick(&[u64::MAX, u64::MAX - 63, 1 << 40, bytes, bytes - 64, bytes - 4]),
+                    1 => random.pick(&[0, 1, 2, 3, 4, 64, 128, 960]),
+                    _ => number,
+                });
+                format!(r#"{{"name":"v{idx}","offset":{offset},"bytes":{bytes},"first_step":{first},"last_step":{last}}}"#)
+            })
+            .collect();
+        let list = format!(r#"[{{"steps":[{}],"values":[{}]}}]"#, steps.join(","), values.join(","));
+        let mut steps: [(u32, Step<'_>); 3] = [(0, &one), (1, &two), (2, &three)];
+        n_sound += usize::from(broken(&object_of(&list, &steps, &none)).is_empty());
+        let at = random.pick(&[bytes as i32, bytes as i32 - 60, -4, -64, 1 << 20]);
+        let wild = |a: &mut CodeAssembler| call(a, [at, at], &fill);
+        steps[round % 3].1 = &wild;
+        assert!(!broken(&object_of(&list, &steps, &none)).is_empty(), "{list} excuses a write at byte {at}");
+    }
+    println!("{n_sound} of 1500 lists fit");
+    assert!(0 < n_sound, "some of the lists are those of the code");
 }
