@@ -273,7 +273,7 @@ pub fn check_sizes(graph: &Graph, target: &Target, is_inside: bool) -> Result<()
         sizes.check_object(&mut faults);
     } else if sizes.constants == 0 {
         let detail = "found none in this network, expected some to keep in a file: leave --weights-file out";
-        faults.push("weights", detail);
+        faults.push(Place::flag("weights"), detail);
     }
     faults.propagate()
 }
