@@ -55,7 +55,8 @@ impl Case {
         let broken = report.promises.iter().filter(|promise| promise.kept != Some(true));
         let mut faults: Vec<String> =
             broken.map(|promise| format!("{place}: {}: {}", promise.promise, promise.found)).collect();
-        let n_entries = 3 + 2 * usize::from(compiled.info.takes_bytes()) + usize::from(has_weights_file);
+        let info = &compiled.info;
+        let n_entries = 3 + 2 * usize::from(info.takes_bytes()) + usize::from(info.weights_file.is_some());
         if report.walks.len() != n_entries {
             faults.push(format!("{place}: {} entries were walked", report.walks.len()));
         }

@@ -148,9 +148,8 @@ impl<'a> Writer<'a> {
     fn write(mut self, versions: &[Version<'_>]) -> Result<Object> {
         let base = versions.last().expect("an object holds a version");
         let constants = match (base.program.constants.as_slice(), self.options.weights_file) {
-            // A file without weights is one all the same: the header promises to bind it.
+            ([], _) => None,
             (_, Some(file)) => Some(Place::Outside(file)),
-            ([], None) => None,
             (bytes, None) => Some(Place::Inside(self.data("weights", bytes.to_vec())?)),
         };
         let environment = self.environment(base.program.isa)?;
