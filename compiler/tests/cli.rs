@@ -97,8 +97,7 @@ impl Ran {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let Output { status, stdout, stderr } = output;
         let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-        let code = status.code().expect("not ended by a signal");
-        Ran { code, stdout: text(stdout), stderr: text(stderr) }
+        Ran { code: status.code().expect("no signal ends it"), stdout: text(stdout), stderr: text(stderr) }
     }
 }
 
