@@ -118,7 +118,7 @@ fn compile_fused(
     };
     let plans: Vec<Plan> = isas.iter().map(|isa| Plan::build(schedule(isa))).collect();
     // Before weights are packed: what is too large takes memory and time, and has no place in a kernel's offsets.
-    check(options, &Sizes::of(&plans, &fused), fused.nodes[fused.outputs[0].0].shape)?;
+    check(options, &Sizes::of(&plans, &fused), fused.nodes[fused.outputs[0].0].shape())?;
     let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
     let version = |(plan, program): (Plan, Program)| {
         let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);

@@ -222,12 +222,12 @@ fn count_node(
     layers: &mut Vec<LayerCost>,
 ) -> Option<usize> {
     let filter = graph.filter(node);
-    let mut cost = filter.map_or(Cost::default(), |filter| filter_cost(filter, node.shape));
+    let mut cost = filter.map_or(Cost::default(), |filter| filter_cost(filter, node.shape()));
     let kind = match &node.layer {
         Layer::Input => return None,
         Layer::Activation(_) => return owner,
         Layer::BatchNorm { .. } => {
-            let n = node.shape.channels as u64;
+            let n = node.shape().channels as u64;
             if let Some(idx) = owner.filter(|idx| layers[*idx].cost.weights != 0) {
                 count_batch_norm(&mut layers[idx].cost, n);
                 return owner;
@@ -244,15 +244,15 @@ fn count_node(
         Layer::Softmax => Kind::Softmax,
     };
     let reduction = if kind == Kind::Pointwise { reduction(graph, node, &cost) } else { None };
-    layers.push(LayerCost { name: node.name.clone(), kind, output: node.shape, cost, reduction });
+    layers.push(LayerCost { name: node.name.clone(), kind, output: node.shape(), cost, reduction });
     Some(layers.len() - 1)
 }
 
 /// What a pointwise layer and the depthwise one before it, if there is one, save over a standard convolution.
 fn reduction(graph: &Graph, pointwise: &Node, cost: &Cost) -> Option<f64> {
     let depthwise = depthwise_before(graph, pointwise)?;
-    let (m, n) = (depthwise.n as u64, pointwise.shape.channels as u64);
-    let taps = (depthwise.taps() * pointwise.shape.pixels()) as u64;
+    let (m, n) = (depthwise.n as u64, pointwise.shape().channels as u64);
+    let taps = (depthwise.taps() * pointwise.shape().pixels()) as u64;
     Some((taps * m + cost.mult_adds) as f64 / (taps * m * n) as f64)
 }
 

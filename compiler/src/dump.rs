@@ -102,7 +102,7 @@ impl fmt::Display for Graph {
         writeln!(f, "graph {}: alpha {}, {} nodes", self.name, self.alpha, self.nodes.len())?;
         for (idx, node) in self.nodes.iter().enumerate() {
             let layer = LayerWords(&node.layer);
-            write!(f, "  n{idx:<3} {:<18} {:<12} {layer}", node.name, node.shape.to_string())?;
+            write!(f, "  n{idx:<3} {:<18} {:<12} {layer}", node.name, node.shape().to_string())?;
             write_inputs(f, node.inputs.iter().map(|id| id.0))?;
             writeln!(f)?;
         }
@@ -138,7 +138,13 @@ impl fmt::Display for Fused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "fused: {} nodes", self.nodes.len())?;
         for (idx, node) in self.nodes.iter().enumerate() {
-            writeln!(f, "  n{idx:<3} {:<12} {:<12} {}", node.name, node.shape.to_string(), FusedText(node))?;
+            writeln!(
+                f,
+                "  n{idx:<3} {:<12} {:<12} {}",
+                node.name,
+                node.shape().to_string(),
+                FusedText(node)
+            )?;
         }
         let outputs: Vec<String> = self.outputs.iter().map(|id| format!("n{}", id.0)).collect();
         writeln!(f, "  returns {}", outputs.join(", "))

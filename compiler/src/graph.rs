@@ -15,6 +15,7 @@ mod verify;
 pub use self::knobs::{Knobs, MAX_ALPHA, Resolution, SIDES};
 use self::layer::{FilterShape, Layer};
 use self::shape::Shape;
+use self::tensor::Tensor;
 use crate::describe::{Description, Preprocess, Scores};
 use crate::error::Result;
 
@@ -31,8 +32,15 @@ pub struct Node {
     pub layer: Layer,
     /// Its inputs; each id is smaller than the node's own.
     pub inputs: Vec<NodeId>,
+    /// Its output.
+    pub tensor: Tensor,
+}
+
+impl Node {
     /// The shape of its output.
-    pub shape: Shape,
+    pub fn shape(&self) -> Shape {
+        self.tensor.shape
+    }
 }
 
 /// A network with every shape known, in topological order. Node 0 is the only [`Layer::Input`].
@@ -86,17 +94,17 @@ impl Graph {
 
     /// The shape of the network's input.
     pub fn input_shape(&self) -> Shape {
-        self.nodes[0].shape
+        self.nodes[0].shape()
     }
 
     /// The filter of a node of this graph, if it has one.
     pub fn filter(&self, node: &Node) -> Option<FilterShape> {
-        node.layer.filter(self.node(*node.inputs.first()?).shape)
+        node.layer.filter(self.node(*node.inputs.first()?).shape())
     }
 
     /// The shapes of the inputs of a node of this graph.
     pub fn input_shapes(&self, node: &Node) -> Vec<Shape> {
-        node.inputs.iter().map(|id| self.node(*id).shape).collect()
+        node.inputs.iter().map(|id| self.node(*id).shape()).collect()
     }
 
     /// Checks what every stage relies on: node 0 is the only input, inputs come before their users, names are unique, and

@@ -38,7 +38,7 @@ pub use tile::{Tile, padded_channels};
 
 use crate::code::Code;
 use crate::graph::shape::Shape;
-use crate::graph::tensor::{Dtype, f32_bytes};
+use crate::graph::tensor::{Dtype, Tensor, f32_bytes};
 use crate::passes::Filter;
 use crate::target::Isa;
 
@@ -56,8 +56,14 @@ pub struct FeatureMap {
 
 impl FeatureMap {
     /// A map without gaps, as callers pass the input and take the output.
-    pub fn tight(shape: Shape, dtype: Dtype) -> FeatureMap {
+    pub fn tight(tensor: Tensor) -> FeatureMap {
+        let Tensor { shape, dtype } = tensor;
         FeatureMap { shape, dtype, pixel_stride: shape.channels }
+    }
+
+    /// Its elements, wherever they lie.
+    pub fn tensor(self) -> Tensor {
+        Tensor { shape: self.shape, dtype: self.dtype }
     }
 
     /// So many maps like this one, one behind the other, as one map: what looks at single pixels can't tell.

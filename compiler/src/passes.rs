@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
-use crate::graph::tensor::Dtype;
+use crate::graph::tensor::{Dtype, Tensor};
 use crate::weights::Parameters;
 
 /// Runs every pass, in their order.
@@ -97,8 +97,8 @@ pub struct FusedNode {
     pub activation: Activation,
     /// Its inputs; each id is smaller than the node's own.
     pub inputs: Vec<FusedId>,
-    /// The shape of its output.
-    pub shape: Shape,
+    /// Its output.
+    pub tensor: Tensor,
 }
 
 /// The network that is scheduled: no batch norm, no lone activation.
@@ -138,11 +138,11 @@ impl Fused {
         assert!(self.outputs.iter().all(|id| id.0 < self.nodes.len()), "outputs are nodes");
         for (index, node) in self.nodes.iter().enumerate() {
             let name = &node.name;
-            assert!(!node.shape.is_empty(), "{name}: no map is empty");
+            assert!(!node.shape().is_empty(), "{name}: no map is empty");
             assert!(node.inputs.iter().all(|id| id.0 < index), "{name}: inputs come before");
             assert_eq!(index == 0, node.layer == Layer::Input, "{name}: node 0 is the only input");
             if index != 0 {
-                let inputs: Vec<Shape> = node.inputs.iter().map(|id| self.nodes[id.0].shape).collect();
+                let inputs: Vec<Shape> = node.inputs.iter().map(|id| self.nodes[id.0].shape()).collect();
                 node.verify(&inputs);
             }
         }
@@ -150,11 +150,16 @@ impl Fused {
 }
 
 impl FusedNode {
+    /// The shape of its output.
+    pub fn shape(&self) -> Shape {
+        self.tensor.shape
+    }
+
     fn verify(&self, inputs: &[Shape]) {
-        let FusedNode { name, layer, filter, activation, shape, .. } = self;
+        let FusedNode { name, layer, filter, activation, .. } = self;
         let is_folded = !matches!(layer, Layer::BatchNorm { .. } | Layer::Activation(_));
         assert!(is_folded, "{name}: batch norms and activations are part of other nodes");
-        assert_eq!(layer.output_shape(inputs), Ok(*shape), "{name}: the shape is that of its layer");
+        assert_eq!(layer.output_shape(inputs), Ok(self.shape()), "{name}: the shape is that of its layer");
         assert!(
             layer.takes_activation() || *activation == Activation::None,
             "{name}: the layer has no activation"

@@ -105,7 +105,7 @@ pub fn predict(graph: &Graph, isa: &Isa, machine: &Machine) -> Option<Prediction
         let flops_per_us = shares.of(&node.layer) * machine.fma_gflops * 1e3;
         let compute_microseconds = 2.0 * work / flops_per_us;
 
-        let shapes = graph.input_shapes(node).into_iter().chain([node.shape]);
+        let shapes = graph.input_shapes(node).into_iter().chain([node.shape()]);
         let elements: usize = shapes.map(|shape| shape.pixels() * in_vectors(shape.channels)).sum();
         let at_speed = |bytes: u64, of: u64| {
             // Without measured speeds memory costs nothing.

@@ -252,8 +252,8 @@ impl Program {
                 state_offset,
                 normalised_offset,
                 batch: plans[0].schedule.batch,
-                input: network.nodes[0].shape,
-                output: network.nodes[network.outputs[0].0].shape,
+                input: network.nodes[0].shape(),
+                output: network.nodes[network.outputs[0].0].shape(),
             })
             .collect()
     }

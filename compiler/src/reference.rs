@@ -32,18 +32,18 @@ pub fn run(network: &Fused, input: &[f32]) -> Vec<Vec<f32>> {
 /// # Panics
 /// As [`run`].
 pub fn run_on(network: &Fused, input: &[f32], n_threads: usize) -> Vec<Vec<f32>> {
-    assert_eq!(input.len(), network.nodes[0].shape.len(), "the input has the shape of the input node");
+    assert_eq!(input.len(), network.nodes[0].shape().len(), "the input has the shape of the input node");
     let mut values: Vec<Vec<f32>> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
         let value = match node.inputs.as_slice() {
             [] => input.to_vec(),
             inputs => {
                 let maps: Vec<(Shape, &[f32])> =
-                    inputs.iter().map(|id| (network.nodes[id.0].shape, values[id.0].as_slice())).collect();
+                    inputs.iter().map(|id| (network.nodes[id.0].shape(), values[id.0].as_slice())).collect();
                 compute(node, &maps, n_threads)
             }
         };
-        debug_assert_eq!(value.len(), node.shape.len(), "{} fills its shape", node.name);
+        debug_assert_eq!(value.len(), node.shape().len(), "{} fills its shape", node.name);
         values.push(value);
     }
     values
@@ -56,11 +56,11 @@ pub fn output(network: &Fused, input: &[f32]) -> Vec<f32> {
 
 fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {
     let (shape, x) = inputs[0];
-    let rows = |row: &(dyn Fn(usize) -> Vec<f32> + Sync)| by_rows(node.shape.height, n_threads, row);
+    let rows = |row: &(dyn Fn(usize) -> Vec<f32> + Sync)| by_rows(node.shape().height, n_threads, row);
     let filter = || node.filter.as_ref().expect("a layer with weights has a filter");
     let sliding = |window| {
         let Filter { weights, bias } = filter();
-        Sliding { window, weights, bias, shape, x, out: node.shape }
+        Sliding { window, weights, bias, shape, x, out: node.shape() }
     };
     let values = match node.layer {
         Layer::Input => x.to_vec(),

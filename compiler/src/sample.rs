@@ -268,12 +268,12 @@ impl Writer {
         let Ok(graph) = Graph::build(&description, &Knobs { alpha: self.alpha, resolution: None }) else {
             return false;
         };
-        let n_most = graph.nodes.iter().map(|node| node.shape.len()).max().unwrap_or(0);
+        let n_most = graph.nodes.iter().map(|node| node.shape().len()).max().unwrap_or(0);
         let most_mult_adds = if self.is_tall { 4 * MOST_MULT_ADDS } else { MOST_MULT_ADDS };
         if most_mult_adds < Report::of(&graph).total.mult_adds || MOST_ELEMENTS < n_most {
             return false;
         }
-        self.shape = graph.node(graph.outputs[0]).shape;
+        self.shape = graph.node(graph.outputs[0]).shape();
         self.earlier.push((name.to_owned(), self.shape));
         self.graph = Some(graph);
         self.text = text;

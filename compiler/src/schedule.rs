@@ -17,7 +17,7 @@ pub use self::step::{Chain, Half, Share, Stage, Step, Work};
 use self::tuning::{LayerChoice, Tuning};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
-use crate::graph::tensor::Dtype;
+use crate::graph::tensor::{Dtype, Tensor};
 use crate::kernels::{Copy, FeatureMap, Kernel, padded_channels};
 use crate::passes::{Fused, FusedId};
 use crate::target::Isa;
@@ -162,19 +162,20 @@ impl Scheduler<'_> {
     }
 
     /// The layout of a value in the workspace.
-    fn padded(&self, shape: Shape) -> FeatureMap {
+    fn padded(&self, tensor: Tensor) -> FeatureMap {
+        let Tensor { shape, dtype } = tensor;
         // One pixel has no neighbour to keep a distance from.
         let isa = self.schedule.isa;
         let one = shape.pixels() == 1;
         let stride =
             if one { padded_channels(shape.channels, isa) } else { pixel_stride(shape.channels, isa) };
-        FeatureMap { shape, dtype: Dtype::F32, pixel_stride: stride }
+        FeatureMap { shape, dtype, pixel_stride: stride }
     }
 
     fn node(&mut self, id: FusedId) {
         let node = &self.network.nodes[id.0];
         if node.layer == Layer::Input {
-            let input = self.value(&node.name, FeatureMap::tight(node.shape, Dtype::F32), Place::Input);
+            let input = self.value(&node.name, FeatureMap::tight(node.tensor), Place::Input);
             self.value_of.insert(id, input);
             return;
         }
@@ -259,7 +260,7 @@ impl Scheduler<'_> {
         for (idx, id) in chain.iter().enumerate() {
             let node = &self.network.nodes[id.0];
             let output =
-                if idx + 1 == chain.len() { self.output_map(*id).0 } else { self.padded(node.shape) };
+                if idx + 1 == chain.len() { self.output_map(*id).0 } else { self.padded(node.tensor) };
             let Chosen { kernel, cycles, .. } =
                 choose(node, &[map], output, self.schedule.isa, self.wanted(&node.name));
             stages.push(Stage { node: *id, kernel });
@@ -296,7 +297,7 @@ impl Scheduler<'_> {
             bytes += rows * kernel.output().row_bytes();
         }
         let channels = bytes / Dtype::F32.bytes();
-        let buffer = FeatureMap::tight(Shape { height: 1, width: 1, channels }, Dtype::F32);
+        let buffer = FeatureMap::tight(Tensor::f32(Shape { height: 1, width: 1, channels }));
         let mut buffers = Vec::with_capacity(n_parts);
         for part in 0..n_parts {
             let id = self.value(&format!("{name}.band_{part}"), buffer, Place::Workspace);
@@ -320,13 +321,13 @@ impl Scheduler<'_> {
 
     /// A node writes straight to the caller's output when its vectors end where the output does and nobody reads it again.
     fn output_map(&self, id: FusedId) -> (FeatureMap, Place) {
-        let shape = self.network.nodes[id.0].shape;
-        let tight = FeatureMap::tight(shape, Dtype::F32);
+        let tensor = self.network.nodes[id.0].tensor;
+        let tight = FeatureMap::tight(tensor);
         let read_again = self.network.nodes.iter().any(|node| node.inputs.contains(&id));
         if self.network.outputs == [id] && !read_again && tight.is_padded(self.schedule.isa) {
             return (tight, Place::Output);
         }
-        (self.padded(shape), Place::Workspace)
+        (self.padded(tensor), Place::Workspace)
     }
 
     /// The value, or a padded copy of it when it is the caller's tight input.
@@ -338,7 +339,7 @@ impl Scheduler<'_> {
         if let Some(copy) = self.padded_input {
             return copy;
         }
-        let map = self.padded(self.map(id).shape);
+        let map = self.padded(self.map(id).tensor());
         let copy =
             self.copy("input", id, map, Place::Workspace, "the first layer loads whole vectors of channels");
         self.padded_input = Some(copy);
@@ -366,7 +367,7 @@ impl Scheduler<'_> {
         };
         let value = self.value_of[output];
         if self.schedule.values[value.0].place != Place::Output {
-            let tight = FeatureMap::tight(self.map(value).shape, self.map(value).dtype);
+            let tight = FeatureMap::tight(self.map(value).tensor());
             self.copy(
                 "output",
                 value,

@@ -156,7 +156,7 @@ impl Parameters {
                 }
                 (Some(_), _) => panic!("{name}: a layer with weights has a filter"),
                 (None, NodeParameters::BatchNorm { gamma, beta, mean, variance }) if is_norm => {
-                    let n = node.shape.channels;
+                    let n = node.shape().channels;
                     for part in [gamma, beta, mean, variance] {
                         assert_eq!(part.len(), n, "{name}: each part of a batch norm has N elements");
                     }

@@ -197,7 +197,7 @@ fn recorded_answers_are_compared_within_a_tolerance() {
     let mut logits = values[fused.outputs[0].0].clone();
     logits[700] += 0.01;
     let layer = fused.nodes.iter().position(|node| node.name == "conv_pw_3").unwrap();
-    let shape = fused.nodes[layer].shape;
+    let shape = fused.nodes[layer].shape();
     let of_layer = channels_first(&values[layer], shape.channels);
     let path = folder.path().join("recorded.safetensors");
     let layer_shape = vec![1, shape.channels, shape.height, shape.width];

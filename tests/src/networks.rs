@@ -103,7 +103,7 @@ pub fn resolutions() -> Vec<(usize, usize)> {
 /// An x86-64 whose second-level cache holds about the largest map: chains have bands as tall as their parts, or nearly.
 pub fn fitted_caches(graph: &Graph, target: Target, seed: u64) -> Target {
     let mut random = Random::new(seed);
-    let largest = graph.nodes.iter().map(|node| node.shape.len() * 4).max().unwrap_or(0);
+    let largest = graph.nodes.iter().map(|node| node.shape().len() * 4).max().unwrap_or(0);
     let l2_bytes = largest * random.within(40, 200) / 100;
     let l1_bytes = random.pick(&[1, 4, 32]) << 10;
     let isa = Isa {

@@ -238,7 +238,7 @@ fn files_read(opened: &Opened) -> Vec<File> {
 /// A file of labels is one of this network's outputs.
 fn check_labels(job: &Job, graph: &Graph) -> Result<()> {
     let Some((path, _)) = &job.labels_file else { return Ok(()) };
-    let (found, expected) = (job.labels.len(), graph.node(graph.outputs[0]).shape.len());
+    let (found, expected) = (job.labels.len(), graph.node(graph.outputs[0]).shape().len());
     if found != expected {
         return super::fail(path, format!("found {found} labels, expected {expected}, one for each output"));
     }

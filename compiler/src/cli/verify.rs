@@ -155,7 +155,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut note = |values: &[Vec<f32>]| {
         let tensors = recording.iter().flat_map(|recording| &recording.tensors);
         for (tensor, seen) in tensors.zip(&mut seen) {
-            let len = fused.nodes[tensor.layer.0].shape.len();
+            let len = fused.nodes[tensor.layer.0].shape().len();
             let rest = n_recorded - seen.len();
             seen.extend(values[tensor.layer.0].chunks_exact(len).take(rest).map(<[f32]>::to_vec));
         }
@@ -238,7 +238,7 @@ impl Args {
         }
         let n_random = self.inputs.unwrap_or(if images.is_empty() { 4 } else { 0 });
         let mut all = inputs::batches(images, batch);
-        let len = batch * subject.compiled.fused.nodes[0].shape.len();
+        let len = batch * subject.compiled.fused.nodes[0].shape().len();
         all.extend(inputs::random(n_random, len, self.seed));
         if all.is_empty() {
             return usage("--inputs", "found 0 inputs, expected 1 or more");

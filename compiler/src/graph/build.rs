@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::layer::{Activation, Layer};
 use super::shape::{Shape, Window};
+use super::tensor::Tensor;
 use super::{Graph, Knobs, Node, NodeId};
 use crate::describe::{
     ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE,
@@ -131,7 +132,7 @@ impl<'d> Builder<'d> {
             name: INPUT_NAME.to_string(),
             layer: Layer::Input,
             inputs: Vec::new(),
-            shape,
+            tensor: Tensor::f32(shape),
         });
         builder
     }
@@ -173,7 +174,7 @@ impl<'d> Builder<'d> {
 
     /// What the outputs are said to mean has to fit the last layer.
     fn check_scores(&mut self) {
-        let Node { name, layer, shape, .. } = &self.nodes[self.last.0];
+        let Node { name, layer, tensor: Tensor { shape, .. }, .. } = &self.nodes[self.last.0];
         let is_softmax = matches!(layer, Layer::Softmax);
         let found = |rule: Scores| format!("found {:?}", rule.name());
         if is_softmax && shape.channels == 1 {
@@ -273,7 +274,7 @@ impl<'d> Builder<'d> {
     }
 
     fn window(&self, spec: &ConvSpec) -> Window {
-        let input = self.nodes[self.last.0].shape;
+        let input = self.nodes[self.last.0].shape();
         Window::resolve(spec.kernel, spec.stride, spec.padding, (input.height, input.width))
     }
 
@@ -301,7 +302,7 @@ impl<'d> Builder<'d> {
 
     /// Adds a node and makes it the one that the next layer reads.
     fn push(&mut self, name: String, layer: Layer, inputs: Vec<NodeId>) {
-        let shapes: Vec<Shape> = inputs.iter().map(|id| self.nodes[id.0].shape).collect();
+        let shapes: Vec<Shape> = inputs.iter().map(|id| self.nodes[id.0].shape()).collect();
         let shape = layer.output_shape(&shapes).unwrap_or_else(|detail| {
             self.faults.push(Place::layer(&name), detail);
             stand_in(&layer, shapes[0])
@@ -310,7 +311,7 @@ impl<'d> Builder<'d> {
         let n_weights = layer.filter(shapes[0]).map_or(0, |filter| filter.n_weights());
         self.n_weights = self.n_weights.saturating_add(n_weights as u64);
         self.last = NodeId(self.nodes.len());
-        self.nodes.push(Node { name, layer, inputs, shape });
+        self.nodes.push(Node { name, layer, inputs, tensor: Tensor::f32(shape) });
     }
 
     fn check_map(&mut self, name: &str, shape: Shape) {

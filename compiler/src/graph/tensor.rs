@@ -1,6 +1,24 @@
-//! What lies in memory: how elements are stored.
+//! What a value is: its shape, and how its elements are stored.
 
 use std::fmt;
+
+use super::shape::Shape;
+
+/// A value between two layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tensor {
+    /// H x W x C of one image.
+    pub shape: Shape,
+    /// How an element is stored.
+    pub dtype: Dtype,
+}
+
+impl Tensor {
+    /// Numbers as they are trained.
+    pub const fn f32(shape: Shape) -> Tensor {
+        Tensor { shape, dtype: Dtype::F32 }
+    }
+}
 
 /// How an element is stored. Sizes and offsets outside of kernels are bytes; this is what makes bytes of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -18,7 +18,7 @@ fn build(layers: &[&str]) -> Result<Graph> {
 fn check(layers: &[&str], expected: &[&str]) {
     let line = |graph: &Graph, node: &Node| {
         let inputs: Vec<&str> = node.inputs.iter().map(|id| graph.node(*id).name.as_str()).collect();
-        format!("{} {} <- {}", node.name, node.shape, inputs.join(" "))
+        format!("{} {} <- {}", node.name, node.shape(), inputs.join(" "))
     };
     let found: Vec<String> = match build(layers) {
         Ok(graph) => graph.nodes[1..].iter().map(|node| line(&graph, node)).collect(),
@@ -190,7 +190,7 @@ fn alpha_scales_what_is_scaled() {
     ]);
     let resolution = Some(Resolution { height: 40, width: 33 });
     let graph = Graph::build(&description, &Knobs { alpha: 0.75, resolution }).unwrap();
-    let shape = |name: &str| graph.by_name(name).unwrap().shape.to_string();
+    let shape = |name: &str| graph.by_name(name).unwrap().shape().to_string();
     assert_eq!(graph.input_shape().to_string(), "40x33x3");
     assert_eq!(shape("conv_1"), "40x33x7");
     assert_eq!(shape("conv_pw_1"), "40x33x10");
@@ -223,7 +223,7 @@ fn mobilenet() {
     // The input, 27 convolutions with norm and activation, the mean and the classifier.
     assert_eq!(graph.nodes.len(), 1 + 27 * 3 + 2);
     assert_eq!(graph.node(graph.outputs[0]).name, "dense_1");
-    let shape = |name: &str| graph.by_name(name).unwrap().shape.to_string();
+    let shape = |name: &str| graph.by_name(name).unwrap().shape().to_string();
     assert_eq!(shape("conv_1"), "112x112x32");
     assert_eq!(shape("conv_pw_6"), "14x14x512");
     assert_eq!(shape("conv_pw_11"), "14x14x512");
@@ -245,7 +245,7 @@ fn verify_finds_what_is_broken() {
         "conv_1.relu6: found input 2 of node 2, expected an earlier node",
     );
     check(
-        |g| g.nodes[1].shape.height = 7,
+        |g| g.nodes[1].tensor.shape.height = 7,
         "2 faults in the network:\n  conv_1: found a map of 7x8x3, expected 8x8x3\n  \
          conv_1.relu6: found a map of 8x8x3, expected 7x8x3",
     );
@@ -257,7 +257,7 @@ fn verify_finds_what_is_broken() {
     check(|g| g.nodes[3].layer = Layer::Input, "add_1: found a second input of the network, expected one");
     check(|g| g.nodes[0].layer = Layer::Softmax, "input: found it first, expected the network's input there");
     check(
-        |g| g.nodes[3].shape.width = 0,
+        |g| g.nodes[3].tensor.shape.width = 0,
         "add_1: found an empty map of 8x0x3, expected at least one element",
     );
     check(|g| g.outputs[0] = NodeId(9), "network: found output 9, expected one of 4 nodes");

@@ -39,8 +39,8 @@ fn verify_node(graph: &Graph, idx: usize, node: &Node) -> Result<(), String> {
     if let Some(input) = node.inputs.iter().find(|input| input.0 >= idx) {
         return Err(format!("found input {} of node {idx}, expected an earlier node", input.0));
     }
-    if node.shape.is_empty() {
-        return Err(format!("found an empty map of {}, expected at least one element", node.shape));
+    if node.shape().is_empty() {
+        return Err(format!("found an empty map of {}, expected at least one element", node.shape()));
     }
     if idx == 0 {
         let is_input = node.layer == Layer::Input && node.inputs.is_empty();
@@ -51,9 +51,9 @@ fn verify_node(graph: &Graph, idx: usize, node: &Node) -> Result<(), String> {
         };
     }
     let expected = node.layer.output_shape(&graph.input_shapes(node))?;
-    if node.shape == expected {
+    if node.shape() == expected {
         Ok(())
     } else {
-        Err(format!("found a map of {}, expected {expected}", node.shape))
+        Err(format!("found a map of {}, expected {expected}", node.shape()))
     }
 }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::{Pads, Window};
+use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, Knobs};
 use crate::passes::{Filter, Fused, FusedId, FusedNode};
 use crate::plan::Plan;
@@ -45,7 +46,7 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
         }),
         activation,
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
-        shape,
+        tensor: Tensor::f32(shape),
     };
     let arity = if *layer == Layer::Add { 2 } else { 1 };
     let before = Layer::Conv { window: Window::POINTWISE, n: input.channels, bias: true };

@@ -55,7 +55,7 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Fused> {
             filter: graph.filter(node).map(|_| filter(node, parameters)),
             activation: Activation::None,
             inputs: node.inputs.iter().map(|id| moved[id.0]).collect(),
-            shape: node.shape,
+            tensor: node.tensor,
         });
     }
     faults.propagate()?;
@@ -93,7 +93,7 @@ fn filter(node: &Node, parameters: Option<&NodeParameters>) -> Filter {
     match parameters {
         None => Filter { weights: Vec::new(), bias: Vec::new() },
         Some(NodeParameters::Filter { weights, bias }) => {
-            let bias = bias.clone().unwrap_or_else(|| vec![0.0; node.shape.channels]);
+            let bias = bias.clone().unwrap_or_else(|| vec![0.0; node.shape().channels]);
             Filter { weights: weights.clone(), bias }
         }
         Some(NodeParameters::None | NodeParameters::BatchNorm { .. }) => {

@@ -13,7 +13,7 @@ fn graph(layers: &[(&str, Layer, &[usize])]) -> Graph {
         name: (*name).to_owned(),
         layer: layer.clone(),
         inputs: inputs.iter().map(|&index| NodeId(index)).collect(),
-        shape,
+        tensor: Tensor::f32(shape),
     };
     Graph {
         name: "net".to_owned(),

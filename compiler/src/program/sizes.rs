@@ -56,7 +56,7 @@ impl Sizes {
             }
         }
         let batch = plans.first().map_or(1, |plan| plan.schedule.batch);
-        let output = network.nodes[network.outputs[0].0].shape.len();
+        let output = network.nodes[network.outputs[0].0].shape().len();
         Sizes {
             batch,
             filters,

@@ -69,7 +69,7 @@ pub struct ChainChoice {
 impl TunedNetwork {
     /// What identifies a graph here.
     pub fn of(graph: &Graph) -> TunedNetwork {
-        let input = graph.nodes[0].shape.to_string();
+        let input = graph.nodes[0].shape().to_string();
         TunedNetwork { name: graph.name.clone(), alpha: graph.alpha, input }
     }
 }

@@ -179,7 +179,7 @@ fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
 /// What to do about a classifier that was trained for another number of classes: only N differs, in the last layer with weights.
 fn hint(graph: &Graph, spec: &TensorSpec, found: &[usize]) -> String {
     let has_filter = |node: &Node| {
-        let input = node.inputs.first().map(|input| graph.node(*input).shape);
+        let input = node.inputs.first().map(|input| graph.node(*input).shape());
         input.is_some_and(|input| node.layer.filter(input).is_some())
     };
     let last = graph.nodes.iter().rposition(has_filter);
@@ -226,7 +226,7 @@ fn symbols(graph: &Graph, spec: &TensorSpec) -> String {
     let node = graph.node(spec.node);
     match graph.filter(node) {
         Some(filter) if spec.role == Role::Weight => format!(" ({})", filter.symbols()),
-        Some(_) | None => format!(" (N={})", node.shape.channels),
+        Some(_) | None => format!(" (N={})", node.shape().channels),
     }
 }
 

@@ -275,7 +275,7 @@ impl fmt::Display for TensorSpec {
 /// The tensors of a node, with their shapes in a file.
 fn file_shapes(graph: &Graph, id: NodeId) -> Vec<(Role, Vec<usize>)> {
     let node = &graph.nodes[id.0];
-    let vector = |role: Role| (role, vec![node.shape.channels]);
+    let vector = |role: Role| (role, vec![node.shape().channels]);
     if let Layer::BatchNorm { .. } = node.layer {
         return [Role::Gamma, Role::Beta, Role::Mean, Role::Variance].map(vector).to_vec();
     }

@@ -38,7 +38,7 @@ impl Parameters {
 }
 
 fn zero_node(graph: &Graph, node: &Node) -> NodeParameters {
-    let vector = |number: f32| vec![number; node.shape.channels];
+    let vector = |number: f32| vec![number; node.shape().channels];
     match graph.filter(node) {
         Some(filter) => NodeParameters::Filter {
             weights: vec![0.0; filter.n_weights()],
@@ -55,7 +55,7 @@ fn zero_node(graph: &Graph, node: &Node) -> NodeParameters {
 }
 
 fn random_node(graph: &Graph, node: &Node, random: &mut Random) -> NodeParameters {
-    let n = node.shape.channels;
+    let n = node.shape().channels;
     let Some(filter) = graph.filter(node) else {
         return match node.layer {
             Layer::BatchNorm { .. } => random_norm(n, random),

@@ -75,7 +75,7 @@ pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>, fused: &Fused) -> Re
             "found no tensor `input`, expected one in --against or in a second --against",
         );
     };
-    let inputs: Vec<Input> = values(path, "input", &input, fused.nodes[0].shape)?
+    let inputs: Vec<Input> = values(path, "input", &input, fused.nodes[0].shape())?
         .into_iter()
         .enumerate()
         .map(|(idx, values)| Input {
@@ -86,7 +86,7 @@ pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>, fused: &Fused) -> Re
     let mut tensors = Vec::new();
     let mut take = |name: &str, layer: FusedId| -> Result<bool> {
         let Some((path, tensor)) = find(name) else { return Ok(false) };
-        let recorded = values(path, name, &tensor, fused.nodes[layer.0].shape)?;
+        let recorded = values(path, name, &tensor, fused.nodes[layer.0].shape())?;
         if recorded.len() != inputs.len() {
             let (found, expected) = (recorded.len(), inputs.len());
             return fail(path, format!("{name}: found values of {found} inputs, expected {expected}"));
@@ -190,7 +190,7 @@ fn numbers(tensor: &TensorView<'_>) -> Option<Vec<f64>> {
 /// How far what was found is from what was recorded; a difference that is no number is as far as can be.
 pub(super) fn distance(recorded: &Recorded, found: &[Vec<f32>], fused: &Fused, tolerance: f64) -> Distance {
     let node = &fused.nodes[recorded.layer.0];
-    let Shape { width, channels, .. } = node.shape;
+    let Shape { width, channels, .. } = node.shape();
     let (mut max, mut sum, mut n_elements, mut worst) = (0.0f64, 0.0, 0, (0, 0));
     let mut top1 = 0;
     for (input, (found, recorded)) in found.iter().zip(&recorded.values).enumerate() {
@@ -219,7 +219,7 @@ pub(super) fn distance(recorded: &Recorded, found: &[Vec<f32>], fused: &Fused, t
         found: f64::from(found[input][element]),
         recorded: recorded.values[input][element],
         n_elements,
-        top1: (node.shape.pixels() == 1).then_some(top1),
+        top1: (node.shape().pixels() == 1).then_some(top1),
         n_inputs: found.len(),
         is_within: max <= tolerance,
     }

@@ -108,7 +108,7 @@ pub(super) fn check(
         cuts.iter().map(|(layer, cut)| runner(cut, Some(*layer))).collect::<Result<_>>()?;
     let fused = &subject.compiled.fused;
     let output = fused.outputs[0];
-    let n_outputs = subject.info.batch * fused.nodes[output.0].shape.len();
+    let n_outputs = subject.info.batch * fused.nodes[output.0].shape().len();
     let n_layers_seen = match &subject.looks {
         Some(looks) if subject.has_steps => looks.by_step.len(),
         Some(looks) => looks.by_call.len(),
@@ -159,7 +159,7 @@ fn cut_manners(manners: &[Manner]) -> Vec<Manner> {
 /// The values of all layers, images one behind the other.
 pub(super) fn expected(fused: &Fused, input: &[f32], n_threads: usize) -> Vec<Vec<f32>> {
     let mut values: Vec<Vec<f32>> = vec![Vec::new(); fused.nodes.len()];
-    for image in input.chunks_exact(fused.nodes[0].shape.len()) {
+    for image in input.chunks_exact(fused.nodes[0].shape().len()) {
         let of_image = reference::run_on(fused, image, n_threads);
         values.iter_mut().zip(of_image).for_each(|(all, value)| all.extend(value));
     }
@@ -270,8 +270,8 @@ impl<'a> Runner<'a> {
     fn shape(&self, layer: FusedId) -> Shape {
         let fused = &self.subject.compiled.fused;
         match self.cut {
-            Some(_) => fused.nodes[fused.outputs[0].0].shape,
-            None => fused.nodes[layer.0].shape,
+            Some(_) => fused.nodes[fused.outputs[0].0].shape(),
+            None => fused.nodes[layer.0].shape(),
         }
     }
 

@@ -5,7 +5,7 @@ use super::cut::{Chain, cut};
 use super::*;
 use crate::graph::layer::Activation;
 use crate::graph::shape::{Pads, Shape, Window};
-use crate::graph::tensor::Dtype;
+use crate::graph::tensor::Tensor;
 use crate::kernels::{Depthwise, FeatureMap, Kernel, Pointwise, Tile};
 use crate::target::X86_64_V3;
 
@@ -15,7 +15,7 @@ thread_local! {
 }
 
 fn depthwise(window: Window, height: usize, width: usize) -> Kernel {
-    let map = |height: usize| FeatureMap::tight(Shape { height, width, channels: 8 }, Dtype::F32);
+    let map = |height: usize| FeatureMap::tight(Tensor::f32(Shape { height, width, channels: 8 }));
     let covered = height + window.pads.top + window.pads.bottom;
     let input = map(height);
     let output = map((covered - window.d_k) / window.stride + 1);
@@ -30,7 +30,7 @@ fn same(stride: usize, height: usize) -> Kernel {
 }
 
 fn pointwise(height: usize, width: usize) -> Kernel {
-    let map = FeatureMap::tight(Shape { height, width, channels: 8 }, Dtype::F32);
+    let map = FeatureMap::tight(Tensor::f32(Shape { height, width, channels: 8 }));
     let tile = Tile { mr: 6, vectors: 1 };
     Kernel::Pointwise(Pointwise { input: map, output: map, activation: Activation::None, tile })
 }

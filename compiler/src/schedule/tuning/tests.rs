@@ -111,7 +111,7 @@ fn another_network_or_instruction_set_is_refused() {
 #[test]
 fn candidates_change_the_schedule_and_no_bit() {
     let (graph, fused) = network("32");
-    let input: Vec<f32> = (0..graph.nodes[0].shape.len()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+    let input: Vec<f32> = (0..graph.nodes[0].shape().len()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
     let expected = reference::output(&fused, &input);
     for isa in ISAS {
         let model = Schedule::build(&fused, isa);
