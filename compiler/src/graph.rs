@@ -77,6 +77,18 @@ impl Graph {
         build::build(description, knobs)
     }
 
+    /// For each layer of a description, in order, the names of the layers that it becomes: two of a separable one, one more set
+    /// for each repeat.
+    ///
+    /// ```
+    /// let description = mnc::describe::builtin("mobilenet-v1").unwrap().description();
+    /// let names = mnc::graph::Graph::layer_names(&description);
+    /// assert_eq!((names[0].as_slice(), names[1][1].as_str()), (&["conv_1".to_owned()][..], "conv_pw_1"));
+    /// ```
+    pub fn layer_names(description: &Description) -> Vec<Vec<String>> {
+        build::layer_names(description)
+    }
+
     /// The node of an id of this graph.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]

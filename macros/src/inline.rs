@@ -3,6 +3,8 @@
 //! They become the TOML that a file would have, a line for each word of the user's, so that the one parser of descriptions
 //! judges them and its faults find their way back.
 
+use mnc::describe::Description;
+use mnc::graph::Graph;
 use mnc::request::Network;
 use proc_macro2::{Ident, Span, TokenTree};
 use syn::parse::{Parse, ParseStream};
@@ -16,8 +18,8 @@ pub(crate) struct Inline {
     text: String,
     /// For each line of the text.
     spans: Vec<Span>,
-    /// For each layer, its kind, which is where faults of a shape point.
-    layers: Vec<(String, Span)>,
+    /// For each layer, the word for its kind, which is where faults of a shape point.
+    layers: Vec<Span>,
 }
 
 impl Inline {
@@ -75,7 +77,10 @@ impl Inline {
     pub(crate) fn layer_span(&self, name: &str) -> Option<Span> {
         // A batch norm was written with the layer before it.
         let name = name.strip_suffix(".norm").unwrap_or(name);
-        self.layers.iter().find(|(layer, _)| layer == name).map(|(_, span)| *span)
+        let description = Description::parse(&self.text, PLACE).ok()?;
+        let names = Graph::layer_names(&description);
+        let idx = names.iter().position(|names| names.iter().any(|layer| layer == name))?;
+        self.layers.get(idx).copied()
     }
 
     fn line(&mut self, span: Span, text: String) {
@@ -96,28 +101,7 @@ impl Inline {
             };
             self.line(span, text);
         }
-        self.name_layers(kind);
-    }
-
-    /// The names that the graph gives to layers without one, by kind and ordinal.
-    fn name_layers(&mut self, kind: &Ident) {
-        let stems: &[&str] = match kind.to_string().as_str() {
-            "conv" => &["conv"],
-            "depthwise" => &["conv_dw"],
-            "pointwise" => &["conv_pw"],
-            "separable" => &["conv_dw", "conv_pw"],
-            "add" => &["add"],
-            "global_average_pool" => &["pool"],
-            "dense" => &["dense"],
-            "softmax" => &["softmax"],
-            _ => &[],
-        };
-        for stem in stems {
-            let ordinal =
-                |name: &str| name.strip_prefix(stem).is_some_and(|rest| rest[1..].parse::<usize>().is_ok());
-            let n_before = self.layers.iter().filter(|(name, _)| ordinal(name)).count();
-            self.layers.push((format!("{stem}_{}", n_before + 1), kind.span()));
-        }
+        self.layers.push(kind.span());
     }
 }
 

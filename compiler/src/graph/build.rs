@@ -98,13 +98,60 @@ impl Kind {
     }
 }
 
+/// Gives layers their names.
+#[derive(Default)]
+struct Names {
+    /// Layers of each kind so far, named ones too: `conv_dw_3` is the third depthwise layer whatever the others are called.
+    n_kinds: HashMap<Kind, usize>,
+}
+
+impl Names {
+    /// Those of the layers that one repeat of a described layer becomes, in their order.
+    fn of(&mut self, kind: &LayerKind, name: Option<&str>) -> Vec<String> {
+        let mut layer = |kind: Kind, ending: &str| {
+            let n = self.n_kinds.entry(kind).or_insert(0);
+            *n += 1;
+            name.map_or_else(|| format!("{}_{n}", kind.stem()), |name| format!("{name}{ending}"))
+        };
+        match kind {
+            LayerKind::Conv { spec, .. } if spec.kernel == 1 && spec.stride == 1 => {
+                vec![layer(Kind::Pointwise, "")]
+            }
+            LayerKind::Conv { .. } => vec![layer(Kind::Conv, "")],
+            LayerKind::Depthwise { .. } => vec![layer(Kind::Depthwise, "")],
+            LayerKind::Separable { .. } => vec![layer(Kind::Depthwise, "_dw"), layer(Kind::Pointwise, "_pw")],
+            LayerKind::Add { .. } => vec![layer(Kind::Add, "")],
+            LayerKind::GlobalAveragePool => vec![layer(Kind::Pool, "")],
+            LayerKind::Dense { .. } => vec![layer(Kind::Dense, "")],
+            LayerKind::Softmax => vec![layer(Kind::Softmax, "")],
+        }
+    }
+
+    /// The same for each of its repeats.
+    fn repeats(&mut self, layer: &LayerSpec) -> Vec<Vec<String>> {
+        let repeat = |idx: usize| {
+            let name = layer.name.as_ref();
+            let name =
+                name.map(|name| if layer.repeat == 1 { name.clone() } else { format!("{name}_{idx}") });
+            self.of(&layer.kind, name.as_deref())
+        };
+        (1..=layer.repeat).map(repeat).collect()
+    }
+}
+
+/// For each described layer, the names of the layers that it becomes, repeats included; batch norms and activations are called
+/// after them.
+pub(super) fn layer_names(description: &Description) -> Vec<Vec<String>> {
+    let mut names = Names::default();
+    description.layers.iter().map(|layer| names.repeats(layer).concat()).collect()
+}
+
 struct Builder<'d> {
     description: &'d Description,
     knobs: &'d Knobs,
     faults: Faults,
     nodes: Vec<Node>,
-    /// Layers of each kind so far, named ones too: `conv_dw_3` is the third depthwise layer whatever the others are called.
-    n_kinds: HashMap<Kind, usize>,
+    names: Names,
     /// Output of each named layer, after its activation, and after its last repeat.
     named: HashMap<&'d str, NodeId>,
     n_weights: u64,
@@ -122,7 +169,7 @@ impl<'d> Builder<'d> {
             knobs,
             faults: Faults::new(ErrorKind::Graph),
             nodes: Vec::new(),
-            n_kinds: HashMap::new(),
+            names: Names::default(),
             named: HashMap::from([(INPUT_NAME, NodeId(0))]),
             n_weights: 0,
             last: NodeId(0),
@@ -199,38 +246,28 @@ impl<'d> Builder<'d> {
     }
 
     fn add_layer(&mut self, layer: &'d LayerSpec) {
-        for idx in 1..=layer.repeat {
-            let name = layer
-                .name
-                .as_ref()
-                .map(|name| if layer.repeat == 1 { name.clone() } else { format!("{name}_{idx}") });
-            self.add_once(&layer.kind, name);
+        for names in self.names.repeats(layer) {
+            self.add_once(&layer.kind, names);
         }
         if let Some(name) = &layer.name {
             self.named.insert(name, self.last);
         }
     }
 
-    fn add_once(&mut self, kind: &'d LayerKind, name: Option<String>) {
+    fn add_once(&mut self, kind: &'d LayerKind, names: Vec<String>) {
+        let mut names = names.into_iter();
+        let mut name = || names.next().expect("each layer has a name");
         match kind {
-            LayerKind::Conv { spec, filters, scaled } => {
-                let kind = if spec.kernel == 1 && spec.stride == 1 { Kind::Pointwise } else { Kind::Conv };
-                let name = self.name(kind, name);
-                self.add_conv(name, spec, *filters, *scaled);
-            }
-            LayerKind::Depthwise { spec } => {
-                let name = self.name(Kind::Depthwise, name);
-                self.add_depthwise(name, spec);
-            }
+            LayerKind::Conv { spec, filters, scaled } => self.add_conv(name(), spec, *filters, *scaled),
+            LayerKind::Depthwise { spec } => self.add_depthwise(name(), spec),
             LayerKind::Separable { spec, filters, scaled } => {
-                let depthwise = self.name(Kind::Depthwise, name.as_ref().map(|name| format!("{name}_dw")));
-                self.add_depthwise(depthwise, spec);
-                let pointwise = self.name(Kind::Pointwise, name.map(|name| format!("{name}_pw")));
+                self.add_depthwise(name(), spec);
+                let pointwise = name();
                 let spec = ConvSpec { kernel: 1, stride: 1, padding: Padding::Valid, ..*spec };
                 self.add_conv(pointwise, &spec, *filters, *scaled);
             }
             LayerKind::Add { from, activation } => {
-                let name = self.name(Kind::Add, name);
+                let name = name();
                 // A stand-in when there is no such layer: the sum of the map with itself.
                 let other = self.named.get(from.as_str()).copied().unwrap_or_else(|| {
                     self.faults.push(
@@ -244,18 +281,16 @@ impl<'d> Builder<'d> {
                 self.activate(&name, *activation);
             }
             LayerKind::GlobalAveragePool => {
-                let name = self.name(Kind::Pool, name);
-                self.push(name, Layer::GlobalAveragePool, vec![self.last]);
+                self.push(name(), Layer::GlobalAveragePool, vec![self.last]);
             }
             LayerKind::Dense { units, activation, bias } => {
-                let name = self.name(Kind::Dense, name);
+                let name = name();
                 let n = units.unwrap_or(self.description.classes);
                 self.push(name.clone(), Layer::Dense { n, bias: *bias }, vec![self.last]);
                 self.activate(&name, *activation);
             }
             LayerKind::Softmax => {
-                let name = self.name(Kind::Softmax, name);
-                self.push(name, Layer::Softmax, vec![self.last]);
+                self.push(name(), Layer::Softmax, vec![self.last]);
             }
         }
     }
@@ -291,13 +326,6 @@ impl<'d> Builder<'d> {
             let name = format!("{name}.{}", activation.word());
             self.push(name, Layer::Activation(activation), vec![self.last]);
         }
-    }
-
-    /// The given name, or one by kind and ordinal.
-    fn name(&mut self, kind: Kind, name: Option<String>) -> String {
-        let n = self.n_kinds.entry(kind).or_insert(0);
-        *n += 1;
-        name.unwrap_or_else(|| format!("{}_{n}", kind.stem()))
     }
 
     /// Adds a node and makes it the one that the next layer reads.
