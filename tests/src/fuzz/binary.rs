@@ -126,7 +126,7 @@ pub(super) const OBJECT: Target = Target {
         triples.iter().map(object).collect()
     },
     words: &[],
-    n_inputs: 400,
+    n_inputs: 20_000,
 };
 
 /// Pictures as executables read them: decoded, turned, resized, normalised.
