@@ -136,6 +136,7 @@ fn is_alive(pid: &str) -> bool {
 /// Killed while the compiler runs: after SIGINT and SIGTERM all is tidy as soon as the command has ended, after SIGKILL soon.
 #[test]
 fn signals_leave_nothing() {
+    mnc_need::heed_signals();
     use std::os::unix::process::ExitStatusExt;
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("KILL", 9)] {
         let folder = Folder::new();
@@ -163,6 +164,7 @@ fn signals_leave_nothing() {
 /// A signal that comes as soon as the compiler runs, when the command has hardly learnt that it does.
 #[test]
 fn a_compiler_that_has_just_begun_is_not_left() {
+    mnc_need::heed_signals();
     let folder = Folder::new();
     let cc = compiler(&folder, "cc", "echo $$ > pid; kill -TERM $PPID; sleep 1000");
     for _ in 0..12 {
@@ -182,6 +184,7 @@ fn a_compiler_that_has_just_begun_is_not_left() {
 /// Killed at any moment while a package is written over an older one: the files are all old or all new.
 #[test]
 fn a_package_is_of_one_network_whenever_its_writer_is_killed() {
+    mnc_need::heed_signals();
     let folder = Folder::new();
     let package = |seed: &str| {
         let formats = [
@@ -466,6 +469,7 @@ fn ignored_signals_stay_ignored() {
 /// Executables that are made only to be measured go too.
 #[test]
 fn an_interrupted_bench_leaves_nothing() {
+    mnc_need::heed_signals();
     if mnc_need::program("cc").is_none() {
         return;
     }

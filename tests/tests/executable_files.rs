@@ -125,6 +125,7 @@ fn listens(pid: u32) -> bool {
 /// A run over pictures is interrupted: the document is closed, and the program ends by the signal.
 #[test]
 fn interrupted_documents_are_closed() {
+    need::heed_signals();
     use std::io::Read as _;
     use std::os::unix::process::ExitStatusExt as _;
     let folder = Folder::new();

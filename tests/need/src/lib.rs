@@ -51,6 +51,17 @@ pub fn skip_optional(missing: &str) {
     }
 }
 
+/// Sets the signals that end a program to what they do by default, here and in the programs that this process starts. A shell's `&`
+/// and `nohup` make all of them ignore some, and a test that sends one would wait for an end that doesn't come.
+#[cfg(unix)]
+pub fn heed_signals() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        // SAFETY: no handler of this process is taken away: the harness has none.
+        let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
+        assert_ne!(before, libc::SIG_ERR, "signal {signal} has a default");
+    }
+}
+
 /// Lists the tests at the end of the program, where the harness has said its last.
 extern "C" fn tell() {
     let skipped = SKIPPED.lock().unwrap_or_else(|error| error.into_inner());

@@ -50,7 +50,10 @@ const FILES: [(&str, &str); 42] = [
     ("tests/benches", "asks the system what a child process used"),
     ("tests/fixtures/bare_main.rs", "the program that the functions without a C library are tested with"),
     ("tests/fixtures/macro_main.rs", "a pool for a network of the macro"),
-    ("tests/need/src/lib.rs", "a list that is printed at the end of the program"),
+    (
+        "tests/need/src/lib.rs",
+        "a list that is printed at the end of the program, and signals that nobody ignores",
+    ),
     ("tests/src", "compiled code is linked into the test and called"),
     ("tests/tests", "the same, with pointers that are wrong on purpose"),
 ];
