@@ -70,7 +70,7 @@ impl Graph {
     /// let description = mnc::describe::builtin("mobilenet-v1").unwrap().description();
     /// let graph = Graph::build(&description, &Knobs { alpha: 0.5, resolution: Some("160".parse()?) })?;
     /// assert_eq!(graph.input_shape().to_string(), "160x160x3");
-    /// assert_eq!(graph.by_name("conv_pw_13").unwrap().shape.to_string(), "5x5x512");
+    /// assert_eq!(graph.by_name("conv_pw_13").unwrap().shape().to_string(), "5x5x512");
     /// # Ok::<(), mnc::Error>(())
     /// ```
     pub fn build(description: &Description, knobs: &Knobs) -> Result<Graph> {
