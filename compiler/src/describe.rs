@@ -192,6 +192,8 @@ impl Scores {
 pub struct LayerSpec {
     /// The author's name for it, unique; layers without one are named by kind and ordinal.
     pub name: Option<String>,
+    /// The earlier layer whose output its first repeat reads, or [`INPUT_NAME`]; the layer before it when not written.
+    pub input: Option<String>,
     /// How many times it stands in a row, at least 1.
     pub repeat: usize,
     /// What it is.

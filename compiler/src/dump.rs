@@ -56,7 +56,9 @@ impl fmt::Display for Description {
         writeln!(f, "  preprocess {:?}, scale {}, mean {:?}, std {:?}", p.resize, p.scale, p.mean, p.std)?;
         for layer in &self.layers {
             let name = layer.name.as_deref().unwrap_or("-");
-            writeln!(f, "  {:2} x {name:<12} {}", layer.repeat, LayerText(&layer.kind))?;
+            write!(f, "  {:2} x {name:<12} {}", layer.repeat, LayerText(&layer.kind))?;
+            layer.input.as_ref().map_or(Ok(()), |input| write!(f, " of {input}"))?;
+            writeln!(f)?;
         }
         Ok(())
     }

@@ -55,8 +55,13 @@ impl RandomNetwork {
     fn of(seed: u64, mut random: Random, height: usize, width: usize) -> RandomNetwork {
         let mut writer = Writer::new(seed, &mut random, height, width);
         let n_layers = random.within(if writer.is_tall { 2 } else { 1 }, 6);
+        // Of their own, so that a seed without branches gives the network that it always gave.
+        let mut branches = Random::new(seed ^ 0x6272_616e_6368);
         for _ in 0..n_layers {
             writer.layer(&mut random);
+            if !writer.is_tall && branches.percent(12) {
+                writer.branch(&mut branches);
+            }
         }
         if random.percent(35) {
             writer.head(&mut random);
@@ -159,6 +164,30 @@ impl Writer {
         let fits = self.take(&name, "kind = \"pointwise\"\nfilters = 1\nscaled = false\n");
         // A network at the edge of what it may cost has no room for one more layer.
         assert!(fits || self.graph.is_some(), "{}", self.text);
+    }
+
+    /// A layer that reads an earlier one, added to the last, if one has the shape of the last.
+    fn branch(&mut self, random: &mut Random) {
+        let (last, _) = &self.earlier[self.earlier.len() - 1];
+        let earlier = self.earlier.iter().filter(|(name, shape)| *shape == self.shape && name != last);
+        let earlier: Vec<&str> = earlier.map(|(name, _)| name.as_str()).collect();
+        if earlier.is_empty() {
+            return;
+        }
+        let (side, branch) = (format!("l{}", self.earlier.len()), random.pick(&earlier));
+        let kind = random.pick(&["depthwise", "pointwise", "softmax"]);
+        let more = match kind {
+            "depthwise" => "padding = \"same\"\n".to_owned(),
+            "pointwise" => format!("filters = {}\nscaled = false\n", self.shape.channels),
+            _ => String::new(),
+        };
+        let layers = format!(
+            "kind = \"{kind}\"\ninput = \"{branch}\"\n{more}\
+             [[layer]]\nname = \"{side}_sum\"\nkind = \"add\"\nfrom = \"{last}\"\n"
+        );
+        if self.take(&side, &layers) {
+            self.earlier.push((format!("{side}_sum"), self.shape));
+        }
     }
 
     /// What ends a classifier.
@@ -335,5 +364,6 @@ mod tests {
         check("batch norm off", 20, &|text| text.contains("batch_norm = false"));
         check("no bias", 10, &|text| text.contains("bias = false"));
         check("adds of the input", 10, &|text| text.contains("from = \"input\""));
+        check("branches", 20, &|text| text.contains("_sum\""));
     }
 }

@@ -56,6 +56,7 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Conv | Kind::Separable => &[
             "kind",
             "name",
+            "input",
             "repeat",
             "filters",
             "scaled",
@@ -66,15 +67,24 @@ fn keys(kind: Kind) -> &'static [&'static str] {
             "batch_norm",
             "bias",
         ],
-        Kind::Depthwise => {
-            &["kind", "name", "repeat", "kernel", "stride", "padding", "activation", "batch_norm", "bias"]
-        }
+        Kind::Depthwise => &[
+            "kind",
+            "name",
+            "input",
+            "repeat",
+            "kernel",
+            "stride",
+            "padding",
+            "activation",
+            "batch_norm",
+            "bias",
+        ],
         Kind::Pointwise => {
-            &["kind", "name", "repeat", "filters", "scaled", "activation", "batch_norm", "bias"]
+            &["kind", "name", "input", "repeat", "filters", "scaled", "activation", "batch_norm", "bias"]
         }
-        Kind::Add => &["kind", "name", "from", "activation"],
-        Kind::Dense => &["kind", "name", "units", "activation", "bias"],
-        Kind::GlobalAveragePool | Kind::Softmax => &["kind", "name"],
+        Kind::Add => &["kind", "name", "input", "from", "activation"],
+        Kind::Dense => &["kind", "name", "input", "units", "activation", "bias"],
+        Kind::GlobalAveragePool | Kind::Softmax => &["kind", "name", "input"],
     }
 }
 
@@ -202,17 +212,22 @@ fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &Defaults) -> 
     for section in file.sections("layer") {
         let at = section.at;
         let (layer, section) = read_layer(section, defaults);
-        if let LayerKind::Add { from, .. } = &layer.kind
-            && !from.is_empty()
-            && !names.contains(from)
-        {
+        let from = match &layer.kind {
+            LayerKind::Add { from, .. } => Some(from),
+            _ => None,
+        };
+        for (key, earlier) in [("input", layer.input.as_ref()), ("from", from)] {
+            let Some(earlier) = earlier.filter(|earlier| !earlier.is_empty() && !names.contains(*earlier))
+            else {
+                continue;
+            };
             // Comparing each with each takes too long in a hostile file.
             let known: Vec<&str> = names.iter().map(String::as_str).take(MAX_HINTS).collect();
             let hint =
-                nearest(from, &known).map_or(String::new(), |near| format!(", did you mean {near:?}?"));
-            let found = quote(from);
+                nearest(earlier, &known).map_or(String::new(), |near| format!(", did you mean {near:?}?"));
+            let found = quote(earlier);
             section
-                .fault("from", format!("`from`: found {found}, expected the name of an earlier layer{hint}"));
+                .fault(key, format!("`{key}`: found {found}, expected the name of an earlier layer{hint}"));
         }
         if let Some(name) = &layer.name
             && !names.insert(name.clone())
@@ -241,13 +256,14 @@ fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &Defaults) -> 
 fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Section<'s>) {
     let Some(kind) = section.required_choice("kind", KINDS) else {
         let name = section.name("name", false, false);
-        return (LayerSpec { name, repeat: 1, kind: LayerKind::Softmax }, section);
+        return (LayerSpec { name, input: None, repeat: 1, kind: LayerKind::Softmax }, section);
     };
     let word = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word);
     let section = section.called(format!("a layer of kind \"{word}\""));
     section.only(keys(kind));
     let layer = LayerSpec {
         name: section.name("name", false, false),
+        input: section.name("input", false, false),
         repeat: if keys(kind).contains(&"repeat") {
             section.integer("repeat", 1..=MAX_LAYERS, Some(1))
         } else {

@@ -49,7 +49,7 @@ fn defaults() {
             channel_order: ChannelOrder::Rgb,
         },
         scores: None,
-        layers: vec![LayerSpec { name: None, repeat: 1, kind: LayerKind::Softmax }],
+        layers: vec![LayerSpec { name: None, input: None, repeat: 1, kind: LayerKind::Softmax }],
     };
     assert_eq!(description, expected);
 }
@@ -136,10 +136,11 @@ name = "probabilities"
         bias: true,
     };
     let pointwise = ConvSpec { kernel: 1, padding: Padding::Valid, ..spec };
-    let unnamed = |kind| LayerSpec { name: None, repeat: 1, kind };
+    let unnamed = |kind| LayerSpec { name: None, input: None, repeat: 1, kind };
     let expected = vec![
         LayerSpec {
             name: Some("stem".to_string()),
+            input: None,
             repeat: 2,
             kind: LayerKind::Conv { spec: stem, filters: 4, scaled: false },
         },
@@ -149,7 +150,12 @@ name = "probabilities"
         unnamed(LayerKind::Add { from: "stem".to_string(), activation: Activation::Relu6 }),
         unnamed(LayerKind::GlobalAveragePool),
         unnamed(LayerKind::Dense { units: Some(5), activation: Activation::None, bias: false }),
-        LayerSpec { name: Some("probabilities".to_string()), repeat: 1, kind: LayerKind::Softmax },
+        LayerSpec {
+            name: Some("probabilities".to_string()),
+            input: None,
+            repeat: 1,
+            kind: LayerKind::Softmax,
+        },
     ];
     assert_eq!(description.layers, expected);
 }
@@ -200,8 +206,8 @@ fn unknown_keys() {
         "kind = \"dense\"\nbais = true\nstride = 2\n\"a\\nb\" = 1",
         &[
             "6:1: unknown key \"bais\" in a layer of kind \"dense\", did you mean `bias`?",
-            "7:1: unknown key \"stride\" in a layer of kind \"dense\", expected `kind`, `name`, `units`, `activation` or `bias`",
-            "8:1: unknown key \"a\\nb\" in a layer of kind \"dense\", expected `kind`, `name`, `units`, `activation` or `bias`",
+            "7:1: unknown key \"stride\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation` or `bias`",
+            "8:1: unknown key \"a\\nb\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation` or `bias`",
         ],
     );
 }
@@ -284,6 +290,20 @@ fn names() {
         &format!("{twice}[[layer]]\n{twice}"),
         &["9:8: `name`: found \"a\", which names an earlier layer, expected a name of its own"],
     );
+}
+
+#[test]
+fn named_inputs() {
+    check_layer(
+        "kind = \"depthwise\"\nname = \"stem\"\n[[layer]]\nkind = \"softmax\"\ninput = \"sten\"\n\
+         [[layer]]\nkind = \"dense\"\ninput = 3",
+        &[
+            "9:9: `input`: found \"sten\", expected the name of an earlier layer, did you mean \"stem\"?",
+            "12:9: `input`: found 3, expected a name of at most 64 letters, digits, `_` and `-`, a letter first",
+        ],
+    );
+    let legal = layers("[[layer]]\nkind = \"softmax\"\ninput = \"input\"");
+    assert_eq!(legal[0].input.as_deref(), Some("input"));
 }
 
 #[test]

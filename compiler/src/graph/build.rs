@@ -204,6 +204,7 @@ impl<'d> Builder<'d> {
                 );
             }
         }
+        self.check_readers();
         self.check_scores();
         self.faults.propagate()?;
         let graph = Graph {
@@ -246,7 +247,11 @@ impl<'d> Builder<'d> {
     }
 
     fn add_layer(&mut self, layer: &'d LayerSpec) {
-        for names in self.names.repeats(layer) {
+        let repeats = self.names.repeats(layer);
+        if let Some(input) = &layer.input {
+            self.last = self.earlier(&repeats[0][0], "input", input);
+        }
+        for names in repeats {
             self.add_once(&layer.kind, names);
         }
         if let Some(name) = &layer.name {
@@ -268,14 +273,7 @@ impl<'d> Builder<'d> {
             }
             LayerKind::Add { from, activation } => {
                 let name = name();
-                // A stand-in when there is no such layer: the sum of the map with itself.
-                let other = self.named.get(from.as_str()).copied().unwrap_or_else(|| {
-                    self.faults.push(
-                        Place::layer(&name),
-                        format!("found `from` {from:?}, expected the name of an earlier layer"),
-                    );
-                    self.last
-                });
+                let other = self.earlier(&name, "from", from);
                 let inputs = vec![self.last, other];
                 self.push(name.clone(), Layer::Add, inputs);
                 self.activate(&name, *activation);
@@ -292,6 +290,28 @@ impl<'d> Builder<'d> {
             LayerKind::Softmax => {
                 self.push(name(), Layer::Softmax, vec![self.last]);
             }
+        }
+    }
+
+    /// The output of the layer that a key names; a stand-in, the last one, when there is no such layer.
+    fn earlier(&mut self, place: &str, key: &str, name: &str) -> NodeId {
+        self.named.get(name).copied().unwrap_or_else(|| {
+            let detail = format!("found `{key}` {name:?}, expected the name of an earlier layer");
+            self.faults.push(Place::layer(place), detail);
+            self.last
+        })
+    }
+
+    /// A layer whose output nobody reads is a mistake: what was behind it reads another.
+    fn check_readers(&mut self) {
+        let mut is_read = vec![false; self.nodes.len()];
+        is_read[self.last.0] = true;
+        self.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| is_read[input.0] = true);
+        for (node, _) in self.nodes.iter().zip(is_read).filter(|(_, is_read)| !is_read) {
+            // Batch norms and activations are called after their layer.
+            let layer = node.name.split('.').next().unwrap_or(&node.name);
+            let detail = "found no layer that reads it, expected one, by its `input` or `from`";
+            self.faults.push(Place::layer(layer), detail);
         }
     }
 

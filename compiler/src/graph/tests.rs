@@ -232,6 +232,31 @@ fn mobilenet() {
     assert!(graph.by_name("conv_dw_14").is_none());
 }
 
+/// A layer may read any earlier one; what nobody reads is told by its layer's name.
+#[test]
+fn inputs_have_names() {
+    let stem = "kind = 'conv', name = 'stem', filters = 4, batch_norm = false, activation = 'none'";
+    let side = "kind = 'depthwise', name = 'side', input = 'stem', batch_norm = false, activation = 'none', repeat = 2";
+    let main = "kind = 'depthwise', name = 'main', input = 'input', batch_norm = false, activation = 'none'";
+    let more = "kind = 'pointwise', name = 'more', filters = 4, batch_norm = false, activation = 'none'";
+    check(
+        &[stem, main, more, side, "kind = 'add', from = 'more'"],
+        &[
+            "stem 8x8x4 <- input",
+            "main 8x8x3 <- input",
+            "more 8x8x4 <- main",
+            "side_1 8x8x4 <- stem",
+            "side_2 8x8x4 <- side_1",
+            "add_1 8x8x4 <- side_2 more",
+        ],
+    );
+    let relu = "kind = 'conv', name = 'lost', filters = 4";
+    check(
+        &[relu, "kind = 'pointwise', input = 'input', filters = 4"],
+        &["lost: found no layer that reads it, expected one, by its `input` or `from`"],
+    );
+}
+
 #[test]
 fn verify_finds_what_is_broken() {
     let check = |change: fn(&mut Graph), expected: &str| {
