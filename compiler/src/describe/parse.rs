@@ -50,13 +50,13 @@ const KINDS: &[(&str, Kind)] = &[
     ("softmax", Kind::Softmax),
 ];
 
-/// The keys that a layer of this kind may have.
+/// The keys that a layer of any kind may have.
+const COMMON_KEYS: &[&str] = &["kind", "name", "input"];
+
+/// Those that one of this kind may have beside them.
 fn keys(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Conv | Kind::Separable => &[
-            "kind",
-            "name",
-            "input",
             "repeat",
             "filters",
             "scaled",
@@ -67,24 +67,11 @@ fn keys(kind: Kind) -> &'static [&'static str] {
             "batch_norm",
             "bias",
         ],
-        Kind::Depthwise => &[
-            "kind",
-            "name",
-            "input",
-            "repeat",
-            "kernel",
-            "stride",
-            "padding",
-            "activation",
-            "batch_norm",
-            "bias",
-        ],
-        Kind::Pointwise => {
-            &["kind", "name", "input", "repeat", "filters", "scaled", "activation", "batch_norm", "bias"]
-        }
-        Kind::Add => &["kind", "name", "input", "from", "activation"],
-        Kind::Dense => &["kind", "name", "input", "units", "activation", "bias"],
-        Kind::GlobalAveragePool | Kind::Softmax => &["kind", "name", "input"],
+        Kind::Depthwise => &["repeat", "kernel", "stride", "padding", "activation", "batch_norm", "bias"],
+        Kind::Pointwise => &["repeat", "filters", "scaled", "activation", "batch_norm", "bias"],
+        Kind::Add => &["from", "activation"],
+        Kind::Dense => &["units", "activation", "bias"],
+        Kind::GlobalAveragePool | Kind::Softmax => &[],
     }
 }
 
@@ -260,7 +247,7 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
     };
     let word = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word);
     let section = section.called(format!("a layer of kind \"{word}\""));
-    section.only(keys(kind));
+    section.only(&[COMMON_KEYS, keys(kind)].concat());
     let layer = LayerSpec {
         name: section.name("name", false, false),
         input: section.name("input", false, false),

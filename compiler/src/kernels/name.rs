@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use super::tile::Tile;
 use crate::graph::layer::Activation;
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// A kernel family with what its name says of the window.
@@ -88,7 +89,7 @@ pub struct KernelName {
 
 impl fmt::Display for KernelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("f32_")?;
+        write!(f, "{}_", Dtype::F32)?;
         match self.family {
             Family::Conv { d_k, stride } => write!(f, "conv_{d_k}x{d_k}s{stride}")?,
             Family::Pointwise => f.write_str("pointwise")?,
@@ -114,7 +115,7 @@ impl FromStr for KernelName {
         let fault = |what: &str| format!("kernel name {text:?} has no {what}");
         let mut words = text.split('_').peekable();
         let mut next = |what: &str| words.next().ok_or_else(|| fault(what));
-        if next("dtype")? != "f32" {
+        if next("dtype")? != Dtype::F32.word() {
             return Err(fault("dtype"));
         }
         let family = next("family")?;

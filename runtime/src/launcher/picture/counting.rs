@@ -33,6 +33,14 @@ struct Counting;
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// Counts memory that was handed out, if there was any.
+fn note_new(memory: *mut u8, layout: Layout) {
+    if !memory.is_null() {
+        HELD.set(HELD.get() + layout.size() as isize);
+        LAST.set(memory);
+    }
+}
+
 // SAFETY: every call goes to the system's allocator as it came. What is counted is in cells without destructors, which allocate
 // nothing.
 unsafe impl GlobalAlloc for Counting {
@@ -40,10 +48,7 @@ unsafe impl GlobalAlloc for Counting {
         note_last();
         // SAFETY: the caller's promises are those of the system's allocator.
         let memory = unsafe { System.alloc(layout) };
-        if !memory.is_null() {
-            HELD.set(HELD.get() + layout.size() as isize);
-            LAST.set(memory);
-        }
+        note_new(memory, layout);
         memory
     }
 
@@ -51,10 +56,7 @@ unsafe impl GlobalAlloc for Counting {
         note_last();
         // SAFETY: as above.
         let memory = unsafe { System.alloc_zeroed(layout) };
-        if !memory.is_null() {
-            HELD.set(HELD.get() + layout.size() as isize);
-            LAST.set(memory);
-        }
+        note_new(memory, layout);
         memory
     }
 
