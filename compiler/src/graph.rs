@@ -6,6 +6,7 @@
 mod build;
 mod knobs;
 pub mod layer;
+mod names;
 pub mod shape;
 pub mod tensor;
 #[cfg(test)]
@@ -86,7 +87,7 @@ impl Graph {
     /// assert_eq!((names[0].as_slice(), names[1][1].as_str()), (&["conv_1".to_owned()][..], "conv_pw_1"));
     /// ```
     pub fn layer_names(description: &Description) -> Vec<Vec<String>> {
-        build::layer_names(description)
+        names::layer_names(description)
     }
 
     /// The node of an id of this graph.

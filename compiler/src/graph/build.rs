@@ -1,15 +1,16 @@
 //! [`Description`] x [`Knobs`] -> [`Graph`]: sugar expanded, names given, shapes computed.
 
+mod ranges;
+
 use std::collections::{HashMap, HashSet};
 
+use self::ranges::check_ranges;
 use super::layer::{Activation, Layer};
+use super::names::Names;
 use super::shape::{Shape, Window};
 use super::tensor::Tensor;
 use super::{Graph, Knobs, Node, NodeId};
-use crate::describe::{
-    ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE,
-    MAX_STRIDE, Padding, Rounding, Scores,
-};
+use crate::describe::{ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, Padding, Scores};
 use crate::error::{ErrorKind, Faults, Place, Result};
 
 /// Most elements of one feature map: 1 GiB of f32.
@@ -32,118 +33,6 @@ pub(super) fn build(description: &Description, knobs: &Knobs) -> Result<Graph> {
         builder.add_layer(layer);
     }
     builder.finish()
-}
-
-/// A description need not come from a file: what the parser promises is checked again where arithmetic relies on it.
-fn check_ranges(description: &Description, faults: &mut Faults) {
-    let (input, network) = (Place::layer(INPUT_NAME), Place::named("network"));
-    let alpha = Place::flag("alpha");
-    let mut check = |place: &Place, what: &str, found: usize, last: usize| {
-        if found < 1 || last < found {
-            faults.push(place.clone(), format!("found {what} {found}, expected 1 to {last}"));
-        }
-    };
-    check(&input, "height", description.input.height, MAX_SIDE);
-    check(&input, "width", description.input.width, MAX_SIDE);
-    check(&input, "channels", description.input.channels, MAX_CHANNELS);
-    check(&network, "classes", description.classes, MAX_CHANNELS);
-    match description.rounding {
-        Rounding::Floor { minimum } => check(&alpha, "minimum", minimum, MAX_CHANNELS),
-        Rounding::Nearest { multiple } => check(&alpha, "multiple", multiple, MAX_CHANNELS),
-    }
-    let total = description.layers.iter().fold(0, |sum: usize, layer| sum.saturating_add(layer.n_layers()));
-    check(&network, "number of layers", total, MAX_LAYERS);
-    for (idx, layer) in description.layers.iter().enumerate() {
-        let place = Place::Layer(layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1)));
-        check(&place, "repeat", layer.repeat, MAX_LAYERS);
-        let (spec, n) = match &layer.kind {
-            LayerKind::Conv { spec, filters, .. } | LayerKind::Separable { spec, filters, .. } => {
-                (Some(spec), *filters)
-            }
-            LayerKind::Depthwise { spec } => (Some(spec), 1),
-            LayerKind::Dense { units, .. } => (None, units.unwrap_or(1)),
-            LayerKind::Add { .. } | LayerKind::GlobalAveragePool | LayerKind::Softmax => (None, 1),
-        };
-        check(&place, "channels", n, MAX_CHANNELS);
-        if let Some(spec) = spec {
-            check(&place, "kernel", spec.kernel, MAX_KERNEL);
-            check(&place, "stride", spec.stride, MAX_STRIDE);
-        }
-    }
-}
-
-/// Kinds that are counted apart when layers are named.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Conv,
-    Depthwise,
-    Pointwise,
-    Add,
-    Pool,
-    Dense,
-    Softmax,
-}
-
-impl Kind {
-    fn stem(self) -> &'static str {
-        match self {
-            Kind::Conv => "conv",
-            Kind::Depthwise => "conv_dw",
-            Kind::Pointwise => "conv_pw",
-            Kind::Add => "add",
-            Kind::Pool => "pool",
-            Kind::Dense => "dense",
-            Kind::Softmax => "softmax",
-        }
-    }
-}
-
-/// Gives layers their names.
-#[derive(Default)]
-struct Names {
-    /// Layers of each kind so far, named ones too: `conv_dw_3` is the third depthwise layer whatever the others are called.
-    n_kinds: HashMap<Kind, usize>,
-}
-
-impl Names {
-    /// Those of the layers that one repeat of a described layer becomes, in their order.
-    fn of(&mut self, kind: &LayerKind, name: Option<&str>) -> Vec<String> {
-        let mut layer = |kind: Kind, ending: &str| {
-            let n = self.n_kinds.entry(kind).or_insert(0);
-            *n += 1;
-            name.map_or_else(|| format!("{}_{n}", kind.stem()), |name| format!("{name}{ending}"))
-        };
-        match kind {
-            LayerKind::Conv { spec, .. } if spec.kernel == 1 && spec.stride == 1 => {
-                vec![layer(Kind::Pointwise, "")]
-            }
-            LayerKind::Conv { .. } => vec![layer(Kind::Conv, "")],
-            LayerKind::Depthwise { .. } => vec![layer(Kind::Depthwise, "")],
-            LayerKind::Separable { .. } => vec![layer(Kind::Depthwise, "_dw"), layer(Kind::Pointwise, "_pw")],
-            LayerKind::Add { .. } => vec![layer(Kind::Add, "")],
-            LayerKind::GlobalAveragePool => vec![layer(Kind::Pool, "")],
-            LayerKind::Dense { .. } => vec![layer(Kind::Dense, "")],
-            LayerKind::Softmax => vec![layer(Kind::Softmax, "")],
-        }
-    }
-
-    /// The same for each of its repeats.
-    fn repeats(&mut self, layer: &LayerSpec) -> Vec<Vec<String>> {
-        let repeat = |idx: usize| {
-            let name = layer.name.as_ref();
-            let name =
-                name.map(|name| if layer.repeat == 1 { name.clone() } else { format!("{name}_{idx}") });
-            self.of(&layer.kind, name.as_deref())
-        };
-        (1..=layer.repeat).map(repeat).collect()
-    }
-}
-
-/// For each described layer, the names of the layers that it becomes, repeats included; batch norms and activations are called
-/// after them.
-pub(super) fn layer_names(description: &Description) -> Vec<Vec<String>> {
-    let mut names = Names::default();
-    description.layers.iter().map(|layer| names.repeats(layer).concat()).collect()
 }
 
 struct Builder<'d> {

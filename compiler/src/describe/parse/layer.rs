@@ -1,0 +1,186 @@
+//! The keys of a `[[layer]]`.
+
+use std::collections::BTreeSet;
+
+use super::super::source::{Section, Source, nearest, quote};
+use super::super::{
+    ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, Padding,
+};
+use super::{Defaults, PADDINGS, activations};
+use crate::graph::layer::Activation;
+
+/// Most names that a misspelt one is compared with.
+const MAX_HINTS: usize = 256;
+
+/// `kind` as written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Conv,
+    Depthwise,
+    Pointwise,
+    Separable,
+    Add,
+    GlobalAveragePool,
+    Dense,
+    Softmax,
+}
+
+const KINDS: &[(&str, Kind)] = &[
+    ("conv", Kind::Conv),
+    ("depthwise", Kind::Depthwise),
+    ("pointwise", Kind::Pointwise),
+    ("separable", Kind::Separable),
+    ("add", Kind::Add),
+    ("global_average_pool", Kind::GlobalAveragePool),
+    ("dense", Kind::Dense),
+    ("softmax", Kind::Softmax),
+];
+
+/// The keys that a layer of any kind may have.
+const COMMON_KEYS: &[&str] = &["kind", "name", "input"];
+
+/// Those that one of this kind may have beside them.
+fn keys(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Conv | Kind::Separable => &[
+            "repeat",
+            "filters",
+            "scaled",
+            "kernel",
+            "stride",
+            "padding",
+            "activation",
+            "batch_norm",
+            "bias",
+        ],
+        Kind::Depthwise => &["repeat", "kernel", "stride", "padding", "activation", "batch_norm", "bias"],
+        Kind::Pointwise => &["repeat", "filters", "scaled", "activation", "batch_norm", "bias"],
+        Kind::Add => &["from", "activation"],
+        Kind::Dense => &["units", "activation", "bias"],
+        Kind::GlobalAveragePool | Kind::Softmax => &[],
+    }
+}
+
+pub(super) fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &Defaults) -> Vec<LayerSpec> {
+    // Names of the layers before the current one; the network's input has one too.
+    let mut names: BTreeSet<String> = BTreeSet::from([INPUT_NAME.to_string()]);
+    let mut layers: Vec<LayerSpec> = Vec::new();
+    let mut n_layers = 0;
+    for section in file.sections("layer") {
+        let at = section.at;
+        let (layer, section) = read_layer(section, defaults);
+        let from = match &layer.kind {
+            LayerKind::Add { from, .. } => Some(from),
+            _ => None,
+        };
+        for (key, earlier) in [("input", layer.input.as_ref()), ("from", from)] {
+            let Some(earlier) = earlier.filter(|earlier| !earlier.is_empty() && !names.contains(*earlier))
+            else {
+                continue;
+            };
+            // Comparing each with each takes too long in a hostile file.
+            let known: Vec<&str> = names.iter().map(String::as_str).take(MAX_HINTS).collect();
+            let hint =
+                nearest(earlier, &known).map_or(String::new(), |near| format!(", did you mean {near:?}?"));
+            let found = quote(earlier);
+            section
+                .fault(key, format!("`{key}`: found {found}, expected the name of an earlier layer{hint}"));
+        }
+        if let Some(name) = &layer.name
+            && !names.insert(name.clone())
+        {
+            let owner = if name == INPUT_NAME { "the network's input" } else { "an earlier layer" };
+            section.fault(
+                "name",
+                format!("`name`: found \"{name}\", which names {owner}, expected a name of its own"),
+            );
+        }
+        n_layers += layer.n_layers();
+        if n_layers > MAX_LAYERS {
+            source.fault(
+                at,
+                format!("found more than {MAX_LAYERS} layers up to here, repeats counted, expected fewer"),
+            );
+            break;
+        }
+        layers.push(layer);
+    }
+    layers
+}
+
+/// One layer, and its section under a name that tells its kind. A layer of unknown kind is read no further: whatever else
+/// seems wrong with it may come from that.
+fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Section<'s>) {
+    let Some(kind) = section.required_choice("kind", KINDS) else {
+        let name = section.name("name", false, false);
+        return (LayerSpec { name, input: None, repeat: 1, kind: LayerKind::Softmax }, section);
+    };
+    let word = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word);
+    let section = section.called(format!("a layer of kind \"{word}\""));
+    section.only(&[COMMON_KEYS, keys(kind)].concat());
+    let layer = LayerSpec {
+        name: section.name("name", false, false),
+        input: section.name("input", false, false),
+        repeat: if keys(kind).contains(&"repeat") {
+            section.integer("repeat", 1..=MAX_LAYERS, Some(1))
+        } else {
+            1
+        },
+        kind: read_kind(&section, kind, defaults),
+    };
+    (layer, section)
+}
+
+fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKind {
+    let filters = || section.integer("filters", 1..=MAX_CHANNELS, None);
+    let scaled = || section.boolean("scaled", true);
+    match kind {
+        Kind::Conv => {
+            LayerKind::Conv { spec: read_conv(section, defaults), filters: filters(), scaled: scaled() }
+        }
+        Kind::Pointwise => {
+            let spec = read_taps(section, defaults, 1, 1, Padding::Valid);
+            LayerKind::Conv { spec, filters: filters(), scaled: scaled() }
+        }
+        Kind::Separable => {
+            LayerKind::Separable { spec: read_conv(section, defaults), filters: filters(), scaled: scaled() }
+        }
+        Kind::Depthwise => LayerKind::Depthwise { spec: read_conv(section, defaults) },
+        Kind::Add => LayerKind::Add {
+            from: section.name("from", false, true).unwrap_or_default(),
+            activation: section.choice("activation", &activations(), Activation::None),
+        },
+        Kind::GlobalAveragePool => LayerKind::GlobalAveragePool,
+        Kind::Dense => LayerKind::Dense {
+            units: section.has("units").then(|| section.integer("units", 1..=MAX_CHANNELS, None)),
+            activation: section.choice("activation", &activations(), Activation::None),
+            bias: section.boolean("bias", true),
+        },
+        Kind::Softmax => LayerKind::Softmax,
+    }
+}
+
+fn read_conv(section: &Section<'_>, defaults: &Defaults) -> ConvSpec {
+    let kernel = section.integer("kernel", 1..=MAX_KERNEL, Some(3));
+    let stride = section.integer("stride", 1..=MAX_STRIDE, Some(1));
+    let padding = section.choice("padding", PADDINGS, defaults.padding);
+    read_taps(section, defaults, kernel, stride, padding)
+}
+
+fn read_taps(
+    section: &Section<'_>,
+    defaults: &Defaults,
+    kernel: usize,
+    stride: usize,
+    padding: Padding,
+) -> ConvSpec {
+    let batch_norm = section.boolean("batch_norm", true);
+    ConvSpec {
+        kernel,
+        stride,
+        padding,
+        activation: section.choice("activation", &activations(), defaults.activation),
+        batch_norm,
+        bias: section.boolean("bias", !batch_norm),
+    }
+}

@@ -1,0 +1,44 @@
+//! A description need not come from a file: what the parser promises is checked again where arithmetic relies on it.
+
+use crate::describe::{
+    Description, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE, MAX_STRIDE, Rounding,
+};
+use crate::error::{Faults, Place};
+
+/// Notes every number of a description that no file could have.
+pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
+    let (input, network) = (Place::layer(INPUT_NAME), Place::named("network"));
+    let alpha = Place::flag("alpha");
+    let mut check = |place: &Place, what: &str, found: usize, last: usize| {
+        if found < 1 || last < found {
+            faults.push(place.clone(), format!("found {what} {found}, expected 1 to {last}"));
+        }
+    };
+    check(&input, "height", description.input.height, MAX_SIDE);
+    check(&input, "width", description.input.width, MAX_SIDE);
+    check(&input, "channels", description.input.channels, MAX_CHANNELS);
+    check(&network, "classes", description.classes, MAX_CHANNELS);
+    match description.rounding {
+        Rounding::Floor { minimum } => check(&alpha, "minimum", minimum, MAX_CHANNELS),
+        Rounding::Nearest { multiple } => check(&alpha, "multiple", multiple, MAX_CHANNELS),
+    }
+    let total = description.layers.iter().fold(0, |sum: usize, layer| sum.saturating_add(layer.n_layers()));
+    check(&network, "number of layers", total, MAX_LAYERS);
+    for (idx, layer) in description.layers.iter().enumerate() {
+        let place = Place::Layer(layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1)));
+        check(&place, "repeat", layer.repeat, MAX_LAYERS);
+        let (spec, n) = match &layer.kind {
+            LayerKind::Conv { spec, filters, .. } | LayerKind::Separable { spec, filters, .. } => {
+                (Some(spec), *filters)
+            }
+            LayerKind::Depthwise { spec } => (Some(spec), 1),
+            LayerKind::Dense { units, .. } => (None, units.unwrap_or(1)),
+            LayerKind::Add { .. } | LayerKind::GlobalAveragePool | LayerKind::Softmax => (None, 1),
+        };
+        check(&place, "channels", n, MAX_CHANNELS);
+        if let Some(spec) = spec {
+            check(&place, "kernel", spec.kernel, MAX_KERNEL);
+            check(&place, "stride", spec.stride, MAX_STRIDE);
+        }
+    }
+}
