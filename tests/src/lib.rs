@@ -15,6 +15,7 @@ pub mod networks;
 pub mod picture;
 pub mod pool;
 pub mod random;
+pub mod recipes;
 pub mod recorded;
 pub mod steps;
 pub mod turns;

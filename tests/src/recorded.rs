@@ -172,7 +172,7 @@ pub fn maps(file: &[u8], tensor: &str) -> Vec<Vec<f32>> {
 }
 
 /// The rows of an F64 tensor `[count, len]`.
-fn rows(file: &[u8], tensor: &str) -> Vec<Vec<f64>> {
+pub fn rows(file: &[u8], tensor: &str) -> Vec<Vec<f64>> {
     let file = SafeTensors::deserialize(file).expect("the file is safetensors");
     let view = file.tensor(tensor).expect("the file has the tensor");
     let &[_, len] = view.shape() else { panic!("{tensor} has two axes") };
