@@ -196,6 +196,8 @@ pub struct LayerSpec {
     pub input: Option<String>,
     /// How many times it stands in a row, at least 1.
     pub repeat: usize,
+    /// The stage of the body that its layers belong to, as exporters count them; counted by strides when not written.
+    pub stage: Option<usize>,
     /// What it is.
     pub kind: LayerKind,
 }

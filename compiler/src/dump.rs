@@ -58,6 +58,7 @@ impl fmt::Display for Description {
             let name = layer.name.as_deref().unwrap_or("-");
             write!(f, "  {:2} x {name:<12} {}", layer.repeat, LayerText(&layer.kind))?;
             layer.input.as_ref().map_or(Ok(()), |input| write!(f, " of {input}"))?;
+            layer.stage.map_or(Ok(()), |stage| write!(f, " in stage {stage}"))?;
             writeln!(f)?;
         }
         Ok(())

@@ -7,6 +7,7 @@ mod build;
 mod knobs;
 pub mod layer;
 mod names;
+mod origin;
 pub mod shape;
 pub mod tensor;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod verify;
 
 pub use self::knobs::{Knobs, MAX_ALPHA, Resolution, SIDES};
 use self::layer::{FilterShape, Layer};
+pub use self::origin::{Origin, Role};
 use self::shape::Shape;
 use self::tensor::Tensor;
 use crate::describe::{Description, Preprocess, Scores};
@@ -35,6 +37,8 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// Its output.
     pub tensor: Tensor,
+    /// Where a layer with a filter stands in the network; a batch norm and an activation have that of their layer.
+    pub origin: Option<Origin>,
 }
 
 impl Node {

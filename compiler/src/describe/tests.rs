@@ -49,7 +49,7 @@ fn defaults() {
             channel_order: ChannelOrder::Rgb,
         },
         scores: None,
-        layers: vec![LayerSpec { name: None, input: None, repeat: 1, kind: LayerKind::Softmax }],
+        layers: vec![LayerSpec { name: None, input: None, repeat: 1, stage: None, kind: LayerKind::Softmax }],
     };
     assert_eq!(description, expected);
 }
@@ -87,6 +87,7 @@ padding = "valid"
 activation = "none"
 batch_norm = false
 repeat = 2
+stage = 3
 [[layer]]
 kind = "depthwise"
 bias = true
@@ -136,12 +137,13 @@ name = "probabilities"
         bias: true,
     };
     let pointwise = ConvSpec { kernel: 1, padding: Padding::Valid, ..spec };
-    let unnamed = |kind| LayerSpec { name: None, input: None, repeat: 1, kind };
+    let unnamed = |kind| LayerSpec { name: None, input: None, repeat: 1, stage: None, kind };
     let expected = vec![
         LayerSpec {
             name: Some("stem".to_string()),
             input: None,
             repeat: 2,
+            stage: Some(3),
             kind: LayerKind::Conv { spec: stem, filters: 4, scaled: false },
         },
         unnamed(LayerKind::Depthwise { spec: ConvSpec { bias: true, ..spec } }),
@@ -154,6 +156,7 @@ name = "probabilities"
             name: Some("probabilities".to_string()),
             input: None,
             repeat: 1,
+            stage: None,
             kind: LayerKind::Softmax,
         },
     ];

@@ -1,12 +1,15 @@
 //! [`Description`] x [`Knobs`] -> [`Graph`]: sugar expanded, names given, shapes computed.
 
 mod ranges;
+mod walk;
 
 use std::collections::{HashMap, HashSet};
 
 use self::ranges::check_ranges;
+use self::walk::Walk;
 use super::layer::{Activation, Layer};
 use super::names::Names;
+use super::origin::Origin;
 use super::shape::{Shape, Window};
 use super::tensor::Tensor;
 use super::{Graph, Knobs, Node, NodeId};
@@ -41,6 +44,9 @@ struct Builder<'d> {
     faults: Faults,
     nodes: Vec<Node>,
     names: Names,
+    walk: Walk,
+    /// The place of the layer that is added.
+    origin: Option<Origin>,
     /// Output of each named layer, after its activation, and after its last repeat.
     named: HashMap<&'d str, NodeId>,
     n_weights: u64,
@@ -59,6 +65,8 @@ impl<'d> Builder<'d> {
             faults: Faults::new(ErrorKind::Graph),
             nodes: Vec::new(),
             names: Names::default(),
+            walk: Walk::default(),
+            origin: None,
             named: HashMap::from([(INPUT_NAME, NodeId(0))]),
             n_weights: 0,
             last: NodeId(0),
@@ -69,6 +77,7 @@ impl<'d> Builder<'d> {
             layer: Layer::Input,
             inputs: Vec::new(),
             tensor: Tensor::f32(shape),
+            origin: None,
         });
         builder
     }
@@ -96,6 +105,7 @@ impl<'d> Builder<'d> {
         self.check_readers();
         self.check_scores();
         self.faults.propagate()?;
+        self.walk.finish(&mut self.nodes);
         let graph = Graph {
             name: self.description.name.clone(),
             alpha: self.knobs.alpha,
@@ -137,6 +147,12 @@ impl<'d> Builder<'d> {
 
     fn add_layer(&mut self, layer: &'d LayerSpec) {
         let repeats = self.names.repeats(layer);
+        if let Err(last) = self.walk.next(layer.stage) {
+            let stage = layer.stage.unwrap_or(0);
+            let detail =
+                format!("found stage {stage} behind a layer of stage {last}, expected {last} or more");
+            self.faults.push(Place::layer(&repeats[0][0]), detail);
+        }
         if let Some(input) = &layer.input {
             self.last = self.earlier(&repeats[0][0], "input", input);
         }
@@ -151,6 +167,7 @@ impl<'d> Builder<'d> {
     fn add_once(&mut self, kind: &'d LayerKind, names: Vec<String>) {
         let mut names = names.into_iter();
         let mut name = || names.next().expect("each layer has a name");
+        self.origin = None;
         match kind {
             LayerKind::Conv { spec, filters, scaled } => self.add_conv(name(), spec, *filters, *scaled),
             LayerKind::Depthwise { spec } => self.add_depthwise(name(), spec),
@@ -173,6 +190,7 @@ impl<'d> Builder<'d> {
             LayerKind::Dense { units, activation, bias } => {
                 let name = name();
                 let n = units.unwrap_or(self.description.classes);
+                self.origin = Some(self.walk.dense(self.next_id()));
                 self.push(name.clone(), Layer::Dense { n, bias: *bias }, vec![self.last]);
                 self.activate(&name, *activation);
             }
@@ -207,14 +225,21 @@ impl<'d> Builder<'d> {
     fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: usize, scaled: bool) {
         let window = self.window(spec);
         let n = if scaled { self.description.rounding.apply(self.knobs.alpha, filters) } else { filters };
+        self.origin = Some(self.walk.conv(self.next_id(), window == Window::POINTWISE, window.stride));
         self.push(name.clone(), Layer::Conv { window, n, bias: spec.bias }, vec![self.last]);
         self.normalise_and_activate(&name, spec);
     }
 
     fn add_depthwise(&mut self, name: String, spec: &ConvSpec) {
         let window = self.window(spec);
+        self.origin = Some(self.walk.depthwise(self.next_id(), window.stride));
         self.push(name.clone(), Layer::Depthwise { window, bias: spec.bias }, vec![self.last]);
         self.normalise_and_activate(&name, spec);
+    }
+
+    /// The id of the node that is added next.
+    fn next_id(&self) -> NodeId {
+        NodeId(self.nodes.len())
     }
 
     fn window(&self, spec: &ConvSpec) -> Window {
@@ -247,8 +272,8 @@ impl<'d> Builder<'d> {
         self.check_map(&name, shape);
         let n_weights = layer.filter(shapes[0]).map_or(0, |filter| filter.n_weights());
         self.n_weights = self.n_weights.saturating_add(n_weights as u64);
-        self.last = NodeId(self.nodes.len());
-        self.nodes.push(Node { name, layer, inputs, tensor: Tensor::f32(shape) });
+        self.last = self.next_id();
+        self.nodes.push(Node { name, layer, inputs, tensor: Tensor::f32(shape), origin: self.origin });
     }
 
     fn check_map(&mut self, name: &str, shape: Shape) {

@@ -14,6 +14,7 @@ fn graph(layers: &[(&str, Layer, &[usize])]) -> Graph {
         layer: layer.clone(),
         inputs: inputs.iter().map(|&index| NodeId(index)).collect(),
         tensor: Tensor::f32(shape),
+        origin: None,
     };
     Graph {
         name: "net".to_owned(),

@@ -44,6 +44,7 @@ fn keys(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Conv | Kind::Separable => &[
             "repeat",
+            "stage",
             "filters",
             "scaled",
             "kernel",
@@ -53,8 +54,10 @@ fn keys(kind: Kind) -> &'static [&'static str] {
             "batch_norm",
             "bias",
         ],
-        Kind::Depthwise => &["repeat", "kernel", "stride", "padding", "activation", "batch_norm", "bias"],
-        Kind::Pointwise => &["repeat", "filters", "scaled", "activation", "batch_norm", "bias"],
+        Kind::Depthwise => {
+            &["repeat", "stage", "kernel", "stride", "padding", "activation", "batch_norm", "bias"]
+        }
+        Kind::Pointwise => &["repeat", "stage", "filters", "scaled", "activation", "batch_norm", "bias"],
         Kind::Add => &["from", "activation"],
         Kind::Dense => &["units", "activation", "bias"],
         Kind::GlobalAveragePool | Kind::Softmax => &[],
@@ -113,7 +116,7 @@ pub(super) fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &De
 fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Section<'s>) {
     let Some(kind) = section.required_choice("kind", KINDS) else {
         let name = section.name("name", false, false);
-        return (LayerSpec { name, input: None, repeat: 1, kind: LayerKind::Softmax }, section);
+        return (LayerSpec { name, input: None, repeat: 1, stage: None, kind: LayerKind::Softmax }, section);
     };
     let word = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word);
     let section = section.called(format!("a layer of kind \"{word}\""));
@@ -126,6 +129,7 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
         } else {
             1
         },
+        stage: section.has("stage").then(|| section.integer("stage", 0..=MAX_LAYERS, None)),
         kind: read_kind(&section, kind, defaults),
     };
     (layer, section)
