@@ -104,6 +104,36 @@ pub enum Rounding {
         /// The divisor of every channel count.
         multiple: usize,
     },
+    /// The same of a product that is rounded to a whole number first: Hugging Face from MobileNetV2 on.
+    NearestOfWhole {
+        /// The divisor of every channel count.
+        multiple: usize,
+        /// Never fewer channels than this.
+        minimum: usize,
+    },
+}
+
+/// How many channels a layer makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// So many, whatever alpha is.
+    Fixed(usize),
+    /// Alpha times `channels`, made whole by the network's [`Rounding`].
+    Scaled {
+        /// At alpha = 1.
+        channels: usize,
+        /// Never fewer channels than this.
+        minimum: usize,
+    },
+}
+
+impl Width {
+    /// The channels as written.
+    pub fn written(self) -> usize {
+        match self {
+            Width::Fixed(channels) | Width::Scaled { channels, .. } => channels,
+        }
+    }
 }
 
 /// Rule that gives the rows and columns of padding.
@@ -241,10 +271,8 @@ pub enum LayerKind {
     Conv {
         /// Window, normalisation, activation.
         spec: ConvSpec,
-        /// N before alpha.
-        filters: usize,
-        /// Whether alpha applies to N.
-        scaled: bool,
+        /// N.
+        filters: Width,
     },
     /// Depthwise convolution.
     Depthwise {
@@ -255,10 +283,8 @@ pub enum LayerKind {
     Separable {
         /// Window, normalisation, activation.
         spec: ConvSpec,
-        /// N before alpha.
-        filters: usize,
-        /// Whether alpha applies to N.
-        scaled: bool,
+        /// N.
+        filters: Width,
     },
     /// Adds the output of an earlier named layer.
     Add {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::describe::{Description, LayerKind};
+use crate::describe::{Description, LayerKind, Width};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
@@ -70,13 +70,9 @@ struct LayerText<'a>(&'a LayerKind);
 impl fmt::Display for LayerText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            LayerKind::Conv { spec, filters, scaled } => {
-                write!(f, "conv N={filters} scaled={scaled} {spec:?}")
-            }
+            LayerKind::Conv { spec, filters } => write!(f, "conv {} {spec:?}", WidthText(*filters)),
             LayerKind::Depthwise { spec } => write!(f, "depthwise {spec:?}"),
-            LayerKind::Separable { spec, filters, scaled } => {
-                write!(f, "separable N={filters} scaled={scaled} {spec:?}")
-            }
+            LayerKind::Separable { spec, filters } => write!(f, "separable {} {spec:?}", WidthText(*filters)),
             LayerKind::Add { from, activation } => write!(f, "add of {from}, {activation:?}"),
             LayerKind::GlobalAveragePool => write!(f, "global average pool"),
             LayerKind::Dense { units, activation, bias } => {
@@ -84,6 +80,18 @@ impl fmt::Display for LayerText<'_> {
                 write!(f, "dense N={units} bias={bias} {activation:?}")
             }
             LayerKind::Softmax => write!(f, "softmax"),
+        }
+    }
+}
+
+struct WidthText(Width);
+
+impl fmt::Display for WidthText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Width::Fixed(channels) => write!(f, "N={channels} scaled=false"),
+            Width::Scaled { channels, minimum: 1 } => write!(f, "N={channels} scaled=true"),
+            Width::Scaled { channels, minimum } => write!(f, "N={channels} scaled=true minimum={minimum}"),
         }
     }
 }

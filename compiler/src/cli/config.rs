@@ -38,7 +38,9 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
         before.rounding != after.rounding,
         match after.rounding {
             Rounding::Floor { minimum } => format!("alpha rounded down, at least {minimum} channels"),
-            Rounding::Nearest { multiple } => format!("alpha rounded to multiples of {multiple}"),
+            Rounding::Nearest { multiple } | Rounding::NearestOfWhole { multiple, .. } => {
+                format!("alpha rounded to multiples of {multiple}")
+            }
         },
     );
     let epsilon = after.batch_norm_epsilon;

@@ -99,15 +99,29 @@ fn read_input(file: &Section<'_>) -> InputSpec {
 fn read_rounding(file: &Section<'_>) -> Rounding {
     let Some(alpha) = file.section("alpha") else { return Rounding::Floor { minimum: 8 } };
     alpha.only(&["rounding", "minimum", "multiple"]);
-    let nearest = alpha.choice("rounding", &[("floor", false), ("nearest", true)], false);
-    let (word, other) = if nearest { ("nearest", "minimum") } else { ("floor", "multiple") };
-    if alpha.has(other) {
-        alpha.fault(other, format!("`{other}` has no meaning with rounding \"{word}\", expected it absent"));
-    }
-    if nearest {
-        Rounding::Nearest { multiple: alpha.integer("multiple", 1..=1024, Some(8)) }
-    } else {
-        Rounding::Floor { minimum: alpha.integer("minimum", 1..=1024, Some(8)) }
+    let without = |other: &str, word: &str| {
+        if alpha.has(other) {
+            alpha.fault(
+                other,
+                format!("`{other}` has no meaning with rounding \"{word}\", expected it absent"),
+            );
+        }
+    };
+    let multiple = || alpha.integer("multiple", 1..=1024, Some(8));
+    let minimum = |default| alpha.integer("minimum", 1..=1024, Some(default));
+    match alpha.choice("rounding", &[("floor", 0), ("nearest", 1), ("nearest_of_whole", 2)], 0) {
+        0 => {
+            without("multiple", "floor");
+            Rounding::Floor { minimum: minimum(8) }
+        }
+        1 => {
+            without("minimum", "nearest");
+            Rounding::Nearest { multiple: multiple() }
+        }
+        _ => {
+            let multiple = multiple();
+            Rounding::NearestOfWhole { multiple, minimum: minimum(multiple) }
+        }
     }
 }
 

@@ -94,6 +94,7 @@ bias = true
 [[layer]]
 kind = "pointwise"
 filters = 4
+minimum = 2
 [[layer]]
 kind = "separable"
 filters = 6
@@ -144,11 +145,11 @@ name = "probabilities"
             input: None,
             repeat: 2,
             stage: Some(3),
-            kind: LayerKind::Conv { spec: stem, filters: 4, scaled: false },
+            kind: LayerKind::Conv { spec: stem, filters: Width::Fixed(4) },
         },
         unnamed(LayerKind::Depthwise { spec: ConvSpec { bias: true, ..spec } }),
-        unnamed(LayerKind::Conv { spec: pointwise, filters: 4, scaled: true }),
-        unnamed(LayerKind::Separable { spec, filters: 6, scaled: true }),
+        unnamed(LayerKind::Conv { spec: pointwise, filters: Width::Scaled { channels: 4, minimum: 2 } }),
+        unnamed(LayerKind::Separable { spec, filters: Width::Scaled { channels: 6, minimum: 1 } }),
         unnamed(LayerKind::Add { from: "stem".to_string(), activation: Activation::Relu6 }),
         unnamed(LayerKind::GlobalAveragePool),
         unnamed(LayerKind::Dense { units: Some(5), activation: Activation::None, bias: false }),
@@ -257,6 +258,10 @@ fn wrong_values() {
             "10:11: `minimum` has no meaning with rounding \"nearest\", expected it absent",
         ],
     );
+    check_layer(
+        "kind = \"pointwise\"\nfilters = 4\nscaled = false\nminimum = 8",
+        &["8:11: `minimum` has no meaning without `scaled`, expected it absent"],
+    );
     check(
         "name = \"2 nets\"\nclasses = 65537\ninput = 224\nlayer = [1, {kind=\"softmax\"}]\nalpha = true\npreprocess = 1979-05-27\n",
         &[
@@ -361,7 +366,7 @@ fn columns_count_characters() {
         "alpha = { \"ä\" = 1, rounding = 2 }",
         &[
             "4:11: unknown key \"ä\" in [alpha], expected `rounding`, `minimum` or `multiple`",
-            "4:31: `rounding`: found 2, expected \"floor\" or \"nearest\"",
+            "4:31: `rounding`: found 2, expected \"floor\", \"nearest\" or \"nearest_of_whole\"",
         ],
     );
 }

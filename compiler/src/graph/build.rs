@@ -13,7 +13,7 @@ use super::origin::Origin;
 use super::shape::{Shape, Window};
 use super::tensor::Tensor;
 use super::{Graph, Knobs, Node, NodeId};
-use crate::describe::{ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, Padding, Scores};
+use crate::describe::{ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, Padding, Scores, Width};
 use crate::error::{ErrorKind, Faults, Place, Result};
 
 /// Most elements of one feature map: 1 GiB of f32.
@@ -169,13 +169,13 @@ impl<'d> Builder<'d> {
         let mut name = || names.next().expect("each layer has a name");
         self.origin = None;
         match kind {
-            LayerKind::Conv { spec, filters, scaled } => self.add_conv(name(), spec, *filters, *scaled),
+            LayerKind::Conv { spec, filters } => self.add_conv(name(), spec, *filters),
             LayerKind::Depthwise { spec } => self.add_depthwise(name(), spec),
-            LayerKind::Separable { spec, filters, scaled } => {
+            LayerKind::Separable { spec, filters } => {
                 self.add_depthwise(name(), spec);
                 let pointwise = name();
                 let spec = ConvSpec { kernel: 1, stride: 1, padding: Padding::Valid, ..*spec };
-                self.add_conv(pointwise, &spec, *filters, *scaled);
+                self.add_conv(pointwise, &spec, *filters);
             }
             LayerKind::Add { from, activation } => {
                 let name = name();
@@ -222,9 +222,9 @@ impl<'d> Builder<'d> {
         }
     }
 
-    fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: usize, scaled: bool) {
+    fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: Width) {
         let window = self.window(spec);
-        let n = if scaled { self.description.rounding.apply(self.knobs.alpha, filters) } else { filters };
+        let n = filters.channels(self.description.rounding, self.knobs.alpha);
         self.origin = Some(self.walk.conv(self.next_id(), window == Window::POINTWISE, window.stride));
         self.push(name.clone(), Layer::Conv { window, n, bias: spec.bias }, vec![self.last]);
         self.normalise_and_activate(&name, spec);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use crate::describe::{InputSpec, Rounding};
+use crate::describe::{InputSpec, Rounding, Width};
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
 
 /// Largest alpha. The paper has none above 1; users have been seen with 1.4.
@@ -142,12 +142,34 @@ impl Rounding {
         let exact = alpha * channels as f64;
         match self {
             Rounding::Floor { minimum } => (exact as usize).max(minimum),
-            Rounding::Nearest { multiple } => {
-                let multiple = multiple.max(1);
-                let nearest = (exact + multiple as f64 / 2.0) as usize / multiple * multiple;
-                let rounded = nearest.max(multiple);
-                if (rounded as f64) < 0.9 * exact { rounded + multiple } else { rounded }
+            Rounding::Nearest { multiple } => nearest(exact, multiple, multiple),
+            Rounding::NearestOfWhole { multiple, minimum } => {
+                nearest(exact.round_ties_even(), multiple, minimum)
             }
+        }
+    }
+}
+
+/// The multiple nearest to a number, halves up, or `minimum`; the next one where that is more than 10 % below the number.
+fn nearest(exact: f64, multiple: usize, minimum: usize) -> usize {
+    let multiple = multiple.max(1);
+    let nearest = (exact + multiple as f64 / 2.0) as usize / multiple * multiple;
+    let rounded = nearest.max(minimum).max(1);
+    if (rounded as f64) < 0.9 * exact { rounded + multiple } else { rounded }
+}
+
+impl Width {
+    /// The channels at this alpha.
+    ///
+    /// ```
+    /// use mnc::describe::{Rounding, Width};
+    /// let (head, rounding) = (Width::Scaled { channels: 1280, minimum: 1280 }, Rounding::Nearest { multiple: 8 });
+    /// assert_eq!([0.5, 1.0, 1.4].map(|alpha| head.channels(rounding, alpha)), [1280, 1280, 1792]);
+    /// ```
+    pub fn channels(self, rounding: Rounding, alpha: f64) -> usize {
+        match self {
+            Width::Fixed(channels) => channels,
+            Width::Scaled { channels, minimum } => rounding.apply(alpha, channels).max(minimum),
         }
     }
 }
@@ -160,6 +182,7 @@ mod tests {
     fn rounding() {
         let floor = Rounding::Floor { minimum: 8 };
         let nearest = Rounding::Nearest { multiple: 8 };
+        let whole = Rounding::NearestOfWhole { multiple: 8, minimum: 8 };
         for (rule, alpha, channels, expected) in [
             (floor, 1.0, 32, 32),
             (floor, 0.25, 32, 8),
@@ -174,6 +197,13 @@ mod tests {
             (nearest, 1.4, 32, 48),
             (nearest, 0.01, 32, 8),
             (Rounding::Nearest { multiple: 32 }, 1.0, 49, 64),
+            // 17.6 and, rounded first, 18: 16 is more than 10 % below the second only.
+            (nearest, 1.1, 16, 16),
+            (whole, 1.1, 16, 24),
+            // Halves to even: 12 of 12.5 and 14 of 13.5.
+            (Rounding::NearestOfWhole { multiple: 1, minimum: 1 }, 0.5, 25, 12),
+            (Rounding::NearestOfWhole { multiple: 1, minimum: 1 }, 0.5, 27, 14),
+            (Rounding::NearestOfWhole { multiple: 8, minimum: 12 }, 0.25, 16, 12),
         ] {
             assert_eq!(rule.apply(alpha, channels), expected, "{rule:?} {alpha} {channels}");
         }

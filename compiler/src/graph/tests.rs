@@ -132,7 +132,7 @@ fn illegal_descriptions_are_refused() {
         change(&mut description);
         assert_eq!(Graph::build(&description, &Knobs::default()).unwrap_err().to_string(), expected);
     };
-    fn conv(description: &mut Description) -> (&mut describe::ConvSpec, &mut usize) {
+    fn conv(description: &mut Description) -> (&mut describe::ConvSpec, &mut describe::Width) {
         match &mut description.layers[0].kind {
             describe::LayerKind::Conv { spec, filters, .. } => (spec, filters),
             other => panic!("{other:?} isn't the convolution"),
@@ -142,7 +142,14 @@ fn illegal_descriptions_are_refused() {
     check(|d| d.classes = 0, "network: found classes 0, expected 1 to 65536");
     check(|d| conv(d).0.stride = 0, "layer 1: found stride 0, expected 1 to 2");
     check(|d| conv(d).0.kernel = 8, "layer 1: found kernel 8, expected 1 to 7");
-    check(|d| *conv(d).1 = usize::MAX, "layer 1: found channels 18446744073709551615, expected 1 to 65536");
+    check(
+        |d| *conv(d).1 = describe::Width::Fixed(usize::MAX),
+        "layer 1: found channels 18446744073709551615, expected 1 to 65536",
+    );
+    check(
+        |d| *conv(d).1 = describe::Width::Scaled { channels: 1, minimum: 0 },
+        "layer 1: found minimum 0, expected 1 to 65536",
+    );
     check(
         |d| d.rounding = describe::Rounding::Nearest { multiple: 0 },
         "alpha: found multiple 0, expected 1 to 65536",
@@ -186,6 +193,8 @@ fn alpha_scales_what_is_scaled() {
         "kind = 'conv', filters = 10",
         "kind = 'pointwise', filters = 10, scaled = false",
         "kind = 'separable', filters = 10",
+        "kind = 'pointwise', filters = 10, minimum = 9",
+        "kind = 'pointwise', filters = 10, minimum = 6",
         "kind = 'dense', units = 10",
     ]);
     let resolution = Some(Resolution { height: 40, width: 33 });
@@ -195,6 +204,8 @@ fn alpha_scales_what_is_scaled() {
     assert_eq!(shape("conv_1"), "40x33x7");
     assert_eq!(shape("conv_pw_1"), "40x33x10");
     assert_eq!(shape("conv_pw_2"), "40x33x7");
+    assert_eq!(shape("conv_pw_3"), "40x33x9");
+    assert_eq!(shape("conv_pw_4"), "40x33x7");
     assert_eq!(shape("dense_1"), "1x1x10");
 }
 

@@ -120,7 +120,9 @@ impl Configured {
             [config, &self.preprocessor].map(|silence| *silence != Silence::Unwanted);
         let rounding = match rounding {
             Rounding::Floor { minimum } => format!("alpha rounded down, at least {minimum} channels"),
-            Rounding::Nearest { multiple } => format!("alpha rounded to multiples of {multiple}"),
+            Rounding::Nearest { multiple } | Rounding::NearestOfWhole { multiple, .. } => {
+                format!("alpha rounded to multiples of {multiple}")
+            }
         };
         [
             (wants_preprocessor && !said.preprocess, format!("{PREPROCESSING}: {}", self.preprocessor)),

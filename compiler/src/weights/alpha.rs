@@ -5,7 +5,7 @@
 
 use super::naming::{Naming, Role};
 use super::{Weights, push_listed};
-use crate::describe::{Description, LayerKind, Rounding};
+use crate::describe::{Description, LayerKind, Rounding, Width};
 use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result};
 use crate::graph::layer::Layer;
 use crate::graph::{Graph, Knobs, MAX_ALPHA};
@@ -40,7 +40,8 @@ impl Weights<'_> {
             );
             return Err(Error::new(ErrorKind::Weights, self.file(), detail));
         }
-        let widest = layers.iter().filter(|layer| layer.scaled).max_by_key(|layer| layer.filters);
+        let scaled = layers.iter().filter(|layer| matches!(layer.filters, Width::Scaled { minimum: 1, .. }));
+        let widest = scaled.max_by_key(|layer| layer.filters.written());
         let Some(widest) = widest else {
             // Alpha changes nothing.
             return self.check(&layers, 1.0, description.rounding).map(|()| 1.0);
@@ -60,6 +61,7 @@ impl Weights<'_> {
         }
         let Some((_, alpha)) = closest else {
             let Observed { name, filters, n, .. } = widest;
+            let filters = filters.written();
             let detail = format!(
                 "found N={n}, expected {filters} times an alpha of up to {MAX_DIGITS} digits and {MAX_ALPHA}"
             );
@@ -72,9 +74,7 @@ impl Weights<'_> {
     fn observe(&self, description: &Description, graph: &Graph, naming: &Naming) -> Result<Vec<Observed>> {
         let described = description.layers.iter().flat_map(|layer| {
             let filters = match layer.kind {
-                LayerKind::Conv { filters, scaled, .. } | LayerKind::Separable { filters, scaled, .. } => {
-                    Some((filters, scaled))
-                }
+                LayerKind::Conv { filters, .. } | LayerKind::Separable { filters, .. } => Some(filters),
                 _ => None,
             };
             std::iter::repeat_n(filters, layer.repeat).flatten()
@@ -83,9 +83,9 @@ impl Weights<'_> {
         let convolutions = specs.into_iter().filter(|spec| {
             spec.role == Role::Weight && matches!(graph.node(spec.node).layer, Layer::Conv { .. })
         });
-        let observed = convolutions.zip(described).filter_map(|(spec, (filters, scaled))| {
+        let observed = convolutions.zip(described).filter_map(|(spec, filters)| {
             let n = *self.shape(&spec.tensor)?.first()?;
-            Some(Observed { name: spec.layer, filters, scaled, n })
+            Some(Observed { name: spec.layer, filters, n })
         });
         Ok(observed.collect())
     }
@@ -112,14 +112,13 @@ impl Weights<'_> {
 /// A convolution: N as described and as the file has it.
 struct Observed {
     name: String,
-    filters: usize,
-    scaled: bool,
+    filters: Width,
     n: usize,
 }
 
 impl Observed {
     fn expected(&self, alpha: f64, rounding: Rounding) -> usize {
-        if self.scaled { rounding.apply(alpha, self.filters) } else { self.filters }
+        self.filters.channels(rounding, alpha)
     }
 
     fn fits(&self, alpha: f64, rounding: Rounding) -> bool {
@@ -130,12 +129,15 @@ impl Observed {
 /// The decimals that could have made a layer's channels what they are: fewest digits first, among those of as many digits
 /// the closest to the plain quotient.
 fn candidates(layer: &Observed, rounding: Rounding) -> impl Iterator<Item = f64> {
-    let (filters, n) = (layer.filters as f64, layer.n as f64);
+    let (filters, n) = (layer.filters.written() as f64, layer.n as f64);
     // How far rounding can have moved N.
     let (below, above) = match rounding {
         Rounding::Floor { minimum } if layer.n <= minimum => (n, 1.0),
         Rounding::Floor { .. } => (0.0, 1.0),
-        Rounding::Nearest { multiple } => (multiple as f64, multiple as f64),
+        Rounding::NearestOfWhole { minimum, .. } if layer.n <= minimum => (n, minimum as f64),
+        Rounding::Nearest { multiple } | Rounding::NearestOfWhole { multiple, .. } => {
+            (multiple as f64 + 1.0, multiple as f64 + 1.0)
+        }
     };
     let quotient = n / filters;
     let first = ((n - below) / filters).clamp(0.0, MAX_ALPHA);
@@ -203,7 +205,7 @@ mod tests {
         let LayerKind::Separable { filters, .. } = &mut other.layers[1].kind else {
             panic!("a separable layer")
         };
-        *filters = 70;
+        *filters = Width::Scaled { channels: 70, minimum: 1 };
         let graph = Graph::build(&other, &Knobs { alpha: 0.5, resolution: None }).unwrap();
         let bytes = Parameters::random(&graph, 1).to_safetensors(&graph, &Naming::HUGGING_FACE).unwrap();
         check_file(
@@ -216,7 +218,7 @@ mod tests {
         let LayerKind::Separable { filters, .. } = &mut other.layers[9].kind else {
             panic!("a separable layer")
         };
-        *filters = 8;
+        *filters = Width::Scaled { channels: 8, minimum: 1 };
         let graph = Graph::build(&other, &Knobs::default()).unwrap();
         let bytes = Parameters::random(&graph, 1).to_safetensors(&graph, &Naming::HUGGING_FACE).unwrap();
         let found = Weights::parse(&bytes, "w").unwrap().infer_alpha(&description, None).unwrap_err();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::source::{Section, Source, nearest, quote};
 use super::super::{
     ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, Padding,
+    Width,
 };
 use super::{Defaults, PADDINGS, activations};
 use crate::graph::layer::Activation;
@@ -47,6 +48,7 @@ fn keys(kind: Kind) -> &'static [&'static str] {
             "stage",
             "filters",
             "scaled",
+            "minimum",
             "kernel",
             "stride",
             "padding",
@@ -57,7 +59,9 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Depthwise => {
             &["repeat", "stage", "kernel", "stride", "padding", "activation", "batch_norm", "bias"]
         }
-        Kind::Pointwise => &["repeat", "stage", "filters", "scaled", "activation", "batch_norm", "bias"],
+        Kind::Pointwise => {
+            &["repeat", "stage", "filters", "scaled", "minimum", "activation", "batch_norm", "bias"]
+        }
         Kind::Add => &["from", "activation"],
         Kind::Dense => &["units", "activation", "bias"],
         Kind::GlobalAveragePool | Kind::Softmax => &[],
@@ -136,18 +140,14 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
 }
 
 fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKind {
-    let filters = || section.integer("filters", 1..=MAX_CHANNELS, None);
-    let scaled = || section.boolean("scaled", true);
     match kind {
-        Kind::Conv => {
-            LayerKind::Conv { spec: read_conv(section, defaults), filters: filters(), scaled: scaled() }
-        }
+        Kind::Conv => LayerKind::Conv { spec: read_conv(section, defaults), filters: read_filters(section) },
         Kind::Pointwise => {
             let spec = read_taps(section, defaults, 1, 1, Padding::Valid);
-            LayerKind::Conv { spec, filters: filters(), scaled: scaled() }
+            LayerKind::Conv { spec, filters: read_filters(section) }
         }
         Kind::Separable => {
-            LayerKind::Separable { spec: read_conv(section, defaults), filters: filters(), scaled: scaled() }
+            LayerKind::Separable { spec: read_conv(section, defaults), filters: read_filters(section) }
         }
         Kind::Depthwise => LayerKind::Depthwise { spec: read_conv(section, defaults) },
         Kind::Add => LayerKind::Add {
@@ -162,6 +162,17 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
         },
         Kind::Softmax => LayerKind::Softmax,
     }
+}
+
+fn read_filters(section: &Section<'_>) -> Width {
+    let channels = section.integer("filters", 1..=MAX_CHANNELS, None);
+    if section.boolean("scaled", true) {
+        return Width::Scaled { channels, minimum: section.integer("minimum", 1..=MAX_CHANNELS, Some(1)) };
+    }
+    if section.has("minimum") {
+        section.fault("minimum", "`minimum` has no meaning without `scaled`, expected it absent".to_string());
+    }
+    Width::Fixed(channels)
 }
 
 fn read_conv(section: &Section<'_>, defaults: &Defaults) -> ConvSpec {

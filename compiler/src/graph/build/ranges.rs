@@ -2,6 +2,7 @@
 
 use crate::describe::{
     Description, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE, MAX_STRIDE, Rounding,
+    Width,
 };
 use crate::error::{Faults, Place};
 
@@ -21,22 +22,31 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
     match description.rounding {
         Rounding::Floor { minimum } => check(&alpha, "minimum", minimum, MAX_CHANNELS),
         Rounding::Nearest { multiple } => check(&alpha, "multiple", multiple, MAX_CHANNELS),
+        Rounding::NearestOfWhole { multiple, minimum } => {
+            check(&alpha, "multiple", multiple, MAX_CHANNELS);
+            check(&alpha, "minimum", minimum, MAX_CHANNELS);
+        }
     }
     let total = description.layers.iter().fold(0, |sum: usize, layer| sum.saturating_add(layer.n_layers()));
     check(&network, "number of layers", total, MAX_LAYERS);
     for (idx, layer) in description.layers.iter().enumerate() {
         let place = Place::Layer(layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1)));
         check(&place, "repeat", layer.repeat, MAX_LAYERS);
-        let (spec, n) = match &layer.kind {
-            LayerKind::Conv { spec, filters, .. } | LayerKind::Separable { spec, filters, .. } => {
-                (Some(spec), *filters)
+        let n = match &layer.kind {
+            LayerKind::Conv { filters, .. } | LayerKind::Separable { filters, .. } => {
+                if let Width::Scaled { minimum, .. } = filters {
+                    check(&place, "minimum", *minimum, MAX_CHANNELS);
+                }
+                filters.written()
             }
-            LayerKind::Depthwise { spec } => (Some(spec), 1),
-            LayerKind::Dense { units, .. } => (None, units.unwrap_or(1)),
-            LayerKind::Add { .. } | LayerKind::GlobalAveragePool | LayerKind::Softmax => (None, 1),
+            LayerKind::Dense { units, .. } => units.unwrap_or(1),
+            LayerKind::Depthwise { .. }
+            | LayerKind::Add { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Softmax => 1,
         };
         check(&place, "channels", n, MAX_CHANNELS);
-        if let Some(spec) = spec {
+        if let Some(spec) = layer.kind.spec() {
             check(&place, "kernel", spec.kernel, MAX_KERNEL);
             check(&place, "stride", spec.stride, MAX_STRIDE);
         }
