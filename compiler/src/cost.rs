@@ -4,7 +4,7 @@
 //!
 //! - One multiplication and one addition are one multiply-add.
 //! - Padding is counted as if every tap were inside the image.
-//! - Batch norms, activations, additions, pooling and softmax cost nothing.
+//! - Batch norms, activations, additions, elementwise products, pooling and softmax cost nothing.
 //! - Parameters are the weights of convolutions and dense layers, and the biases that the layers have themselves: batch norm
 //!   is left out. Two further counts put it back, as gamma and beta, or as the bias that is left after folding.
 
@@ -64,6 +64,8 @@ pub enum Kind {
     BatchNorm,
     /// `add`
     Add,
+    /// `multiply`
+    Multiply,
     /// `pool`
     Pool,
     /// `softmax`
@@ -79,6 +81,7 @@ impl fmt::Display for Kind {
             Kind::Dense => f.write_str("dense"),
             Kind::BatchNorm => f.write_str("batch norm"),
             Kind::Add => f.write_str("add"),
+            Kind::Multiply => f.write_str("multiply"),
             Kind::Pool => f.write_str("pool"),
             Kind::Softmax => f.write_str("softmax"),
         }
@@ -240,6 +243,7 @@ fn count_node(
         Layer::Depthwise { window, .. } => Kind::Depthwise(window.d_k),
         Layer::Dense { .. } => Kind::Dense,
         Layer::Add => Kind::Add,
+        Layer::Multiply => Kind::Multiply,
         Layer::GlobalAveragePool => Kind::Pool,
         Layer::Softmax => Kind::Softmax,
     };

@@ -240,6 +240,7 @@ impl LayerSpec {
             LayerKind::Conv { .. }
             | LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
+            | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => self.repeat,
@@ -293,6 +294,13 @@ pub enum LayerKind {
         /// After the sum.
         activation: Activation,
     },
+    /// Multiplies with the output of an earlier named layer.
+    Multiply {
+        /// That layer's name.
+        from: String,
+        /// After the product.
+        activation: Activation,
+    },
     /// Mean over all pixels.
     GlobalAveragePool,
     /// Fully connected layer.
@@ -316,6 +324,7 @@ impl LayerKind {
             | LayerKind::Depthwise { spec }
             | LayerKind::Separable { spec, .. } => Some(spec),
             LayerKind::Add { .. }
+            | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => None,
@@ -329,6 +338,20 @@ impl LayerKind {
             | LayerKind::Depthwise { spec }
             | LayerKind::Separable { spec, .. } => Some(spec),
             LayerKind::Add { .. }
+            | LayerKind::Multiply { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Dense { .. }
+            | LayerKind::Softmax => None,
+        }
+    }
+
+    /// The earlier layer that it reads besides its input.
+    pub fn from(&self) -> Option<&str> {
+        match self {
+            LayerKind::Add { from, .. } | LayerKind::Multiply { from, .. } => Some(from),
+            LayerKind::Conv { .. }
+            | LayerKind::Depthwise { .. }
+            | LayerKind::Separable { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => None,

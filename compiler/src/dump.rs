@@ -74,6 +74,7 @@ impl fmt::Display for LayerText<'_> {
             LayerKind::Depthwise { spec } => write!(f, "depthwise {spec:?}"),
             LayerKind::Separable { spec, filters } => write!(f, "separable {} {spec:?}", WidthText(*filters)),
             LayerKind::Add { from, activation } => write!(f, "add of {from}, {activation:?}"),
+            LayerKind::Multiply { from, activation } => write!(f, "multiply by {from}, {activation:?}"),
             LayerKind::GlobalAveragePool => write!(f, "global average pool"),
             LayerKind::Dense { units, activation, bias } => {
                 let units = units.map_or("classes".to_owned(), |units| units.to_string());
@@ -133,6 +134,7 @@ impl fmt::Display for LayerWords<'_> {
             Layer::BatchNorm { epsilon } => write!(f, "batch norm, epsilon {epsilon}"),
             Layer::Activation(activation) => write!(f, "{activation:?}"),
             Layer::Add => write!(f, "add"),
+            Layer::Multiply => write!(f, "multiply"),
             Layer::GlobalAveragePool => write!(f, "global average pool"),
             Layer::Dense { n, bias } => write!(f, "dense N={n}, bias {bias}"),
             Layer::Softmax => write!(f, "softmax"),

@@ -6,11 +6,11 @@
 //!
 //! Extents are called `pixels`, `n`, `depth`; `mr x nr` is only ever the register tile (pixels x channels).
 
-mod add;
 mod conv;
 mod copy;
 mod dense;
 mod depthwise;
+mod elementwise;
 mod name;
 mod panel;
 mod pointwise;
@@ -23,11 +23,11 @@ mod tile;
 
 use mnc_runtime::filter::Packing;
 
-pub use add::Add;
 pub use conv::Conv;
 pub use copy::Copy;
 pub use dense::Dense;
 pub use depthwise::Depthwise;
+pub use elementwise::{Elementwise, Operation};
 pub use name::{Family, KernelName, NamedTile};
 pub use pointwise::Pointwise;
 pub use pool::GlobalAveragePool;
@@ -101,6 +101,11 @@ impl FeatureMap {
         FeatureMap { shape: Shape { height, ..self.shape }, ..self }
     }
 
+    /// So many pixels of the map in a row.
+    pub fn run(self, pixels: usize) -> FeatureMap {
+        FeatureMap { shape: Shape { height: 1, width: pixels, ..self.shape }, ..self }
+    }
+
     /// So many channels of the map, at the same distances.
     pub fn with_channels(self, channels: usize) -> FeatureMap {
         FeatureMap { shape: Shape { channels, ..self.shape }, ..self }
@@ -130,8 +135,8 @@ pub enum Kernel {
     Dense(Dense),
     /// Global average.
     GlobalAveragePool(GlobalAveragePool),
-    /// Elementwise sum.
-    Add(Add),
+    /// Elementwise sum or product.
+    Elementwise(Elementwise),
     /// Softmax.
     Softmax(Softmax),
     /// Between the caller's tight buffers and padded ones, and within the buffer of a band.
@@ -147,7 +152,7 @@ impl Kernel {
             Kernel::Depthwise(kernel) => kernel.name(isa),
             Kernel::Dense(kernel) => kernel.name(isa),
             Kernel::GlobalAveragePool(kernel) => kernel.name(isa),
-            Kernel::Add(kernel) => kernel.name(isa),
+            Kernel::Elementwise(kernel) => kernel.name(isa),
             Kernel::Softmax(kernel) => kernel.name(isa),
             Kernel::Copy(kernel) => kernel.name(isa),
         }
@@ -161,7 +166,7 @@ impl Kernel {
             Kernel::Depthwise(kernel) => kernel.code(isa),
             Kernel::Dense(kernel) => kernel.code(isa),
             Kernel::GlobalAveragePool(kernel) => kernel.code(isa),
-            Kernel::Add(kernel) => kernel.code(isa),
+            Kernel::Elementwise(kernel) => kernel.code(isa),
             Kernel::Softmax(kernel) => kernel.code(isa),
             Kernel::Copy(kernel) => kernel.code(isa),
         }
@@ -174,7 +179,9 @@ impl Kernel {
             Kernel::Pointwise(kernel) => Some(kernel.packing(isa)),
             Kernel::Depthwise(kernel) => Some(kernel.packing(isa)),
             Kernel::Dense(kernel) => Some(kernel.packing(isa)),
-            Kernel::GlobalAveragePool(_) | Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => None,
+            Kernel::GlobalAveragePool(_) | Kernel::Elementwise(_) | Kernel::Softmax(_) | Kernel::Copy(_) => {
+                None
+            }
         }
     }
 
@@ -188,6 +195,20 @@ impl Kernel {
         self.packing(isa).map_or(0, |packing| packing.len() * Dtype::F32.bytes())
     }
 
+    /// How many inputs it has.
+    pub fn n_inputs(&self) -> usize {
+        match self {
+            Kernel::Elementwise(_) => 2,
+            Kernel::Conv(_)
+            | Kernel::Pointwise(_)
+            | Kernel::Depthwise(_)
+            | Kernel::Dense(_)
+            | Kernel::GlobalAveragePool(_)
+            | Kernel::Softmax(_)
+            | Kernel::Copy(_) => 1,
+        }
+    }
+
     /// The first of its inputs.
     pub fn input(&self) -> FeatureMap {
         match self {
@@ -196,7 +217,7 @@ impl Kernel {
             Kernel::Depthwise(kernel) => kernel.input,
             Kernel::Dense(kernel) => kernel.input,
             Kernel::GlobalAveragePool(kernel) => kernel.input,
-            Kernel::Add(kernel) => kernel.a,
+            Kernel::Elementwise(kernel) => kernel.a,
             Kernel::Softmax(kernel) => kernel.input,
             Kernel::Copy(kernel) => kernel.input,
         }
@@ -210,7 +231,7 @@ impl Kernel {
             Kernel::Depthwise(kernel) => kernel.output,
             Kernel::Dense(kernel) => kernel.output,
             Kernel::GlobalAveragePool(kernel) => kernel.output,
-            Kernel::Add(kernel) => kernel.output,
+            Kernel::Elementwise(kernel) => kernel.output,
             Kernel::Softmax(kernel) => kernel.output,
             Kernel::Copy(kernel) => kernel.output,
         }

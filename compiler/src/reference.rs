@@ -73,6 +73,7 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Ve
             rows(&|y| layer.depthwise_row(y))
         }
         Layer::Add => x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(),
+        Layer::Multiply => multiply(x, inputs[1].1),
         Layer::GlobalAveragePool => global_average_pool(shape, x),
         Layer::Dense { .. } => dense(filter(), x),
         Layer::Softmax => x.chunks_exact(shape.channels).flat_map(softmax).collect(),
@@ -178,6 +179,12 @@ impl Sliding<'_> {
         let Window { stride, pads, .. } = self.window;
         (y * stride + ky - pads.top) * self.shape.width + column * stride + kx - pads.left
     }
+}
+
+/// Each element by that of the other map; the shorter of two, a pixel, is taken for every pixel anew.
+fn multiply(a: &[f32], b: &[f32]) -> Vec<f32> {
+    let (map, other) = if a.len() < b.len() { (b, a) } else { (a, b) };
+    map.iter().zip(other.iter().cycle()).map(|(a, b)| a * b).collect()
 }
 
 /// Pixels in row order are added to +0; the sum is multiplied by the constant 1 / pixels, rounded to f32.

@@ -57,10 +57,17 @@ impl RandomNetwork {
         let n_layers = random.within(if writer.is_tall { 2 } else { 1 }, 6);
         // Of their own, so that a seed without branches gives the network that it always gave.
         let mut branches = Random::new(seed ^ 0x6272_616e_6368);
+        let mut pairs = Random::new(seed ^ 0x7061_6972_7300);
+        if !writer.is_tall && pairs.percent(5) {
+            writer.product(&mut pairs);
+        }
         for _ in 0..n_layers {
             writer.layer(&mut random);
             if !writer.is_tall && branches.percent(12) {
                 writer.branch(&mut branches);
+            }
+            if !writer.is_tall && pairs.percent(15) {
+                writer.product(&mut pairs);
             }
         }
         if random.percent(35) {
@@ -187,6 +194,41 @@ impl Writer {
         );
         if self.take(&side, &layers) {
             self.earlier.push((format!("{side}_sum"), self.shape));
+        }
+    }
+
+    /// The product of the last map with an earlier one or with its own gate, as squeeze-and-excite makes it.
+    fn product(&mut self, random: &mut Random) {
+        let name = format!("l{}", self.earlier.len());
+        let (last, Shape { channels, .. }) = (self.earlier[self.earlier.len() - 1].0.clone(), self.shape);
+        let activation = random.pick(&["relu6", "relu", "none"]);
+        let product =
+            |from: &str| format!("kind = \"multiply\"\nfrom = \"{from}\"\nactivation = \"{activation}\"\n");
+        if random.percent(30) {
+            let same = self.earlier.iter().filter(|(_, shape)| *shape == self.shape);
+            let same: Vec<&str> = same.map(|(name, _)| name.as_str()).collect();
+            let from = random.pick(&same).to_owned();
+            self.take(&name, &product(&from));
+            return;
+        }
+        let pointwise = |ending: &str, filters: usize| {
+            format!(
+                "[[layer]]\nname = \"{name}_{ending}\"\nkind = \"pointwise\"\nfilters = {filters}\nscaled = false\n"
+            )
+        };
+        let (reduce, gate) = (pointwise("reduce", random.within(1, 20)), pointwise("gate", channels));
+        let map = if random.percent(20) { format!("input = \"{last}\"\n") } else { String::new() };
+        let from = if map.is_empty() { last } else { format!("{name}_gate") };
+        let layers = format!(
+            "kind = \"global_average_pool\"\n{reduce}{gate}[[layer]]\nname = \"{name}_product\"\n{map}{}",
+            product(&from)
+        );
+        if self.take(&name, &layers) {
+            let product = self.shape;
+            // The name is that of the first of the layers.
+            self.earlier.last_mut().expect("it has just been added").1 =
+                Shape { height: 1, width: 1, channels };
+            self.earlier.push((format!("{name}_product"), product));
         }
     }
 
@@ -337,9 +379,17 @@ mod tests {
             let n = texts.iter().filter(|text| has(text)).count();
             assert!(at_least <= n, "{what}: {n} networks, expected {at_least} at least");
         };
-        for kind in
-            ["conv", "depthwise", "pointwise", "separable", "add", "global_average_pool", "dense", "softmax"]
-        {
+        for kind in [
+            "conv",
+            "depthwise",
+            "pointwise",
+            "separable",
+            "add",
+            "multiply",
+            "global_average_pool",
+            "dense",
+            "softmax",
+        ] {
             let key = format!("kind = \"{kind}\"");
             check(kind, 20, &|text| text.contains(&key));
             check(&format!("{kind} first"), 2, &|text| {
@@ -364,6 +414,7 @@ mod tests {
         check("batch norm off", 20, &|text| text.contains("batch_norm = false"));
         check("no bias", 10, &|text| text.contains("bias = false"));
         check("adds of the input", 10, &|text| text.contains("from = \"input\""));
+        check("gates", 20, &|text| text.contains("_product\""));
         check("branches", 20, &|text| text.contains("_sum\""));
     }
 }

@@ -64,7 +64,7 @@ fn every_row_is_there(compiled: &Compiled) {
             Kernel::Depthwise(_) => 2,
             Kernel::Dense(_) => 3,
             Kernel::GlobalAveragePool(_) => 4,
-            Kernel::Add(_) => 5,
+            Kernel::Elementwise(_) => 5,
             Kernel::Softmax(_) => 6,
             Kernel::Copy(_) => 7,
         }] = true;

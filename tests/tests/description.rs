@@ -13,7 +13,7 @@ fn examples() -> Vec<&'static str> {
 #[test]
 fn examples_are_legal() {
     let examples = examples();
-    assert_eq!(examples.len(), 4, "examples found in docs/description.md");
+    assert_eq!(examples.len(), 5, "examples found in docs/description.md");
     for example in examples {
         let description =
             Description::parse(example, "example.toml").unwrap_or_else(|error| panic!("{error}\n{example}"));
@@ -32,14 +32,22 @@ fn the_errors_shown_are_real() {
     assert!(DOCS.contains(&shown), "docs/description.md lacks\n{shown}");
 }
 
-/// Keys are learnt from the errors that list them, so that a new key can't be forgotten here.
+/// The kinds of layers, from the error that lists them.
+fn kinds() -> Vec<String> {
+    let error = Description::parse("[[layer]]\nkind = 1\n", "kinds.toml").expect_err("1 is no kind");
+    let list =
+        error.faults().iter().find_map(|fault| fault.detail.strip_prefix("`kind`: found 1, expected "));
+    list.expect("the fault lists them").split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Kinds and keys are learnt from the errors that list them, so that a new one can't be forgotten here.
 #[test]
-fn every_key_is_documented() {
+fn every_kind_and_key_is_documented() {
     let mut text = "zzzzzzzz = 1\n[input]\nzzzzzzzz = 1\n[alpha]\nzzzzzzzz = 1\n[preprocess]\nzzzzzzzz = 1\n"
         .to_string();
-    for kind in
-        ["conv", "depthwise", "pointwise", "separable", "add", "global_average_pool", "dense", "softmax"]
-    {
+    let kinds = kinds();
+    for kind in &kinds {
+        assert!(DOCS.contains(&format!("\n| `\"{kind}\"` |")), "docs/description.md has no row for {kind:?}");
         text += &format!("[[layer]]\nkind = \"{kind}\"\nzzzzzzzz = 1\n");
     }
     let error = Description::parse(&text, "keys.toml").expect_err("there are unknown keys");
@@ -49,7 +57,7 @@ fn every_key_is_documented() {
         .filter(|fault| fault.detail.contains("zzzzzzzz"))
         .filter_map(|fault| fault.detail.split_once(", expected ").map(|(_, keys)| keys))
         .collect();
-    assert_eq!(lists.len(), 12, "{lists:?}");
+    assert_eq!(lists.len(), 4 + kinds.len(), "{lists:?}");
     for key in lists.iter().flat_map(|keys| keys.split('`').skip(1).step_by(2)) {
         let documented = [format!("| `{key}` |"), format!("| `[{key}]` |"), format!("| `[[{key}]]` |")];
         assert!(

@@ -52,6 +52,8 @@ fn expanded(compiled: &Compiled) -> String {
     format!("pub struct Net;\n{types}const _: () = {{\n{items}}};\n")
 }
 
+/// The folders in `golden/`.
+const CASES: [&str; 5] = ["branches", "full-conv", REMAINDERS, "residual", "separable"];
 /// The case that shows AVX-512 code alone: what becomes of pixels and channels that fill no tile.
 const REMAINDERS: &str = "remainders";
 
@@ -127,6 +129,11 @@ fn residual() {
 }
 
 #[test]
+fn branches() {
+    check("branches");
+}
+
+#[test]
 fn full_conv() {
     check("full-conv");
 }
@@ -139,7 +146,7 @@ fn remainders() {
 /// The code that no CPU of ours may run is there to be read: every family of kernels, and tiles that are cut short.
 #[test]
 fn avx512_text_has_every_kernel() {
-    let cases = ["full-conv", "remainders", "residual", "separable"].map(|case| folder().join(case));
+    let cases = CASES.map(|case| folder().join(case));
     let names: Vec<KernelName> = cases
         .iter()
         .flat_map(|case| compile(case, &X86_64_V4).program.kernels)
@@ -165,7 +172,7 @@ fn nothing_else_lies_there() {
             .collect()
     };
     let cases = names(&folder());
-    assert_eq!(cases, ["full-conv", "remainders", "residual", "separable"].map(str::to_owned).into());
+    assert_eq!(cases, CASES.map(str::to_owned).into());
     for case in cases {
         let dumps = dumps(&folder().join(&case));
         let expected: BTreeSet<String> =

@@ -184,7 +184,7 @@ fn missing_keys() {
             "4:3: [input] has no `channels`, expected a whole number from 1 to 65536",
         ],
     );
-    let kinds = "\"conv\", \"depthwise\", \"pointwise\", \"separable\", \"add\", \"global_average_pool\", \"dense\" or \"softmax\"";
+    let kinds = "\"conv\", \"depthwise\", \"pointwise\", \"separable\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"";
     check_layer("", &[&format!("4:1: [[layer]] has no `kind`, expected {kinds}")]);
     check_layer("kind = \"Conv\"\nunits = 4", &[&format!("5:8: `kind`: found \"Conv\", expected {kinds}")]);
     check_layer(
@@ -331,6 +331,13 @@ fn adds() {
     );
     let legal = layers("[[layer]]\nkind = \"add\"\nfrom = \"input\"");
     assert_eq!(legal[0].kind, LayerKind::Add { from: "input".to_string(), activation: Activation::None });
+    let legal = layers("[[layer]]\nkind = \"multiply\"\nfrom = \"input\"\nactivation = \"relu\"");
+    let expected = LayerKind::Multiply { from: "input".to_string(), activation: Activation::Relu };
+    assert_eq!(legal[0].kind, expected);
+    check_layer(
+        "kind = \"multiply\"\nfrom = \"gate\"",
+        &["6:8: `from`: found \"gate\", expected the name of an earlier layer"],
+    );
 }
 
 #[test]

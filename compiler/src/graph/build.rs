@@ -177,12 +177,9 @@ impl<'d> Builder<'d> {
                 let spec = ConvSpec { kernel: 1, stride: 1, padding: Padding::Valid, ..*spec };
                 self.add_conv(pointwise, &spec, *filters);
             }
-            LayerKind::Add { from, activation } => {
-                let name = name();
-                let other = self.earlier(&name, "from", from);
-                let inputs = vec![self.last, other];
-                self.push(name.clone(), Layer::Add, inputs);
-                self.activate(&name, *activation);
+            LayerKind::Add { from, activation } => self.add_pair(name(), Layer::Add, from, *activation),
+            LayerKind::Multiply { from, activation } => {
+                self.add_pair(name(), Layer::Multiply, from, *activation);
             }
             LayerKind::GlobalAveragePool => {
                 self.push(name(), Layer::GlobalAveragePool, vec![self.last]);
@@ -240,6 +237,13 @@ impl<'d> Builder<'d> {
     /// The id of the node that is added next.
     fn next_id(&self) -> NodeId {
         NodeId(self.nodes.len())
+    }
+
+    /// A layer of two inputs, the second of which it names.
+    fn add_pair(&mut self, name: String, layer: Layer, from: &str, activation: Activation) {
+        let other = self.earlier(&name, "from", from);
+        self.push(name.clone(), layer, vec![self.last, other]);
+        self.activate(&name, activation);
     }
 
     fn window(&self, spec: &ConvSpec) -> Window {

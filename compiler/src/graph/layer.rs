@@ -48,6 +48,8 @@ pub enum Layer {
     Activation(Activation),
     /// Elementwise sum of two maps of one shape.
     Add,
+    /// Elementwise product of two maps of one shape; where one of them is 1x1xC, every pixel of the other takes that one.
+    Multiply,
     /// Mean over all pixels, per channel.
     GlobalAveragePool,
     /// Fully connected layer over all elements of its input in NHWC order.
@@ -93,6 +95,16 @@ impl Layer {
                 [left, right] => Err(format!("found {right} to add to {left}, expected {left}")),
                 _ => Err(format!("found {} inputs, expected 2", inputs.len())),
             },
+            Layer::Multiply => match inputs {
+                [left, right] if left == right || is_gate(*right, *left) => Ok(*left),
+                [left, right] if is_gate(*left, *right) => Ok(*right),
+                [left, right] => {
+                    let gate = Shape { height: 1, width: 1, ..*left };
+                    let gate = if gate == *left { String::new() } else { format!(" or {gate}") };
+                    Err(format!("found {right} to multiply with {left}, expected {left}{gate}"))
+                }
+                _ => Err(format!("found {} inputs, expected 2", inputs.len())),
+            },
             Layer::GlobalAveragePool => {
                 one().map(|input| Shape { height: 1, width: 1, channels: input.channels })
             }
@@ -108,6 +120,7 @@ impl Layer {
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
             | Layer::Add
+            | Layer::Multiply
             | Layer::GlobalAveragePool
             | Layer::Dense { .. }
             | Layer::Softmax => None,
@@ -138,6 +151,7 @@ impl Layer {
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
             | Layer::Add
+            | Layer::Multiply
             | Layer::GlobalAveragePool
             | Layer::Softmax => None,
         }
@@ -159,6 +173,7 @@ impl Layer {
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
             | Layer::Add
+            | Layer::Multiply
             | Layer::GlobalAveragePool
             | Layer::Softmax => false,
         }
@@ -167,7 +182,11 @@ impl Layer {
     /// Whether it can apply an activation to each element before it is written.
     pub fn takes_activation(&self) -> bool {
         match self {
-            Layer::Conv { .. } | Layer::Depthwise { .. } | Layer::Add | Layer::Dense { .. } => true,
+            Layer::Conv { .. }
+            | Layer::Depthwise { .. }
+            | Layer::Add
+            | Layer::Multiply
+            | Layer::Dense { .. } => true,
             Layer::Input
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
@@ -222,6 +241,11 @@ impl FilterShape {
             Some(_) | None => extents,
         }
     }
+}
+
+/// Whether a map is one pixel for every pixel of another.
+fn is_gate(gate: Shape, map: Shape) -> bool {
+    gate == Shape { height: 1, width: 1, ..map }
 }
 
 fn slide(window: Window, input: Shape, channels: usize) -> Result<Shape, String> {

@@ -92,6 +92,44 @@ fn given_names_repeats_and_adds() {
     );
 }
 
+/// The squeeze-and-excite block of MobileNetV3, and a product of two maps.
+#[test]
+fn gates() {
+    let bare = "batch_norm = false, activation";
+    check(
+        &[
+            &format!("kind = 'depthwise', name = 'map', {bare} = 'none'"),
+            "kind = 'global_average_pool'",
+            &format!("kind = 'pointwise', filters = 2, scaled = false, {bare} = 'relu'"),
+            &format!("kind = 'pointwise', filters = 3, scaled = false, {bare} = 'none'"),
+            "kind = 'multiply', from = 'map', activation = 'relu6'",
+            "kind = 'multiply', from = 'map', name = 'square'",
+        ],
+        &[
+            "map 8x8x3 <- input",
+            "pool_1 1x1x3 <- map",
+            "conv_pw_1 1x1x2 <- pool_1",
+            "conv_pw_1.relu 1x1x2 <- conv_pw_1",
+            "conv_pw_2 1x1x3 <- conv_pw_1.relu",
+            "multiply_1 8x8x3 <- conv_pw_2 map",
+            "multiply_1.relu6 8x8x3 <- multiply_1",
+            "square 8x8x3 <- multiply_1.relu6 map",
+        ],
+    );
+    check(
+        &[
+            "kind = 'global_average_pool', name = 'gate'",
+            &format!("kind = 'conv', filters = 5, {bare} = 'none', input = 'input', stride = 2"),
+            "kind = 'multiply', from = 'gate'",
+            "kind = 'multiply', from = 'input'",
+        ],
+        &[
+            "multiply_1: found 1x1x3 to multiply with 4x4x5, expected 4x4x5 or 1x1x5",
+            "multiply_2: found 8x8x3 to multiply with 4x4x5, expected 4x4x5 or 1x1x5",
+        ],
+    );
+}
+
 #[test]
 fn faults_are_collected() {
     check(
@@ -324,11 +362,12 @@ fn arbitrary_layers_never_panic() {
                 1 + below(2),
             );
             let filters = 1 + below(6);
-            layers.push(match below(7) {
+            layers.push(match below(8) {
                 0 => format!("kind = 'conv', name = 'a{idx}', filters = {filters}, {window}"),
                 1 => format!("kind = 'separable', filters = {filters}, {window}"),
                 2 => format!("kind = 'depthwise', {window}"),
                 3 => "kind = 'add', from = 'input'".to_string(),
+                7 => "kind = 'multiply', from = 'input'".to_string(),
                 4 => "kind = 'global_average_pool'".to_string(),
                 5 => "kind = 'dense'".to_string(),
                 _ => "kind = 'softmax'".to_string(),

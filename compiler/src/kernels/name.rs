@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::elementwise::Operation;
 use super::tile::Tile;
 use crate::graph::layer::Activation;
 use crate::graph::tensor::Dtype;
@@ -34,8 +35,8 @@ pub enum Family {
     Dense,
     /// Global average.
     GlobalAveragePool,
-    /// Elementwise sum.
-    Add,
+    /// Elementwise sum or product.
+    Elementwise(Operation),
     /// Softmax.
     Softmax,
     /// Change of layout.
@@ -44,11 +45,12 @@ pub enum Family {
 
 impl Family {
     /// Those that know no window.
-    pub const WINDOWLESS: [Family; 6] = [
+    pub const WINDOWLESS: [Family; 7] = [
         Family::Pointwise,
         Family::Dense,
         Family::GlobalAveragePool,
-        Family::Add,
+        Family::Elementwise(Operation::Add),
+        Family::Elementwise(Operation::Multiply),
         Family::Softmax,
         Family::Copy,
     ];
@@ -96,7 +98,7 @@ impl fmt::Display for KernelName {
             Family::Depthwise { d_k, stride } => write!(f, "depthwise_{d_k}x{d_k}s{stride}")?,
             Family::Dense => f.write_str("dense")?,
             Family::GlobalAveragePool => f.write_str("pool")?,
-            Family::Add => f.write_str("add")?,
+            Family::Elementwise(operation) => f.write_str(operation.word())?,
             Family::Softmax => f.write_str("softmax")?,
             Family::Copy => f.write_str("copy")?,
         }
@@ -133,10 +135,12 @@ impl FromStr for KernelName {
             "pointwise" => Family::Pointwise,
             "dense" => Family::Dense,
             "pool" => Family::GlobalAveragePool,
-            "add" => Family::Add,
             "softmax" => Family::Softmax,
             "copy" => Family::Copy,
-            _ => return Err(fault("known family")),
+            word => {
+                let known = Operation::ALL.into_iter().find(|operation| operation.word() == word);
+                Family::Elementwise(known.ok_or_else(|| fault("known family"))?)
+            }
         };
         let (pixels, channels) = next("tile")?.split_once('x').ok_or_else(|| fault("tile"))?;
         let tile = NamedTile {

@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::{Conv, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile};
-use crate::graph::shape::{Pads, Shape, Window};
+use super::{Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile};
+use crate::graph::shape::{Pads, Window};
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
@@ -36,8 +36,8 @@ impl Split {
 pub struct Part {
     /// The piece.
     pub kernel: Kernel,
-    /// Bytes into the input.
-    pub input: usize,
+    /// Bytes into each input.
+    pub inputs: Vec<usize>,
     /// Bytes into the packed filter.
     pub filter: usize,
     /// Bytes into the output.
@@ -48,9 +48,13 @@ impl Kernel {
     /// The parts of a split, in the order of the output. Fewer than asked for where the axis is short; the whole kernel where
     /// it has no such axis.
     pub fn parts(&self, split: Split, isa: &Isa) -> Vec<Part> {
-        let whole = || vec![Part { kernel: self.clone(), input: 0, filter: 0, output: 0 }];
+        let whole =
+            || vec![Part { kernel: self.clone(), inputs: vec![0; self.n_inputs()], filter: 0, output: 0 }];
         match (self, split) {
-            (_, Split::Whole) | (Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_), _) => whole(),
+            (_, Split::Whole)
+            | (Kernel::Softmax(_) | Kernel::Copy(_), _)
+            | (Kernel::Elementwise(_), Split::Channels(_)) => whole(),
+            (Kernel::Elementwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
             (Kernel::Conv(_) | Kernel::Depthwise(_), Split::Rows(parts)) => self.row_parts(parts),
             (Kernel::Conv(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
             (Kernel::Pointwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
@@ -91,7 +95,7 @@ impl Kernel {
             }
             Kernel::Dense(_)
             | Kernel::GlobalAveragePool(_)
-            | Kernel::Add(_)
+            | Kernel::Elementwise(_)
             | Kernel::Softmax(_)
             | Kernel::Copy(_) => unreachable!("only convolutions are computed by rows"),
         }
@@ -106,8 +110,8 @@ impl Kernel {
     pub fn row_parts(&self, parts: usize) -> Vec<Part> {
         let part = |(first, rows): (usize, usize)| {
             let (kernel, input_rows) = self.rows(first..first + rows);
-            let input = input_rows.start * self.input().row_bytes();
-            Part { kernel, input, filter: 0, output: first * self.output().row_bytes() }
+            let inputs = vec![input_rows.start * self.input().row_bytes()];
+            Part { kernel, inputs, filter: 0, output: first * self.output().row_bytes() }
         };
         pieces(self.output().shape.height, 1, parts).into_iter().map(part).collect()
     }
@@ -144,7 +148,7 @@ fn panel_parts(
 ) -> Vec<Part> {
     let part = |(first, channels): (usize, usize)| Part {
         kernel: kernel(output.with_channels(channels)),
-        input: 0,
+        inputs: vec![0],
         filter: first * (depth + 1) * Dtype::F32.bytes(),
         output: first * output.dtype.bytes(),
     };
@@ -165,17 +169,13 @@ impl Conv {
 
 impl Pointwise {
     fn pixel_parts(&self, parts: usize) -> Vec<Part> {
-        let run = |map: FeatureMap, pixels: usize| FeatureMap {
-            shape: Shape { height: 1, width: pixels, ..map.shape },
-            ..map
-        };
         let part = |(first, pixels): (usize, usize)| Part {
             kernel: Kernel::Pointwise(Pointwise {
-                input: run(self.input, pixels),
-                output: run(self.output, pixels),
+                input: self.input.run(pixels),
+                output: self.output.run(pixels),
                 ..*self
             }),
-            input: first * self.input.pixel_bytes(),
+            inputs: vec![first * self.input.pixel_bytes()],
             filter: 0,
             output: first * self.output.pixel_bytes(),
         };
@@ -196,7 +196,7 @@ impl Depthwise {
                 output: self.output.with_channels(channels),
                 ..*self
             }),
-            input: first * self.input.dtype.bytes(),
+            inputs: vec![first * self.input.dtype.bytes()],
             filter: first * (self.window.d_k * self.window.d_k + 1) * Dtype::F32.bytes(),
             output: first * self.output.dtype.bytes(),
         };
@@ -218,11 +218,29 @@ impl GlobalAveragePool {
                 input: self.input.with_channels(channels),
                 output: self.output.with_channels(channels),
             }),
-            input: first * self.input.dtype.bytes(),
+            inputs: vec![first * self.input.dtype.bytes()],
             filter: 0,
             output: first * self.output.dtype.bytes(),
         };
         pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
+    }
+}
+
+impl Elementwise {
+    fn pixel_parts(&self, parts: usize) -> Vec<Part> {
+        let part = |(first, pixels): (usize, usize)| {
+            let operands = [self.a, self.b].map(|map| {
+                if self.is_shared(map) { (map, 0) } else { (map.run(pixels), first * map.pixel_bytes()) }
+            });
+            let [(a, a_bytes), (b, b_bytes)] = operands;
+            Part {
+                kernel: Kernel::Elementwise(Elementwise { a, b, output: self.output.run(pixels), ..*self }),
+                inputs: vec![a_bytes, b_bytes],
+                filter: 0,
+                output: first * self.output.pixel_bytes(),
+            }
+        };
+        pieces(self.output.shape.pixels(), 1, parts).into_iter().map(part).collect()
     }
 }
 

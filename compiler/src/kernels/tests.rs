@@ -48,7 +48,7 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         tensor: Tensor::f32(shape),
     };
-    let arity = if *layer == Layer::Add { 2 } else { 1 };
+    let arity = if matches!(layer, Layer::Add | Layer::Multiply) { 2 } else { 1 };
     let before = Layer::Conv { window: Window::POINTWISE, n: input.channels, bias: true };
     let first = || node("input", &Layer::Input, Activation::None, &[], input);
     let alone = vec![first(), node("layer", layer, activation, &vec![0; arity], output)];
@@ -58,30 +58,54 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
         node("layer", layer, activation, &[1, 0][..arity], output),
     ];
     for nodes in [alone, behind] {
-        let outputs = vec![FusedId(nodes.len() - 1)];
-        let network = Fused { nodes, outputs };
-        let x = noise(3, input.len());
-        let expected = reference::output(&network, &x);
-        for isa in ISAS {
-            for split in [Split::Whole, Split::Rows(3), Split::Channels(2)] {
-                let mut schedule = Schedule::build(&network, isa);
-                for step in &mut schedule.steps {
-                    if let Work::Layer { share, .. } = &mut step.work {
-                        *share = Share::Alone(split);
-                    }
+        check_nodes(nodes);
+    }
+}
+
+/// A network of these nodes, the last of which it returns.
+fn check_nodes(nodes: Vec<FusedNode>) {
+    let outputs = vec![FusedId(nodes.len() - 1)];
+    let network = Fused { nodes, outputs };
+    let (input, last) = (network.nodes[0].shape(), &network.nodes[network.outputs[0].0]);
+    let x = noise(3, input.len());
+    let expected = reference::output(&network, &x);
+    for isa in ISAS {
+        for split in [Split::Whole, Split::Rows(3), Split::Channels(2)] {
+            let mut schedule = Schedule::build(&network, isa);
+            for step in &mut schedule.steps {
+                if let Work::Layer { share, .. } = &mut step.work {
+                    *share = Share::Alone(split);
                 }
-                let program = Program::build(&Plan::build(schedule), &network);
-                let found =
-                    program.interpret(&x).unwrap_or_else(|violation| panic!("{}: {violation}", isa.name));
-                let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
-                let case = || {
-                    format!(
-                        "{} {split:?} {input} -> {output}: {:?}",
-                        isa.name, network.nodes[network.outputs[0].0].layer
-                    )
-                };
-                assert!(same && found.len() == expected.len(), "{}", case());
             }
+            let program = Program::build(&Plan::build(schedule), &network);
+            let found = program.interpret(&x).unwrap_or_else(|violation| panic!("{}: {violation}", isa.name));
+            let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+            let case = || format!("{} {split:?} {input} -> {}: {:?}", isa.name, last.shape(), last.layer);
+            assert!(same && found.len() == expected.len(), "{}", case());
+        }
+    }
+}
+
+/// Every pixel of a map times one pixel, whichever of the two comes first; the map is the caller's input, or padded.
+#[test]
+fn gates() {
+    for (height, width, channels) in [(1, 1, 5), (1, 2, 1), (2, 3, 9), (7, 7, 32), (3, 1, 65)] {
+        let (map, gate) = (shape(height, width, channels), shape(1, 1, channels));
+        let node = |name: &str, layer: Layer, inputs: &[usize], shape: Shape| FusedNode {
+            name: name.to_owned(),
+            layer,
+            filter: None,
+            activation: if inputs.len() == 2 { Activation::Relu6 } else { Activation::None },
+            inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
+            tensor: Tensor::f32(shape),
+        };
+        for (operand, order) in [(0, [0, 2]), (0, [2, 0]), (1, [1, 2]), (1, [2, 1])] {
+            check_nodes(vec![
+                node("input", Layer::Input, &[], map),
+                node("double", Layer::Add, &[0, 0], map),
+                node("gate", Layer::GlobalAveragePool, &[operand], gate),
+                node("product", Layer::Multiply, &order, map),
+            ]);
         }
     }
 }
@@ -135,11 +159,12 @@ fn conv_and_depthwise() {
 }
 
 #[test]
-fn dense_pool_add_softmax() {
+fn dense_pool_pairs_softmax() {
     for (height, width, channels) in [(1, 1, 1), (1, 1, 70), (2, 3, 5), (7, 7, 33), (1, 1, 129)] {
         let input = shape(height, width, channels);
         check(input, shape(1, 1, channels), &Layer::GlobalAveragePool, Activation::None);
         check(input, input, &Layer::Add, Activation::Relu);
+        check(input, input, &Layer::Multiply, Activation::Relu6);
         check(input, input, &Layer::Softmax, Activation::None);
         for n in [1, 4, 49, 101] {
             check(input, shape(1, 1, n), &Layer::Dense { n, bias: true }, Activation::None);
@@ -151,7 +176,7 @@ fn dense_pool_add_softmax() {
 #[test]
 fn names_are_parsed_back() {
     let check = |name: &KernelName| assert_eq!(name.to_string().parse().as_ref(), Ok(name));
-    let mut families = [false; 8];
+    let mut families = [false; 9];
     for network in crate::describe::BUILTIN {
         let knobs = Knobs { alpha: 0.5, resolution: None };
         let graph = Graph::build(&network.description(), &knobs).unwrap();
@@ -172,12 +197,12 @@ fn names_are_parsed_back() {
     }
     // What no built-in network has.
     let tile = NamedTile { pixels: 1, channels: 16 };
-    for family in [Family::Add, Family::Copy, Family::Softmax] {
+    for family in Family::WINDOWLESS {
         let name = KernelName { family, tile, activation: Activation::Relu, isa: "neon".to_owned() };
         check(&name);
         families[family_idx(family)] = true;
     }
-    assert_eq!(families, [true; 8]);
+    assert_eq!(families, [true; 9]);
 }
 
 fn family_idx(family: Family) -> usize {
@@ -187,7 +212,8 @@ fn family_idx(family: Family) -> usize {
         Family::Pointwise => 2,
         Family::Dense => 3,
         Family::GlobalAveragePool => 4,
-        Family::Add => 5,
+        Family::Elementwise(Operation::Add) => 5,
+        Family::Elementwise(Operation::Multiply) => 8,
         Family::Softmax => 6,
         Family::Copy => 7,
     }

@@ -34,7 +34,7 @@ pub(super) fn run(folded: Fused) -> Result<Fused> {
             None => faults.push(
                 Place::layer(&name),
                 format!(
-                    "can't be fused: found it after {}, expected a convolution, an add or a dense layer",
+                    "can't be fused: found it after {}, expected a convolution, an add, a multiply or a dense layer",
                     before.name
                 ),
             ),

@@ -133,8 +133,8 @@ fn what_stays_alone_is_a_fault() {
             ("relu6_4", RELU6, &[5]),
         ],
         "3 faults in the network:\n  \
-         relu6: can't be fused: found it after input, expected a convolution, an add or a dense layer\n  \
-         relu6_2: can't be fused: found it after pool, expected a convolution, an add or a dense layer\n  \
+         relu6: can't be fused: found it after input, expected a convolution, an add, a multiply or a dense layer\n  \
+         relu6_2: can't be fused: found it after pool, expected a convolution, an add, a multiply or a dense layer\n  \
          relu6_4: can't be fused: found an activation on a already, expected none",
     );
     // A layer whose own output is returned as well.

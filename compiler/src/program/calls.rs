@@ -105,7 +105,7 @@ impl Caller<'_> {
     /// A part of a step of one stage.
     fn part(&mut self, part: &Part) -> Call {
         let mut arguments: Vec<Argument> =
-            self.step.reads.iter().map(|id| self.place(*id, part.input)).collect();
+            self.step.reads.iter().zip(&part.inputs).map(|(id, bytes)| self.place(*id, *bytes)).collect();
         let filter = self.filters.first().copied().flatten();
         arguments.extend(filter.map(|first| Argument::Constants(first + part.filter)));
         arguments.push(self.place(self.step.writes, part.output));

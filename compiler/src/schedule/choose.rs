@@ -7,7 +7,8 @@ use super::tuning::LayerChoice;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
-    Add, Conv, Dense, Depthwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Softmax, Split, Tile,
+    Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Operation, Pointwise,
+    Softmax, Split, Tile,
 };
 use crate::passes::FusedNode;
 use crate::target::Isa;
@@ -23,7 +24,11 @@ pub(super) struct Chosen {
 pub(super) fn broadcasts(layer: &Layer) -> bool {
     match layer {
         Layer::Input | Layer::Conv { .. } | Layer::Dense { .. } => true,
-        Layer::Depthwise { .. } | Layer::Add | Layer::GlobalAveragePool | Layer::Softmax => false,
+        Layer::Depthwise { .. }
+        | Layer::Add
+        | Layer::Multiply
+        | Layer::GlobalAveragePool
+        | Layer::Softmax => false,
         Layer::BatchNorm { .. } | Layer::Activation(_) => {
             unreachable!("part of other nodes since the passes")
         }
@@ -50,6 +55,17 @@ pub(super) fn choose(
         Chosen { kernel: kernel(tile), cycles, reason }
     };
     let activation = node.activation;
+    let elementwise = |operation: Operation| Chosen {
+        kernel: Kernel::Elementwise(Elementwise {
+            operation,
+            a: inputs[0],
+            b: inputs[1],
+            output,
+            activation,
+        }),
+        cycles: vectors(output) * 2,
+        reason: "bound by memory".to_owned(),
+    };
     match node.layer {
         Layer::Input => unreachable!("the input is not computed"),
         Layer::BatchNorm { .. } | Layer::Activation(_) => {
@@ -101,11 +117,8 @@ pub(super) fn choose(
             cycles: vectors(input),
             reason: "eight sums side by side".to_owned(),
         },
-        Layer::Add => Chosen {
-            kernel: Kernel::Add(Add { a: inputs[0], b: inputs[1], output, activation }),
-            cycles: vectors(output) * 2,
-            reason: "bound by memory".to_owned(),
-        },
+        Layer::Add => elementwise(Operation::Add),
+        Layer::Multiply => elementwise(Operation::Multiply),
         Layer::Softmax => Chosen {
             kernel: Kernel::Softmax(Softmax { input, output }),
             cycles: input.shape.len() * isa.fma_latency,
@@ -165,6 +178,7 @@ pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
             if by_rows { Split::Rows(parts) } else { Split::Channels(parts) }
         }
         Kernel::Dense(_) | Kernel::GlobalAveragePool(_) => Split::Channels(parts),
-        Kernel::Add(_) | Kernel::Softmax(_) | Kernel::Copy(_) => Split::Whole,
+        Kernel::Elementwise(_) => Split::Rows(parts),
+        Kernel::Softmax(_) | Kernel::Copy(_) => Split::Whole,
     }
 }

@@ -158,7 +158,7 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
         }
         Kernel::Dense(_)
         | Kernel::GlobalAveragePool(_)
-        | Kernel::Add(_)
+        | Kernel::Elementwise(_)
         | Kernel::Softmax(_)
         | Kernel::Copy(_) => wanted.tile == own.tile,
     };
@@ -196,7 +196,7 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
         }
         Kernel::Dense(_)
         | Kernel::GlobalAveragePool(_)
-        | Kernel::Add(_)
+        | Kernel::Elementwise(_)
         | Kernel::Softmax(_)
         | Kernel::Copy(_) => Vec::new(),
     };

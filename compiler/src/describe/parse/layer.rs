@@ -21,6 +21,7 @@ enum Kind {
     Pointwise,
     Separable,
     Add,
+    Multiply,
     GlobalAveragePool,
     Dense,
     Softmax,
@@ -32,6 +33,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("pointwise", Kind::Pointwise),
     ("separable", Kind::Separable),
     ("add", Kind::Add),
+    ("multiply", Kind::Multiply),
     ("global_average_pool", Kind::GlobalAveragePool),
     ("dense", Kind::Dense),
     ("softmax", Kind::Softmax),
@@ -62,7 +64,7 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Pointwise => {
             &["repeat", "stage", "filters", "scaled", "minimum", "activation", "batch_norm", "bias"]
         }
-        Kind::Add => &["from", "activation"],
+        Kind::Add | Kind::Multiply => &["from", "activation"],
         Kind::Dense => &["units", "activation", "bias"],
         Kind::GlobalAveragePool | Kind::Softmax => &[],
     }
@@ -76,11 +78,7 @@ pub(super) fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &De
     for section in file.sections("layer") {
         let at = section.at;
         let (layer, section) = read_layer(section, defaults);
-        let from = match &layer.kind {
-            LayerKind::Add { from, .. } => Some(from),
-            _ => None,
-        };
-        for (key, earlier) in [("input", layer.input.as_ref()), ("from", from)] {
+        for (key, earlier) in [("input", layer.input.as_deref()), ("from", layer.kind.from())] {
             let Some(earlier) = earlier.filter(|earlier| !earlier.is_empty() && !names.contains(*earlier))
             else {
                 continue;
@@ -140,6 +138,8 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
 }
 
 fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKind {
+    let from = || section.name("from", false, true).unwrap_or_default();
+    let activation = || section.choice("activation", &activations(), Activation::None);
     match kind {
         Kind::Conv => LayerKind::Conv { spec: read_conv(section, defaults), filters: read_filters(section) },
         Kind::Pointwise => {
@@ -150,14 +150,12 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
             LayerKind::Separable { spec: read_conv(section, defaults), filters: read_filters(section) }
         }
         Kind::Depthwise => LayerKind::Depthwise { spec: read_conv(section, defaults) },
-        Kind::Add => LayerKind::Add {
-            from: section.name("from", false, true).unwrap_or_default(),
-            activation: section.choice("activation", &activations(), Activation::None),
-        },
+        Kind::Add => LayerKind::Add { from: from(), activation: activation() },
+        Kind::Multiply => LayerKind::Multiply { from: from(), activation: activation() },
         Kind::GlobalAveragePool => LayerKind::GlobalAveragePool,
         Kind::Dense => LayerKind::Dense {
             units: section.has("units").then(|| section.integer("units", 1..=MAX_CHANNELS, None)),
-            activation: section.choice("activation", &activations(), Activation::None),
+            activation: activation(),
             bias: section.boolean("bias", true),
         },
         Kind::Softmax => LayerKind::Softmax,

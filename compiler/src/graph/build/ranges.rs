@@ -42,6 +42,7 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
             LayerKind::Dense { units, .. } => units.unwrap_or(1),
             LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
+            | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Softmax => 1,
         };
