@@ -7,7 +7,7 @@ mnc_macros::mobilenet! {
             dense(3),
         },
         weights: runtime,
-        naming: "timm",
+        naming: "huggingface",
     }
 }
 

@@ -1,39 +1,31 @@
 //! Which tensor of a file belongs to which layer: one const [`Naming`] per exporter.
 //!
-//! A naming is data: patterns for the places where a convolution can stand, and the words that an exporter uses for
-//! weight, bias and the four vectors of a batch norm. A further scheme is a const here, its line in [`Naming::ALL`] and a
-//! listing in the tests. Knows names and shapes, never bytes.
+//! A layer is found by its role in its block, which the graph knows. A naming is data: for each role a pattern of the filter's
+//! tensors and of the batch norm's, and the words that an exporter uses for weight, bias and the four vectors of a batch norm. The
+//! tables are in `exporters`, what patterns are filled with is counted in `places`. Knows names and shapes, never bytes.
+
+mod exporters;
+mod places;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use mnc_runtime::weights::Role;
 
+use self::places::{Place as LayerPlace, places};
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::layer::Layer;
-use crate::graph::shape::Window;
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Role as LayerRole};
 
-/// How one exporter names the tensors of a network.
-///
-/// In patterns `{name}` is the layer's name, `{i}` counts the convolutions after the first from 0, and `{stage}`, `{block}`
-/// count depthwise-separable blocks, a new stage beginning at each that strides.
+/// How one exporter names the tensors of its networks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Naming {
     /// As options and errors spell it: `huggingface`.
     pub name: &'static str,
     /// Whose files are named so.
     pub exporter: &'static str,
-    /// The first convolution, when it is a standard one.
-    stem: Pattern,
-    /// Depthwise convolutions.
-    depthwise: Pattern,
-    /// Pointwise convolutions.
-    pointwise: Pattern,
-    /// Standard convolutions after the first, where the exporter knows such.
-    conv: Option<Pattern>,
-    /// Dense layers.
-    dense: &'static str,
+    /// Its families of networks. The first that has a name for every layer of a graph names it.
+    families: &'static [Family],
     /// After the filter's pattern: weight, bias.
     filter_words: [&'static str; 2],
     /// After the norm's pattern: gamma, beta, mean, variance.
@@ -42,71 +34,63 @@ pub struct Naming {
     bookkeeping: &'static [&'static str],
 }
 
-/// The two prefixes of a convolution's tensors.
+/// The names of networks that are built of the same blocks.
 #[derive(Debug, PartialEq, Eq)]
-struct Pattern {
+struct Family {
+    /// The first that holds for a layer names it.
+    rules: &'static [Rule],
+    /// How many axes the filter of a 1x1 convolution or a dense layer has in a file.
+    axes: Axes,
+}
+
+/// The two prefixes of a layer's tensors.
+///
+/// In patterns `{name}` is the layer's name, `{stage}` and `{block}` are its origin's, `{i}` counts the blocks of the body from 0
+/// (in the head it is their number) and `{c}` its layers with filters. `{p}` counts the parts of a block from 0, where a
+/// squeeze-and-excite is one part, and `{n}` its batch norms from 1. `{i+1}`, `{i-1}` and `{p+1}` are what they say.
+#[derive(Debug, PartialEq, Eq)]
+struct Rule {
+    /// Of which layers; of every one if `None`.
+    role: Option<LayerRole>,
+    /// In which blocks.
+    when: When,
     filter: &'static str,
+    /// Empty where the exporter has no norm.
     norm: &'static str,
 }
 
+/// Blocks that an exporter names otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Always,
+    /// The first block of the body.
+    First,
+    /// One that widens its map.
+    Widened,
+    /// One that widens it by a window larger than 1x1.
+    Fused,
+}
+
+/// The axes of a filter that looks at one pixel.
+#[derive(Debug, PartialEq, Eq)]
+enum Axes {
+    /// `[N, M]` of dense layers, `[N, M, 1, 1]` of convolutions.
+    OfLayer,
+    /// `[N, M]` of layers of these roles, `[N, M, 1, 1]` of the others.
+    TwoIn(&'static [LayerRole]),
+}
+
+impl Axes {
+    fn apply(&self, layer: LayerRole, shape: &mut Vec<usize>) {
+        let Axes::TwoIn(roles) = self else { return };
+        let looks_at_one_pixel = shape[2..].iter().all(|&side| side == 1);
+        if looks_at_one_pixel {
+            shape.resize(if roles.contains(&layer) { 2 } else { 4 }, 1);
+        }
+    }
+}
+
 impl Naming {
-    /// Hugging Face transformers, `MobileNetV1ForImageClassification`.
-    pub const HUGGING_FACE: Naming = {
-        const LAYER: Pattern = Pattern {
-            filter: "mobilenet_v1.layer.{i}.convolution",
-            norm: "mobilenet_v1.layer.{i}.normalization",
-        };
-        Naming {
-            name: "huggingface",
-            exporter: "Hugging Face MobileNetV1ForImageClassification",
-            stem: Pattern {
-                filter: "mobilenet_v1.conv_stem.convolution",
-                norm: "mobilenet_v1.conv_stem.normalization",
-            },
-            depthwise: LAYER,
-            pointwise: LAYER,
-            conv: None,
-            dense: "classifier",
-            filter_words: TORCH_FILTER,
-            norm_words: TORCH_NORM,
-            bookkeeping: TORCH_BOOKKEEPING,
-        }
-    };
-
-    /// timm, `mobilenetv1_*`.
-    pub const TIMM: Naming = Naming {
-        name: "timm",
-        exporter: "timm mobilenetv1_*",
-        stem: Pattern { filter: "conv_stem", norm: "bn1" },
-        depthwise: Pattern { filter: "blocks.{stage}.{block}.conv_dw", norm: "blocks.{stage}.{block}.bn1" },
-        pointwise: Pattern { filter: "blocks.{stage}.{block}.conv_pw", norm: "blocks.{stage}.{block}.bn2" },
-        conv: None,
-        dense: "classifier",
-        filter_words: TORCH_FILTER,
-        norm_words: TORCH_NORM,
-        bookkeeping: TORCH_BOOKKEEPING,
-    };
-
-    /// Our own, for described networks: tensors are called as the description calls the layers.
-    pub const PLAIN: Naming = {
-        const LAYER: Pattern = Pattern { filter: "{name}", norm: "{name}.norm" };
-        Naming {
-            name: "plain",
-            exporter: "mnc, by the layers' names",
-            stem: LAYER,
-            depthwise: LAYER,
-            pointwise: LAYER,
-            conv: Some(LAYER),
-            dense: "{name}",
-            filter_words: TORCH_FILTER,
-            norm_words: ["gamma", "beta", "mean", "variance"],
-            bookkeeping: &[],
-        }
-    };
-
-    /// Every naming, in the order in which they are tried.
-    pub const ALL: &[&Naming] = &[&Naming::HUGGING_FACE, &Naming::TIMM, &Naming::PLAIN];
-
     /// The naming of this name.
     ///
     /// ```
@@ -145,9 +129,9 @@ impl Naming {
     pub fn tensors(&self, graph: &Graph) -> Result<Vec<TensorSpec>> {
         let mut faults = Faults::new(ErrorKind::Weights);
         let mut specs: Vec<TensorSpec> = Vec::new();
-        let prefixes = self.prefixes(graph);
+        let (family, prefixes) = self.prefixes(graph);
         for (index, (node, prefix)) in graph.nodes.iter().zip(&prefixes).enumerate() {
-            let shapes = file_shapes(graph, NodeId(index));
+            let shapes = file_shapes(graph, NodeId(index), &family.axes);
             if shapes.is_empty() {
                 continue;
             }
@@ -185,7 +169,7 @@ impl Naming {
         graph
             .nodes
             .iter()
-            .zip(self.prefixes(graph))
+            .zip(self.prefixes(graph).1)
             .filter(|(node, _)| matches!(node.layer, Layer::BatchNorm { .. }))
             .filter_map(|(_, prefix)| prefix)
             .flat_map(|prefix| self.bookkeeping.iter().map(move |word| format!("{prefix}.{word}")))
@@ -203,45 +187,53 @@ impl Naming {
         }
     }
 
-    /// For each node with parameters the part of its tensors' names before the last dot; `None` where there is none.
-    fn prefixes(&self, graph: &Graph) -> Vec<Option<String>> {
-        let mut walk = Walk::default();
-        let mut norms: Vec<Option<String>> = vec![None; graph.nodes.len()];
-        let mut filters: Vec<Option<String>> = Vec::with_capacity(graph.nodes.len());
-        for (index, node) in graph.nodes.iter().enumerate() {
-            let pattern = match &node.layer {
-                Layer::Conv { window, .. } => {
-                    let is_first = walk.n_convolutions == 0;
-                    walk.step();
-                    match *window {
-                        _ if is_first => Some(&self.stem),
-                        Window::POINTWISE => Some(&self.pointwise),
-                        _ => self.conv.as_ref(),
-                    }
-                }
-                Layer::Depthwise { window, .. } => {
-                    walk.step();
-                    walk.step_block(window.stride);
-                    Some(&self.depthwise)
-                }
-                Layer::Dense { .. } => {
-                    filters.push(walk.expand(self.dense, &node.name));
-                    continue;
-                }
-                Layer::BatchNorm { .. } => {
-                    filters.push(norms[node.inputs[0].0].take());
-                    continue;
-                }
-                // A layer with weights that no naming knows is told apart by `tensors`, which finds no name for it.
-                _ => {
-                    filters.push(None);
-                    continue;
-                }
-            };
-            norms[index] = pattern.and_then(|pattern| walk.expand(pattern.norm, &node.name));
-            filters.push(pattern.and_then(|pattern| walk.expand(pattern.filter, &node.name)));
-        }
-        filters
+    /// The family that names a graph, and for each node with parameters the part of its tensors' names before the last dot; `None`
+    /// where there is none.
+    fn prefixes(&self, graph: &Graph) -> (&'static Family, Vec<Option<String>>) {
+        let places = places(graph);
+        let named = self.families.iter().map(|family| {
+            let prefixes = family.prefixes(graph, &places);
+            let has_parameters = |index: usize| !file_shapes(graph, NodeId(index), &family.axes).is_empty();
+            let n_unnamed =
+                (0..graph.nodes.len()).filter(|&idx| prefixes[idx].is_none() && has_parameters(idx)).count();
+            (n_unnamed, family, prefixes)
+        });
+        // The first of those that leave the fewest without a name.
+        let best = named.min_by_key(|(n_unnamed, ..)| *n_unnamed).expect("an exporter has a family");
+        (best.1, best.2)
+    }
+}
+
+impl Family {
+    fn prefixes(&self, graph: &Graph, places: &[Option<LayerPlace<'_>>]) -> Vec<Option<String>> {
+        let rules: Vec<Option<&Rule>> = places
+            .iter()
+            .map(|place| self.rules.iter().find(|rule| place.as_ref().is_some_and(|place| rule.holds(place))))
+            .collect();
+        let prefix = |index: usize, pattern: fn(&Rule) -> &'static str| {
+            let pattern = pattern(rules[index]?);
+            (!pattern.is_empty()).then(|| places[index].as_ref().map(|place| place.fill(pattern)))?
+        };
+        let nodes = graph.nodes.iter().enumerate();
+        nodes
+            .map(|(index, node)| match node.layer {
+                Layer::BatchNorm { .. } => prefix(node.inputs[0].0, |rule| rule.norm),
+                _ => prefix(index, |rule| rule.filter),
+            })
+            .collect()
+    }
+}
+
+impl Rule {
+    fn holds(&self, place: &LayerPlace<'_>) -> bool {
+        let is_of_role = self.role.is_none_or(|role| role == place.role);
+        is_of_role
+            && match self.when {
+                When::Always => true,
+                When::First => place.is_in_body() && place.i == 0,
+                When::Widened => place.is_widened,
+                When::Fused => place.is_fused,
+            }
     }
 }
 
@@ -273,56 +265,20 @@ impl fmt::Display for TensorSpec {
 }
 
 /// The tensors of a node, with their shapes in a file.
-fn file_shapes(graph: &Graph, id: NodeId) -> Vec<(Role, Vec<usize>)> {
+fn file_shapes(graph: &Graph, id: NodeId, axes: &Axes) -> Vec<(Role, Vec<usize>)> {
     let node = &graph.nodes[id.0];
     let vector = |role: Role| (role, vec![node.shape().channels]);
     if let Layer::BatchNorm { .. } = node.layer {
         return [Role::Gamma, Role::Beta, Role::Mean, Role::Variance].map(vector).to_vec();
     }
     let Some(filter) = graph.filter(node) else { return Vec::new() };
+    let mut shape = filter.file_axes();
+    if let Some(origin) = node.origin {
+        axes.apply(origin.role, &mut shape);
+    }
     let bias = filter.has_bias.then(|| vector(Role::Bias));
-    [(Role::Weight, filter.file_axes())].into_iter().chain(bias).collect()
+    [(Role::Weight, shape)].into_iter().chain(bias).collect()
 }
-
-/// Where in the network the walk over the nodes stands.
-#[derive(Default)]
-struct Walk {
-    /// Convolutions of any sort so far, this one included.
-    n_convolutions: usize,
-    /// Stage and block of the last depthwise convolution.
-    block: Option<(usize, usize)>,
-}
-
-impl Walk {
-    fn step(&mut self) {
-        self.n_convolutions += 1;
-    }
-
-    fn step_block(&mut self, stride: usize) {
-        self.block = Some(match self.block {
-            None => (0, 0),
-            Some((stage, block)) if stride == 1 => (stage, block + 1),
-            Some((stage, _)) => (stage + 1, 0),
-        });
-    }
-
-    /// The pattern with its placeholders filled in; `None` when the place has no such number.
-    fn expand(&self, pattern: &str, name: &str) -> Option<String> {
-        let mut text = pattern.replace("{name}", name);
-        if pattern.contains("{i}") {
-            text = text.replace("{i}", &self.n_convolutions.checked_sub(2)?.to_string());
-        }
-        if pattern.contains("{stage}") {
-            let (stage, block) = self.block?;
-            text = text.replace("{stage}", &stage.to_string()).replace("{block}", &block.to_string());
-        }
-        Some(text)
-    }
-}
-
-const TORCH_FILTER: [&str; 2] = ["weight", "bias"];
-const TORCH_NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
-const TORCH_BOOKKEEPING: &[&str] = &["num_batches_tracked"];
 
 #[cfg(test)]
 mod tests;
