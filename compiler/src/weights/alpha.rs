@@ -1,21 +1,30 @@
 //! [`Weights`] x description -> alpha, read from the channel counts of the tensors.
 //!
-//! What alpha a file was trained at is written nowhere that can be trusted, but in the shapes it can't be wrong. Several
-//! alphas may give the same counts; the one with the fewest digits is the one that a person chose.
+//! What alpha a file was trained at is written nowhere that can be trusted, but in the shapes it can't be wrong. The network of a
+//! candidate is built, and the output channels of all of its layers are compared with the file's. No layer gets narrower when alpha
+//! grows: so the alphas that fit are one range, whose ends are found by halving. Several alphas may give the same counts; one that
+//! families are published at is the likeliest, then the one with the fewest digits, which a person chose.
+
+use std::collections::BTreeMap;
 
 use super::naming::{Naming, Role};
 use super::{Weights, push_listed};
-use crate::describe::{Description, LayerKind, Rounding, Width};
+use crate::describe::Description;
 use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result};
 use crate::graph::layer::Layer;
 use crate::graph::{Graph, Knobs, MAX_ALPHA};
 
-/// Decimals are tried up to this many digits after the point.
-const MAX_DIGITS: i32 = 4;
+/// Candidates are multiples of 1 / STEPS: decimals of up to [`MAX_DIGITS`] digits after the point.
+const STEPS: u32 = 10_000;
+const MAX_DIGITS: u32 = 4;
+
+/// Alphas at which MobileNets are published, the likeliest first.
+const PUBLISHED: [u32; 11] =
+    [10_000, 7_500, 5_000, 2_500, 3_500, 14_000, 13_000, 12_500, 11_000, 12_000, 15_000];
 
 impl Weights<'_> {
-    /// The alpha at which the described network has the channel counts of this file: of all that give exactly these the
-    /// decimal of fewest digits. Fails when no decimal of up to four does.
+    /// The alpha at which the described network has the channel counts of this file: of all that give exactly these one of those
+    /// that families are published at, else the decimal of fewest digits. Fails when no decimal of up to four does.
     ///
     /// ```
     /// use mnc::graph::{Graph, Knobs};
@@ -33,75 +42,59 @@ impl Weights<'_> {
             Some(naming) => naming,
             None => self.detect(&graph)?,
         };
-        let layers = self.observe(description, &graph, naming)?;
-        if layers.is_empty() {
+        let observed = self.observe(&graph, naming)?;
+        if observed.is_empty() {
             let detail = format!(
                 "found no convolution's tensor, expected some in the naming {naming} to read alpha from"
             );
             return Err(Error::new(ErrorKind::Weights, self.file(), detail));
         }
-        let scaled = layers.iter().filter(|layer| matches!(layer.filters, Width::Scaled { minimum: 1, .. }));
-        let widest = scaled.max_by_key(|layer| layer.filters.written());
-        let Some(widest) = widest else {
-            // Alpha changes nothing.
-            return self.check(&layers, 1.0, description.rounding).map(|()| 1.0);
+        let family = Family { description, observed };
+        let (lowest, highest) = family.fitting();
+        let fits = |candidate: u32| lowest <= candidate && candidate <= highest;
+        let alpha = match PUBLISHED.into_iter().chain(by_digits(lowest, highest)).find(|at| fits(*at)) {
+            Some(candidate) => alpha_of(candidate),
+            None => family.closest(),
         };
-        let mut closest = None;
-        for alpha in candidates(widest, description.rounding) {
-            if !widest.fits(alpha, description.rounding) {
-                continue;
-            }
-            let n_fits = layers.iter().filter(|layer| layer.fits(alpha, description.rounding)).count();
-            if n_fits == layers.len() {
-                return Ok(alpha);
-            }
-            if closest.is_none_or(|(most, _)| most < n_fits) {
-                closest = Some((n_fits, alpha));
-            }
-        }
-        let Some((_, alpha)) = closest else {
-            let Observed { name, filters, n, .. } = widest;
-            let filters = filters.written();
-            let detail = format!(
-                "found N={n}, expected {filters} times an alpha of up to {MAX_DIGITS} digits and {MAX_ALPHA}"
-            );
-            return Err(Error::new(ErrorKind::Weights, Place::layer(name), detail));
-        };
-        self.check(&layers, alpha, description.rounding).map(|()| alpha)
+        // A layer that alpha doesn't change may still be another one.
+        self.check(&family, alpha).map(|()| alpha)
     }
 
-    /// The output channels of each standard or pointwise convolution that the file has, beside the described ones.
-    fn observe(&self, description: &Description, graph: &Graph, naming: &Naming) -> Result<Vec<Observed>> {
-        let described = description.layers.iter().flat_map(|layer| {
-            let filters = match layer.kind {
-                LayerKind::Conv { filters, .. } | LayerKind::Separable { filters, .. } => Some(filters),
-                _ => None,
-            };
-            std::iter::repeat_n(filters, layer.repeat).flatten()
-        });
-        let specs = naming.tensors(graph)?;
-        let convolutions = specs.into_iter().filter(|spec| {
-            spec.role == Role::Weight && matches!(graph.node(spec.node).layer, Layer::Conv { .. })
-        });
-        let observed = convolutions.zip(described).filter_map(|(spec, filters)| {
+    /// The output channels of each layer with a filter that the file has, depthwise convolutions aside, which have those of the
+    /// layer before.
+    fn observe(&self, graph: &Graph, naming: &Naming) -> Result<Vec<Observed>> {
+        let specs = naming.tensors(graph)?.into_iter();
+        let observed = specs.filter_map(|spec| {
+            let layer = &graph.node(spec.node).layer;
+            let is_convolution = matches!(layer, Layer::Conv { .. });
+            let is_of_interest = is_convolution || matches!(layer, Layer::Dense { .. });
+            if spec.role != Role::Weight || !is_of_interest {
+                return None;
+            }
             let n = *self.shape(&spec.tensor)?.first()?;
-            Some(Observed { name: spec.layer, filters, n })
+            Some(Observed { name: spec.layer, n, is_convolution })
         });
         Ok(observed.collect())
     }
 
-    /// Every layer that has other channels than this alpha gives is a fault.
-    fn check(&self, layers: &[Observed], alpha: f64, rounding: Rounding) -> Result<()> {
-        let (fit, wrong): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.fits(alpha, rounding));
-        let found = wrong.iter().map(|layer| Fault {
-            place: Place::layer(&layer.name),
-            detail: format!(
-                "found N={}, expected {} at alpha {alpha}, which fits {} of {} layers",
-                layer.n,
-                layer.expected(alpha, rounding),
-                fit.len(),
-                layers.len()
-            ),
+    /// Every layer that has other channels than this alpha gives is a fault. Only a convolution's says that the network is another
+    /// one: classes are chosen apart from alpha.
+    fn check(&self, family: &Family<'_>, alpha: f64) -> Result<()> {
+        let widths = widths(&Graph::build(family.description, &Knobs { alpha, resolution: None })?);
+        let layers: Vec<&Observed> = family.observed.iter().filter(|layer| layer.is_convolution).collect();
+        let (fit, wrong): (Vec<&Observed>, Vec<&Observed>) =
+            layers.iter().copied().partition(|layer| widths.get(&layer.name) == Some(&layer.n));
+        let found = wrong.iter().map(|layer| {
+            let expected = widths.get(&layer.name).copied().unwrap_or(0);
+            Fault {
+                place: Place::layer(&layer.name),
+                detail: format!(
+                    "found N={}, expected {expected} at alpha {alpha}, which fits {} of {} layers",
+                    layer.n,
+                    fit.len(),
+                    layers.len()
+                ),
+            }
         });
         let mut faults = Faults::new(ErrorKind::Weights);
         push_listed(&mut faults, self.file(), found.collect());
@@ -109,46 +102,96 @@ impl Weights<'_> {
     }
 }
 
-/// A convolution: N as described and as the file has it.
+/// A layer as the file has it.
 struct Observed {
     name: String,
-    filters: Width,
     n: usize,
+    is_convolution: bool,
 }
 
-impl Observed {
-    fn expected(&self, alpha: f64, rounding: Rounding) -> usize {
-        self.filters.channels(rounding, alpha)
-    }
-
-    fn fits(&self, alpha: f64, rounding: Rounding) -> bool {
-        self.expected(alpha, rounding) == self.n
-    }
+/// A network at every alpha, beside a file of it.
+struct Family<'d> {
+    description: &'d Description,
+    observed: Vec<Observed>,
 }
 
-/// The decimals that could have made a layer's channels what they are: fewest digits first, among those of as many digits
-/// the closest to the plain quotient.
-fn candidates(layer: &Observed, rounding: Rounding) -> impl Iterator<Item = f64> {
-    let (filters, n) = (layer.filters.written() as f64, layer.n as f64);
-    // How far rounding can have moved N.
-    let (below, above) = match rounding {
-        Rounding::Floor { minimum } if layer.n <= minimum => (n, 1.0),
-        Rounding::Floor { .. } => (0.0, 1.0),
-        Rounding::NearestOfWhole { minimum, .. } if layer.n <= minimum => (n, minimum as f64),
-        Rounding::Nearest { multiple } | Rounding::NearestOfWhole { multiple, .. } => {
-            (multiple as f64 + 1.0, multiple as f64 + 1.0)
+impl Family<'_> {
+    /// The first and the last candidate at which every layer that alpha changes is as wide as in the file; the first is behind the
+    /// last where there is none.
+    fn fitting(&self) -> (u32, u32) {
+        let last = (MAX_ALPHA * f64::from(STEPS)) as u32;
+        let narrowest = self.widths(1);
+        // The widest one that can be built: a large input has no room for more.
+        let widest = (0..8).find_map(|halvings| self.widths(last >> halvings));
+        let (Some(narrowest), Some(widest)) = (narrowest, widest) else { return (last, 0) };
+        let changes: Vec<&Observed> = (self.observed.iter())
+            .filter(|layer| narrowest.get(&layer.name) != widest.get(&layer.name))
+            .collect();
+        if changes.is_empty() {
+            return (1, last);
         }
-    };
-    let quotient = n / filters;
-    let first = ((n - below) / filters).clamp(0.0, MAX_ALPHA);
-    let last = ((n + above) / filters).clamp(0.0, MAX_ALPHA);
-    (1..=MAX_DIGITS).flat_map(move |digits| {
-        let unit = 10f64.powi(digits);
-        let range = ((first * unit) as u32).max(1)..=(last * unit) as u32;
-        // Dividing gives the f64 that the decimal is read as.
-        let mut alphas: Vec<f64> = range.map(|steps| f64::from(steps) / unit).collect();
-        alphas.sort_by(|a, b| (a - quotient).abs().total_cmp(&(b - quotient).abs()));
-        alphas
+        let all = |candidate: u32, holds: fn(usize, usize) -> bool| {
+            // What can't be built is too large.
+            let Some(widths) = self.widths(candidate) else { return holds(usize::MAX, 0) };
+            changes.iter().all(|layer| widths.get(&layer.name).is_some_and(|&n| holds(n, layer.n)))
+        };
+        let lowest = first(last, |candidate| all(candidate, |ours, file| file <= ours));
+        let above = first(last, |candidate| !all(candidate, |ours, file| ours <= file));
+        (lowest, above - 1)
+    }
+
+    /// N of every layer at a candidate, if there is such a network.
+    fn widths(&self, candidate: u32) -> Option<BTreeMap<String, usize>> {
+        let knobs = Knobs { alpha: alpha_of(candidate), resolution: None };
+        Graph::build(self.description, &knobs).ok().map(|graph| widths(&graph))
+    }
+
+    /// The candidate of two digits that gives the most layers the file's width.
+    fn closest(&self) -> f64 {
+        let last = (MAX_ALPHA * f64::from(STEPS)) as u32;
+        let candidates = PUBLISHED.into_iter().chain(by_digits(1, last).take_while(|at| at % 100 == 0));
+        let n_fits = |candidate: u32| {
+            let widths = self.widths(candidate).unwrap_or_default();
+            let fits = |layer: &&Observed| widths.get(&layer.name) == Some(&layer.n);
+            self.observed.iter().filter(fits).count()
+        };
+        let mut best = (0, PUBLISHED[0]);
+        for candidate in candidates {
+            let n_fits = n_fits(candidate);
+            if best.0 < n_fits {
+                best = (n_fits, candidate);
+            }
+        }
+        alpha_of(best.1)
+    }
+}
+
+fn widths(graph: &Graph) -> BTreeMap<String, usize> {
+    let filters = graph.nodes.iter().filter_map(|node| Some((node.name.clone(), graph.filter(node)?.n)));
+    filters.collect()
+}
+
+/// Dividing gives the f64 that the decimal is read as.
+fn alpha_of(candidate: u32) -> f64 {
+    f64::from(candidate) / f64::from(STEPS)
+}
+
+/// The first of 1 to `last` for which it holds, `last + 1` where it never does; it holds for all behind one for which it does.
+fn first(last: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (1, last + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { high = middle } else { low = middle + 1 }
+    }
+    low
+}
+
+/// The candidates of a range, those of fewest digits first.
+fn by_digits(lowest: u32, highest: u32) -> impl Iterator<Item = u32> {
+    (0..=MAX_DIGITS).flat_map(move |digits| {
+        let unit = STEPS / 10u32.pow(digits);
+        let start = lowest.div_ceil(unit).max(1);
+        (start..=highest / unit).map(move |steps| steps * unit)
     })
 }
 
@@ -156,7 +199,7 @@ fn candidates(layer: &Observed, rounding: Rounding) -> impl Iterator<Item = f64>
 mod tests {
     use super::super::Parameters;
     use super::*;
-    use crate::describe::{InputSpec, builtin};
+    use crate::describe::{InputSpec, LayerKind, Rounding, Width, builtin};
 
     /// The alpha that is read from a file of the network built at `alpha`, or the faults.
     fn check(rounding: Rounding, alpha: f64, expected: &str) {
@@ -191,8 +234,10 @@ mod tests {
             (nearest, 0.35, "0.35"),
             (nearest, 0.6, "0.6"),
             (nearest, 1.25, "1.25"),
-            // Every layer has the minimum: the largest alpha of two digits that still gives it.
-            (Rounding::Floor { minimum: 64 }, 0.01, "0.06"),
+            // Every layer has the minimum: the first alpha of two digits that gives it.
+            (Rounding::Floor { minimum: 64 }, 0.06, "0.01"),
+            // Published ones before others of as many digits, 0.37 and 0.38.
+            (Rounding::Nearest { multiple: 64 }, 0.37, "0.35"),
         ] {
             check(rounding, alpha, expected);
         }
