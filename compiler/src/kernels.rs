@@ -11,6 +11,7 @@ mod copy;
 mod dense;
 mod depthwise;
 mod elementwise;
+mod epilogue;
 mod name;
 mod panel;
 mod pointwise;

@@ -9,8 +9,8 @@
 //!   difference shows in the sign of zero only, and in what an infinite weight would do.)
 //! - **NaN** in the input propagates through every layer, activations included, to each output that depends on it. Which NaN
 //!   (sign and payload) is the processor's choice; its position is not.
-//! - **-0** stays -0 through an activation; an average starts from +0.
-//! - **Infinities** behave as IEEE 754 says: `relu6(inf)` is 6, `relu(inf)` is inf.
+//! - **-0** stays -0 through an activation, the sigmoids aside; an average starts from +0.
+//! - **Infinities** behave as IEEE 754 says: `relu6(inf)` is 6, `relu(inf)` is inf, `hard_swish(-inf)` is -inf times 0, NaN.
 //! - **Denormals** are kept: no reader flushes them to zero.
 
 use std::thread;
@@ -100,20 +100,41 @@ fn by_rows(height: usize, n_threads: usize, row: &(dyn Fn(usize) -> Vec<f32> + S
     })
 }
 
-/// The activation of one element; NaN and -0 pass.
+/// The activation of one element. NaN passes, and so does -0 but for the sigmoids.
 pub fn activate(x: f32, activation: Activation) -> f32 {
-    let relu = if 0.0 > x { 0.0 } else { x };
     match activation {
         Activation::None => x,
-        Activation::Relu => relu,
-        Activation::Relu6 => {
-            if 6.0 < relu {
-                6.0
-            } else {
-                relu
-            }
-        }
+        Activation::Relu => at_least(0.0, x),
+        Activation::Relu6 => at_most(6.0, at_least(0.0, x)),
+        Activation::LeakyRelu { slope } => at_least(x * slope.get(), x),
+        Activation::HardSigmoid => hard_sigmoid(x),
+        Activation::HardSwish => x * hard_sigmoid(x),
+        Activation::Sigmoid => sigmoid(x),
+        Activation::Swish => x * sigmoid(x),
     }
+}
+
+/// max(bound, x), where x is the answer when either is NaN or both are zero.
+fn at_least(bound: f32, x: f32) -> f32 {
+    if bound > x { bound } else { x }
+}
+
+/// min(bound, x), alike.
+fn at_most(bound: f32, x: f32) -> f32 {
+    if bound < x { bound } else { x }
+}
+
+/// x / 6 + 1 / 2, between 0 and 1: exactly 0 up to -3 and exactly 1 from 3 on, although 1/6 is no f32.
+fn hard_sigmoid(x: f32) -> f32 {
+    at_most(1.0, at_least(0.0, x.mul_add(SIXTH, 0.5)))
+}
+
+/// What a hard sigmoid multiplies with.
+pub const SIXTH: f32 = 1.0 / 6.0;
+
+/// 1 / (1 + exp(-x)); from -[`exp_constants::HIGHEST`] downwards it is constant, 1.6e-38.
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(at_most(exp_constants::HIGHEST, 0.0 - x)))
 }
 
 fn activated(mut values: Vec<f32>, activation: Activation) -> Vec<f32> {
@@ -223,6 +244,8 @@ fn softmax(x: &[f32]) -> Vec<f32> {
 pub mod exp_constants {
     /// Below this the result is 0 to the last bit that matters: 2^-126 is the smallest normal f32.
     pub const LOWEST: f32 = -87.0;
+    /// Above this 2^n is too large for an f32: whoever may have such an x keeps it below.
+    pub const HIGHEST: f32 = 87.0;
     /// log2(e)
     pub const LOG2_E: f32 = std::f32::consts::LOG2_E;
     /// 1.5 * 2^23 + 127: adding it leaves the rounded integer plus the exponent bias in the low bits.
@@ -236,8 +259,8 @@ pub mod exp_constants {
         [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
 }
 
-/// exp(x) for x <= 0, the one stated polynomial: x is clamped from below, split into n ln(2) + r, the polynomial of r is
-/// scaled by 2^n. Within 2 ulp of the true value.
+/// exp(x) for x up to [`exp_constants::HIGHEST`], the one stated polynomial: x is clamped from below, split into n ln(2) + r, the
+/// polynomial of r is scaled by 2^n. Within 2 ulp of the true value.
 pub fn exp(x: f32) -> f32 {
     use exp_constants::{LN2_HIGH, LN2_LOW, LOG2_E, LOWEST, MAGIC, POLYNOMIAL};
     // The comparison's order lets a NaN pass.
@@ -274,7 +297,41 @@ mod tests {
             assert_eq!(activate(x, Activation::Relu).to_bits(), f32::to_bits(relu), "relu({x})");
             assert_eq!(activate(x, Activation::Relu6).to_bits(), f32::to_bits(relu6), "relu6({x})");
         }
-        assert!(activate(f32::NAN, Activation::Relu6).is_nan());
+        for activation in Activation::ALL {
+            assert!(activate(f32::NAN, activation).is_nan(), "{activation:?}");
+        }
+        for (x, hard_sigmoid) in [(-3.0, 0.0), (-7.0, 0.0), (3.0, 1.0), (f32::INFINITY, 1.0), (0.0, 0.5)] {
+            assert_eq!(activate(x, Activation::HardSigmoid), hard_sigmoid, "hard_sigmoid({x})");
+            assert_eq!(activate(x, Activation::HardSwish), x * hard_sigmoid, "hard_swish({x})");
+        }
+        assert_eq!(activate(-0.0, Activation::HardSwish).to_bits(), f32::to_bits(-0.0));
+        assert_eq!(activate(f32::INFINITY, Activation::Sigmoid), 1.0);
+        assert!((0.0..2e-38).contains(&activate(f32::NEG_INFINITY, Activation::Sigmoid)));
+        let leaky = Activation::leaky_relu(0.1).unwrap();
+        assert_eq!([-2.0, -0.0, 2.0].map(|x| activate(x, leaky)), [-0.2, -0.0, 2.0]);
+        assert_eq!(activate(f32::NEG_INFINITY, leaky), f32::NEG_INFINITY);
+    }
+
+    /// Against the formulas in f64: sigmoid and swish to 4 ulp, the hard ones to one rounding of what they add up.
+    #[test]
+    fn smooth_activations_are_close() {
+        let ulps = |found: f32, exact: f64| {
+            (f64::from(found) - exact).abs() / (exact.abs() * f64::from(f32::EPSILON))
+        };
+        for step in -80_000..=80_000 {
+            let x = step as f32 / 1_000.0;
+            let wide = f64::from(x);
+            let sigmoid = 1.0 / (1.0 + (-wide).exp());
+            assert!(ulps(activate(x, Activation::Sigmoid), sigmoid) <= 4.0, "sigmoid({x})");
+            if x != 0.0 {
+                assert!(ulps(activate(x, Activation::Swish), wide * sigmoid) <= 4.0, "swish({x})");
+            }
+            let hard = (wide / 6.0 + 0.5).clamp(0.0, 1.0);
+            let error = (f64::from(activate(x, Activation::HardSigmoid)) - hard).abs();
+            assert!(error <= 1e-7, "hard_sigmoid({x}) is off by {error}");
+            let error = (f64::from(activate(x, Activation::HardSwish)) - wide * hard).abs();
+            assert!(error <= 4e-7, "hard_swish({x}) is off by {error}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::cost::Report;
 use crate::describe::Description;
+use crate::graph::layer::Activation;
 use crate::graph::shape::Shape;
 use crate::graph::{Graph, Knobs};
 use crate::weights::{NodeParameters, Parameters};
@@ -141,11 +142,11 @@ impl Writer {
         } else {
             random.within(1, 70)
         };
-        let activation = random.pick(&["relu6", "relu", "none"]);
+        let activation = activation(random);
         let padding = random.pick(&["same", "symmetric", "valid"]);
         let mut text = format!("name = \"random-{seed}\"\nclasses = {}\n", random.within(1, 70));
         if random.percent(70) {
-            text += &format!("activation = \"{activation}\"\npadding = \"{padding}\"\n");
+            text += &format!("{activation}padding = \"{padding}\"\n");
         }
         text += &format!("input = {{ height = {height}, width = {width}, channels = {channels} }}\n");
         text += &match random.within(0, 2) {
@@ -253,7 +254,8 @@ impl Writer {
         let mut key = |key: &str, value: &dyn std::fmt::Display| {
             writeln!(text, "{key} = {value}").expect("a String takes every write");
         };
-        let activation = format!("{:?}", random.pick(&["relu6", "relu", "none"]));
+        let activation = activation(random);
+        let mut is_activated = false;
         let kind = match random.within(0, if self.is_tall { 63 } else { 99 }) {
             0..20 => "conv",
             20..40 => "depthwise",
@@ -272,7 +274,7 @@ impl Writer {
                 }
                 key("from", &format!("{:?}", random.pick(&same)));
                 if random.percent(50) {
-                    key("activation", &activation);
+                    is_activated = true;
                 }
             }
             "dense" => {
@@ -280,7 +282,7 @@ impl Writer {
                     key("units", &random.within(1, 70));
                 }
                 if random.percent(50) {
-                    key("activation", &activation);
+                    is_activated = true;
                 }
                 if random.percent(30) {
                     key("bias", &random.percent(50));
@@ -312,7 +314,7 @@ impl Writer {
                     }
                 }
                 if random.percent(60) {
-                    key("activation", &activation);
+                    is_activated = true;
                 }
                 if random.percent(35) {
                     key("batch_norm", &random.percent(30));
@@ -324,6 +326,9 @@ impl Writer {
                     key("repeat", &random.within(2, 3));
                 }
             }
+        }
+        if is_activated {
+            text += &activation;
         }
         Some(text)
     }
@@ -350,6 +355,17 @@ impl Writer {
         self.text = text;
         true
     }
+}
+
+/// The keys of an activation.
+fn activation(random: &mut Random) -> String {
+    let usual = [Activation::Relu6, Activation::Relu, Activation::None];
+    let activation = if random.percent(60) { random.pick(&usual) } else { random.pick(&Activation::ALL) };
+    let slope = match activation {
+        Activation::LeakyRelu { .. } => format!("slope = {}\n", random.pick(&[0.0001, 0.01, 0.3, 1.0])),
+        _ => String::new(),
+    };
+    format!("activation = \"{}\"\n{slope}", activation.word())
 }
 
 /// Puts numbers at the edges of f32 into filters and biases. Huge ones stay far enough from the end for a batch norm's scale.
@@ -399,17 +415,12 @@ mod tests {
         for kernel in 1..=7 {
             check("kernel", 8, &|text| text.contains(&format!("kernel = {kernel}\n")));
         }
-        for word in [
-            "stride = 2",
-            "repeat = ",
-            "\"valid\"",
-            "\"symmetric\"",
-            "\"same\"",
-            "\"none\"",
-            "\"relu\"",
-            "\"relu6\"",
-        ] {
+        for word in ["stride = 2", "repeat = ", "\"valid\"", "\"symmetric\"", "\"same\""] {
             check(word, 20, &|text| text.contains(word));
+        }
+        for activation in Activation::ALL {
+            let key = format!("activation = \"{}\"", activation.word());
+            check(&key, 20, &|text| text.contains(&key));
         }
         check("batch norm off", 20, &|text| text.contains("batch_norm = false"));
         check("no bias", 10, &|text| text.contains("bias = false"));

@@ -1,6 +1,7 @@
 //! `docs/description.md` is true: its examples are legal networks, and it names every key.
 
 use mnc::describe::Description;
+use mnc::graph::layer::Activation;
 use mnc::graph::{Graph, Knobs};
 
 const DOCS: &str = include_str!("../../docs/description.md");
@@ -64,5 +65,15 @@ fn every_kind_and_key_is_documented() {
             documented.iter().any(|row| DOCS.contains(row)),
             "docs/description.md has no row for `{key}`"
         );
+    }
+}
+
+#[test]
+fn every_activation_is_documented() {
+    const ARITHMETIC: &str = include_str!("../../docs/arithmetic.md");
+    for word in Activation::ALL.map(Activation::word) {
+        assert!(DOCS.contains(&format!("| `\"{word}\"` |")), "docs/description.md has no row for {word}");
+        let is_told = word == "none" || ARITHMETIC.contains(&format!("| `{word}` |"));
+        assert!(is_told, "docs/arithmetic.md has no row for {word}");
     }
 }

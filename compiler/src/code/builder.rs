@@ -74,6 +74,11 @@ impl Builder {
         (0..count).map(|_| self.register()).collect()
     }
 
+    /// How many vector registers are free.
+    pub fn n_free_registers(&self) -> usize {
+        self.registers.limit - self.registers.used.iter().filter(|used| **used).count()
+    }
+
     /// Gives registers back.
     pub fn free(&mut self, registers: impl IntoIterator<Item = Reg>) {
         registers.into_iter().for_each(|register| self.registers.give_back(register.0));

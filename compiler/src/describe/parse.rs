@@ -20,9 +20,20 @@ const MAX_TEXT_BYTES: usize = 1 << 20;
 const PADDINGS: &[(&str, Padding)] =
     &[("same", Padding::Same), ("symmetric", Padding::Symmetric), ("valid", Padding::Valid)];
 
-/// The words of activations.
-fn activations() -> [(&'static str, Activation); Activation::ALL.len()] {
-    Activation::ALL.map(|activation| (activation.word(), activation))
+/// The activation of a section, or the one that it has without saying so, and its slope, if it is a leaky ReLU.
+fn read_activation(section: &Section<'_>, default: Activation) -> Activation {
+    let words = Activation::ALL.map(|activation| (activation.word(), activation));
+    let activation = section.choice("activation", &words, default);
+    if activation.slope().is_none() {
+        if section.has("slope") {
+            let word = activation.word();
+            let detail = format!("`slope` has no meaning with activation \"{word}\", expected it absent");
+            section.fault("slope", detail);
+        }
+        return activation;
+    }
+    let slope = section.number("slope", 1e-4..=1.0, default.slope().map(f64::from));
+    Activation::leaky_relu(slope as f32).unwrap_or(default)
 }
 
 /// What layers take from the network when they don't say it themselves.
@@ -51,6 +62,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         "name",
         "classes",
         "activation",
+        "slope",
         "padding",
         "batch_norm_epsilon",
         "input",
@@ -62,7 +74,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
     let input = read_input(file);
     let defaults = Defaults {
         padding: file.choice("padding", PADDINGS, Padding::Same),
-        activation: file.choice("activation", &activations(), Activation::Relu6),
+        activation: read_activation(file, Activation::Relu6),
     };
     Description {
         name: file.name("name", true, true).unwrap_or_default(),

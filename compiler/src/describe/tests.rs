@@ -210,10 +210,35 @@ fn unknown_keys() {
         "kind = \"dense\"\nbais = true\nstride = 2\n\"a\\nb\" = 1",
         &[
             "6:1: unknown key \"bais\" in a layer of kind \"dense\", did you mean `bias`?",
-            "7:1: unknown key \"stride\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation` or `bias`",
-            "8:1: unknown key \"a\\nb\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation` or `bias`",
+            "7:1: unknown key \"stride\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation`, `bias` or `slope`",
+            "8:1: unknown key \"a\\nb\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation`, `bias` or `slope`",
         ],
     );
+}
+
+#[test]
+fn slopes() {
+    let of_leaky =
+        |slope: &str| format!("kind = \"conv\"\nfilters = 1\nactivation = \"leaky_relu\"\n{slope}");
+    check_layer(
+        &of_leaky(""),
+        &["4:1: a layer of kind \"conv\" has no `slope`, expected a number from 0.0001 to 1.0"],
+    );
+    for slope in ["0", "-0.1", "1.5", "nan"] {
+        let expected = format!("8:9: `slope`: found {slope}, expected a number from 0.0001 to 1.0");
+        check_layer(&of_leaky(&format!("slope = {slope}")), &[&expected]);
+    }
+    check_layer(
+        "kind = \"conv\"\nfilters = 1\nslope = 0.1",
+        &["7:9: `slope` has no meaning with activation \"relu6\", expected it absent"],
+    );
+    let text = "name = \"net\"\nclasses = 1\nactivation = \"leaky_relu\"\nslope = 0.5\n\
+                input = { height = 8, width = 8, channels = 3 }\n\
+                layer = [{ kind = \"conv\", filters = 1 }, { kind = \"conv\", filters = 1, slope = 0.25 }]";
+    let description = Description::parse(text, "n").unwrap();
+    let slopes = [0.5, 0.25].map(|slope| Activation::leaky_relu(slope).unwrap());
+    let found = description.layers.iter().map(|layer| layer.kind.spec().unwrap().activation);
+    assert_eq!(found.collect::<Vec<_>>(), slopes);
 }
 
 #[test]
@@ -226,7 +251,7 @@ fn wrong_values() {
             "8:10: `stride`: found \"2\", expected a whole number from 1 to 2",
             "9:11: `padding`: found \"Same\", expected \"same\", \"symmetric\" or \"valid\"",
             "10:10: `scaled`: found 1, expected true or false",
-            "11:14: `activation`: found an array, expected \"relu6\", \"relu\" or \"none\"",
+            "11:14: `activation`: found an array, expected \"relu6\", \"relu\", \"none\", \"leaky_relu\", \"hard_sigmoid\", \"hard_swish\", \"sigmoid\" or \"swish\"",
             "12:10: `repeat`: found -1, expected a whole number from 1 to 4096",
         ],
     );
@@ -364,7 +389,7 @@ fn columns_count_characters() {
     check_keys(
         "\"äöü\" = 1\n[alpha]\n\"ä\" = 1",
         &[
-            "4:1: unknown key \"äöü\" in the file, expected `name`, `classes`, `activation`, `padding`, `batch_norm_epsilon`, \
+            "4:1: unknown key \"äöü\" in the file, expected `name`, `classes`, `activation`, `slope`, `padding`, `batch_norm_epsilon`, \
          `input`, `alpha`, `preprocess`, `scores` or `layer`",
             "6:1: unknown key \"ä\" in [alpha], expected `rounding`, `minimum` or `multiple`",
         ],

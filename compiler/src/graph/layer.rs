@@ -5,9 +5,11 @@
 //!
 //! What other modules want to know of a layer is a method here: whoever adds a kind answers for it in one place.
 
+use std::fmt;
+
 use super::shape::{Shape, Window};
 
-/// What an activation does to each element x (see [`crate::reference::activate`] for NaN and -0).
+/// What an activation does to each element x (see [`crate::reference::activate`] for the order of operations, NaN and -0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// x
@@ -16,7 +18,24 @@ pub enum Activation {
     Relu,
     /// min(6, max(0, x))
     Relu6,
+    /// x where it is above 0, else slope x
+    LeakyRelu {
+        /// What multiplies numbers below 0.
+        slope: Slope,
+    },
+    /// min(1, max(0, x / 6 + 1 / 2))
+    HardSigmoid,
+    /// x hard_sigmoid(x)
+    HardSwish,
+    /// 1 / (1 + exp(-x))
+    Sigmoid,
+    /// x sigmoid(x)
+    Swish,
 }
+
+/// The slope of a leaky ReLU: an f32 above 0, at most 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slope(u32);
 
 /// One node's computation. All shapes are known; numbers (weights) are kept apart, in [`crate::weights::Parameters`].
 #[derive(Clone, Debug, PartialEq)]
@@ -64,16 +83,61 @@ pub enum Layer {
 }
 
 impl Activation {
-    /// Every one, as descriptions list them.
-    pub const ALL: [Activation; 3] = [Activation::Relu6, Activation::Relu, Activation::None];
+    /// Every one, as descriptions list them; one slope stands for all.
+    pub const ALL: [Activation; 8] = [
+        Activation::Relu6,
+        Activation::Relu,
+        Activation::None,
+        Activation::LeakyRelu { slope: Slope(0.25f32.to_bits()) },
+        Activation::HardSigmoid,
+        Activation::HardSwish,
+        Activation::Sigmoid,
+        Activation::Swish,
+    ];
 
-    /// The word for it in files and in names of nodes and kernels.
+    /// A leaky ReLU; `None` where [`Slope::new`] gives none.
+    pub fn leaky_relu(slope: f32) -> Option<Activation> {
+        Slope::new(slope).map(|slope| Activation::LeakyRelu { slope })
+    }
+
+    /// What multiplies numbers below 0, if it is a leaky ReLU.
+    pub fn slope(self) -> Option<f32> {
+        if let Activation::LeakyRelu { slope } = self { Some(slope.get()) } else { None }
+    }
+
+    /// The word for it in files and in names of nodes.
     pub fn word(self) -> &'static str {
         match self {
             Activation::None => "none",
             Activation::Relu => "relu",
             Activation::Relu6 => "relu6",
+            Activation::LeakyRelu { .. } => "leaky_relu",
+            Activation::HardSigmoid => "hard_sigmoid",
+            Activation::HardSwish => "hard_swish",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Swish => "swish",
         }
+    }
+}
+
+impl Slope {
+    /// Slopes below have no use, and their digits would make long names.
+    pub const LEAST: f32 = 1e-4;
+
+    /// A slope; `None` when it is below [`Slope::LEAST`] or above 1. With those between, max(slope x, x) is the leaky ReLU.
+    pub fn new(slope: f32) -> Option<Slope> {
+        (Slope::LEAST..=1.0).contains(&slope).then(|| Slope(slope.to_bits()))
+    }
+
+    /// The number.
+    pub fn get(self) -> f32 {
+        f32::from_bits(self.0)
+    }
+}
+
+impl fmt::Debug for Slope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.get())
     }
 }
 

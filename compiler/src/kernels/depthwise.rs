@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
 
-use super::tile::{Bounds, Cursor, Run, runs};
+use super::epilogue::{self, store_activated};
+use super::tile::{Cursor, Run, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Address, Builder, Code, Reg};
 use crate::graph::layer::Activation;
@@ -169,12 +170,11 @@ impl Depthwise {
             b.free_pointers([row, weights]);
         }
 
-        let scratch = b.registers(2);
-        let bounds = Bounds::new(b, self.activation, &scratch);
-        for (pixel, acc) in accumulators.iter().enumerate() {
-            bounds.apply(b, *acc);
-            b.store(*acc, at.output.at(pixel * map_out.pixel_stride));
-        }
+        let scratch = epilogue::scratch(b, self.activation);
+        let place = |pixel: usize| at.output.at(pixel * map_out.pixel_stride);
+        let sums: Vec<(Reg, Address)> =
+            accumulators.iter().enumerate().map(|(pixel, acc)| (*acc, place(pixel))).collect();
+        store_activated(b, self.activation, &scratch, &sums);
         b.free(accumulators.iter().copied().chain(scratch));
     }
 

@@ -2,9 +2,9 @@
 //!
 //! One of the two may have a single pixel that every pixel of the other takes: the gate of a squeeze-and-excite block.
 //!
-//! Register map: two input vectors, two bounds of the activation.
+//! Register map: two input vectors, those of the activation.
 
-use super::tile::Bounds;
+use super::epilogue::{self, Epilogue};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Binary, Builder, Code};
 use crate::graph::layer::Activation;
@@ -78,8 +78,9 @@ impl Elementwise {
             b.parameter("b", Access::Read),
             b.parameter("output", Access::Write),
         ];
-        let (result, other, scratch) = (b.register(), b.register(), b.registers(2));
-        let bounds = Bounds::new(&mut b, self.activation, &scratch);
+        let (result, other) = (b.register(), b.register());
+        let scratch = epilogue::scratch(&mut b, self.activation);
+        let epilogue = Epilogue::new(&mut b, self.activation, &scratch).expect("all registers are free");
         b.repeat(self.output.shape.pixels(), |b| {
             let vectors = pixels.map(|pixel| {
                 let vector = b.pointer();
@@ -90,7 +91,7 @@ impl Elementwise {
                 b.load(result, vectors[0].at(0));
                 b.load(other, vectors[1].at(0));
                 b.binary(self.operation.binary(), result, result, other);
-                bounds.apply(b, result);
+                epilogue.apply(b, result);
                 b.store(result, vectors[2].at(0));
                 vectors.iter().for_each(|vector| b.advance(*vector, isa.lanes));
             });

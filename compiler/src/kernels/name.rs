@@ -104,7 +104,7 @@ impl fmt::Display for KernelName {
         }
         write!(f, "_{}x{}", self.tile.pixels, self.tile.channels)?;
         if self.activation != Activation::None {
-            write!(f, "_{}", self.activation.word())?;
+            write!(f, "_{}", tag(self.activation))?;
         }
         write!(f, "_{}", self.isa)
     }
@@ -148,12 +148,26 @@ impl FromStr for KernelName {
             channels: channels.parse().map_err(|_| fault("tile"))?,
         };
         let mut isa = next("instruction set")?;
-        let mut activations =
-            Activation::ALL.into_iter().filter(|activation| *activation != Activation::None);
-        let activation = activations.find(|activation| activation.word() == isa).unwrap_or(Activation::None);
+        let activation = activation(isa).unwrap_or(Activation::None);
         if activation != Activation::None {
             isa = next("instruction set")?;
         }
         Ok(KernelName { family, tile, activation, isa: isa.to_owned() })
     }
+}
+
+/// An activation in the name of a kernel, one word: `hardswish`, `leakyrelu0p25` with its slope.
+fn tag(activation: Activation) -> String {
+    let word = activation.word().replace('_', "");
+    let slope = activation.slope().map_or(String::new(), |slope| slope.to_string());
+    word + &slope.replace('.', "p")
+}
+
+/// The activation of such a word.
+fn activation(word: &str) -> Option<Activation> {
+    let digits = word.trim_start_matches(|c: char| c.is_ascii_alphabetic()).replace('p', ".");
+    let leaky = digits.parse().ok().and_then(Activation::leaky_relu);
+    let mut known =
+        Activation::ALL.into_iter().filter(|activation| *activation != Activation::None).chain(leaky);
+    known.find(|activation| tag(*activation) == word)
 }

@@ -5,10 +5,10 @@
 //!
 //! Register map: the chain, one vector, and the temporaries of the exponential.
 
+use super::epilogue::exp;
 use super::{Family, FeatureMap, KernelName, NamedTile};
-use crate::code::{Access, Binary, Builder, Code, Reg};
+use crate::code::{Access, Binary, Builder, Code};
 use crate::graph::layer::Activation;
-use crate::reference::exp_constants as constants;
 use crate::target::Isa;
 
 /// A softmax.
@@ -53,7 +53,9 @@ impl Softmax {
             b.repeat(vectors, |b| {
                 b.load(x, from.at(0));
                 b.binary(Binary::Sub, x, x, chain);
-                exp(b, x);
+                let temporaries = b.registers(4);
+                exp(b, x, &temporaries);
+                b.free(temporaries);
                 b.store(x, to.at(0));
                 b.advance(from, isa.lanes);
                 b.advance(to, isa.lanes);
@@ -80,33 +82,4 @@ impl Softmax {
         });
         b.finish()
     }
-}
-
-/// x = exp(x), step for step as [`crate::reference::exp`].
-fn exp(b: &mut Builder, x: Reg) {
-    let (n, power, p, c) = (b.register(), b.register(), b.register(), b.register());
-    b.constant(c, constants::LOWEST);
-    b.binary(Binary::Max, x, c, x);
-    b.constant(power, constants::MAGIC);
-    b.constant(c, constants::LOG2_E);
-    b.fma(power, x, c);
-    b.constant(c, constants::MAGIC);
-    b.binary(Binary::Sub, n, power, c);
-    b.shift_left(power, power, 23);
-    b.constant(c, -constants::LN2_HIGH);
-    b.fma(x, n, c);
-    b.constant(c, -constants::LN2_LOW);
-    b.fma(x, n, c);
-    b.constant(p, constants::POLYNOMIAL[0]);
-    for coefficient in &constants::POLYNOMIAL[1..] {
-        b.constant(c, *coefficient);
-        b.fma(c, p, x);
-        b.copy(p, c);
-    }
-    b.binary(Binary::Mul, n, x, x);
-    b.fma(x, n, p);
-    b.constant(c, 1.0);
-    b.binary(Binary::Add, x, x, c);
-    b.binary(Binary::Mul, x, x, power);
-    b.free([n, power, p, c]);
 }

@@ -132,7 +132,7 @@ fn extent(window: Window, input: usize, before: usize, after: usize) -> Option<u
 fn pointwise() {
     for pixels in [1, 5, 6, 7, 8, 15] {
         for (m, n) in [(1, 1), (3, 8), (8, 9), (17, 12), (33, 25)] {
-            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            for activation in Activation::ALL {
                 let layer = Layer::Conv { window: Window::POINTWISE, n, bias: true };
                 check(shape(1, pixels, m), shape(1, pixels, n), &layer, activation);
             }
@@ -155,6 +155,25 @@ fn conv_and_depthwise() {
             let depthwise = Layer::Depthwise { window, bias: true };
             check(input, shape(height, width, m), &depthwise, Activation::Relu6);
         }
+    }
+}
+
+/// Every activation behind tiles that leave few registers, and many.
+#[test]
+fn activations() {
+    for activation in Activation::ALL {
+        for d_k in [1, 3, 7] {
+            let pads = Pads { top: d_k / 2, left: d_k / 2, bottom: d_k / 2, right: d_k / 2 };
+            let window = Window { d_k, stride: 1, pads };
+            for channels in [1, 19, 48] {
+                let input = shape(5, 9, channels);
+                check(input, input, &Layer::Depthwise { window, bias: true }, activation);
+                check(input, input, &Layer::Conv { window, n: channels, bias: true }, activation);
+            }
+        }
+        let input = shape(2, 3, 37);
+        check(input, input, &Layer::Add, activation);
+        check(input, shape(1, 1, 101), &Layer::Dense { n: 101, bias: true }, activation);
     }
 }
 
@@ -187,7 +206,7 @@ fn names_are_parsed_back() {
                     let name = kernel.name(isa);
                     check(&name);
                     candidates(kernel, isa).iter().for_each(check);
-                    for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                    for activation in Activation::ALL {
                         check(&KernelName { activation, ..name.clone() });
                     }
                     families[family_idx(name.family)] = true;

@@ -7,7 +7,7 @@ use super::super::{
     ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, Padding,
     Width,
 };
-use super::{Defaults, PADDINGS, activations};
+use super::{Defaults, PADDINGS, read_activation};
 use crate::graph::layer::Activation;
 
 /// Most names that a misspelt one is compared with.
@@ -122,7 +122,9 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
     };
     let word = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word);
     let section = section.called(format!("a layer of kind \"{word}\""));
-    section.only(&[COMMON_KEYS, keys(kind)].concat());
+    // A leaky ReLU's slope may stand wherever an activation may.
+    let slope: &[&str] = if keys(kind).contains(&"activation") { &["slope"] } else { &[] };
+    section.only(&[COMMON_KEYS, keys(kind), slope].concat());
     let layer = LayerSpec {
         name: section.name("name", false, false),
         input: section.name("input", false, false),
@@ -139,7 +141,7 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
 
 fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKind {
     let from = || section.name("from", false, true).unwrap_or_default();
-    let activation = || section.choice("activation", &activations(), Activation::None);
+    let activation = || read_activation(section, Activation::None);
     match kind {
         Kind::Conv => LayerKind::Conv { spec: read_conv(section, defaults), filters: read_filters(section) },
         Kind::Pointwise => {
@@ -192,7 +194,7 @@ fn read_taps(
         kernel,
         stride,
         padding,
-        activation: section.choice("activation", &activations(), defaults.activation),
+        activation: read_activation(section, defaults.activation),
         batch_norm,
         bias: section.boolean("bias", !batch_norm),
     }
