@@ -2,12 +2,14 @@
 //!
 //! Neither alpha nor the resolution is applied here, repeats are not expanded, and nothing is known of weights or targets.
 
+mod block;
 mod builtin;
 mod parse;
 mod source;
 #[cfg(test)]
 mod tests;
 
+pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand};
 pub use self::builtin::{BUILTIN, Builtin, builtin};
 use crate::error::Result;
 use crate::graph::layer::Activation;
@@ -26,7 +28,9 @@ pub const MAX_CHANNELS: usize = 65_536;
 pub const MAX_KERNEL: usize = 7;
 /// Largest stride.
 pub const MAX_STRIDE: usize = 2;
-/// Most layers, repeats counted; a separable layer counts as two.
+/// Most times that a block widens its map.
+pub const MAX_EXPAND: f64 = 64.0;
+/// Most layers, repeats counted; a separable layer counts as two, a block as its layers.
 pub const MAX_LAYERS: usize = 4096;
 
 /// A network as its author wrote it. Every key is documented in `docs/description.md`.
@@ -233,10 +237,11 @@ pub struct LayerSpec {
 }
 
 impl LayerSpec {
-    /// How many layers it stands for: its repeats, two each for a separable one.
+    /// How many layers it stands for: its repeats, two each for a separable one, a block's layers.
     pub fn n_layers(&self) -> usize {
         match &self.kind {
             LayerKind::Separable { .. } => self.repeat.saturating_mul(2),
+            LayerKind::Block(block) => self.repeat.saturating_mul(block.parts().len()),
             LayerKind::Conv { .. }
             | LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
@@ -287,6 +292,8 @@ pub enum LayerKind {
         /// N.
         filters: Width,
     },
+    /// An inverted residual or one of its relatives. Of several repeats only the first strides.
+    Block(BlockSpec),
     /// Adds the output of an earlier named layer.
     Add {
         /// That layer's name.
@@ -322,7 +329,8 @@ impl LayerKind {
         match self {
             LayerKind::Conv { spec, .. }
             | LayerKind::Depthwise { spec }
-            | LayerKind::Separable { spec, .. } => Some(spec),
+            | LayerKind::Separable { spec, .. }
+            | LayerKind::Block(BlockSpec { spec, .. }) => Some(spec),
             LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
@@ -336,7 +344,8 @@ impl LayerKind {
         match self {
             LayerKind::Conv { spec, .. }
             | LayerKind::Depthwise { spec }
-            | LayerKind::Separable { spec, .. } => Some(spec),
+            | LayerKind::Separable { spec, .. }
+            | LayerKind::Block(BlockSpec { spec, .. }) => Some(spec),
             LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
@@ -352,9 +361,27 @@ impl LayerKind {
             LayerKind::Conv { .. }
             | LayerKind::Depthwise { .. }
             | LayerKind::Separable { .. }
+            | LayerKind::Block(_)
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => None,
+        }
+    }
+
+    /// The widths that it is said to have.
+    pub fn widths(&self) -> Vec<Width> {
+        match self {
+            LayerKind::Conv { filters, .. } | LayerKind::Separable { filters, .. } => vec![*filters],
+            LayerKind::Block(BlockSpec { expand: Some(Expand::To(width)), filters, .. }) => {
+                vec![*width, *filters]
+            }
+            LayerKind::Block(BlockSpec { filters, .. }) => vec![*filters],
+            LayerKind::Dense { units, .. } => units.map(Width::Fixed).into_iter().collect(),
+            LayerKind::Depthwise { .. }
+            | LayerKind::Add { .. }
+            | LayerKind::Multiply { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Softmax => Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::describe::{Description, LayerKind, Width};
+use crate::describe::{Description, Expand, LayerKind, Width};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
@@ -73,6 +73,17 @@ impl fmt::Display for LayerText<'_> {
             LayerKind::Conv { spec, filters } => write!(f, "conv {} {spec:?}", WidthText(*filters)),
             LayerKind::Depthwise { spec } => write!(f, "depthwise {spec:?}"),
             LayerKind::Separable { spec, filters } => write!(f, "separable {} {spec:?}", WidthText(*filters)),
+            LayerKind::Block(block) => {
+                write!(f, "block of")?;
+                block.parts().iter().try_for_each(|part| write!(f, " {}", &part.ending()[1..]))?;
+                block.start_kernel.map_or(Ok(()), |kernel| write!(f, ", start {kernel}x{kernel}"))?;
+                match block.expand {
+                    Some(Expand::Times(times)) => write!(f, ", {times} times as wide")?,
+                    Some(Expand::To(width)) => write!(f, ", {} wide", WidthText(width))?,
+                    None => {}
+                }
+                write!(f, ", {} {:?} {:?}", WidthText(block.filters), block.window, block.spec)
+            }
             LayerKind::Add { from, activation } => write!(f, "add of {from}, {activation:?}"),
             LayerKind::Multiply { from, activation } => write!(f, "multiply by {from}, {activation:?}"),
             LayerKind::GlobalAveragePool => write!(f, "global average pool"),

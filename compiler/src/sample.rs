@@ -56,12 +56,13 @@ impl RandomNetwork {
     fn of(seed: u64, mut random: Random, height: usize, width: usize) -> RandomNetwork {
         let mut writer = Writer::new(seed, &mut random, height, width);
         let n_layers = random.within(if writer.is_tall { 2 } else { 1 }, 6);
-        // Of their own, so that a seed without branches gives the network that it always gave.
+        // Of their own, so that a seed without branches or blocks gives the network that it always gave.
         let mut branches = Random::new(seed ^ 0x6272_616e_6368);
         let mut pairs = Random::new(seed ^ 0x7061_6972_7300);
         if !writer.is_tall && pairs.percent(5) {
             writer.product(&mut pairs);
         }
+        let mut blocks = Random::new(seed ^ 0x0062_6c6f_636b);
         for _ in 0..n_layers {
             writer.layer(&mut random);
             if !writer.is_tall && branches.percent(12) {
@@ -69,6 +70,9 @@ impl RandomNetwork {
             }
             if !writer.is_tall && pairs.percent(15) {
                 writer.product(&mut pairs);
+            }
+            if blocks.percent(15) {
+                writer.block(&mut blocks);
             }
         }
         if random.percent(35) {
@@ -231,6 +235,51 @@ impl Writer {
                 Shape { height: 1, width: 1, channels };
             self.earlier.push((format!("{name}_product"), product));
         }
+    }
+
+    /// A block, if one fits.
+    fn block(&mut self, random: &mut Random) {
+        let most = if self.is_tall { 12 } else { 40 };
+        let mut text = String::new();
+        let mut key = |key: &str, value: &dyn std::fmt::Display| {
+            writeln!(text, "{key} = {value}").expect("a String takes every write");
+        };
+        let kernel = |random: &mut Random| random.pick(&[1, 3, 3, 5, 7]);
+        let kind =
+            random.pick(&["inverted_residual", "fused_inverted_residual", "universal_inverted_bottleneck"]);
+        key("kind", &format!("{kind:?}"));
+        let mut has_window = true;
+        if kind == "universal_inverted_bottleneck" {
+            let (starts, filters) = (random.percent(60), random.percent(60));
+            if starts {
+                key("start_kernel", &kernel(random));
+            }
+            if filters {
+                key("middle_kernel", &kernel(random));
+            }
+            has_window = starts || filters;
+        } else {
+            key("kernel", &kernel(random));
+        }
+        if random.percent(70) {
+            key("expand", &random.pick(&[0.5, 1.0, 1.5, 2.0, 3.67, 6.0]));
+        } else {
+            key("expanded", &random.within(1, most));
+        }
+        let keeps = self.shape.channels <= 70 && random.percent(60);
+        key("filters", &if keeps { self.shape.channels } else { random.within(1, most) });
+        key("scaled", &!keeps);
+        if has_window {
+            key("padding", &"\"same\"");
+            key("stride", &random.pick(&[1, 1, 2]));
+        }
+        for (name, share) in [("residual", 20), ("batch_norm", 20)] {
+            if random.percent(share) {
+                key(name, &false);
+            }
+        }
+        key("repeat", &random.pick(&[1, 1, 2]));
+        self.take(&format!("l{}", self.earlier.len()), &text);
     }
 
     /// What ends a classifier.
@@ -427,5 +476,8 @@ mod tests {
         check("adds of the input", 10, &|text| text.contains("from = \"input\""));
         check("gates", 20, &|text| text.contains("_product\""));
         check("branches", 20, &|text| text.contains("_sum\""));
+        for kind in ["inverted_residual", "fused_inverted_residual", "universal_inverted_bottleneck"] {
+            check(kind, 20, &|text| text.contains(&format!("kind = \"{kind}\"")));
+        }
     }
 }

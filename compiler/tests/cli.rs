@@ -268,7 +268,7 @@ fn mistakes_are_named() {
 fn descriptions_come_back() {
     let folder = Folder::new();
     let list = folder.stdout(["describe"]);
-    for name in ["mobilenet-v1", "mobilenet-v1-shallow", "mobilenet-v1-full-conv"] {
+    for name in ["mobilenet-v1-shallow", "mobilenet-v1-full-conv", "mobilenet-v4-conv-small"] {
         assert!(list.contains(&format!("\n{name} ")), "{list}");
         folder.write("x.toml", folder.stdout(["describe", name]));
         let graph = |network| folder.stdout(["compile", network, "--dump", "graph"]);

@@ -82,6 +82,15 @@ impl Row<'_> {
 }
 
 impl<'a> Recipe<'a> {
+    /// The shape of each tensor by its name, in the order in which the exporter's code made them.
+    ///
+    /// # Panics
+    /// As [`Recipe::weights`].
+    pub fn shapes(&self) -> Vec<(&'a str, Vec<usize>)> {
+        let rows = self.value["tensors"].as_array().expect("tensors").iter().map(row);
+        rows.map(|row| (row.key, row.shape)).collect()
+    }
+
     /// The safetensors file.
     ///
     /// # Panics

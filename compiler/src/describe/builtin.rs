@@ -49,6 +49,26 @@ pub const BUILTIN: &[Builtin] = &[
         summary: "Table 4's conv MobileNet: a standard 3x3 convolution in place of each separable block",
         text: include_str!("mobilenet-v1-full-conv.toml"),
     },
+    Builtin {
+        name: "mobilenet-v2",
+        summary: "MobileNetV2 as in Table 2 of arXiv 1801.04381: 17 inverted residuals, 224x224x3, 1001 classes",
+        text: include_str!("mobilenet-v2.toml"),
+    },
+    Builtin {
+        name: "mobilenet-v4-conv-small",
+        summary: "MobileNetV4-Conv-Small of arXiv 2404.10518: 12 universal inverted bottlenecks, 224x224x3, 1000 classes",
+        text: include_str!("mobilenet-v4-conv-small.toml"),
+    },
+    Builtin {
+        name: "mobilenet-v4-conv-medium",
+        summary: "MobileNetV4-Conv-Medium: 21 universal inverted bottlenecks, 256x256x3, 1000 classes",
+        text: include_str!("mobilenet-v4-conv-medium.toml"),
+    },
+    Builtin {
+        name: "mobilenet-v4-conv-large",
+        summary: "MobileNetV4-Conv-Large: 26 universal inverted bottlenecks, 384x384x3, 1000 classes",
+        text: include_str!("mobilenet-v4-conv-large.toml"),
+    },
 ];
 
 /// The built-in description of that name.

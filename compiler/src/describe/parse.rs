@@ -3,6 +3,7 @@
 //! `docs/description.md` is the user's side of this file. What only alpha and the resolution decide (shapes, names of
 //! repeated layers) is checked by [`Graph::build`](crate::graph::Graph::build).
 
+mod block;
 mod layer;
 
 use self::layer::read_layers;

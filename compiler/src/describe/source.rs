@@ -98,6 +98,11 @@ impl<'s> Section<'s> {
         self.source.fault(at, detail);
     }
 
+    /// Notes that one of several keys is required.
+    pub(super) fn missing(&self, keys: &str, expected: &str) {
+        self.source.fault(self.at, format!("{} has no {keys}, expected {expected}", self.noun));
+    }
+
     /// Notes a fault for each key outside `keys`.
     pub(super) fn only(&self, keys: &[&str]) {
         for key in self.table.keys() {

@@ -3,6 +3,8 @@
 use super::*;
 use crate::error::Place;
 
+mod blocks;
+
 /// The least that a file needs; `{}` stands where a test adds its own lines.
 const HEAD: &str = "name = \"net\"\nclasses = 10\ninput = { height = 8, width = 8, channels = 3 }\n";
 const LAYER: &str = "[[layer]]\nkind = \"softmax\"\n";
@@ -184,7 +186,8 @@ fn missing_keys() {
             "4:3: [input] has no `channels`, expected a whole number from 1 to 65536",
         ],
     );
-    let kinds = "\"conv\", \"depthwise\", \"pointwise\", \"separable\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"";
+    let kinds = "\"conv\", \"depthwise\", \"pointwise\", \"separable\", \"inverted_residual\", \
+        \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"";
     check_layer("", &[&format!("4:1: [[layer]] has no `kind`, expected {kinds}")]);
     check_layer("kind = \"Conv\"\nunits = 4", &[&format!("5:8: `kind`: found \"Conv\", expected {kinds}")]);
     check_layer(
@@ -409,7 +412,12 @@ fn builtins() {
         let description = builtin.description();
         assert_eq!(description.name, builtin.name);
         assert_eq!(description.preprocess.scale, 1.0 / 255.0);
-        assert_eq!(description.preprocess.resize, Resize::Cover { ratio: 8.0 / 7.0 });
+        // The share of the shorter side that is seen, in per cent: as published with the weights.
+        let seen = match builtin.name {
+            "mobilenet-v4-conv-medium" | "mobilenet-v4-conv-large" => 95.0,
+            _ => 87.5,
+        };
+        assert_eq!(description.preprocess.resize, Resize::Cover { ratio: 100.0 / seen });
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`Description`] x [`Knobs`] -> [`Graph`]: sugar expanded, names given, shapes computed.
 
+mod block;
 mod ranges;
 mod walk;
 
@@ -156,18 +157,18 @@ impl<'d> Builder<'d> {
         if let Some(input) = &layer.input {
             self.last = self.earlier(&repeats[0][0], "input", input);
         }
-        for names in repeats {
-            self.add_once(&layer.kind, names);
+        for (idx, names) in repeats.into_iter().enumerate() {
+            self.add_once(&layer.kind, names, idx == 0);
         }
         if let Some(name) = &layer.name {
             self.named.insert(name, self.last);
         }
     }
 
-    fn add_once(&mut self, kind: &'d LayerKind, names: Vec<String>) {
+    fn add_once(&mut self, kind: &'d LayerKind, names: Vec<String>, is_first: bool) {
+        self.origin = None;
         let mut names = names.into_iter();
         let mut name = || names.next().expect("each layer has a name");
-        self.origin = None;
         match kind {
             LayerKind::Conv { spec, filters } => self.add_conv(name(), spec, *filters),
             LayerKind::Depthwise { spec } => self.add_depthwise(name(), spec),
@@ -177,6 +178,7 @@ impl<'d> Builder<'d> {
                 let spec = ConvSpec { kernel: 1, stride: 1, padding: Padding::Valid, ..*spec };
                 self.add_conv(pointwise, &spec, *filters);
             }
+            LayerKind::Block(block) => self.add_block(block, names.collect(), is_first),
             LayerKind::Add { from, activation } => self.add_pair(name(), Layer::Add, from, *activation),
             LayerKind::Multiply { from, activation } => {
                 self.add_pair(name(), Layer::Multiply, from, *activation);
@@ -220,16 +222,25 @@ impl<'d> Builder<'d> {
     }
 
     fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: Width) {
+        let is_pointwise = self.window(spec) == Window::POINTWISE;
+        self.origin = Some(self.walk.conv(self.next_id(), is_pointwise, spec.stride));
+        self.push_conv(name, spec, filters.channels(self.description.rounding, self.knobs.alpha));
+    }
+
+    fn add_depthwise(&mut self, name: String, spec: &ConvSpec) {
+        self.origin = Some(self.walk.depthwise(self.next_id(), spec.stride));
+        self.push_depthwise(name, spec);
+    }
+
+    /// A standard convolution with what follows it, all at the place that `origin` tells.
+    fn push_conv(&mut self, name: String, spec: &ConvSpec, n: usize) {
         let window = self.window(spec);
-        let n = filters.channels(self.description.rounding, self.knobs.alpha);
-        self.origin = Some(self.walk.conv(self.next_id(), window == Window::POINTWISE, window.stride));
         self.push(name.clone(), Layer::Conv { window, n, bias: spec.bias }, vec![self.last]);
         self.normalise_and_activate(&name, spec);
     }
 
-    fn add_depthwise(&mut self, name: String, spec: &ConvSpec) {
+    fn push_depthwise(&mut self, name: String, spec: &ConvSpec) {
         let window = self.window(spec);
-        self.origin = Some(self.walk.depthwise(self.next_id(), window.stride));
         self.push(name.clone(), Layer::Depthwise { window, bias: spec.bias }, vec![self.last]);
         self.normalise_and_activate(&name, spec);
     }

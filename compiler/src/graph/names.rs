@@ -10,6 +10,7 @@ enum Kind {
     Conv,
     Depthwise,
     Pointwise,
+    Block,
     Add,
     Multiply,
     Pool,
@@ -23,6 +24,7 @@ impl Kind {
             Kind::Conv => "conv",
             Kind::Depthwise => "conv_dw",
             Kind::Pointwise => "conv_pw",
+            Kind::Block => "block",
             Kind::Add => "add",
             Kind::Multiply => "multiply",
             Kind::Pool => "pool",
@@ -54,6 +56,10 @@ impl Names {
             LayerKind::Conv { .. } => vec![layer(Kind::Conv, "")],
             LayerKind::Depthwise { .. } => vec![layer(Kind::Depthwise, "")],
             LayerKind::Separable { .. } => vec![layer(Kind::Depthwise, "_dw"), layer(Kind::Pointwise, "_pw")],
+            LayerKind::Block(block) => {
+                let name = layer(Kind::Block, "");
+                block.parts().iter().map(|part| name.clone() + part.ending()).collect()
+            }
             LayerKind::Add { .. } => vec![layer(Kind::Add, "")],
             LayerKind::Multiply { .. } => vec![layer(Kind::Multiply, "")],
             LayerKind::GlobalAveragePool => vec![layer(Kind::Pool, "")],

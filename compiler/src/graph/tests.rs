@@ -362,7 +362,11 @@ fn arbitrary_layers_never_panic() {
                 1 + below(2),
             );
             let filters = 1 + below(6);
-            layers.push(match below(8) {
+            layers.push(match below(9) {
+                8 => format!(
+                    "kind = 'inverted_residual', expand = {}, filters = {filters}, {window}",
+                    1 + below(3)
+                ),
                 0 => format!("kind = 'conv', name = 'a{idx}', filters = {filters}, {window}"),
                 1 => format!("kind = 'separable', filters = {filters}, {window}"),
                 2 => format!("kind = 'depthwise', {window}"),

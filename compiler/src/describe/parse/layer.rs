@@ -7,7 +7,7 @@ use super::super::{
     ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, Padding,
     Width,
 };
-use super::{Defaults, PADDINGS, read_activation};
+use super::{Defaults, PADDINGS, block, read_activation};
 use crate::graph::layer::Activation;
 
 /// Most names that a misspelt one is compared with.
@@ -20,6 +20,9 @@ enum Kind {
     Depthwise,
     Pointwise,
     Separable,
+    InvertedResidual,
+    FusedInvertedResidual,
+    UniversalInvertedBottleneck,
     Add,
     Multiply,
     GlobalAveragePool,
@@ -32,6 +35,9 @@ const KINDS: &[(&str, Kind)] = &[
     ("depthwise", Kind::Depthwise),
     ("pointwise", Kind::Pointwise),
     ("separable", Kind::Separable),
+    ("inverted_residual", Kind::InvertedResidual),
+    ("fused_inverted_residual", Kind::FusedInvertedResidual),
+    ("universal_inverted_bottleneck", Kind::UniversalInvertedBottleneck),
     ("add", Kind::Add),
     ("multiply", Kind::Multiply),
     ("global_average_pool", Kind::GlobalAveragePool),
@@ -64,6 +70,8 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Pointwise => {
             &["repeat", "stage", "filters", "scaled", "minimum", "activation", "batch_norm", "bias"]
         }
+        Kind::InvertedResidual | Kind::FusedInvertedResidual => block::KEYS,
+        Kind::UniversalInvertedBottleneck => block::UNIVERSAL_KEYS,
         Kind::Add | Kind::Multiply => &["from", "activation"],
         Kind::Dense => &["units", "activation", "bias"],
         Kind::GlobalAveragePool | Kind::Softmax => &[],
@@ -152,6 +160,11 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
             LayerKind::Separable { spec: read_conv(section, defaults), filters: read_filters(section) }
         }
         Kind::Depthwise => LayerKind::Depthwise { spec: read_conv(section, defaults) },
+        Kind::InvertedResidual => LayerKind::Block(block::read_inverted_residual(section, defaults)),
+        Kind::FusedInvertedResidual => {
+            LayerKind::Block(block::read_fused_inverted_residual(section, defaults))
+        }
+        Kind::UniversalInvertedBottleneck => LayerKind::Block(block::read_universal(section, defaults)),
         Kind::Add => LayerKind::Add { from: from(), activation: activation() },
         Kind::Multiply => LayerKind::Multiply { from: from(), activation: activation() },
         Kind::GlobalAveragePool => LayerKind::GlobalAveragePool,
@@ -164,25 +177,39 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
     }
 }
 
-fn read_filters(section: &Section<'_>) -> Width {
-    let channels = section.integer("filters", 1..=MAX_CHANNELS, None);
-    if section.boolean("scaled", true) {
-        return Width::Scaled { channels, minimum: section.integer("minimum", 1..=MAX_CHANNELS, Some(1)) };
+pub(super) fn read_filters(section: &Section<'_>) -> Width {
+    match read_width(section, "filters") {
+        Width::Scaled { channels, .. } => {
+            Width::Scaled { channels, minimum: section.integer("minimum", 1..=MAX_CHANNELS, Some(1)) }
+        }
+        Width::Fixed(channels) => {
+            if section.has("minimum") {
+                let detail = "`minimum` has no meaning without `scaled`, expected it absent";
+                section.fault("minimum", detail.to_string());
+            }
+            Width::Fixed(channels)
+        }
     }
-    if section.has("minimum") {
-        section.fault("minimum", "`minimum` has no meaning without `scaled`, expected it absent".to_string());
-    }
-    Width::Fixed(channels)
 }
 
-fn read_conv(section: &Section<'_>, defaults: &Defaults) -> ConvSpec {
+/// The width under a key, to which alpha applies unless the layer says otherwise.
+pub(super) fn read_width(section: &Section<'_>, key: &str) -> Width {
+    let channels = section.integer(key, 1..=MAX_CHANNELS, None);
+    if section.boolean("scaled", true) {
+        Width::Scaled { channels, minimum: 1 }
+    } else {
+        Width::Fixed(channels)
+    }
+}
+
+pub(super) fn read_conv(section: &Section<'_>, defaults: &Defaults) -> ConvSpec {
     let kernel = section.integer("kernel", 1..=MAX_KERNEL, Some(3));
     let stride = section.integer("stride", 1..=MAX_STRIDE, Some(1));
     let padding = section.choice("padding", PADDINGS, defaults.padding);
     read_taps(section, defaults, kernel, stride, padding)
 }
 
-fn read_taps(
+pub(super) fn read_taps(
     section: &Section<'_>,
     defaults: &Defaults,
     kernel: usize,

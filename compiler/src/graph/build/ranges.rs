@@ -1,8 +1,8 @@
 //! A description need not come from a file: what the parser promises is checked again where arithmetic relies on it.
 
 use crate::describe::{
-    Description, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_SIDE, MAX_STRIDE, Rounding,
-    Width,
+    Description, Expand, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_EXPAND, MAX_KERNEL, MAX_LAYERS, MAX_SIDE,
+    MAX_STRIDE, Rounding, Width,
 };
 use crate::error::{Faults, Place};
 
@@ -29,27 +29,33 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
     }
     let total = description.layers.iter().fold(0, |sum: usize, layer| sum.saturating_add(layer.n_layers()));
     check(&network, "number of layers", total, MAX_LAYERS);
+    let mut expansions = Vec::new();
     for (idx, layer) in description.layers.iter().enumerate() {
         let place = Place::Layer(layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1)));
         check(&place, "repeat", layer.repeat, MAX_LAYERS);
-        let n = match &layer.kind {
-            LayerKind::Conv { filters, .. } | LayerKind::Separable { filters, .. } => {
-                if let Width::Scaled { minimum, .. } = filters {
-                    check(&place, "minimum", *minimum, MAX_CHANNELS);
-                }
-                filters.written()
+        for width in layer.kind.widths() {
+            check(&place, "channels", width.written(), MAX_CHANNELS);
+            if let Width::Scaled { minimum, .. } = width {
+                check(&place, "minimum", minimum, MAX_CHANNELS);
             }
-            LayerKind::Dense { units, .. } => units.unwrap_or(1),
-            LayerKind::Depthwise { .. }
-            | LayerKind::Add { .. }
-            | LayerKind::Multiply { .. }
-            | LayerKind::GlobalAveragePool
-            | LayerKind::Softmax => 1,
-        };
-        check(&place, "channels", n, MAX_CHANNELS);
+        }
+        if let LayerKind::Block(block) = &layer.kind {
+            check(&place, "start kernel", block.start_kernel.unwrap_or(1), MAX_KERNEL);
+            if let Some(Expand::Times(times)) = block.expand
+                && !(0.0..=MAX_EXPAND).contains(&times)
+            {
+                expansions.push((place.clone(), times));
+            }
+        }
         if let Some(spec) = layer.kind.spec() {
             check(&place, "kernel", spec.kernel, MAX_KERNEL);
             check(&place, "stride", spec.stride, MAX_STRIDE);
         }
+    }
+    for (place, times) in expansions {
+        faults.push(
+            place,
+            format!("found expand {times:?}, expected a number above 0, at most {MAX_EXPAND:?}"),
+        );
     }
 }

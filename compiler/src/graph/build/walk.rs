@@ -63,6 +63,18 @@ impl Walk {
         Origin { stage: 0, block: 0, role: Role::Head }
     }
 
+    /// Begins a block that is made of several layers.
+    pub(super) fn block(&mut self, stride: usize) {
+        self.is_open = false;
+        self.begin(stride);
+    }
+
+    /// The place of a layer of it.
+    pub(super) fn part(&mut self, id: NodeId, role: Role) -> Origin {
+        self.filters.push(id);
+        self.here(role)
+    }
+
     fn here(&self, role: Role) -> Origin {
         let (stage, block) = self.block.unwrap_or((0, 0));
         Origin { stage, block, role }

@@ -1,0 +1,108 @@
+//! The keys of blocks.
+
+use super::super::source::Section;
+use super::super::{BlockSpec, BlockWindow, ConvSpec, Expand, MAX_EXPAND, MAX_KERNEL, MAX_STRIDE};
+use super::layer::{read_conv, read_filters, read_taps, read_width};
+use super::{Defaults, PADDINGS};
+
+/// The keys of a block with one window.
+pub(super) const KEYS: &[&str] = &[
+    "repeat",
+    "stage",
+    "expand",
+    "expanded",
+    "filters",
+    "scaled",
+    "minimum",
+    "kernel",
+    "stride",
+    "padding",
+    "activation",
+    "batch_norm",
+    "bias",
+    "residual",
+];
+
+/// Those of a block with a window before and one behind the layer that widens.
+pub(super) const UNIVERSAL_KEYS: &[&str] = &[
+    "repeat",
+    "stage",
+    "start_kernel",
+    "middle_kernel",
+    "expand",
+    "expanded",
+    "filters",
+    "scaled",
+    "minimum",
+    "stride",
+    "padding",
+    "activation",
+    "batch_norm",
+    "bias",
+    "residual",
+];
+
+/// 1x1, depthwise, 1x1; without the first where the map isn't widened.
+pub(super) fn read_inverted_residual(section: &Section<'_>, defaults: &Defaults) -> BlockSpec {
+    let expand = read_expand(section).filter(|expand| *expand != Expand::Times(1.0));
+    let spec = read_conv(section, defaults);
+    BlockSpec { expand, ..read_block(section, spec, BlockWindow::Middle) }
+}
+
+/// A standard convolution, 1x1.
+pub(super) fn read_fused_inverted_residual(section: &Section<'_>, defaults: &Defaults) -> BlockSpec {
+    let spec = read_conv(section, defaults);
+    BlockSpec { expand: read_required_expand(section), ..read_block(section, spec, BlockWindow::Expand) }
+}
+
+/// 1x1, 1x1, and a depthwise convolution before and behind the first where the keys say so.
+pub(super) fn read_universal(section: &Section<'_>, defaults: &Defaults) -> BlockSpec {
+    let kernel = |key: &str| section.has(key).then(|| section.integer(key, 1..=MAX_KERNEL, None));
+    let (start, middle) = (kernel("start_kernel"), kernel("middle_kernel"));
+    let (window, kernel, start_kernel) = match (start, middle) {
+        (start, Some(middle)) => (BlockWindow::Middle, middle, start),
+        (Some(start), None) => (BlockWindow::Start, start, None),
+        (None, None) => {
+            for key in ["stride", "padding"].into_iter().filter(|key| section.has(key)) {
+                let detail = "has no meaning without `start_kernel` or `middle_kernel`, expected it absent";
+                section.fault(key, format!("`{key}` {detail}"));
+            }
+            (BlockWindow::Expand, 1, None)
+        }
+    };
+    let stride = section.integer("stride", 1..=MAX_STRIDE, Some(1));
+    let padding = section.choice("padding", PADDINGS, defaults.padding);
+    let spec = read_taps(section, defaults, kernel, stride, padding);
+    let expand = read_required_expand(section);
+    BlockSpec { start_kernel, expand, ..read_block(section, spec, window) }
+}
+
+fn read_block(section: &Section<'_>, spec: ConvSpec, window: BlockWindow) -> BlockSpec {
+    BlockSpec {
+        spec,
+        window,
+        start_kernel: None,
+        expand: None,
+        filters: read_filters(section),
+        residual: section.boolean("residual", true),
+    }
+}
+
+fn read_expand(section: &Section<'_>) -> Option<Expand> {
+    if section.has("expand") && section.has("expanded") {
+        section
+            .fault("expanded", "`expanded` has no meaning beside `expand`, expected one of them".to_string());
+    }
+    if section.has("expanded") {
+        return Some(Expand::To(read_width(section, "expanded")));
+    }
+    section.has("expand").then(|| Expand::Times(section.number("expand", 1e-2..=MAX_EXPAND, None)))
+}
+
+fn read_required_expand(section: &Section<'_>) -> Option<Expand> {
+    let expand = read_expand(section);
+    if expand.is_none() {
+        section.missing("`expand` or `expanded`", "how wide the block gets");
+    }
+    expand
+}

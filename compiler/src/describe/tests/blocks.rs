@@ -1,0 +1,122 @@
+//! Tests of reading blocks.
+
+use super::*;
+
+#[test]
+fn blocks() {
+    let kinds = |lines: &str| layers(lines).into_iter().map(|layer| layer.kind).collect::<Vec<_>>();
+    let spec = ConvSpec {
+        kernel: 3,
+        stride: 1,
+        padding: Padding::Same,
+        activation: Activation::Relu6,
+        batch_norm: true,
+        bias: false,
+    };
+    let scaled = |channels| Width::Scaled { channels, minimum: 1 };
+    let block = BlockSpec {
+        spec,
+        window: BlockWindow::Middle,
+        start_kernel: None,
+        expand: None,
+        filters: scaled(8),
+        residual: true,
+    };
+    for (lines, expected) in [
+        ("kind = \"inverted_residual\"\nfilters = 8", block.clone()),
+        ("kind = \"inverted_residual\"\nfilters = 8\nexpand = 1", block.clone()),
+        (
+            "kind = \"inverted_residual\"\nfilters = 8\nexpand = 2.5\nkernel = 5\nminimum = 6\nresidual = false",
+            BlockSpec {
+                spec: ConvSpec { kernel: 5, ..spec },
+                expand: Some(Expand::Times(2.5)),
+                filters: Width::Scaled { channels: 8, minimum: 6 },
+                residual: false,
+                ..block.clone()
+            },
+        ),
+        (
+            "kind = \"inverted_residual\"\nfilters = 8\nexpanded = 20\nscaled = false",
+            BlockSpec {
+                expand: Some(Expand::To(Width::Fixed(20))),
+                filters: Width::Fixed(8),
+                ..block.clone()
+            },
+        ),
+        (
+            "kind = \"fused_inverted_residual\"\nfilters = 8\nexpand = 1",
+            BlockSpec { window: BlockWindow::Expand, expand: Some(Expand::Times(1.0)), ..block.clone() },
+        ),
+        (
+            "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpanded = 20\nstart_kernel = 5",
+            BlockSpec {
+                spec: ConvSpec { kernel: 5, ..spec },
+                window: BlockWindow::Start,
+                expand: Some(Expand::To(scaled(20))),
+                ..block.clone()
+            },
+        ),
+        (
+            "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpand = 2\nstart_kernel = 5\nmiddle_kernel = 7",
+            BlockSpec {
+                spec: ConvSpec { kernel: 7, ..spec },
+                start_kernel: Some(5),
+                expand: Some(Expand::Times(2.0)),
+                ..block.clone()
+            },
+        ),
+        (
+            "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpand = 2",
+            BlockSpec {
+                spec: ConvSpec { kernel: 1, ..spec },
+                window: BlockWindow::Expand,
+                expand: Some(Expand::Times(2.0)),
+                ..block
+            },
+        ),
+    ] {
+        assert_eq!(kinds(&format!("[[layer]]\n{lines}\n")), [LayerKind::Block(expected)], "{lines}");
+    }
+}
+
+#[test]
+fn faults_of_blocks() {
+    check_layer(
+        "kind = \"inverted_residual\"\nexpand = 0\nexpanded = 8",
+        &[
+            "4:1: a layer of kind \"inverted_residual\" has no `filters`, expected a whole number from 1 to 65536",
+            "7:12: `expanded` has no meaning beside `expand`, expected one of them",
+        ],
+    );
+    check_layer(
+        "kind = \"inverted_residual\"\nfilters = 8\nexpand = 65",
+        &["7:10: `expand`: found 65, expected a number from 0.01 to 64.0"],
+    );
+    check_layer(
+        "kind = \"inverted_residual\"\nfilters = 8\nmiddle_kernel = 3",
+        &[
+            "7:1: unknown key \"middle_kernel\" in a layer of kind \"inverted_residual\", expected `kind`, `name`, `input`, \
+             `repeat`, `stage`, `expand`, `expanded`, `filters`, `scaled`, `minimum`, `kernel`, `stride`, `padding`, `activation`, \
+             `batch_norm`, `bias`, `residual` or `slope`",
+        ],
+    );
+    check_layer(
+        "kind = \"fused_inverted_residual\"\nfilters = 8",
+        &[
+            "4:1: a layer of kind \"fused_inverted_residual\" has no `expand` or `expanded`, expected how wide the block gets",
+        ],
+    );
+    check_layer(
+        "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpand = 2\nstride = 2\npadding = \"same\"",
+        &[
+            "8:10: `stride` has no meaning without `start_kernel` or `middle_kernel`, expected it absent",
+            "9:11: `padding` has no meaning without `start_kernel` or `middle_kernel`, expected it absent",
+        ],
+    );
+    // Five layers each.
+    let blocks = "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpand = 2\nstart_kernel = 3\nmiddle_kernel = 3";
+    check_layer(
+        &format!("{blocks}\nrepeat = 820"),
+        &["4:1: found more than 4096 layers up to here, repeats counted, expected fewer"],
+    );
+}
