@@ -13,6 +13,7 @@ use std::ops::AddAssign;
 
 use serde::{Serialize, Serializer};
 
+use crate::describe::Sides;
 use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::shape::{Shape, Window};
 use crate::graph::tensor::Dtype;
@@ -53,9 +54,9 @@ impl AddAssign for Cost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Standard convolution, by D_K: `conv 3x3`.
-    Conv(usize),
+    Conv(Sides),
     /// Depthwise convolution, by D_K: `depthwise 3x3`.
-    Depthwise(usize),
+    Depthwise(Sides),
     /// 1x1 convolution of stride 1: `pointwise`.
     Pointwise,
     /// Fully connected: `dense`.
@@ -75,8 +76,8 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Conv(d_k) => write!(f, "conv {d_k}x{d_k}"),
-            Kind::Depthwise(d_k) => write!(f, "depthwise {d_k}x{d_k}"),
+            Kind::Conv(kernel) => write!(f, "conv {kernel}"),
+            Kind::Depthwise(kernel) => write!(f, "depthwise {kernel}"),
             Kind::Pointwise => f.write_str("pointwise"),
             Kind::Dense => f.write_str("dense"),
             Kind::BatchNorm => f.write_str("batch norm"),
@@ -239,8 +240,8 @@ fn count_node(
             Kind::BatchNorm
         }
         Layer::Conv { window: Window::POINTWISE, .. } => Kind::Pointwise,
-        Layer::Conv { window, .. } => Kind::Conv(window.d_k),
-        Layer::Depthwise { window, .. } => Kind::Depthwise(window.d_k),
+        Layer::Conv { window, .. } => Kind::Conv(window.slide().kernel),
+        Layer::Depthwise { window, .. } => Kind::Depthwise(window.slide().kernel),
         Layer::Dense { .. } => Kind::Dense,
         Layer::Add => Kind::Add,
         Layer::Multiply => Kind::Multiply,

@@ -8,9 +8,11 @@ mod parse;
 mod source;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand};
 pub use self::builtin::{BUILTIN, Builtin, builtin};
+pub use self::window::{Padding, Pads, Sides, Slide};
 use crate::error::Result;
 use crate::graph::layer::Activation;
 
@@ -25,9 +27,13 @@ pub const MAX_SIDE: usize = 1024;
 /// Most channels, filters, units or classes, before alpha.
 pub const MAX_CHANNELS: usize = 65_536;
 /// Largest D_K.
-pub const MAX_KERNEL: usize = 7;
+pub const MAX_KERNEL: usize = 11;
 /// Largest stride.
-pub const MAX_STRIDE: usize = 2;
+pub const MAX_STRIDE: usize = 4;
+/// Largest distance between taps.
+pub const MAX_DILATION: usize = 16;
+/// Most rows or columns of padding on one side.
+pub const MAX_PAD: usize = 64;
 /// Most times that a block widens its map.
 pub const MAX_EXPAND: f64 = 64.0;
 /// Most layers, repeats counted; a separable layer counts as two, a block as its layers.
@@ -140,28 +146,6 @@ impl Width {
     }
 }
 
-/// Rule that gives the rows and columns of padding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Padding {
-    /// TensorFlow's SAME: out = ceil(in / stride), the smaller half of the padding first.
-    Same,
-    /// PyTorch's `D_K / 2` on all sides.
-    Symmetric,
-    /// None.
-    Valid,
-}
-
-impl Padding {
-    /// As in a description.
-    pub fn word(self) -> &'static str {
-        match self {
-            Padding::Same => "same",
-            Padding::Symmetric => "symmetric",
-            Padding::Valid => "valid",
-        }
-    }
-}
-
 /// From an 8-bit image to the network's input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
@@ -256,10 +240,8 @@ impl LayerSpec {
 /// Keys that all convolutions share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvSpec {
-    /// D_K, 1 to 7.
-    pub kernel: usize,
-    /// 1 or 2.
-    pub stride: usize,
+    /// Kernel, stride and dilation.
+    pub slide: Slide,
     /// Padding, already defaulted from the network's.
     pub padding: Padding,
     /// After the batch norm.

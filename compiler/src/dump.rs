@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::describe::{Description, Expand, LayerKind, Width};
+use crate::describe::{Description, Expand, LayerKind, Slide, Width};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
@@ -76,7 +76,7 @@ impl fmt::Display for LayerText<'_> {
             LayerKind::Block(block) => {
                 write!(f, "block of")?;
                 block.parts().iter().try_for_each(|part| write!(f, " {}", &part.ending()[1..]))?;
-                block.start_kernel.map_or(Ok(()), |kernel| write!(f, ", start {kernel}x{kernel}"))?;
+                block.start_kernel.map_or(Ok(()), |kernel| write!(f, ", start {kernel}"))?;
                 match block.expand {
                     Some(Expand::Times(times)) => write!(f, ", {times} times as wide")?,
                     Some(Expand::To(width)) => write!(f, ", {} wide", WidthText(width))?,
@@ -111,12 +111,17 @@ impl fmt::Display for WidthText {
 /// A window in the paper's words: `3x3 stride 2 pad 0,0,1,1` (top, left, bottom, right).
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let p = self.pads;
-        write!(
-            f,
-            "{0}x{0} stride {1} pad {2},{3},{4},{5}",
-            self.d_k, self.stride, p.top, p.left, p.bottom, p.right
-        )
+        let Slide { kernel, stride, dilation } = self.slide();
+        write!(f, "{kernel}")?;
+        for (word, sides) in [("stride", stride), ("dilation", dilation)] {
+            match sides.side() {
+                Some(1) if word == "dilation" => {}
+                Some(side) => write!(f, " {word} {side}")?,
+                None => write!(f, " {word} {sides}")?,
+            }
+        }
+        let Window { rows, columns } = self;
+        write!(f, " pad {},{},{},{}", rows.before, columns.before, rows.after, columns.after)
     }
 }
 

@@ -16,6 +16,7 @@ use mnc_runtime::measured::profile::Read;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::{Kind, LayerCost, Report};
+use crate::describe::Slide;
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 use crate::graph::tensor::Dtype;
@@ -130,9 +131,9 @@ pub fn predict(graph: &Graph, isa: &Isa, machine: &Machine) -> Option<Prediction
 impl Shares {
     fn of(&self, layer: &Layer) -> f64 {
         match layer {
-            Layer::Conv { window, .. } if window.d_k == 1 && window.stride == 1 => self.pointwise,
+            Layer::Conv { window, .. } if window.slide() == Slide::POINTWISE => self.pointwise,
             Layer::Conv { .. } => self.conv,
-            Layer::Depthwise { window, .. } if window.stride == 1 => self.depthwise,
+            Layer::Depthwise { window, .. } if window.columns.stride == 1 => self.depthwise,
             Layer::Depthwise { .. } => self.depthwise_strided,
             Layer::Dense { .. } => self.pointwise,
             // No multiply-adds are counted for the others.

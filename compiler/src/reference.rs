@@ -159,12 +159,13 @@ impl Sliding<'_> {
         let mut output = Vec::with_capacity(self.out.width * n);
         for column in 0..self.out.width {
             let mut chain = self.bias.to_vec();
-            for ky in self.window.rows(y, self.shape.height) {
-                for kx in self.window.columns(column, self.shape.width) {
+            for ky in self.window.rows.taps(y, self.shape.height) {
+                for kx in self.window.columns.taps(column, self.shape.width) {
                     let pixel = self.pixel((y, ky), (column, kx));
                     for ci in 0..m {
                         let factor = self.x[pixel * m + ci];
-                        let filter = &self.weights[((ky * self.window.d_k + kx) * m + ci) * n..][..n];
+                        let filter =
+                            &self.weights[((ky * self.window.columns.kernel + kx) * m + ci) * n..][..n];
                         chain.iter_mut().zip(filter).for_each(|(acc, w)| *acc = factor.mul_add(*w, *acc));
                     }
                 }
@@ -180,10 +181,10 @@ impl Sliding<'_> {
         let mut output = Vec::with_capacity(self.out.width * m);
         for column in 0..self.out.width {
             let mut chain = self.bias.to_vec();
-            for ky in self.window.rows(y, self.shape.height) {
-                for kx in self.window.columns(column, self.shape.width) {
+            for ky in self.window.rows.taps(y, self.shape.height) {
+                for kx in self.window.columns.taps(column, self.shape.width) {
                     let pixel = self.pixel((y, ky), (column, kx));
-                    let filter = &self.weights[(ky * self.window.d_k + kx) * m..][..m];
+                    let filter = &self.weights[(ky * self.window.columns.kernel + kx) * m..][..m];
                     let factors = &self.x[pixel * m..][..m];
                     for (acc, (factor, w)) in chain.iter_mut().zip(factors.iter().zip(filter)) {
                         *acc = factor.mul_add(*w, *acc);
@@ -197,8 +198,9 @@ impl Sliding<'_> {
 
     /// The input pixel under a tap that is known to be inside: (output row, kernel row), (output column, kernel column).
     fn pixel(&self, (y, ky): (usize, usize), (column, kx): (usize, usize)) -> usize {
-        let Window { stride, pads, .. } = self.window;
-        (y * stride + ky - pads.top) * self.shape.width + column * stride + kx - pads.left
+        let Window { rows, columns } = self.window;
+        // Taps inside are at no negative place.
+        (rows.offset(y, ky) as usize) * self.shape.width + columns.offset(column, kx) as usize
     }
 }
 
@@ -376,11 +378,8 @@ mod tests {
     #[test]
     fn a_padded_tap_is_outside_the_chain() {
         // An infinite weight above the image would make NaN out of a product with zero.
-        let window = Window {
-            d_k: 3,
-            stride: 1,
-            pads: crate::graph::shape::Pads { top: 1, left: 1, bottom: 1, right: 1 },
-        };
+        use crate::describe::{Padding, Slide};
+        let window = Window::resolve(Slide::square(3, 1), Padding::Symmetric, (1, 1));
         let mut weights = vec![1.0; 9];
         weights[0] = f32::INFINITY;
         let shape = Shape { height: 1, width: 1, channels: 1 };

@@ -147,7 +147,7 @@ impl Writer {
             random.within(1, 70)
         };
         let activation = activation(random);
-        let padding = random.pick(&["same", "symmetric", "valid"]);
+        let padding = random.pick(&["same", "symmetric", "valid", "keras"]);
         let mut text = format!("name = \"random-{seed}\"\nclasses = {}\n", random.within(1, 70));
         if random.percent(70) {
             text += &format!("{activation}padding = \"{padding}\"\n");
@@ -343,14 +343,17 @@ impl Writer {
                 let keeps_shape = random.percent(45);
                 if kind != "pointwise" {
                     let small = random.percent(50);
-                    key("kernel", &if small { 3 } else { random.within(1, 7) });
-                    let padding = random.pick(&["same", "symmetric", "valid"]);
+                    key("kernel", &if small { "3".to_owned() } else { sides(random, 1, 7) });
+                    if random.percent(10) {
+                        key("dilation", &sides(random, 1, 3));
+                    }
                     if keeps_shape {
                         key("padding", &"\"same\"");
                     } else {
-                        key("stride", &random.within(1, 2));
+                        let most = if random.percent(80) { 2 } else { 4 };
+                        key("stride", &sides(random, 1, most));
                         if random.percent(70) {
-                            key("padding", &format!("{padding:?}"));
+                            key("padding", &padding(random));
                         }
                     }
                 }
@@ -403,6 +406,21 @@ impl Writer {
         self.graph = Some(graph);
         self.text = text;
         true
+    }
+}
+
+/// One number for rows and columns, or one for each.
+fn sides(random: &mut Random, first: usize, last: usize) -> String {
+    let rows = random.within(first, last);
+    if random.percent(75) { rows.to_string() } else { format!("[{rows}, {}]", random.within(first, last)) }
+}
+
+/// A rule of padding, or numbers.
+fn padding(random: &mut Random) -> String {
+    match random.within(0, 9) {
+        0 => sides(random, 0, 4),
+        1 => format!("{{ top = {}, right = {} }}", random.within(0, 3), random.within(0, 3)),
+        _ => format!("{:?}", random.pick(&["same", "symmetric", "valid", "keras"])),
     }
 }
 
@@ -464,8 +482,11 @@ mod tests {
         for kernel in 1..=7 {
             check("kernel", 8, &|text| text.contains(&format!("kernel = {kernel}\n")));
         }
-        for word in ["stride = 2", "repeat = ", "\"valid\"", "\"symmetric\"", "\"same\""] {
+        for word in ["stride = 2", "repeat = ", "\"valid\"", "\"symmetric\"", "\"same\"", "\"keras\""] {
             check(word, 20, &|text| text.contains(word));
+        }
+        for word in ["kernel = [", "stride = [", "stride = 4", "dilation = ", "padding = {"] {
+            check(word, 8, &|text| text.contains(word));
         }
         for activation in Activation::ALL {
             let key = format!("activation = \"{}\"", activation.word());

@@ -3,6 +3,7 @@
 //! The file lies beside the repository and isn't part of it.
 
 use mnc::cost::{Kind, Report};
+use mnc::describe::Sides;
 use mnc::describe::{self, Description};
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc_tests::need;
@@ -62,8 +63,8 @@ fn table_2() {
     let report = count("mobilenet-v1", 1000, 1.0, 224);
     let columns = &tables["table2_resource_per_layer_type_percent"]["computed"];
     for (key, kind) in [
-        ("conv3x3", Kind::Conv(3)),
-        ("dw3x3", Kind::Depthwise(3)),
+        ("conv3x3", Kind::Conv(Sides::square(3))),
+        ("dw3x3", Kind::Depthwise(Sides::square(3))),
         ("pw1x1", Kind::Pointwise),
         ("fc", Kind::Dense),
     ] {

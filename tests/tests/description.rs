@@ -27,7 +27,7 @@ fn examples_are_legal() {
 /// The errors that the page shows are those that its first example gives when it is broken so.
 #[test]
 fn the_errors_shown_are_real() {
-    let broken = examples()[0].replace("filters = 16\nstride = 2", "filters = 16\nfilter = 16\nstride = 3");
+    let broken = examples()[0].replace("filters = 16\nstride = 2", "filters = 16\nfilter = 16\nstride = 5");
     let error = Description::parse(&broken, "tiny.toml").expect_err("the description is broken");
     let shown: String = error.to_string().lines().map(|line| format!("    {line}\n")).collect();
     assert!(DOCS.contains(&shown), "docs/description.md lacks\n{shown}");

@@ -45,7 +45,7 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
     );
     let epsilon = after.batch_norm_epsilon;
     note(before.batch_norm_epsilon != epsilon, format!("epsilon {epsilon}"));
-    note(before.padding != after.padding, format!("padding {}", after.padding.word()));
+    note(before.padding != after.padding, format!("padding {}", after.padding));
     if let Some((_, new)) =
         specs(before).zip(specs(after)).find(|(old, new)| old.activation != new.activation)
     {

@@ -1,6 +1,6 @@
 //! Blocks: what MobileNets from V2 on are made of, each sugar for a few layers.
 
-use super::{ConvSpec, Padding, Width};
+use super::{ConvSpec, Padding, Sides, Slide, Width};
 use crate::graph::layer::Activation;
 
 /// A block that widens its map, filters it by depthwise convolutions, narrows it, and adds its input where shapes allow it.
@@ -11,7 +11,7 @@ pub struct BlockSpec {
     /// Which layer has that window.
     pub window: BlockWindow,
     /// D_K of a depthwise convolution before the map is widened, beside the one behind that.
-    pub start_kernel: Option<usize>,
+    pub start_kernel: Option<Sides>,
     /// How wide the map gets; without it no layer widens it.
     pub expand: Option<Expand>,
     /// N of the last layer.
@@ -86,12 +86,14 @@ impl BlockSpec {
 
     /// The window, normalisation and activation of a layer of it; those of the projection for a sum, which has none.
     pub fn spec_of(&self, part: BlockPart) -> ConvSpec {
-        let pointwise = ConvSpec { kernel: 1, stride: 1, padding: Padding::Valid, ..self.spec };
+        let pointwise = ConvSpec { slide: Slide::POINTWISE, padding: Padding::Valid, ..self.spec };
         match (part, self.window) {
             (BlockPart::Start, BlockWindow::Start) => ConvSpec { activation: Activation::None, ..self.spec },
             (BlockPart::Start, _) => {
-                let kernel = self.start_kernel.unwrap_or(self.spec.kernel);
-                ConvSpec { kernel, stride: 1, activation: Activation::None, ..self.spec }
+                let stride = Sides::square(1);
+                let kernel = self.start_kernel.unwrap_or(self.spec.slide.kernel);
+                let slide = Slide { kernel, stride, ..self.spec.slide };
+                ConvSpec { slide, activation: Activation::None, ..self.spec }
             }
             (BlockPart::Expand, BlockWindow::Expand) | (BlockPart::Middle, _) => self.spec,
             (BlockPart::Expand, _) => pointwise,

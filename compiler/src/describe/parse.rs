@@ -9,8 +9,8 @@ mod layer;
 use self::layer::read_layers;
 use super::source::{Section, Source};
 use super::{
-    ChannelOrder, Description, InputSpec, MAX_CHANNELS, MAX_SIDE, Padding, Preprocess, Resize, Rounding,
-    Scores,
+    ChannelOrder, Description, InputSpec, MAX_CHANNELS, MAX_PAD, MAX_SIDE, Padding, Pads, Preprocess, Resize,
+    Rounding, Scores, Sides,
 };
 use crate::error::Result;
 use crate::graph::layer::Activation;
@@ -18,8 +18,29 @@ use crate::graph::layer::Activation;
 /// Longest file, in bytes: [`MAX_LAYERS`] layers with every key and a comment each need less.
 const MAX_TEXT_BYTES: usize = 1 << 20;
 
-const PADDINGS: &[(&str, Padding)] =
-    &[("same", Padding::Same), ("symmetric", Padding::Symmetric), ("valid", Padding::Valid)];
+/// The padding of a section, or the one that it has without saying so: a rule, one number, one for rows and one for columns, or
+/// one for each side.
+fn read_padding(section: &Section<'_>, default: Padding) -> Padding {
+    const KEY: &str = "padding";
+    let rules = [Padding::Same, Padding::Symmetric, Padding::Valid, Padding::Keras]
+        .map(|rule| (rule.to_string(), rule));
+    if !section.has(KEY) {
+        return default;
+    }
+    if section.is_text(KEY) {
+        return section.choice(KEY, &rules.each_ref().map(|(word, rule)| (word.as_str(), *rule)), default);
+    }
+    let pads = if section.is_table(KEY) {
+        let Some(sides) = section.section(KEY) else { return default };
+        sides.only(&["top", "left", "bottom", "right"]);
+        let side = |key: &str| sides.integer(key, 0..=MAX_PAD, Some(0));
+        Pads { top: side("top"), left: side("left"), bottom: side("bottom"), right: side("right") }
+    } else {
+        let Sides { rows, columns } = section.sides(KEY, 0..=MAX_PAD, 0);
+        Pads { top: rows, left: columns, bottom: rows, right: columns }
+    };
+    Padding::Numbers(pads)
+}
 
 /// The activation of a section, or the one that it has without saying so, and its slope, if it is a leaky ReLU.
 fn read_activation(section: &Section<'_>, default: Activation) -> Activation {
@@ -74,7 +95,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
     ]);
     let input = read_input(file);
     let defaults = Defaults {
-        padding: file.choice("padding", PADDINGS, Padding::Same),
+        padding: read_padding(file, Padding::Same),
         activation: read_activation(file, Activation::Relu6),
     };
     Description {

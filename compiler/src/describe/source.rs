@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::window::Sides;
 use crate::error::{ErrorKind, Faults, Place, Result};
 
 /// Longest piece of the user's text that an error repeats, in characters.
@@ -122,14 +123,32 @@ impl<'s> Section<'s> {
     /// A whole number in `range`; without `default` the key is required.
     pub(super) fn integer(&self, key: &str, range: RangeInclusive<usize>, default: Option<usize>) -> usize {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let value = self.read(key, &expected, default, |value| match value {
-            DeValue::Integer(digits) => {
-                let number = usize::from_str_radix(digits.as_str(), digits.radix()).ok();
-                number.filter(|number| range.contains(number)).ok_or_else(|| quote_plain(&digits.to_string()))
-            }
-            other => Err(describe(other)),
+        self.read(key, &expected, default, |value| integer_in(value, &range)).unwrap_or(*range.start())
+    }
+
+    /// A whole number in `range` for rows and columns alike, or one for each.
+    pub(super) fn sides(&self, key: &str, range: RangeInclusive<usize>, default: usize) -> Sides {
+        let (first, last) = (range.start(), range.end());
+        let expected = format!("a whole number from {first} to {last}, or two as [rows, columns]");
+        let sides = self.read(key, &expected, Some(Sides::square(default)), |value| {
+            let DeValue::Array(array) = value else { return integer_in(value, &range).map(Sides::square) };
+            let [rows, columns] = &array[..] else {
+                return Err(format!("an array of {}", array.len()));
+            };
+            let [rows, columns] = [rows, columns].map(|side| integer_in(side.get_ref(), &range));
+            Ok(Sides { rows: rows?, columns: columns? })
         });
-        value.unwrap_or(*range.start())
+        sides.unwrap_or(Sides::square(*first))
+    }
+
+    /// Whether the value of a key is a string.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        matches!(self.table.get(key).map(Spanned::get_ref), Some(DeValue::String(_)))
+    }
+
+    /// Whether the value of a key is a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        matches!(self.table.get(key).map(Spanned::get_ref), Some(DeValue::Table(_)))
     }
 
     /// A number in `range`, written as a float or an integer; without `default` the key is required.
@@ -272,6 +291,12 @@ impl<'s> Section<'s> {
             }
         }
     }
+}
+
+fn integer_in(value: &DeValue<'_>, range: &RangeInclusive<usize>) -> Result<usize, String> {
+    let DeValue::Integer(digits) = value else { return Err(describe(value)) };
+    let number = usize::from_str_radix(digits.as_str(), digits.radix()).ok();
+    number.filter(|number| range.contains(number)).ok_or_else(|| quote_plain(&digits.to_string()))
 }
 
 fn number_in(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, String> {

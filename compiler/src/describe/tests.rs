@@ -124,22 +124,20 @@ name = "probabilities"
     assert_eq!(channel_order, ChannelOrder::Bgr);
     assert_eq!(description.scores, Some(Scores::Sigmoid));
     let spec = ConvSpec {
-        kernel: 3,
-        stride: 1,
+        slide: Slide::square(3, 1),
         padding: Padding::Symmetric,
         activation: Activation::Relu,
         batch_norm: true,
         bias: false,
     };
     let stem = ConvSpec {
-        kernel: 5,
-        stride: 2,
+        slide: Slide::square(5, 2),
         padding: Padding::Valid,
         activation: Activation::None,
         batch_norm: false,
         bias: true,
     };
-    let pointwise = ConvSpec { kernel: 1, padding: Padding::Valid, ..spec };
+    let pointwise = ConvSpec { slide: Slide::POINTWISE, padding: Padding::Valid, ..spec };
     let unnamed = |kind| LayerSpec { name: None, input: None, repeat: 1, stage: None, kind };
     let expected = vec![
         LayerSpec {
@@ -220,6 +218,43 @@ fn unknown_keys() {
 }
 
 #[test]
+fn windows() {
+    let spec = |keys: &str| {
+        let text = format!("{HEAD}[[layer]]\nkind = \"depthwise\"\n{keys}");
+        Description::parse(&text, "n").map(|description| *description.layers[0].kind.spec().unwrap())
+    };
+    let found = spec("kernel = [10, 4]\nstride = [2, 1]\ndilation = 3").unwrap().slide;
+    let sides = |rows, columns| Sides { rows, columns };
+    assert_eq!(found, Slide { kernel: sides(10, 4), stride: sides(2, 1), dilation: sides(3, 3) });
+    let numbers = |top, left, bottom, right| Padding::Numbers(Pads { top, left, bottom, right });
+    for (text, expected) in [
+        ("\"keras\"", Padding::Keras),
+        ("2", numbers(2, 2, 2, 2)),
+        ("[1, 0]", numbers(1, 0, 1, 0)),
+        ("{ bottom = 1, right = 2 }", numbers(0, 0, 1, 2)),
+        ("{}", numbers(0, 0, 0, 0)),
+    ] {
+        assert_eq!(spec(&format!("padding = {text}")).unwrap().padding, expected, "{text}");
+    }
+    let pair = |least: usize, most: usize| {
+        format!("a whole number from {least} to {most}, or two as [rows, columns]")
+    };
+    for (text, expected) in [
+        ("kernel = [3]", format!("6:10: `kernel`: found an array of 1, expected {}", pair(1, 11))),
+        ("kernel = [3, 0]", format!("6:10: `kernel`: found 0, expected {}", pair(1, 11))),
+        ("stride = 5", format!("6:10: `stride`: found 5, expected {}", pair(1, 4))),
+        ("padding = 65", format!("6:11: `padding`: found 65, expected {}", pair(0, 64))),
+        ("padding = true", format!("6:11: `padding`: found true, expected {}", pair(0, 64))),
+        (
+            "padding = { up = 1 }",
+            "6:13: unknown key \"up\" in [padding], expected `top`, `left`, `bottom` or `right`".to_owned(),
+        ),
+    ] {
+        assert_eq!(spec(text).unwrap_err().to_string(), format!("n:{expected}"), "{text}");
+    }
+}
+
+#[test]
 fn slopes() {
     let of_leaky =
         |slope: &str| format!("kind = \"conv\"\nfilters = 1\nactivation = \"leaky_relu\"\n{slope}");
@@ -247,12 +282,12 @@ fn slopes() {
 #[test]
 fn wrong_values() {
     check_layer(
-        "kind = \"conv\"\nfilters = 0\nkernel = 8\nstride = \"2\"\npadding = \"Same\"\nscaled = 1\nactivation = []\nrepeat = -1",
+        "kind = \"conv\"\nfilters = 0\nkernel = 12\nstride = \"2\"\npadding = \"Same\"\nscaled = 1\nactivation = []\nrepeat = -1",
         &[
             "6:11: `filters`: found 0, expected a whole number from 1 to 65536",
-            "7:10: `kernel`: found 8, expected a whole number from 1 to 7",
-            "8:10: `stride`: found \"2\", expected a whole number from 1 to 2",
-            "9:11: `padding`: found \"Same\", expected \"same\", \"symmetric\" or \"valid\"",
+            "7:10: `kernel`: found 12, expected a whole number from 1 to 11, or two as [rows, columns]",
+            "8:10: `stride`: found \"2\", expected a whole number from 1 to 4, or two as [rows, columns]",
+            "9:11: `padding`: found \"Same\", expected \"same\", \"symmetric\", \"valid\" or \"keras\"",
             "10:10: `scaled`: found 1, expected true or false",
             "11:14: `activation`: found an array, expected \"relu6\", \"relu\", \"none\", \"leaky_relu\", \"hard_sigmoid\", \"hard_swish\", \"sigmoid\" or \"swish\"",
             "12:10: `repeat`: found -1, expected a whole number from 1 to 4096",

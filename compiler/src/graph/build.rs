@@ -14,7 +14,9 @@ use super::origin::Origin;
 use super::shape::{Shape, Window};
 use super::tensor::Tensor;
 use super::{Graph, Knobs, Node, NodeId};
-use crate::describe::{ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, Padding, Scores, Width};
+use crate::describe::{
+    ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, Padding, Scores, Slide, Width,
+};
 use crate::error::{ErrorKind, Faults, Place, Result};
 
 /// Most elements of one feature map: 1 GiB of f32.
@@ -175,7 +177,7 @@ impl<'d> Builder<'d> {
             LayerKind::Separable { spec, filters } => {
                 self.add_depthwise(name(), spec);
                 let pointwise = name();
-                let spec = ConvSpec { kernel: 1, stride: 1, padding: Padding::Valid, ..*spec };
+                let spec = ConvSpec { slide: Slide::POINTWISE, padding: Padding::Valid, ..*spec };
                 self.add_conv(pointwise, &spec, *filters);
             }
             LayerKind::Block(block) => self.add_block(block, names.collect(), is_first),
@@ -223,12 +225,12 @@ impl<'d> Builder<'d> {
 
     fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: Width) {
         let is_pointwise = self.window(spec) == Window::POINTWISE;
-        self.origin = Some(self.walk.conv(self.next_id(), is_pointwise, spec.stride));
+        self.origin = Some(self.walk.conv(self.next_id(), is_pointwise, spec.slide.stride));
         self.push_conv(name, spec, filters.channels(self.description.rounding, self.knobs.alpha));
     }
 
     fn add_depthwise(&mut self, name: String, spec: &ConvSpec) {
-        self.origin = Some(self.walk.depthwise(self.next_id(), spec.stride));
+        self.origin = Some(self.walk.depthwise(self.next_id(), spec.slide.stride));
         self.push_depthwise(name, spec);
     }
 
@@ -259,7 +261,7 @@ impl<'d> Builder<'d> {
 
     fn window(&self, spec: &ConvSpec) -> Window {
         let input = self.nodes[self.last.0].shape();
-        Window::resolve(spec.kernel, spec.stride, spec.padding, (input.height, input.width))
+        Window::resolve(spec.slide, spec.padding, (input.height, input.width))
     }
 
     fn normalise_and_activate(&mut self, name: &str, spec: &ConvSpec) {
@@ -306,8 +308,8 @@ impl<'d> Builder<'d> {
 fn stand_in(layer: &Layer, input: Shape) -> Shape {
     match (layer.window(), layer.filter(input)) {
         (Some(window), Some(filter)) => Shape {
-            height: input.height.div_ceil(window.stride),
-            width: input.width.div_ceil(window.stride),
+            height: input.height.div_ceil(window.rows.stride),
+            width: input.width.div_ceil(window.columns.stride),
             channels: filter.n,
         },
         _ => input,

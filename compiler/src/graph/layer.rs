@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::shape::{Shape, Window};
+use crate::describe::Sides;
 
 /// What an activation does to each element x (see [`crate::reference::activate`] for the order of operations, NaN and -0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,7 +201,7 @@ impl Layer {
     /// assert_eq!((filter.n_weights(), filter.file_axes()), (640, vec![10, 64]));
     /// ```
     pub fn filter(&self, input: Shape) -> Option<FilterShape> {
-        let window = self.window().map(|window| [window.d_k; 2]);
+        let window = self.window().map(|window| window.slide().kernel);
         match *self {
             Layer::Conv { n, bias, .. } => {
                 Some(FilterShape { window, m: input.channels, n, groups: 1, has_bias: bias })
@@ -264,7 +265,7 @@ impl Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterShape {
     /// Rows and columns of the window; `None` for a dense layer, which has no window.
-    pub window: Option<[usize; 2]>,
+    pub window: Option<Sides>,
     /// Input elements under each tap: M of a standard convolution, 1 of a depthwise one, H W C of a dense layer.
     pub m: usize,
     /// N, the output channels.
@@ -278,7 +279,7 @@ pub struct FilterShape {
 impl FilterShape {
     /// Positions of the window.
     pub fn taps(&self) -> usize {
-        self.window.map_or(1, |[rows, columns]| rows * columns)
+        self.window.map_or(1, Sides::area)
     }
 
     /// Multiply-adds of one output element; the weights of one output channel.
@@ -293,7 +294,8 @@ impl FilterShape {
 
     /// The shape of the tensor in files that PyTorch writes: `[N, M, D_K, D_K]`, depthwise `[M, 1, D_K, D_K]`, dense `[N, M]`.
     pub fn file_axes(&self) -> Vec<usize> {
-        [self.n, self.m].into_iter().chain(self.window.into_iter().flatten()).collect()
+        let window = self.window.map(|Sides { rows, columns }| [rows, columns]);
+        [self.n, self.m].into_iter().chain(window.into_iter().flatten()).collect()
     }
 
     /// The same in the paper's symbols: `N=512, M=256, D_K=3`.
@@ -301,7 +303,10 @@ impl FilterShape {
         let extents =
             if self.groups == 1 { format!("N={}, M={}", self.n, self.m) } else { format!("M={}", self.n) };
         match self.window {
-            Some([d_k, _]) if 1 < d_k || self.groups != 1 => format!("{extents}, D_K={d_k}"),
+            Some(sides) if 1 < sides.area() || self.groups != 1 => match sides.side() {
+                Some(d_k) => format!("{extents}, D_K={d_k}"),
+                None => format!("{extents}, D_K={sides}"),
+            },
             Some(_) | None => extents,
         }
     }
@@ -314,10 +319,8 @@ fn is_gate(gate: Shape, map: Shape) -> bool {
 
 fn slide(window: Window, input: Shape, channels: usize) -> Result<Shape, String> {
     let Some((height, width)) = window.output(input.height, input.width) else {
-        let d_k = window.d_k;
-        return Err(format!(
-            "found an input of {input} for a window of {d_k}x{d_k}, expected {d_k}x{d_k} at least"
-        ));
+        let span = Sides { rows: window.rows.span(), columns: window.columns.span() };
+        return Err(format!("found an input of {input} for a window of {span}, expected {span} at least"));
     };
     Ok(Shape { height, width, channels })
 }

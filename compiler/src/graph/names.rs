@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::describe::{Description, LayerKind, LayerSpec};
+use crate::describe::{Description, LayerKind, LayerSpec, Slide};
 
 /// Kinds that are counted apart when layers are named.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ impl Names {
             name.map_or_else(|| format!("{}_{n}", kind.stem()), |name| format!("{name}{ending}"))
         };
         match kind {
-            LayerKind::Conv { spec, .. } if spec.kernel == 1 && spec.stride == 1 => {
+            LayerKind::Conv { spec, .. } if spec.slide == Slide::POINTWISE => {
                 vec![layer(Kind::Pointwise, "")]
             }
             LayerKind::Conv { .. } => vec![layer(Kind::Conv, "")],

@@ -178,8 +178,8 @@ fn illegal_descriptions_are_refused() {
     }
     check(|d| d.input.height = 0, "input: found height 0, expected 1 to 1024");
     check(|d| d.classes = 0, "network: found classes 0, expected 1 to 65536");
-    check(|d| conv(d).0.stride = 0, "layer 1: found stride 0, expected 1 to 2");
-    check(|d| conv(d).0.kernel = 8, "layer 1: found kernel 8, expected 1 to 7");
+    check(|d| conv(d).0.slide.stride.rows = 0, "layer 1: found stride 0, expected 1 to 4");
+    check(|d| conv(d).0.slide.kernel.columns = 12, "layer 1: found kernel 12, expected 1 to 11");
     check(
         |d| *conv(d).1 = describe::Width::Fixed(usize::MAX),
         "layer 1: found channels 18446744073709551615, expected 1 to 65536",
@@ -254,7 +254,7 @@ fn padding_is_resolved() {
             build(&[&format!("kind = 'conv', filters = 4, stride = 2, padding = '{padding}'")]).unwrap();
         match graph.nodes[1].layer {
             Layer::Conv { window, .. } => {
-                (window.pads.top, window.pads.left, window.pads.bottom, window.pads.right)
+                (window.rows.before, window.columns.before, window.rows.after, window.columns.after)
             }
             ref other => panic!("{other:?} isn't the convolution"),
         }

@@ -51,7 +51,7 @@ struct Taps<'a> {
 impl Conv {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
-            family: Family::Conv { d_k: self.window.d_k, stride: self.window.stride },
+            family: Family::Conv(self.window.slide()),
             tile: NamedTile::of(self.tile, isa),
             activation: self.activation,
             isa: isa.tag.to_owned(),
@@ -60,7 +60,7 @@ impl Conv {
 
     /// Products of each output element.
     fn depth(&self) -> usize {
-        self.window.d_k * self.window.d_k * self.input.shape.channels
+        self.window.taps() * self.input.shape.channels
     }
 
     pub(super) fn packing(&self, isa: &Isa) -> Packing {
@@ -69,8 +69,8 @@ impl Conv {
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let Conv { window, input: map_in, output: map_out, .. } = self;
-        let rows = runs(map_out.shape.height, 1, |y| window.rows(y, map_in.shape.height));
-        let columns = runs(map_out.shape.width, self.tile.mr, |x| window.columns(x, map_in.shape.width));
+        let rows = runs(map_out.shape.height, 1, |y| window.rows.taps(y, map_in.shape.height));
+        let columns = runs(map_out.shape.width, self.tile.mr, |x| window.columns.taps(x, map_in.shape.width));
         let depth = self.depth();
 
         let mut b = Builder::new(isa);
@@ -99,25 +99,25 @@ impl Conv {
         let kernel_rows = rows.taps[0].clone();
         let (row_in, row_out) = (b.pointer(), b.pointer());
         b.heading(format!("{} rows from {} on, kernel rows {kernel_rows:?}", rows.count, rows.first));
-        let top = (rows.first * window.stride + kernel_rows.start) as isize - window.pads.top as isize;
+        let top = window.rows.offset(rows.first, kernel_rows.start);
         b.set_pointer(row_in, at.input, top * map_in.row_stride() as isize);
         b.set_pointer(row_out, at.output, (rows.first * map_out.row_stride()) as isize);
         b.repeat(rows.count, |b| {
             for run in columns {
                 let (tile_in, tile_out) = (b.pointer(), b.pointer());
-                let left = (run.first * window.stride) as isize - window.pads.left as isize;
+                let left = window.columns.offset(run.first, 0);
                 b.set_pointer(tile_in, row_in, left * map_in.pixel_stride as isize);
                 b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_stride) as isize);
                 b.repeat(run.count, |b| {
                     let at = Cursor { input: tile_in, output: tile_out, ..at };
                     let taps = Taps { rows: kernel_rows.clone(), columns: &run.taps };
                     self.tile(b, isa, at, taps, panels);
-                    b.advance(tile_in, run.len() * window.stride * map_in.pixel_stride);
+                    b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_stride);
                     b.advance(tile_out, run.len() * map_out.pixel_stride);
                 });
                 b.free_pointers([tile_in, tile_out]);
             }
-            b.advance(row_in, window.stride * map_in.row_stride());
+            b.advance(row_in, window.rows.stride * map_in.row_stride());
             b.advance(row_out, map_out.row_stride());
         });
         b.free_pointers([row_in, row_out]);
@@ -133,37 +133,39 @@ impl Conv {
         b.set_pointer(weights, at.filter, 0);
         registers.start(b, weights);
         let tap_weights = m * panels.width;
-        b.advance(weights, kernel_rows.start * window.d_k * tap_weights);
+        b.advance(weights, kernel_rows.start * window.columns.kernel * tap_weights);
 
-        let pixel_step = window.stride * map_in.pixel_stride;
+        let pixel_step = window.columns.stride * map_in.pixel_stride;
         let tile_row = |pixel: usize| Row { offset: pixel * pixel_step, accumulators: pixel };
         let reduce = |b: &mut Builder, rows: &[Row], depth: usize, input: Ptr| {
             let reduction = Reduction { registers: &registers, rows, depth, stream: None };
             reduction.emit(b, isa, input, weights);
         };
-        let everywhere = taps.iter().all(|columns| *columns == (0..window.d_k));
+        let everywhere = taps.iter().all(|columns| *columns == (0..window.columns.kernel));
+        let is_dense = window.columns.dilation == 1 && map_in.pixel_stride == m;
         let row = b.pointer();
         b.set_pointer(row, at.input, 0);
         b.repeat(kernel_rows.len(), |b| {
-            if everywhere && map_in.pixel_stride == m {
+            if everywhere && is_dense {
                 // The kernel row lies in consecutive elements: one reduction.
                 let all: Vec<Row> = (0..taps.len()).map(tile_row).collect();
-                reduce(b, &all, window.d_k * m, row);
+                reduce(b, &all, window.columns.kernel * m, row);
             } else {
-                for kx in 0..window.d_k {
+                for kx in 0..window.columns.kernel {
                     let inside = (0..taps.len()).filter(|pixel| taps[*pixel].contains(&kx));
                     let inside: Vec<Row> = inside.map(tile_row).collect();
                     if inside.is_empty() {
                         b.advance(weights, tap_weights);
                     } else {
                         let tap = b.pointer();
-                        b.set_pointer(tap, row, (kx * map_in.pixel_stride) as isize);
+                        let column = kx * window.columns.dilation;
+                        b.set_pointer(tap, row, (column * map_in.pixel_stride) as isize);
                         reduce(b, &inside, m, tap);
                         b.free_pointers([tap]);
                     }
                 }
             }
-            b.advance(row, map_in.row_stride());
+            b.advance(row, window.rows.dilation * map_in.row_stride());
         });
         registers.finish(b, self.activation, at.output, self.output.pixel_stride, isa);
         b.free_pointers([weights, row]);

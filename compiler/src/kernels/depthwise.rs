@@ -4,7 +4,7 @@
 //! vector is loaded once and used by every output under whose window it lies. Loop order: output rows, tiles of a row,
 //! vectors of channels. Borders have code of their own.
 //!
-//! Register map: `pixels` accumulators, D_K weights of one kernel row, one input vector.
+//! Register map: `pixels` accumulators, the weights of up to seven columns of one kernel row, one input vector.
 
 use std::ops::Range;
 
@@ -33,6 +33,9 @@ pub struct Depthwise {
     pub pixels: usize,
 }
 
+/// Kernel columns whose weights are in registers at a time.
+const MOST_FACTORS: usize = 7;
+
 /// Kernels of more rows than this loop over them; smaller ones are written out.
 const MOST_UNROLLED_ROWS: usize = 3;
 
@@ -51,12 +54,12 @@ struct KernelRow<'a> {
 impl Depthwise {
     /// Accumulators that the registers leave room for beside the weights of a kernel row, an input vector and a spare one.
     pub fn most_pixels(window: Window, isa: &Isa) -> usize {
-        isa.vector_registers - window.d_k - 2
+        isa.vector_registers - window.columns.kernel.min(MOST_FACTORS) - 2
     }
 
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
-            family: Family::Depthwise { d_k: self.window.d_k, stride: self.window.stride },
+            family: Family::Depthwise(self.window.slide()),
             tile: NamedTile { pixels: self.pixels, channels: isa.lanes },
             activation: self.activation,
             isa: isa.tag.to_owned(),
@@ -66,7 +69,7 @@ impl Depthwise {
     /// By vector of channels: the bias, then the taps.
     pub(super) fn packing(&self, isa: &Isa) -> Packing {
         let n_vectors = self.output.shape.channels.div_ceil(isa.lanes);
-        Packing::new(self.window.d_k * self.window.d_k, (isa.lanes, n_vectors), 0)
+        Packing::new(self.window.taps(), (isa.lanes, n_vectors), 0)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
@@ -87,7 +90,7 @@ impl Depthwise {
                     let at = Cursor { input: row_in, filter: weights, output: row_out };
                     self.tiles(b, isa, at, kernel_rows.clone(), run);
                 }
-                b.advance(row_in, window.stride * map_in.row_stride());
+                b.advance(row_in, window.rows.stride * map_in.row_stride());
                 b.advance(row_out, map_out.row_stride());
             });
             b.free_pointers([row_in, row_out]);
@@ -98,27 +101,25 @@ impl Depthwise {
     /// The output rows, those that take the same taps together.
     fn rows(&self) -> Vec<Run> {
         let height = self.input.shape.height;
-        runs(self.output.shape.height, 1, |y| self.window.rows(y, height))
+        runs(self.output.shape.height, 1, |y| self.window.rows.taps(y, height))
     }
 
     /// The steps of an output row, those that take the same taps together.
     fn columns(&self) -> Vec<Run> {
         let width = self.input.shape.width;
-        runs(self.output.shape.width, self.pixels, |x| self.window.columns(x, width))
+        runs(self.output.shape.width, self.pixels, |x| self.window.columns.taps(x, width))
     }
 
     /// Elements from the start of the input to the first row that a run of output rows reads.
     fn row_offset(&self, run: &Run) -> isize {
-        let row =
-            (run.first * self.window.stride + run.taps[0].start) as isize - self.window.pads.top as isize;
-        row * self.input.row_stride() as isize
+        self.window.rows.offset(run.first, run.taps[0].start) * self.input.row_stride() as isize
     }
 
     /// The steps of a run, over all vectors of channels.
     fn tiles(&self, b: &mut Builder, isa: &Isa, at: Cursor, kernel_rows: Range<usize>, run: &Run) {
         let Depthwise { window, input: map_in, output: map_out, .. } = self;
         let (tile_in, tile_out) = (b.pointer(), b.pointer());
-        let left = (run.first * window.stride) as isize - window.pads.left as isize;
+        let left = window.columns.offset(run.first, 0);
         b.heading(format!("{} tiles of {} pixels from column {} on", run.count, run.len(), run.first));
         b.set_pointer(tile_in, at.input, left * map_in.pixel_stride as isize);
         b.set_pointer(tile_out, at.output, (run.first * map_out.pixel_stride) as isize);
@@ -132,10 +133,10 @@ impl Depthwise {
                 self.step(b, isa, at, kernel_rows.clone(), run);
                 b.advance(vector_in, isa.lanes);
                 b.advance(vector_out, isa.lanes);
-                b.advance(taps, (1 + window.d_k * window.d_k) * isa.lanes);
+                b.advance(taps, (1 + window.taps()) * isa.lanes);
             });
             b.free_pointers([vector_in, vector_out, taps]);
-            b.advance(tile_in, run.len() * window.stride * map_in.pixel_stride);
+            b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_stride);
             b.advance(tile_out, run.len() * map_out.pixel_stride);
         });
         b.free_pointers([tile_in, tile_out]);
@@ -149,11 +150,12 @@ impl Depthwise {
         accumulators[1..].iter().for_each(|acc| b.copy(*acc, accumulators[0]));
         let (accumulators, taps) = (accumulators.as_slice(), run.taps.as_slice());
 
-        let n_weights = window.d_k * isa.lanes;
+        let n_weights = window.columns.kernel * isa.lanes;
+        let row_step = window.rows.dilation * map_in.row_stride();
         let first_row = isa.lanes + kernel_rows.start * n_weights;
         if kernel_rows.len() <= MOST_UNROLLED_ROWS {
             for row in 0..kernel_rows.len() {
-                let input = at.input.at(row * map_in.row_stride());
+                let input = at.input.at(row * row_step);
                 let weights = at.filter.at(first_row + row * n_weights);
                 self.kernel_row(b, isa, KernelRow { input, weights, accumulators, taps });
             }
@@ -164,7 +166,7 @@ impl Depthwise {
             b.repeat(kernel_rows.len(), |b| {
                 let at = KernelRow { input: row.at(0), weights: weights.at(0), accumulators, taps };
                 self.kernel_row(b, isa, at);
-                b.advance(row, map_in.row_stride());
+                b.advance(row, row_step);
                 b.advance(weights, n_weights);
             });
             b.free_pointers([row, weights]);
@@ -178,29 +180,40 @@ impl Depthwise {
         b.free(accumulators.iter().copied().chain(scratch));
     }
 
-    /// The taps of one kernel row.
+    /// The taps of one kernel row: as many columns at a time as have registers for their weights.
     fn kernel_row(&self, b: &mut Builder, isa: &Isa, row: KernelRow<'_>) {
-        let KernelRow { input, weights, accumulators, taps } = row;
-        let Window { d_k, stride, .. } = self.window;
-        let factors = b.registers(d_k);
-        for (kx, factor) in factors.iter().enumerate() {
-            if taps.iter().any(|columns| columns.contains(&kx)) {
+        let n_columns = self.window.columns.kernel;
+        for first in (0..n_columns).step_by(MOST_FACTORS) {
+            self.kernel_columns(b, isa, &row, first..n_columns.min(first + MOST_FACTORS));
+        }
+    }
+
+    fn kernel_columns(&self, b: &mut Builder, isa: &Isa, row: &KernelRow<'_>, columns: Range<usize>) {
+        let KernelRow { input, weights, accumulators, taps } = *row;
+        let axis = self.window.columns;
+        let factors = b.registers(columns.len());
+        for (kx, factor) in columns.clone().zip(&factors) {
+            if taps.iter().any(|inside| inside.contains(&kx)) {
                 b.load(*factor, weights.after(kx * isa.lanes));
             }
         }
         let element = b.register();
-        for column in 0..(taps.len() - 1) * stride + d_k {
+        for column in columns.start * axis.dilation..(taps.len() - 1) * axis.stride + axis.span() {
             // The outputs under whose window this input column lies, each with its tap.
+            let tap = |pixel: usize| {
+                let distance = column.checked_sub(pixel * axis.stride)?;
+                distance.is_multiple_of(axis.dilation).then_some(distance / axis.dilation)
+            };
             let users: Vec<(usize, usize)> = (0..taps.len())
-                .filter_map(|pixel| column.checked_sub(pixel * stride).map(|kx| (pixel, kx)))
-                .filter(|(pixel, kx)| taps[*pixel].contains(kx))
+                .filter_map(|pixel| tap(pixel).map(|kx| (pixel, kx)))
+                .filter(|(pixel, kx)| taps[*pixel].contains(kx) && columns.contains(kx))
                 .collect();
             if users.is_empty() {
                 continue;
             }
             b.load(element, input.after(column * self.input.pixel_stride));
             for (pixel, kx) in users {
-                b.fma(accumulators[pixel], element, factors[kx]);
+                b.fma(accumulators[pixel], element, factors[kx - columns.start]);
             }
         }
         b.free(factors.into_iter().chain([element]));

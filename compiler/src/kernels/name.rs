@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use super::elementwise::Operation;
 use super::tile::Tile;
+use crate::describe::{Sides, Slide};
 use crate::graph::layer::Activation;
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
@@ -16,21 +17,11 @@ use crate::target::Isa;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// Standard convolution.
-    Conv {
-        /// Kernel side.
-        d_k: usize,
-        /// Stride.
-        stride: usize,
-    },
+    Conv(Slide),
     /// 1x1 convolution.
     Pointwise,
     /// Depthwise convolution.
-    Depthwise {
-        /// Kernel side.
-        d_k: usize,
-        /// Stride.
-        stride: usize,
-    },
+    Depthwise(Slide),
     /// Fully connected layer.
     Dense,
     /// Global average.
@@ -93,9 +84,9 @@ impl fmt::Display for KernelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_", Dtype::F32)?;
         match self.family {
-            Family::Conv { d_k, stride } => write!(f, "conv_{d_k}x{d_k}s{stride}")?,
+            Family::Conv(slide) => write!(f, "conv_{slide}")?,
             Family::Pointwise => f.write_str("pointwise")?,
-            Family::Depthwise { d_k, stride } => write!(f, "depthwise_{d_k}x{d_k}s{stride}")?,
+            Family::Depthwise(slide) => write!(f, "depthwise_{slide}")?,
             Family::Dense => f.write_str("dense")?,
             Family::GlobalAveragePool => f.write_str("pool")?,
             Family::Elementwise(operation) => f.write_str(operation.word())?,
@@ -121,17 +112,9 @@ impl FromStr for KernelName {
             return Err(fault("dtype"));
         }
         let family = next("family")?;
-        let window = |word: &str| {
-            let (side, stride) = word.split_once('s').ok_or_else(|| fault("stride"))?;
-            let (d_k, _) = side.split_once('x').ok_or_else(|| fault("kernel side"))?;
-            Ok::<_, String>((
-                d_k.parse().map_err(|_| fault("kernel side"))?,
-                stride.parse().map_err(|_| fault("stride"))?,
-            ))
-        };
         let family = match family {
-            "conv" => window(next("window")?).map(|(d_k, stride)| Family::Conv { d_k, stride })?,
-            "depthwise" => window(next("window")?).map(|(d_k, stride)| Family::Depthwise { d_k, stride })?,
+            "conv" => Family::Conv(slide(next("window")?).map_err(fault)?),
+            "depthwise" => Family::Depthwise(slide(next("window")?).map_err(fault)?),
             "pointwise" => Family::Pointwise,
             "dense" => Family::Dense,
             "pool" => Family::GlobalAveragePool,
@@ -154,6 +137,22 @@ impl FromStr for KernelName {
         }
         Ok(KernelName { family, tile, activation, isa: isa.to_owned() })
     }
+}
+
+/// The slide of its text, or what the text lacks.
+fn slide(text: &str) -> Result<Slide, &'static str> {
+    let (kernel, steps) = text.split_once('s').ok_or("stride")?;
+    let (stride, dilation) = steps.split_once('d').unwrap_or((steps, "1"));
+    let number = |text: &str| text.parse().ok();
+    let sides = |text: &str| match text.split_once('x') {
+        Some((rows, columns)) => Some(Sides { rows: number(rows)?, columns: number(columns)? }),
+        None => number(text).map(Sides::square),
+    };
+    Ok(Slide {
+        kernel: sides(kernel).ok_or("kernel side")?,
+        stride: sides(stride).ok_or("stride")?,
+        dilation: sides(dilation).ok_or("dilation")?,
+    })
 }
 
 /// An activation in the name of a kernel, one word: `hardswish`, `leakyrelu0p25` with its slope.

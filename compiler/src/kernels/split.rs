@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::{Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile};
-use crate::graph::shape::{Pads, Window};
+use crate::graph::shape::{Axis, Window};
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
@@ -128,15 +128,16 @@ fn pieces(extent: usize, unit: usize, parts: usize) -> Vec<(usize, usize)> {
 /// Some output rows of a sliding window: the window with the padding that is left there, the input's first row and number of
 /// rows.
 fn window_rows(window: Window, height: usize, (first, rows): (usize, usize)) -> (Window, usize, usize) {
-    let origin = first * window.stride;
-    let top = window.pads.top.saturating_sub(origin);
-    let low = origin.saturating_sub(window.pads.top);
-    let high = ((first + rows - 1) * window.stride + window.d_k).saturating_sub(window.pads.top).min(height);
+    let axis = window.rows;
+    let origin = first * axis.stride;
+    let before = axis.before.saturating_sub(origin);
+    let low = origin.saturating_sub(axis.before);
+    let high = ((first + rows - 1) * axis.stride + axis.span()).saturating_sub(axis.before).min(height);
     // All taps of a row may lie in the padding; a row of input keeps the map from being empty.
     let (low, high) = (low.min(height - 1), high.max(low.min(height - 1) + 1));
-    let covered = (rows - 1) * window.stride + window.d_k;
-    let bottom = covered.saturating_sub(top + high - low);
-    (Window { pads: Pads { top, bottom, ..window.pads }, ..window }, low, high - low)
+    let covered = (rows - 1) * axis.stride + axis.span();
+    let after = covered.saturating_sub(before + high - low);
+    (Window { rows: Axis { before, after, ..axis }, ..window }, low, high - low)
 }
 
 /// The parts of a kernel whose filter `[depth][n]` is packed in panels of `width` channels, each with its bias at the head.
@@ -161,7 +162,7 @@ fn panel_width(tile: Tile, isa: &Isa) -> usize {
 
 impl Conv {
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
-        let depth = self.window.d_k * self.window.d_k * self.input.shape.channels;
+        let depth = self.window.taps() * self.input.shape.channels;
         let panels = (panel_width(self.tile, isa), depth);
         panel_parts(self.output, panels, parts, |output| Kernel::Conv(Conv { output, ..*self }))
     }
@@ -197,7 +198,7 @@ impl Depthwise {
                 ..*self
             }),
             inputs: vec![first * self.input.dtype.bytes()],
-            filter: first * (self.window.d_k * self.window.d_k + 1) * Dtype::F32.bytes(),
+            filter: first * (self.window.taps() + 1) * Dtype::F32.bytes(),
             output: first * self.output.dtype.bytes(),
         };
         pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
@@ -247,6 +248,7 @@ impl Elementwise {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::describe::{Padding, Slide};
 
     #[test]
     fn pieces_cover_the_axis() {
@@ -261,11 +263,10 @@ mod tests {
 
     #[test]
     fn padding_stays_with_the_outer_rows() {
-        let pads = Pads { top: 1, left: 1, bottom: 1, right: 1 };
-        let window = Window { d_k: 3, stride: 1, pads };
+        let window = Window::resolve(Slide::square(3, 1), Padding::Symmetric, (12, 12));
         let rows = |piece| {
             let (window, low, height) = window_rows(window, 12, piece);
-            (window.pads.top, window.pads.bottom, low, height)
+            (window.rows.before, window.rows.after, low, height)
         };
         assert_eq!(rows((0, 4)), (1, 0, 0, 5));
         assert_eq!(rows((4, 4)), (0, 0, 3, 6));

@@ -2,13 +2,15 @@
 //! edge of the tile.
 
 use super::*;
+use crate::describe::{Padding, Sides, Slide};
 use crate::graph::layer::{Activation, Layer};
-use crate::graph::shape::{Pads, Window};
+use crate::graph::shape::{Axis, Window};
 use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, Knobs};
 use crate::passes::{Filter, Fused, FusedId, FusedNode};
 use crate::plan::Plan;
 use crate::program::Program;
+use crate::random::Random;
 use crate::reference;
 use crate::schedule::tuning::candidates;
 use crate::schedule::{Schedule, Share, Work};
@@ -112,20 +114,28 @@ fn gates() {
 
 fn windows() -> Vec<Window> {
     let mut windows = Vec::new();
-    for d_k in [1, 2, 3, 5, 7] {
+    for kernel in [1, 2, 3, 5, 7] {
         for stride in [1, 2] {
-            for (before, after) in [(0, 0), (d_k / 2, d_k / 2), ((d_k - 1) / 2, d_k / 2), (0, d_k / 2)] {
-                let pads = Pads { top: before, left: before, bottom: after, right: after };
-                windows.push(Window { d_k, stride, pads });
+            for (before, after) in
+                [(0, 0), (kernel / 2, kernel / 2), ((kernel - 1) / 2, kernel / 2), (0, kernel / 2)]
+            {
+                let axis = Axis { kernel, stride, dilation: 1, before, after };
+                windows.push(Window { rows: axis, columns: axis });
             }
         }
     }
     windows
 }
 
-/// The output extent of a window over an axis.
-fn extent(window: Window, input: usize, before: usize, after: usize) -> Option<usize> {
-    Some((input + before + after).checked_sub(window.d_k)? / window.stride + 1)
+/// A standard and a depthwise convolution of a window, where the map is large enough.
+fn check_window(window: Window, input: Shape, n: usize) {
+    let Some((height, width)) = window.output(input.height, input.width) else {
+        return;
+    };
+    let conv = Layer::Conv { window, n, bias: true };
+    check(input, shape(height, width, n), &conv, Activation::Relu);
+    let depthwise = Layer::Depthwise { window, bias: true };
+    check(input, shape(height, width, input.channels), &depthwise, Activation::Relu6);
 }
 
 #[test]
@@ -144,17 +154,27 @@ fn pointwise() {
 fn conv_and_depthwise() {
     for window in windows() {
         for (height, width, m, n) in [(1, 1, 1, 1), (5, 4, 3, 8), (9, 14, 8, 5), (3, 31, 5, 13)] {
-            let (pads, input) = (window.pads, shape(height, width, m));
-            let sides = extent(window, height, pads.top, pads.bottom)
-                .zip(extent(window, width, pads.left, pads.right));
-            let Some((height, width)) = sides else {
-                continue;
-            };
-            let conv = Layer::Conv { window, n, bias: true };
-            check(input, shape(height, width, n), &conv, Activation::Relu);
-            let depthwise = Layer::Depthwise { window, bias: true };
-            check(input, shape(height, width, m), &depthwise, Activation::Relu6);
+            check_window(window, shape(height, width, m), n);
         }
+    }
+}
+
+/// Kernels that aren't square, large steps, distant taps, uneven padding.
+#[test]
+fn unusual_windows() {
+    let mut random = Random::new(3);
+    for _ in 0..150 {
+        let axis = |random: &mut Random| {
+            let (kernel, dilation) = (random.within(1, 11), random.pick(&[1, 1, 2, 3]));
+            let [before, after] = [0; 2].map(|_| {
+                let most = random.pick(&[0, 1, kernel]);
+                random.within(0, most)
+            });
+            Axis { kernel, stride: random.within(1, 4), dilation, before, after }
+        };
+        let window = Window { rows: axis(&mut random), columns: axis(&mut random) };
+        let input = shape(random.within(1, 22), random.within(1, 30), random.within(1, 11));
+        check_window(window, input, random.within(1, 20));
     }
 }
 
@@ -163,8 +183,7 @@ fn conv_and_depthwise() {
 fn activations() {
     for activation in Activation::ALL {
         for d_k in [1, 3, 7] {
-            let pads = Pads { top: d_k / 2, left: d_k / 2, bottom: d_k / 2, right: d_k / 2 };
-            let window = Window { d_k, stride: 1, pads };
+            let window = Window::resolve(Slide::square(d_k, 1), Padding::Same, (5, 9));
             for channels in [1, 19, 48] {
                 let input = shape(5, 9, channels);
                 check(input, input, &Layer::Depthwise { window, bias: true }, activation);
@@ -214,6 +233,17 @@ fn names_are_parsed_back() {
             }
         }
     }
+    let slide = Slide {
+        kernel: Sides { rows: 10, columns: 4 },
+        stride: Sides { rows: 2, columns: 1 },
+        dilation: Sides { rows: 1, columns: 3 },
+    };
+    for slide in [slide, Slide { dilation: Sides::square(2), ..Slide::square(3, 1) }] {
+        for family in [Family::Conv(slide), Family::Depthwise(slide)] {
+            let tile = NamedTile { pixels: 1, channels: 16 };
+            check(&KernelName { family, tile, activation: Activation::None, isa: "neon".to_owned() });
+        }
+    }
     // What no built-in network has.
     let tile = NamedTile { pixels: 1, channels: 16 };
     for family in Family::WINDOWLESS {
@@ -226,8 +256,8 @@ fn names_are_parsed_back() {
 
 fn family_idx(family: Family) -> usize {
     match family {
-        Family::Conv { .. } => 0,
-        Family::Depthwise { .. } => 1,
+        Family::Conv(_) => 0,
+        Family::Depthwise(_) => 1,
         Family::Pointwise => 2,
         Family::Dense => 3,
         Family::GlobalAveragePool => 4,

@@ -303,9 +303,10 @@ mod tests {
 
     #[test]
     fn border_and_inside_are_runs() {
-        use crate::graph::shape::{Pads, Window};
-        let window = Window { d_k: 3, stride: 1, pads: Pads { top: 1, left: 1, bottom: 1, right: 1 } };
-        let found = runs(12, 3, |x| window.columns(x, 12));
+        use crate::describe::{Padding, Slide};
+        use crate::graph::shape::Window;
+        let window = Window::resolve(Slide::square(3, 1), Padding::Symmetric, (12, 12));
+        let found = runs(12, 3, |x| window.columns.taps(x, 12));
         let lens: Vec<(usize, usize)> = found.iter().map(|run| (run.first, run.count)).collect();
         assert_eq!(lens, [(0, 1), (3, 2), (9, 1)]);
         assert_eq!(found[0].taps, [1..3, 0..3, 0..3]);

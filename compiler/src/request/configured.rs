@@ -126,7 +126,7 @@ impl Configured {
         };
         [
             (wants_preprocessor && !said.preprocess, format!("{PREPROCESSING}: {}", self.preprocessor)),
-            (wants_config && !said.padding, format!("padding {}: {config}", padding.word())),
+            (wants_config && !said.padding, format!("padding {padding}: {config}")),
             (wants_config && !said.epsilon, format!("epsilon {batch_norm_epsilon}: {config}")),
             (wants_config && !said.rounding, format!("{rounding}: {config}")),
         ]

@@ -80,7 +80,7 @@ pub(super) fn choose(
         }
         Layer::Conv { window, .. } => {
             let Shape { height: groups, width: pixels, channels: n } = output.shape;
-            let depth = window.d_k * window.d_k * input.shape.channels;
+            let depth = window.taps() * input.shape.channels;
             tiled(Product { groups, pixels, depth, n }, &|tile| {
                 Kernel::Conv(Conv { window, input, output, activation, tile })
             })
@@ -92,7 +92,7 @@ pub(super) fn choose(
             Chosen {
                 kernel: Kernel::Depthwise(Depthwise { window, input, output, activation, pixels }),
                 // Half of the peak: a load and its share of the weights for each few multiply-adds.
-                cycles: vectors(output) * window.d_k * window.d_k,
+                cycles: vectors(output) * window.taps(),
                 reason: format!("rows of {width} in even steps of at most {pixels}{why}"),
             }
         }
@@ -138,7 +138,7 @@ const FEW_DEPTHWISE_PIXELS: usize = 7;
 
 /// The widest step that splits a row evenly.
 fn depthwise_pixels(window: Window, width: usize, isa: &Isa) -> usize {
-    let most = if window.stride == 1 && !isa.policy.few_kernels {
+    let most = if window.columns.stride == 1 && !isa.policy.few_kernels {
         MOST_DEPTHWISE_PIXELS
     } else {
         FEW_DEPTHWISE_PIXELS
@@ -164,7 +164,7 @@ pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
     };
     match kernel {
         Kernel::Conv(Conv { window, input, output, .. }) => {
-            let filter = window.d_k * window.d_k * input.shape.channels * output.shape.channels;
+            let filter = window.taps() * input.shape.channels * output.shape.channels;
             by_size(input.len() + output.len(), filter, output.shape.height)
         }
         Kernel::Pointwise(Pointwise { input, output, tile, .. }) => {

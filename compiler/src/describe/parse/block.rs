@@ -1,9 +1,11 @@
 //! The keys of blocks.
 
 use super::super::source::Section;
-use super::super::{BlockSpec, BlockWindow, ConvSpec, Expand, MAX_EXPAND, MAX_KERNEL, MAX_STRIDE};
+use super::super::{
+    BlockSpec, BlockWindow, ConvSpec, Expand, MAX_DILATION, MAX_EXPAND, MAX_KERNEL, MAX_STRIDE, Sides, Slide,
+};
 use super::layer::{read_conv, read_filters, read_taps, read_width};
-use super::{Defaults, PADDINGS};
+use super::{Defaults, read_padding};
 
 /// The keys of a block with one window.
 pub(super) const KEYS: &[&str] = &[
@@ -16,6 +18,7 @@ pub(super) const KEYS: &[&str] = &[
     "minimum",
     "kernel",
     "stride",
+    "dilation",
     "padding",
     "activation",
     "batch_norm",
@@ -35,6 +38,7 @@ pub(super) const UNIVERSAL_KEYS: &[&str] = &[
     "scaled",
     "minimum",
     "stride",
+    "dilation",
     "padding",
     "activation",
     "batch_norm",
@@ -57,22 +61,25 @@ pub(super) fn read_fused_inverted_residual(section: &Section<'_>, defaults: &Def
 
 /// 1x1, 1x1, and a depthwise convolution before and behind the first where the keys say so.
 pub(super) fn read_universal(section: &Section<'_>, defaults: &Defaults) -> BlockSpec {
-    let kernel = |key: &str| section.has(key).then(|| section.integer(key, 1..=MAX_KERNEL, None));
+    let kernel = |key: &str| section.has(key).then(|| section.sides(key, 1..=MAX_KERNEL, 1));
     let (start, middle) = (kernel("start_kernel"), kernel("middle_kernel"));
     let (window, kernel, start_kernel) = match (start, middle) {
         (start, Some(middle)) => (BlockWindow::Middle, middle, start),
         (Some(start), None) => (BlockWindow::Start, start, None),
         (None, None) => {
-            for key in ["stride", "padding"].into_iter().filter(|key| section.has(key)) {
+            for key in ["stride", "dilation", "padding"].into_iter().filter(|key| section.has(key)) {
                 let detail = "has no meaning without `start_kernel` or `middle_kernel`, expected it absent";
                 section.fault(key, format!("`{key}` {detail}"));
             }
-            (BlockWindow::Expand, 1, None)
+            (BlockWindow::Expand, Sides::square(1), None)
         }
     };
-    let stride = section.integer("stride", 1..=MAX_STRIDE, Some(1));
-    let padding = section.choice("padding", PADDINGS, defaults.padding);
-    let spec = read_taps(section, defaults, kernel, stride, padding);
+    let slide = Slide {
+        kernel,
+        stride: section.sides("stride", 1..=MAX_STRIDE, 1),
+        dilation: section.sides("dilation", 1..=MAX_DILATION, 1),
+    };
+    let spec = read_taps(section, defaults, slide, read_padding(section, defaults.padding));
     let expand = read_required_expand(section);
     BlockSpec { start_kernel, expand, ..read_block(section, spec, window) }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::super::source::{Section, Source, nearest, quote};
 use super::super::{
-    ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, Padding,
-    Width,
+    ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, MAX_LAYERS,
+    MAX_STRIDE, Padding, Slide, Width,
 };
-use super::{Defaults, PADDINGS, block, read_activation};
+use super::{Defaults, block, read_activation, read_padding};
 use crate::graph::layer::Activation;
 
 /// Most names that a misspelt one is compared with.
@@ -59,14 +59,23 @@ fn keys(kind: Kind) -> &'static [&'static str] {
             "minimum",
             "kernel",
             "stride",
+            "dilation",
             "padding",
             "activation",
             "batch_norm",
             "bias",
         ],
-        Kind::Depthwise => {
-            &["repeat", "stage", "kernel", "stride", "padding", "activation", "batch_norm", "bias"]
-        }
+        Kind::Depthwise => &[
+            "repeat",
+            "stage",
+            "kernel",
+            "stride",
+            "dilation",
+            "padding",
+            "activation",
+            "batch_norm",
+            "bias",
+        ],
         Kind::Pointwise => {
             &["repeat", "stage", "filters", "scaled", "minimum", "activation", "batch_norm", "bias"]
         }
@@ -153,7 +162,7 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
     match kind {
         Kind::Conv => LayerKind::Conv { spec: read_conv(section, defaults), filters: read_filters(section) },
         Kind::Pointwise => {
-            let spec = read_taps(section, defaults, 1, 1, Padding::Valid);
+            let spec = read_taps(section, defaults, Slide::POINTWISE, Padding::Valid);
             LayerKind::Conv { spec, filters: read_filters(section) }
         }
         Kind::Separable => {
@@ -203,23 +212,23 @@ pub(super) fn read_width(section: &Section<'_>, key: &str) -> Width {
 }
 
 pub(super) fn read_conv(section: &Section<'_>, defaults: &Defaults) -> ConvSpec {
-    let kernel = section.integer("kernel", 1..=MAX_KERNEL, Some(3));
-    let stride = section.integer("stride", 1..=MAX_STRIDE, Some(1));
-    let padding = section.choice("padding", PADDINGS, defaults.padding);
-    read_taps(section, defaults, kernel, stride, padding)
+    let slide = Slide {
+        kernel: section.sides("kernel", 1..=MAX_KERNEL, 3),
+        stride: section.sides("stride", 1..=MAX_STRIDE, 1),
+        dilation: section.sides("dilation", 1..=MAX_DILATION, 1),
+    };
+    read_taps(section, defaults, slide, read_padding(section, defaults.padding))
 }
 
 pub(super) fn read_taps(
     section: &Section<'_>,
     defaults: &Defaults,
-    kernel: usize,
-    stride: usize,
+    slide: Slide,
     padding: Padding,
 ) -> ConvSpec {
     let batch_norm = section.boolean("batch_norm", true);
     ConvSpec {
-        kernel,
-        stride,
+        slide,
         padding,
         activation: read_activation(section, defaults.activation),
         batch_norm,

@@ -6,8 +6,7 @@ use super::*;
 fn blocks() {
     let kinds = |lines: &str| layers(lines).into_iter().map(|layer| layer.kind).collect::<Vec<_>>();
     let spec = ConvSpec {
-        kernel: 3,
-        stride: 1,
+        slide: Slide::square(3, 1),
         padding: Padding::Same,
         activation: Activation::Relu6,
         batch_norm: true,
@@ -28,7 +27,7 @@ fn blocks() {
         (
             "kind = \"inverted_residual\"\nfilters = 8\nexpand = 2.5\nkernel = 5\nminimum = 6\nresidual = false",
             BlockSpec {
-                spec: ConvSpec { kernel: 5, ..spec },
+                spec: ConvSpec { slide: Slide::square(5, 1), ..spec },
                 expand: Some(Expand::Times(2.5)),
                 filters: Width::Scaled { channels: 8, minimum: 6 },
                 residual: false,
@@ -50,7 +49,7 @@ fn blocks() {
         (
             "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpanded = 20\nstart_kernel = 5",
             BlockSpec {
-                spec: ConvSpec { kernel: 5, ..spec },
+                spec: ConvSpec { slide: Slide::square(5, 1), ..spec },
                 window: BlockWindow::Start,
                 expand: Some(Expand::To(scaled(20))),
                 ..block.clone()
@@ -59,8 +58,8 @@ fn blocks() {
         (
             "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpand = 2\nstart_kernel = 5\nmiddle_kernel = 7",
             BlockSpec {
-                spec: ConvSpec { kernel: 7, ..spec },
-                start_kernel: Some(5),
+                spec: ConvSpec { slide: Slide::square(7, 1), ..spec },
+                start_kernel: Some(Sides::square(5)),
                 expand: Some(Expand::Times(2.0)),
                 ..block.clone()
             },
@@ -68,7 +67,7 @@ fn blocks() {
         (
             "kind = \"universal_inverted_bottleneck\"\nfilters = 8\nexpand = 2",
             BlockSpec {
-                spec: ConvSpec { kernel: 1, ..spec },
+                spec: ConvSpec { slide: Slide::square(1, 1), ..spec },
                 window: BlockWindow::Expand,
                 expand: Some(Expand::Times(2.0)),
                 ..block
@@ -96,7 +95,7 @@ fn faults_of_blocks() {
         "kind = \"inverted_residual\"\nfilters = 8\nmiddle_kernel = 3",
         &[
             "7:1: unknown key \"middle_kernel\" in a layer of kind \"inverted_residual\", expected `kind`, `name`, `input`, \
-             `repeat`, `stage`, `expand`, `expanded`, `filters`, `scaled`, `minimum`, `kernel`, `stride`, `padding`, `activation`, \
+             `repeat`, `stage`, `expand`, `expanded`, `filters`, `scaled`, `minimum`, `kernel`, `stride`, `dilation`, `padding`, `activation`, \
              `batch_norm`, `bias`, `residual` or `slope`",
         ],
     );

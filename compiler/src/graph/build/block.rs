@@ -3,15 +3,16 @@
 use super::super::Role;
 use super::super::layer::Layer;
 use super::Builder;
-use crate::describe::{BlockPart, BlockSpec, ConvSpec, Expand};
+use crate::describe::{BlockPart, BlockSpec, ConvSpec, Expand, Sides, Slide};
 
 impl Builder<'_> {
     /// Adds one repeat of a block; only the first strides.
     pub(super) fn add_block(&mut self, block: &BlockSpec, names: Vec<String>, is_first: bool) {
         let input = self.last;
         let m = self.nodes[input.0].shape().channels;
-        let stride = if is_first { block.spec.stride } else { 1 };
-        let strided = BlockSpec { spec: ConvSpec { stride, ..block.spec }, ..block.clone() };
+        let stride = if is_first { block.spec.slide.stride } else { Sides::square(1) };
+        let slide = Slide { stride, ..block.spec.slide };
+        let strided = BlockSpec { spec: ConvSpec { slide, ..block.spec }, ..block.clone() };
         let (rounding, alpha) = (self.description.rounding, self.knobs.alpha);
         let n = block.filters.channels(rounding, alpha);
         self.walk.block(stride);
@@ -39,7 +40,7 @@ impl Builder<'_> {
                     self.part(if block.expand.is_some() { Role::Project } else { Role::Pointwise });
                     self.push_conv(name, &spec, n);
                 }
-                BlockPart::Sum if stride == 1 && m == n => {
+                BlockPart::Sum if stride == Sides::square(1) && m == n => {
                     self.origin = None;
                     let inputs = vec![self.last, input];
                     self.push(name, Layer::Add, inputs);
@@ -76,7 +77,8 @@ mod tests {
     }
 
     fn line(graph: &Graph, node: &Node) -> String {
-        let window = node.layer.window().map(|window| format!(" {}/{}", window.d_k, window.stride));
+        let window =
+            node.layer.window().map(|window| format!(" {}/{}", window.rows.kernel, window.rows.stride));
         let place = node.origin.map(|at| format!(" {}.{} {:?}", at.stage, at.block, at.role));
         let inputs: Vec<&str> = node.inputs.iter().map(|id| graph.node(*id).name.as_str()).collect();
         let (window, place) = (window.unwrap_or_default(), place.unwrap_or_default());

@@ -1,8 +1,8 @@
 //! A description need not come from a file: what the parser promises is checked again where arithmetic relies on it.
 
 use crate::describe::{
-    Description, Expand, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_EXPAND, MAX_KERNEL, MAX_LAYERS, MAX_SIDE,
-    MAX_STRIDE, Rounding, Width,
+    Description, Expand, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_DILATION, MAX_EXPAND, MAX_KERNEL,
+    MAX_LAYERS, MAX_PAD, MAX_SIDE, MAX_STRIDE, Padding, Pads, Rounding, Slide, Width,
 };
 use crate::error::{Faults, Place};
 
@@ -40,7 +40,10 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
             }
         }
         if let LayerKind::Block(block) = &layer.kind {
-            check(&place, "start kernel", block.start_kernel.unwrap_or(1), MAX_KERNEL);
+            if let Some(kernel) = block.start_kernel {
+                check(&place, "start kernel", kernel.rows, MAX_KERNEL);
+                check(&place, "start kernel", kernel.columns, MAX_KERNEL);
+            }
             if let Some(Expand::Times(times)) = block.expand
                 && !(0.0..=MAX_EXPAND).contains(&times)
             {
@@ -48,8 +51,19 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
             }
         }
         if let Some(spec) = layer.kind.spec() {
-            check(&place, "kernel", spec.kernel, MAX_KERNEL);
-            check(&place, "stride", spec.stride, MAX_STRIDE);
+            let Slide { kernel, stride, dilation } = spec.slide;
+            for (what, sides, most) in [
+                ("kernel", kernel, MAX_KERNEL),
+                ("stride", stride, MAX_STRIDE),
+                ("dilation", dilation, MAX_DILATION),
+            ] {
+                check(&place, what, sides.rows, most);
+                check(&place, what, sides.columns, most);
+            }
+            if let Padding::Numbers(Pads { top, left, bottom, right }) = spec.padding {
+                let most = top.max(left).max(bottom).max(right);
+                check(&place, "padding", most.max(1), MAX_PAD);
+            }
         }
     }
     for (place, times) in expansions {

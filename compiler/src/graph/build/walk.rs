@@ -2,6 +2,7 @@
 
 use super::super::origin::{Origin, Role};
 use super::super::{Node, NodeId};
+use crate::describe::Sides;
 
 /// Where in the network the layers that are added stand.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl Walk {
     }
 
     /// The place of a standard convolution that no block made; `id` is its node's.
-    pub(super) fn conv(&mut self, id: NodeId, is_pointwise: bool, stride: usize) -> Origin {
+    pub(super) fn conv(&mut self, id: NodeId, is_pointwise: bool, stride: Sides) -> Origin {
         self.filters.push(id);
         let in_block = self.described.is_none() || self.described == self.block.map(|(stage, _)| stage);
         if std::mem::take(&mut self.is_open) && is_pointwise && in_block {
@@ -49,7 +50,7 @@ impl Walk {
     }
 
     /// The place of a depthwise convolution that no block made.
-    pub(super) fn depthwise(&mut self, id: NodeId, stride: usize) -> Origin {
+    pub(super) fn depthwise(&mut self, id: NodeId, stride: Sides) -> Origin {
         self.filters.push(id);
         self.begin(stride);
         self.is_open = true;
@@ -64,7 +65,7 @@ impl Walk {
     }
 
     /// Begins a block that is made of several layers.
-    pub(super) fn block(&mut self, stride: usize) {
+    pub(super) fn block(&mut self, stride: Sides) {
         self.is_open = false;
         self.begin(stride);
     }
@@ -81,8 +82,8 @@ impl Walk {
     }
 
     /// Begins the next block: of the described stage, else of a new one where it strides.
-    fn begin(&mut self, stride: usize) {
-        let strides = stride != 1;
+    fn begin(&mut self, stride: Sides) {
+        let strides = stride != Sides::square(1);
         self.block = Some(match (self.block, self.described) {
             (Some((stage, block)), Some(described)) if stage == described => (stage, block + 1),
             (_, Some(described)) => (described, 0),

@@ -4,7 +4,7 @@ use std::ops::Range;
 use super::cut::{Chain, cut};
 use super::*;
 use crate::graph::layer::Activation;
-use crate::graph::shape::{Pads, Shape, Window};
+use crate::graph::shape::{Axis, Shape, Window};
 use crate::graph::tensor::Tensor;
 use crate::kernels::{Depthwise, FeatureMap, Kernel, Pointwise, Tile};
 use crate::target::X86_64_V3;
@@ -16,17 +16,16 @@ thread_local! {
 
 fn depthwise(window: Window, height: usize, width: usize) -> Kernel {
     let map = |height: usize| FeatureMap::tight(Tensor::f32(Shape { height, width, channels: 8 }));
-    let covered = height + window.pads.top + window.pads.bottom;
     let input = map(height);
-    let output = map((covered - window.d_k) / window.stride + 1);
+    let output = map(window.rows.output(height).expect("the window fits"));
     Kernel::Depthwise(Depthwise { window, input, output, activation: Activation::None, pixels: 4 })
 }
 
 /// A window of 3x3 that loses no row.
 fn same(stride: usize, height: usize) -> Kernel {
-    let bottom = if stride == 1 || height % 2 == 1 { 1 } else { 0 };
-    let pads = Pads { top: 1, left: 1, bottom, right: 1 };
-    depthwise(Window { d_k: 3, stride, pads }, height, 8)
+    let after = if stride == 1 || height % 2 == 1 { 1 } else { 0 };
+    let rows = Axis { kernel: 3, stride, dilation: 1, before: 1, after };
+    depthwise(Window { rows, columns: Axis { after: 1, ..rows } }, height, 8)
 }
 
 fn pointwise(height: usize, width: usize) -> Kernel {
@@ -59,17 +58,19 @@ fn chain(random: &mut Random) -> Vec<Kernel> {
         let stage = if random.within(0, 3) == 0 {
             pointwise(height, width)
         } else {
-            let (d_k, stride) = (random.within(1, 7), random.within(1, 3));
-            let [top, bottom] = match random.within(0, 3) {
+            let (kernel, stride) = (random.within(1, 7), random.within(1, 4));
+            let [before, after] = match random.within(0, 3) {
                 0 => [0, 0],
-                1 => [d_k / 2; 2],
-                2 => [(d_k - 1) / 2, d_k / 2],
-                _ => [random.within(0, d_k - 1), random.within(0, d_k - 1)],
+                1 => [kernel / 2; 2],
+                2 => [(kernel - 1) / 2, kernel / 2],
+                _ => [random.within(0, kernel - 1), random.within(0, kernel - 1)],
             };
-            if height + top + bottom < d_k {
+            let dilation = if random.within(0, 3) == 0 { random.within(2, 3) } else { 1 };
+            let rows = Axis { kernel, stride, dilation, before, after };
+            if rows.output(height).is_none() {
                 continue;
             }
-            depthwise(Window { d_k, stride, pads: Pads { top, left: 0, bottom, right: 0 } }, height, width)
+            depthwise(Window { rows, columns: Window::POINTWISE.columns }, height, width)
         };
         height = stage.output().shape.height;
         stages.push(stage);
@@ -212,7 +213,7 @@ fn ends(done: &Done, n_stages: usize) -> Vec<usize> {
 fn random_chains_find_every_row_whoever_resumes() {
     let mut random = Random(1);
     let (mut n_checked, mut n_taken) = (0, 0);
-    for _ in 0..10_000 {
+    for _ in 0..12_000 {
         let stages = chain(&mut random);
         let stages: Vec<&Kernel> = stages.iter().collect();
         let height = stages[stages.len() - 1].output().shape.height;

@@ -4,6 +4,7 @@ use safetensors::tensor::TensorView;
 
 use super::super::config::ModelConfig;
 use super::*;
+use crate::describe::Sides;
 use crate::describe::{Description, builtin};
 use crate::graph::Knobs;
 use crate::random::Random;
@@ -120,7 +121,7 @@ fn standard_convolution() {
         [0, 1, 2, 3, 10, 11, 12, 13, 100, 101, 102, 103, 110, 111, 112, 113].map(|x| x as f32).to_vec();
     let expected =
         [0, 100, 10, 110, 1, 101, 11, 111, 2, 102, 12, 112, 3, 103, 13, 113].map(|x| x as f32).to_vec();
-    let shape = FilterShape { window: Some([2, 2]), m: 2, n: 2, groups: 1, has_bias: false };
+    let shape = FilterShape { window: Some(Sides::square(2)), m: 2, n: 2, groups: 1, has_bias: false };
     assert_eq!(transpose_filter(&file, shape), expected);
 }
 
