@@ -10,7 +10,7 @@ mod source;
 mod tests;
 mod window;
 
-pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand};
+pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand, Reduce, SqueezeSpec};
 pub use self::builtin::{BUILTIN, Builtin, builtin};
 pub use self::window::{Padding, Pads, Sides, Slide};
 use crate::error::Result;
@@ -224,8 +224,11 @@ impl LayerSpec {
     /// How many layers it stands for: its repeats, two each for a separable one, a block's layers.
     pub fn n_layers(&self) -> usize {
         match &self.kind {
-            LayerKind::Separable { .. } => self.repeat.saturating_mul(2),
-            LayerKind::Block(block) => self.repeat.saturating_mul(block.parts().len()),
+            LayerKind::Separable { squeeze, .. } => {
+                self.repeat.saturating_mul(2 + squeeze.map_or(0, |_| SqueezeSpec::N_LAYERS))
+            }
+            LayerKind::Block(block) => self.repeat.saturating_mul(block.n_layers()),
+            LayerKind::SqueezeExcite(_) => self.repeat.saturating_mul(SqueezeSpec::N_LAYERS),
             LayerKind::Conv { .. }
             | LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
@@ -271,11 +274,15 @@ pub enum LayerKind {
     Separable {
         /// Window, normalisation, activation.
         spec: ConvSpec,
+        /// A gate between the two.
+        squeeze: Option<SqueezeSpec>,
         /// N.
         filters: Width,
     },
     /// An inverted residual or one of its relatives. Of several repeats only the first strides.
     Block(BlockSpec),
+    /// A gate for each channel of its input.
+    SqueezeExcite(SqueezeSpec),
     /// Adds the output of an earlier named layer.
     Add {
         /// That layer's name.
@@ -313,7 +320,8 @@ impl LayerKind {
             | LayerKind::Depthwise { spec }
             | LayerKind::Separable { spec, .. }
             | LayerKind::Block(BlockSpec { spec, .. }) => Some(spec),
-            LayerKind::Add { .. }
+            LayerKind::SqueezeExcite(_)
+            | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
@@ -328,7 +336,8 @@ impl LayerKind {
             | LayerKind::Depthwise { spec }
             | LayerKind::Separable { spec, .. }
             | LayerKind::Block(BlockSpec { spec, .. }) => Some(spec),
-            LayerKind::Add { .. }
+            LayerKind::SqueezeExcite(_)
+            | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
@@ -344,6 +353,7 @@ impl LayerKind {
             | LayerKind::Depthwise { .. }
             | LayerKind::Separable { .. }
             | LayerKind::Block(_)
+            | LayerKind::SqueezeExcite(_)
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => None,
@@ -353,17 +363,34 @@ impl LayerKind {
     /// The widths that it is said to have.
     pub fn widths(&self) -> Vec<Width> {
         match self {
-            LayerKind::Conv { filters, .. } | LayerKind::Separable { filters, .. } => vec![*filters],
-            LayerKind::Block(BlockSpec { expand: Some(Expand::To(width)), filters, .. }) => {
-                vec![*width, *filters]
+            LayerKind::Conv { filters, .. } => vec![*filters],
+            LayerKind::Separable { filters, squeeze, .. } => {
+                squeeze.and_then(|squeeze| squeeze.width()).into_iter().chain([*filters]).collect()
             }
-            LayerKind::Block(BlockSpec { filters, .. }) => vec![*filters],
+            LayerKind::Block(block) => block.widths(),
+            LayerKind::SqueezeExcite(squeeze) => squeeze.width().into_iter().collect(),
             LayerKind::Dense { units, .. } => units.map(Width::Fixed).into_iter().collect(),
             LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Softmax => Vec::new(),
+        }
+    }
+
+    /// Its gate.
+    pub fn squeeze(&self) -> Option<SqueezeSpec> {
+        match self {
+            LayerKind::Separable { squeeze, .. } => *squeeze,
+            LayerKind::Block(block) => block.squeeze,
+            LayerKind::SqueezeExcite(squeeze) => Some(*squeeze),
+            LayerKind::Conv { .. }
+            | LayerKind::Depthwise { .. }
+            | LayerKind::Add { .. }
+            | LayerKind::Multiply { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Dense { .. }
+            | LayerKind::Softmax => None,
         }
     }
 }

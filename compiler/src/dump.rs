@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::describe::{Description, Expand, LayerKind, Slide, Width};
+use crate::describe::{Description, Expand, LayerKind, Reduce, Slide, SqueezeSpec, Width};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
@@ -72,7 +72,11 @@ impl fmt::Display for LayerText<'_> {
         match self.0 {
             LayerKind::Conv { spec, filters } => write!(f, "conv {} {spec:?}", WidthText(*filters)),
             LayerKind::Depthwise { spec } => write!(f, "depthwise {spec:?}"),
-            LayerKind::Separable { spec, filters } => write!(f, "separable {} {spec:?}", WidthText(*filters)),
+            LayerKind::Separable { spec, squeeze, filters } => {
+                write!(f, "separable {} {spec:?}", WidthText(*filters))?;
+                squeeze.map_or(Ok(()), |squeeze| write!(f, ", {}", SqueezeText(squeeze)))
+            }
+            LayerKind::SqueezeExcite(squeeze) => write!(f, "{}", SqueezeText(*squeeze)),
             LayerKind::Block(block) => {
                 write!(f, "block of")?;
                 block.parts().iter().try_for_each(|part| write!(f, " {}", &part.ending()[1..]))?;
@@ -82,6 +86,7 @@ impl fmt::Display for LayerText<'_> {
                     Some(Expand::To(width)) => write!(f, ", {} wide", WidthText(width))?,
                     None => {}
                 }
+                block.squeeze.map_or(Ok(()), |squeeze| write!(f, ", {}", SqueezeText(squeeze)))?;
                 write!(f, ", {} {:?} {:?}", WidthText(block.filters), block.window, block.spec)
             }
             LayerKind::Add { from, activation } => write!(f, "add of {from}, {activation:?}"),
@@ -93,6 +98,22 @@ impl fmt::Display for LayerText<'_> {
             }
             LayerKind::Softmax => write!(f, "softmax"),
         }
+    }
+}
+
+struct SqueezeText(SqueezeSpec);
+
+impl fmt::Display for SqueezeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SqueezeSpec { reduce, activation, gate } = self.0;
+        match reduce {
+            Reduce::Times { times, multiple: None } => write!(f, "gate of {times} times as many")?,
+            Reduce::Times { times, multiple: Some(multiple) } => {
+                write!(f, "gate of {times} times as many in multiples of {multiple}")?;
+            }
+            Reduce::To(width) => write!(f, "gate of {}", WidthText(width))?,
+        }
+        write!(f, ", {activation:?}, {gate:?}")
     }
 }
 

@@ -273,6 +273,13 @@ impl Writer {
             key("padding", &"\"same\"");
             key("stride", &random.pick(&[1, 1, 2]));
         }
+        if random.percent(30) {
+            key("reduce", &random.pick(&[0.25, 0.5, 1.0]));
+        }
+        if random.percent(30) {
+            let activation = random.pick(&["relu", "hard_swish", "none", "swish"]);
+            key("activation", &format!("{activation:?}"));
+        }
         for (name, share) in [("residual", 20), ("batch_norm", 20)] {
             if random.percent(share) {
                 key(name, &false);
@@ -500,5 +507,6 @@ mod tests {
         for kind in ["inverted_residual", "fused_inverted_residual", "universal_inverted_bottleneck"] {
             check(kind, 20, &|text| text.contains(&format!("kind = \"{kind}\"")));
         }
+        check("gates of blocks", 20, &|text| text.contains("reduce = "));
     }
 }

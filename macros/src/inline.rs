@@ -75,8 +75,8 @@ impl Inline {
 
     /// The word of a layer.
     pub(crate) fn layer_span(&self, name: &str) -> Option<Span> {
-        // A batch norm was written with the layer before it.
-        let name = name.strip_suffix(".norm").unwrap_or(name);
+        // What is called after a layer was written with it.
+        let name = name.split('.').next().unwrap_or(name);
         let description = Description::parse(&self.text, PLACE).ok()?;
         let names = Graph::layer_names(&description);
         let idx = names.iter().position(|names| names.iter().any(|layer| layer == name))?;

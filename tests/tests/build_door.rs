@@ -200,7 +200,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
          data/faults.toml:7:10: `kernel`: found 9, expected a whole number from 1 to 7\n  \
          data/faults.toml:9:8: `kind`: found \"separabel\", expected \"conv\", \"depthwise\", \"pointwise\", \
          \"separable\", \"inverted_residual\", \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \
-         \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"",
+         \"squeeze_excite\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"",
     ),
     (
         "no such CPU",

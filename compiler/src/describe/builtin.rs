@@ -55,6 +55,26 @@ pub const BUILTIN: &[Builtin] = &[
         text: include_str!("mobilenet-v2.toml"),
     },
     Builtin {
+        name: "mobilenet-v3-large",
+        summary: "MobileNetV3-Large as in Table 1 of arXiv 1905.02244: 15 inverted residuals, 224x224x3, 1000 classes",
+        text: include_str!("mobilenet-v3-large.toml"),
+    },
+    Builtin {
+        name: "mobilenet-v3-large-minimalistic",
+        summary: "the same with 3x3 windows and ReLU alone, and without squeeze-and-excite",
+        text: include_str!("mobilenet-v3-large-minimalistic.toml"),
+    },
+    Builtin {
+        name: "mobilenet-v3-small",
+        summary: "MobileNetV3-Small as in Table 2 of arXiv 1905.02244: 11 inverted residuals, 224x224x3, 1000 classes",
+        text: include_str!("mobilenet-v3-small.toml"),
+    },
+    Builtin {
+        name: "mobilenet-v3-small-minimalistic",
+        summary: "the same with 3x3 windows and ReLU alone, and without squeeze-and-excite",
+        text: include_str!("mobilenet-v3-small-minimalistic.toml"),
+    },
+    Builtin {
         name: "mobilenet-v4-conv-small",
         summary: "MobileNetV4-Conv-Small of arXiv 2404.10518: 12 universal inverted bottlenecks, 224x224x3, 1000 classes",
         text: include_str!("mobilenet-v4-conv-small.toml"),

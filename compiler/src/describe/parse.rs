@@ -58,6 +58,13 @@ fn read_activation(section: &Section<'_>, default: Activation) -> Activation {
     Activation::leaky_relu(slope as f32).unwrap_or(default)
 }
 
+/// An activation under a key of its own. None has a slope there.
+fn read_plain_activation(section: &Section<'_>, key: &str, default: Activation) -> Activation {
+    let plain = Activation::ALL.into_iter().filter(|activation| activation.slope().is_none());
+    let words: Vec<(&str, Activation)> = plain.map(|activation| (activation.word(), activation)).collect();
+    section.choice(key, &words, default)
+}
+
 /// What layers take from the network when they don't say it themselves.
 struct Defaults {
     padding: Padding,

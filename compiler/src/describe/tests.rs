@@ -149,7 +149,11 @@ name = "probabilities"
         },
         unnamed(LayerKind::Depthwise { spec: ConvSpec { bias: true, ..spec } }),
         unnamed(LayerKind::Conv { spec: pointwise, filters: Width::Scaled { channels: 4, minimum: 2 } }),
-        unnamed(LayerKind::Separable { spec, filters: Width::Scaled { channels: 6, minimum: 1 } }),
+        unnamed(LayerKind::Separable {
+            spec,
+            squeeze: None,
+            filters: Width::Scaled { channels: 6, minimum: 1 },
+        }),
         unnamed(LayerKind::Add { from: "stem".to_string(), activation: Activation::Relu6 }),
         unnamed(LayerKind::GlobalAveragePool),
         unnamed(LayerKind::Dense { units: Some(5), activation: Activation::None, bias: false }),
@@ -185,7 +189,7 @@ fn missing_keys() {
         ],
     );
     let kinds = "\"conv\", \"depthwise\", \"pointwise\", \"separable\", \"inverted_residual\", \
-        \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"";
+        \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \"squeeze_excite\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"";
     check_layer("", &[&format!("4:1: [[layer]] has no `kind`, expected {kinds}")]);
     check_layer("kind = \"Conv\"\nunits = 4", &[&format!("5:8: `kind`: found \"Conv\", expected {kinds}")]);
     check_layer(

@@ -174,13 +174,17 @@ impl<'d> Builder<'d> {
         match kind {
             LayerKind::Conv { spec, filters } => self.add_conv(name(), spec, *filters),
             LayerKind::Depthwise { spec } => self.add_depthwise(name(), spec),
-            LayerKind::Separable { spec, filters } => {
+            LayerKind::Separable { spec, squeeze, filters } => {
                 self.add_depthwise(name(), spec);
+                if let Some(squeeze) = squeeze {
+                    self.add_squeeze(name(), squeeze);
+                }
                 let pointwise = name();
                 let spec = ConvSpec { slide: Slide::POINTWISE, padding: Padding::Valid, ..*spec };
                 self.add_conv(pointwise, &spec, *filters);
             }
             LayerKind::Block(block) => self.add_block(block, names.collect(), is_first),
+            LayerKind::SqueezeExcite(squeeze) => self.add_squeeze(name(), squeeze),
             LayerKind::Add { from, activation } => self.add_pair(name(), Layer::Add, from, *activation),
             LayerKind::Multiply { from, activation } => {
                 self.add_pair(name(), Layer::Multiply, from, *activation);
@@ -216,7 +220,7 @@ impl<'d> Builder<'d> {
         is_read[self.last.0] = true;
         self.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| is_read[input.0] = true);
         for (node, _) in self.nodes.iter().zip(is_read).filter(|(_, is_read)| !is_read) {
-            // Batch norms and activations are called after their layer.
+            // Batch norms, activations and the layers of a gate are called after their layer.
             let layer = node.name.split('.').next().unwrap_or(&node.name);
             let detail = "found no layer that reads it, expected one, by its `input` or `from`";
             self.faults.push(Place::layer(layer), detail);

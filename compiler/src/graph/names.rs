@@ -11,6 +11,7 @@ enum Kind {
     Depthwise,
     Pointwise,
     Block,
+    Squeeze,
     Add,
     Multiply,
     Pool,
@@ -25,6 +26,7 @@ impl Kind {
             Kind::Depthwise => "conv_dw",
             Kind::Pointwise => "conv_pw",
             Kind::Block => "block",
+            Kind::Squeeze => "se",
             Kind::Add => "add",
             Kind::Multiply => "multiply",
             Kind::Pool => "pool",
@@ -55,7 +57,12 @@ impl Names {
             }
             LayerKind::Conv { .. } => vec![layer(Kind::Conv, "")],
             LayerKind::Depthwise { .. } => vec![layer(Kind::Depthwise, "")],
-            LayerKind::Separable { .. } => vec![layer(Kind::Depthwise, "_dw"), layer(Kind::Pointwise, "_pw")],
+            LayerKind::Separable { squeeze, .. } => {
+                let depthwise = layer(Kind::Depthwise, "_dw");
+                let squeeze = squeeze.map(|_| layer(Kind::Squeeze, "_se"));
+                [depthwise].into_iter().chain(squeeze).chain([layer(Kind::Pointwise, "_pw")]).collect()
+            }
+            LayerKind::SqueezeExcite(_) => vec![layer(Kind::Squeeze, "")],
             LayerKind::Block(block) => {
                 let name = layer(Kind::Block, "");
                 block.parts().iter().map(|part| name.clone() + part.ending()).collect()

@@ -2,10 +2,12 @@
 
 use super::super::source::Section;
 use super::super::{
-    BlockSpec, BlockWindow, ConvSpec, Expand, MAX_DILATION, MAX_EXPAND, MAX_KERNEL, MAX_STRIDE, Sides, Slide,
+    BlockSpec, BlockWindow, ConvSpec, Expand, MAX_DILATION, MAX_EXPAND, MAX_KERNEL, MAX_STRIDE, Reduce,
+    Sides, Slide, SqueezeSpec,
 };
 use super::layer::{read_conv, read_filters, read_taps, read_width};
-use super::{Defaults, read_padding};
+use super::{Defaults, read_padding, read_plain_activation};
+use crate::graph::layer::Activation;
 
 /// The keys of a block with one window.
 pub(super) const KEYS: &[&str] = &[
@@ -45,6 +47,10 @@ pub(super) const UNIVERSAL_KEYS: &[&str] = &[
     "bias",
     "residual",
 ];
+
+/// Those of a gate.
+pub(super) const SQUEEZE_KEYS: &[&str] =
+    &["reduce", "reduced", "reduce_multiple", "reduce_activation", "gate_activation"];
 
 /// 1x1, depthwise, 1x1; without the first where the map isn't widened.
 pub(super) fn read_inverted_residual(section: &Section<'_>, defaults: &Defaults) -> BlockSpec {
@@ -90,6 +96,7 @@ fn read_block(section: &Section<'_>, spec: ConvSpec, window: BlockWindow) -> Blo
         window,
         start_kernel: None,
         expand: None,
+        squeeze: read_squeeze(section),
         filters: read_filters(section),
         residual: section.boolean("residual", true),
     }
@@ -112,4 +119,36 @@ fn read_required_expand(section: &Section<'_>) -> Option<Expand> {
         section.missing("`expand` or `expanded`", "how wide the block gets");
     }
     expand
+}
+
+/// The gate of a layer that may have one: it has where its keys say how many channels are inside.
+pub(super) fn read_squeeze(section: &Section<'_>) -> Option<SqueezeSpec> {
+    if section.has("reduce") || section.has("reduced") {
+        return Some(read_squeeze_excite(section));
+    }
+    for key in SQUEEZE_KEYS.iter().filter(|key| section.has(key)) {
+        let detail = format!("`{key}` has no meaning without `reduce` or `reduced`, expected it absent");
+        section.fault(key, detail);
+    }
+    None
+}
+
+/// A gate; a quarter of the channels inside unless its keys say otherwise.
+pub(super) fn read_squeeze_excite(section: &Section<'_>) -> SqueezeSpec {
+    let is_said = section.has("reduced");
+    for key in ["reduce", "reduce_multiple"].into_iter().filter(|key| is_said && section.has(key)) {
+        section.fault(key, format!("`{key}` has no meaning beside `reduced`, expected it absent"));
+    }
+    let reduce = if is_said {
+        Reduce::To(read_width(section, "reduced"))
+    } else {
+        let multiple =
+            section.has("reduce_multiple").then(|| section.integer("reduce_multiple", 1..=1024, None));
+        Reduce::Times { times: section.number("reduce", 1e-3..=1.0, Some(0.25)), multiple }
+    };
+    SqueezeSpec {
+        reduce,
+        activation: read_plain_activation(section, "reduce_activation", Activation::Relu),
+        gate: read_plain_activation(section, "gate_activation", Activation::HardSigmoid),
+    }
 }

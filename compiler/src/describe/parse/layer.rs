@@ -23,6 +23,7 @@ enum Kind {
     InvertedResidual,
     FusedInvertedResidual,
     UniversalInvertedBottleneck,
+    SqueezeExcite,
     Add,
     Multiply,
     GlobalAveragePool,
@@ -38,6 +39,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("inverted_residual", Kind::InvertedResidual),
     ("fused_inverted_residual", Kind::FusedInvertedResidual),
     ("universal_inverted_bottleneck", Kind::UniversalInvertedBottleneck),
+    ("squeeze_excite", Kind::SqueezeExcite),
     ("add", Kind::Add),
     ("multiply", Kind::Multiply),
     ("global_average_pool", Kind::GlobalAveragePool),
@@ -81,9 +83,29 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         }
         Kind::InvertedResidual | Kind::FusedInvertedResidual => block::KEYS,
         Kind::UniversalInvertedBottleneck => block::UNIVERSAL_KEYS,
+        Kind::SqueezeExcite => &["scaled"],
         Kind::Add | Kind::Multiply => &["from", "activation"],
         Kind::Dense => &["units", "activation", "bias"],
         Kind::GlobalAveragePool | Kind::Softmax => &[],
+    }
+}
+
+/// Whether a layer of this kind may have a gate.
+fn has_squeeze(kind: Kind) -> bool {
+    match kind {
+        Kind::Separable
+        | Kind::InvertedResidual
+        | Kind::FusedInvertedResidual
+        | Kind::UniversalInvertedBottleneck
+        | Kind::SqueezeExcite => true,
+        Kind::Conv
+        | Kind::Depthwise
+        | Kind::Pointwise
+        | Kind::Add
+        | Kind::Multiply
+        | Kind::GlobalAveragePool
+        | Kind::Dense
+        | Kind::Softmax => false,
     }
 }
 
@@ -141,7 +163,8 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
     let section = section.called(format!("a layer of kind \"{word}\""));
     // A leaky ReLU's slope may stand wherever an activation may.
     let slope: &[&str] = if keys(kind).contains(&"activation") { &["slope"] } else { &[] };
-    section.only(&[COMMON_KEYS, keys(kind), slope].concat());
+    let squeeze: &[&str] = if has_squeeze(kind) { block::SQUEEZE_KEYS } else { &[] };
+    section.only(&[COMMON_KEYS, keys(kind), squeeze, slope].concat());
     let layer = LayerSpec {
         name: section.name("name", false, false),
         input: section.name("input", false, false),
@@ -166,7 +189,8 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
             LayerKind::Conv { spec, filters: read_filters(section) }
         }
         Kind::Separable => {
-            LayerKind::Separable { spec: read_conv(section, defaults), filters: read_filters(section) }
+            let (spec, squeeze) = (read_conv(section, defaults), block::read_squeeze(section));
+            LayerKind::Separable { spec, squeeze, filters: read_filters(section) }
         }
         Kind::Depthwise => LayerKind::Depthwise { spec: read_conv(section, defaults) },
         Kind::InvertedResidual => LayerKind::Block(block::read_inverted_residual(section, defaults)),
@@ -174,6 +198,7 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
             LayerKind::Block(block::read_fused_inverted_residual(section, defaults))
         }
         Kind::UniversalInvertedBottleneck => LayerKind::Block(block::read_universal(section, defaults)),
+        Kind::SqueezeExcite => LayerKind::SqueezeExcite(block::read_squeeze_excite(section)),
         Kind::Add => LayerKind::Add { from: from(), activation: activation() },
         Kind::Multiply => LayerKind::Multiply { from: from(), activation: activation() },
         Kind::GlobalAveragePool => LayerKind::GlobalAveragePool,

@@ -18,6 +18,7 @@ fn blocks() {
         window: BlockWindow::Middle,
         start_kernel: None,
         expand: None,
+        squeeze: None,
         filters: scaled(8),
         residual: true,
     };
@@ -96,7 +97,8 @@ fn faults_of_blocks() {
         &[
             "7:1: unknown key \"middle_kernel\" in a layer of kind \"inverted_residual\", expected `kind`, `name`, `input`, \
              `repeat`, `stage`, `expand`, `expanded`, `filters`, `scaled`, `minimum`, `kernel`, `stride`, `dilation`, `padding`, `activation`, \
-             `batch_norm`, `bias`, `residual` or `slope`",
+             `batch_norm`, `bias`, `residual`, `reduce`, `reduced`, \
+             `reduce_multiple`, `reduce_activation`, `gate_activation` or `slope`",
         ],
     );
     check_layer(
@@ -117,5 +119,63 @@ fn faults_of_blocks() {
     check_layer(
         &format!("{blocks}\nrepeat = 820"),
         &["4:1: found more than 4096 layers up to here, repeats counted, expected fewer"],
+    );
+}
+
+#[test]
+fn gates() {
+    let gate = |lines: &str| {
+        let layers = layers(&format!("[[layer]]\n{lines}\n"));
+        layers[0].kind.squeeze()
+    };
+    let quarter = SqueezeSpec {
+        reduce: Reduce::Times { times: 0.25, multiple: None },
+        activation: Activation::Relu,
+        gate: Activation::HardSigmoid,
+    };
+    let of_width = |width| SqueezeSpec { reduce: Reduce::To(width), ..quarter };
+    assert_eq!(gate("kind = \"squeeze_excite\""), Some(quarter));
+    assert_eq!(
+        gate("kind = \"squeeze_excite\"\nreduced = 9\nscaled = false"),
+        Some(of_width(Width::Fixed(9)))
+    );
+    assert_eq!(gate("kind = \"separable\"\nfilters = 8"), None);
+    assert_eq!(
+        gate("kind = \"separable\"\nfilters = 8\nreduced = 9"),
+        Some(of_width(Width::Scaled { channels: 9, minimum: 1 }))
+    );
+    assert_eq!(
+        gate(
+            "kind = \"inverted_residual\"\nfilters = 8\nreduce = 0.5\nreduce_multiple = 1\n\
+             reduce_activation = \"swish\"\ngate_activation = \"sigmoid\""
+        ),
+        Some(SqueezeSpec {
+            reduce: Reduce::Times { times: 0.5, multiple: Some(1) },
+            activation: Activation::Swish,
+            gate: Activation::Sigmoid,
+        })
+    );
+}
+
+#[test]
+fn faults_of_gates() {
+    check_layer(
+        "kind = \"inverted_residual\"\nfilters = 8\ngate_activation = \"sigmoid\"",
+        &["7:19: `gate_activation` has no meaning without `reduce` or `reduced`, expected it absent"],
+    );
+    check_layer(
+        "kind = \"squeeze_excite\"\nreduced = 8\nreduce = 0.5\nreduce_multiple = 4",
+        &[
+            "7:10: `reduce` has no meaning beside `reduced`, expected it absent",
+            "8:19: `reduce_multiple` has no meaning beside `reduced`, expected it absent",
+        ],
+    );
+    check_layer(
+        "kind = \"squeeze_excite\"\nreduce = 1.5\ngate_activation = \"leaky_relu\"",
+        &[
+            "6:10: `reduce`: found 1.5, expected a number from 0.001 to 1.0",
+            "7:19: `gate_activation`: found \"leaky_relu\", expected \"relu6\", \"relu\", \"none\", \"hard_sigmoid\", \
+             \"hard_swish\", \"sigmoid\" or \"swish\"",
+        ],
     );
 }

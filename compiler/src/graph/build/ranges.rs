@@ -2,7 +2,7 @@
 
 use crate::describe::{
     Description, Expand, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_DILATION, MAX_EXPAND, MAX_KERNEL,
-    MAX_LAYERS, MAX_PAD, MAX_SIDE, MAX_STRIDE, Padding, Pads, Rounding, Slide, Width,
+    MAX_LAYERS, MAX_PAD, MAX_SIDE, MAX_STRIDE, Padding, Pads, Reduce, Rounding, Slide, Width,
 };
 use crate::error::{Faults, Place};
 
@@ -29,7 +29,7 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
     }
     let total = description.layers.iter().fold(0, |sum: usize, layer| sum.saturating_add(layer.n_layers()));
     check(&network, "number of layers", total, MAX_LAYERS);
-    let mut expansions = Vec::new();
+    let mut factors = Vec::new();
     for (idx, layer) in description.layers.iter().enumerate() {
         let place = Place::Layer(layer.name.clone().unwrap_or_else(|| format!("layer {}", idx + 1)));
         check(&place, "repeat", layer.repeat, MAX_LAYERS);
@@ -39,15 +39,21 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
                 check(&place, "minimum", minimum, MAX_CHANNELS);
             }
         }
+        if let Some(Reduce::Times { times, multiple }) = layer.kind.squeeze().map(|squeeze| squeeze.reduce) {
+            check(&place, "reduce multiple", multiple.unwrap_or(1), MAX_CHANNELS);
+            if !(0.0 < times && times <= 1.0) {
+                factors.push((place.clone(), "reduce", times, 1.0));
+            }
+        }
         if let LayerKind::Block(block) = &layer.kind {
             if let Some(kernel) = block.start_kernel {
                 check(&place, "start kernel", kernel.rows, MAX_KERNEL);
                 check(&place, "start kernel", kernel.columns, MAX_KERNEL);
             }
             if let Some(Expand::Times(times)) = block.expand
-                && !(0.0..=MAX_EXPAND).contains(&times)
+                && !(0.0 < times && times <= MAX_EXPAND)
             {
-                expansions.push((place.clone(), times));
+                factors.push((place.clone(), "expand", times, MAX_EXPAND));
             }
         }
         if let Some(spec) = layer.kind.spec() {
@@ -66,10 +72,7 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
             }
         }
     }
-    for (place, times) in expansions {
-        faults.push(
-            place,
-            format!("found expand {times:?}, expected a number above 0, at most {MAX_EXPAND:?}"),
-        );
+    for (place, what, times, last) in factors {
+        faults.push(place, format!("found {what} {times:?}, expected a number above 0, at most {last:?}"));
     }
 }
