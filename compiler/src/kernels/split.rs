@@ -133,9 +133,14 @@ fn window_rows(window: Window, height: usize, (first, rows): (usize, usize)) -> 
     let before = axis.before.saturating_sub(origin);
     let low = origin.saturating_sub(axis.before);
     let high = ((first + rows - 1) * axis.stride + axis.span()).saturating_sub(axis.before).min(height);
-    // All taps of a row may lie in the padding; a row of input keeps the map from being empty.
-    let (low, high) = (low.min(height - 1), high.max(low.min(height - 1) + 1));
     let covered = (rows - 1) * axis.stride + axis.span();
+    // All taps of a row may lie in the padding; a row of input keeps the map from being empty.
+    if height <= low {
+        // Behind the last row: the taps of all rows, and so before this one.
+        let padding = Axis { before: covered, after: 0, ..axis };
+        return (Window { rows: padding, ..window }, height - 1, 1);
+    }
+    let high = high.max(low + 1);
     let after = covered.saturating_sub(before + high - low);
     (Window { rows: Axis { before, after, ..axis }, ..window }, low, high - low)
 }
@@ -249,6 +254,7 @@ impl Elementwise {
 mod tests {
     use super::*;
     use crate::describe::{Padding, Slide};
+    use crate::random::Random;
 
     #[test]
     fn pieces_cover_the_axis() {
@@ -271,5 +277,31 @@ mod tests {
         assert_eq!(rows((0, 4)), (1, 0, 0, 5));
         assert_eq!(rows((4, 4)), (0, 0, 3, 6));
         assert_eq!(rows((8, 4)), (0, 1, 7, 5));
+    }
+
+    /// The rows of a piece see the elements that they see in the whole.
+    #[test]
+    fn pieces_have_the_taps_of_the_whole() {
+        let mut random = Random::new(11);
+        for _ in 0..20_000 {
+            let (kernel, stride, dilation) = (random.within(1, 5), random.within(1, 4), random.within(1, 3));
+            let axis =
+                Axis { kernel, stride, dilation, before: random.within(0, 9), after: random.within(0, 9) };
+            let height = random.within(1, 12);
+            let Some(n_rows) = axis.output(height) else { continue };
+            let first = random.within(0, n_rows - 1);
+            let rows = random.within(1, n_rows - first);
+            let window = Window { rows: axis, ..Window::POINTWISE };
+            let (piece, low, len) = window_rows(window, height, (first, rows));
+            assert!(1 <= len && low + len <= height, "{axis:?} {height} {first} {rows}: {low} {len}");
+            let seen = |axis: Axis, y: usize, height: usize, low: usize| -> Vec<(usize, usize)> {
+                let row = |tap: usize| (axis.offset(y, tap) as usize + low, tap);
+                axis.taps(y, height).map(row).collect()
+            };
+            for y in 0..rows {
+                let expected = seen(axis, first + y, height, 0);
+                assert_eq!(seen(piece.rows, y, len, low), expected, "{axis:?} {height} {first} {rows} {y}");
+            }
+        }
     }
 }
