@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::program::Program;
 use crate::program::sizes::Sizes;
 use crate::schedule::tuning::Tuning;
-use crate::schedule::{Schedule, Step, ValueId};
+use crate::schedule::{self, Schedule, Step, ValueId};
 use crate::target::{Isa, Target};
 use crate::weights::Parameters;
 
@@ -118,7 +118,7 @@ fn compile_fused(
     };
     let plans: Vec<Plan> = isas.iter().map(|isa| Plan::build(schedule(isa))).collect();
     // Before weights are packed: what is too large takes memory and time, and has no place in a kernel's offsets.
-    check(options, &Sizes::of(&plans, &fused), fused.nodes[fused.outputs[0].0].shape())?;
+    check(options, &Sizes::of(&plans, &fused), &fused)?;
     let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
     let version = |(plan, program): (Plan, Program)| {
         let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);
@@ -278,7 +278,7 @@ pub fn check_sizes(graph: &Graph, target: &Target, is_inside: bool) -> Result<()
     faults.propagate()
 }
 
-fn check(options: &Options<'_>, sizes: &Sizes, output: Shape) -> Result<()> {
+fn check(options: &Options<'_>, sizes: &Sizes, fused: &Fused) -> Result<()> {
     let mut faults = Faults::new(ErrorKind::Options);
     let mut letters = options.name.chars();
     let head = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
@@ -292,15 +292,30 @@ fn check(options: &Options<'_>, sizes: &Sizes, output: Shape) -> Result<()> {
         faults.push(Place::flag("name"), detail);
     }
     sizes.check(&mut faults);
-    let outputs = output.len();
-    if !options.labels.is_empty() && options.labels.len() != outputs {
-        let detail = format!("found {}, expected {outputs}, one for each output", options.labels.len());
+    if !options.labels.is_empty()
+        && let Err(detail) = check_n_labels(options.labels.len(), fused)
+    {
         faults.push(Place::flag("labels"), detail);
     }
     if let Some(idx) = options.labels.iter().position(|label| label.contains('\0')) {
         faults.push(Place::flag("labels"), format!("label {idx} holds a zero byte, expected text"));
     }
     faults.propagate()
+}
+
+/// Labels name the elements of the only output.
+fn check_n_labels(n_labels: usize, fused: &Fused) -> std::result::Result<(), String> {
+    let [output] = fused.outputs.as_slice() else {
+        let n_outputs = fused.outputs.len();
+        return Err(format!(
+            "found {n_labels} for a network of {n_outputs} outputs, expected none: they name classes of one output"
+        ));
+    };
+    let n_elements = fused.nodes[output.0].shape().len();
+    if n_labels == n_elements {
+        return Ok(());
+    }
+    Err(format!("found {n_labels}, expected {n_elements}, one for each output"))
 }
 
 impl Options<'_> {
@@ -330,8 +345,6 @@ fn describe_artefact(
 ) -> Info {
     let report = cost::Report::of(graph);
     let Shape { height, width, channels } = program.input;
-    let output = program.output;
-    let (kind, scores) = meaning(graph, fused, output, options.labels);
     Info {
         schema: info::SCHEMA,
         name: options.name.to_owned(),
@@ -340,7 +353,7 @@ fn describe_artefact(
         alpha: graph.alpha,
         batch: graph.batch,
         input: info::Input { height, width, channels },
-        output: info::Output { shape: vec![output.height, output.width, output.channels], kind, scores },
+        output: output(graph, fused, program, options.labels),
         preprocess: preprocess(&graph.preprocess, program.input),
         labels: options.labels.to_vec(),
         target: target.triple.to_string(),
@@ -357,14 +370,36 @@ fn describe_artefact(
     }
 }
 
-/// What the numbers of the output are, and what of them is shown.
+/// The output of an image, and its parts where there are several.
+fn output(graph: &Graph, fused: &Fused, program: &Program, labels: &[String]) -> info::Output {
+    let axes = |shape: Shape| vec![shape.height, shape.width, shape.channels];
+    if let ([id], [part]) = (fused.outputs.as_slice(), program.outputs.as_slice()) {
+        let (kind, scores) = meaning(graph, fused, *id, labels);
+        return info::Output { shape: axes(part.tensor.shape), kind, scores, parts: Vec::new() };
+    }
+    let part = |(id, part): (&FusedId, &schedule::Output)| info::OutputPart {
+        name: part.name.clone(),
+        offset_bytes: part.offset as u64,
+        shape: axes(part.tensor.shape),
+        kind: meaning(graph, fused, *id, labels).0,
+    };
+    info::Output {
+        shape: vec![program.output_len()],
+        kind: info::OutputKind::Features,
+        scores: info::Scores::Values,
+        parts: fused.outputs.iter().zip(&program.outputs).map(part).collect(),
+    }
+}
+
+/// What the numbers of an output are, and what of them is shown.
 fn meaning(
     graph: &Graph,
     fused: &Fused,
-    output: Shape,
+    output: FusedId,
     labels: &[String],
 ) -> (info::OutputKind, info::Scores) {
-    let last = &fused.nodes[fused.outputs[0].0];
+    let last = &fused.nodes[output.0];
+    let output = last.shape();
     let says_classes = !labels.is_empty() || graph.scores.is_some();
     if last.layer == Layer::Softmax {
         return (info::OutputKind::Probabilities, info::Scores::Probabilities);

@@ -34,6 +34,8 @@ pub const MAX_STRIDE: usize = 4;
 pub const MAX_DILATION: usize = 16;
 /// Most rows or columns of padding on one side.
 pub const MAX_PAD: usize = 64;
+/// Most outputs.
+pub const MAX_OUTPUTS: usize = 32;
 /// Most times that a block widens its map.
 pub const MAX_EXPAND: f64 = 64.0;
 /// Most layers, repeats counted; a separable layer counts as two, a block as its layers.
@@ -60,6 +62,8 @@ pub struct Description {
     pub scores: Option<Scores>,
     /// The layers, in order.
     pub layers: Vec<LayerSpec>,
+    /// The names of the layers whose outputs the network returns, in that order; none where it returns that of its last layer.
+    pub outputs: Vec<String>,
 }
 
 impl Description {

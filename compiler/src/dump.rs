@@ -228,9 +228,10 @@ impl fmt::Display for Schedule {
             let gap = value.map.pixel_stride - channels;
             let stride = if gap == 0 { String::new() } else { format!(", pixel stride C+{gap}") };
             let place = match value.place {
-                Place::Input => "the caller's input",
-                Place::Output => "the caller's output",
-                Place::Workspace => "workspace",
+                Place::Input => "the caller's input".to_owned(),
+                Place::Output { offset: 0 } => "the caller's output".to_owned(),
+                Place::Output { offset } => format!("the caller's output + {offset} bytes"),
+                Place::Workspace => "workspace".to_owned(),
             };
             writeln!(
                 f,
@@ -281,7 +282,9 @@ impl fmt::Display for Argument {
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let constant_bytes = self.constants.len();
-        writeln!(f, "program for {}: {} -> {}", self.isa.name, self.input, self.output)?;
+        let outputs: Vec<String> =
+            self.outputs.iter().map(|output| output.tensor.shape.to_string()).collect();
+        writeln!(f, "program for {}: {} -> {}", self.isa.name, self.input, outputs.join(", "))?;
         writeln!(f, "  workspace {} bytes, constants {constant_bytes} bytes", self.workspace_bytes)?;
         for step in &self.steps {
             for call in step.tasks.iter().flat_map(|task| &task.calls) {

@@ -57,8 +57,10 @@ pub struct Graph {
     pub alpha: f64,
     /// The nodes, each after its inputs.
     pub nodes: Vec<Node>,
-    /// The nodes whose values the network returns; one today.
+    /// The nodes whose values the network returns, one behind the other.
     pub outputs: Vec<NodeId>,
+    /// For each of them, the name of the layer as the description calls it.
+    pub output_names: Vec<String>,
     /// How an image becomes the input.
     pub preprocess: Preprocess,
     /// What the outputs mean, if anybody said it.

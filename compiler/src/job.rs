@@ -117,6 +117,8 @@ impl Job {
         };
         let labels = match &labels_file {
             Some((_, text)) => labels(text),
+            // They name the classes of one output.
+            None if 1 < written.description.outputs.len() => Vec::new(),
             None => configured.labels.clone().unwrap_or_default(),
         };
         let assumed = match request.numbers {

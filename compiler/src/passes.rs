@@ -108,6 +108,8 @@ pub struct Fused {
     pub nodes: Vec<FusedNode>,
     /// The nodes whose values the network returns.
     pub outputs: Vec<FusedId>,
+    /// For each of them, what its users call it.
+    pub output_names: Vec<String>,
 }
 
 impl Fused {
@@ -124,7 +126,11 @@ impl Fused {
         let kept = self.nodes.iter().zip(&is_needed).filter(|(_, needed)| **needed);
         let moved =
             |node: &FusedNode| FusedNode { inputs: node.inputs.iter().map(place).collect(), ..node.clone() };
-        Fused { nodes: kept.map(|(node, _)| moved(node)).collect(), outputs: vec![place(&layer)] }
+        Fused {
+            nodes: kept.map(|(node, _)| moved(node)).collect(),
+            outputs: vec![place(&layer)],
+            output_names: vec![self.nodes[layer.0].name.clone()],
+        }
     }
 
     /// Asserts what later stages rely on: inputs precede their users, shapes follow from windows, every vector has the
@@ -135,6 +141,7 @@ impl Fused {
     /// If one of these doesn't hold; after [`run`] all do.
     pub fn verify(&self) {
         assert!(!self.outputs.is_empty(), "a network returns something");
+        assert_eq!(self.outputs.len(), self.output_names.len(), "every output has a name");
         assert!(self.outputs.iter().all(|id| id.0 < self.nodes.len()), "outputs are nodes");
         for (index, node) in self.nodes.iter().enumerate() {
             let name = &node.name;

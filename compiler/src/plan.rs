@@ -97,7 +97,7 @@ fn lifetimes(schedule: &Schedule) -> Vec<Slot> {
         let id = ValueId(idx);
         let writes = |step: &Step| step.writes == id || step.buffers().contains(&id);
         let first_step = match value.place {
-            Place::Output => continue,
+            Place::Output { .. } => continue,
             Place::Input => 0,
             Place::Workspace => schedule.steps.iter().position(writes).expect("every value is written"),
         };

@@ -23,7 +23,7 @@ use crate::graph::tensor::Dtype;
 use crate::kernels::KernelName;
 use crate::passes::{Fused, FusedId};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
-use crate::schedule::{Half, Stage, ValueId};
+use crate::schedule::{Half, Output, Stage, ValueId};
 use crate::target::Isa;
 
 /// Alignment of each block of packed constants, in bytes: a cache line.
@@ -197,8 +197,8 @@ pub struct Program {
     pub batch: usize,
     /// Shape of one image.
     pub input: Shape,
-    /// Shape of the output of one image.
-    pub output: Shape,
+    /// What the network returns of one image, in the order of its bytes.
+    pub outputs: Vec<Output>,
 }
 
 impl Program {
@@ -237,6 +237,7 @@ impl Program {
             })
             .collect();
         let constants = Arc::new(constants.bytes);
+        let outputs = Output::all(network);
         let state_offset = plans.iter().map(|plan| plan.workspace_bytes).max().unwrap_or(0);
         let workspace_bytes = plans.iter().map(|plan| Program::workspace_bytes(plan)).max().unwrap_or(0);
         parts
@@ -253,14 +254,19 @@ impl Program {
                 normalised_offset,
                 batch: plans[0].schedule.batch,
                 input: network.nodes[0].shape(),
-                output: network.nodes[network.outputs[0].0].shape(),
+                outputs: outputs.clone(),
             })
             .collect()
     }
 
+    /// Elements that the network returns of an image.
+    pub fn output_len(&self) -> usize {
+        self.outputs.iter().map(|output| output.tensor.shape.len()).sum()
+    }
+
     /// Bytes of the output of a run.
     pub fn output_bytes(&self) -> usize {
-        self.batch * self.output.len() * Dtype::F32.bytes()
+        self.batch * self.outputs.last().map_or(0, Output::end)
     }
 
     /// Bytes of the workspace that the caller of such a plan's program brings.

@@ -49,9 +49,10 @@ pub fn run_on(network: &Fused, input: &[f32], n_threads: usize) -> Vec<Vec<f32>>
     values
 }
 
-/// The value of the network's first output for one input.
+/// What the network returns for one input: its outputs one behind the other.
 pub fn output(network: &Fused, input: &[f32]) -> Vec<f32> {
-    run(network, input).swap_remove(network.outputs[0].0)
+    let values = run(network, input);
+    network.outputs.iter().flat_map(|id| &values[id.0]).copied().collect()
 }
 
 fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {

@@ -5,6 +5,7 @@
 
 pub mod band;
 mod choose;
+mod output;
 mod pair;
 mod step;
 mod tiling;
@@ -13,6 +14,7 @@ pub mod tuning;
 use std::collections::HashMap;
 
 use self::choose::{Chosen, MOST_BAND_PARTS, choose, split};
+pub use self::output::Output;
 pub use self::step::{Chain, Half, Share, Stage, Step, Work};
 use self::tuning::{LayerChoice, Tuning};
 use crate::graph::layer::Layer;
@@ -31,8 +33,11 @@ pub struct ValueId(pub usize);
 pub enum Place {
     /// The caller's input buffer, read only.
     Input,
-    /// The caller's output buffer.
-    Output,
+    /// The caller's output buffer, so many bytes into what belongs to an image.
+    Output {
+        /// Where the value of the first image begins.
+        offset: usize,
+    },
     /// The workspace.
     Workspace,
 }
@@ -70,6 +75,8 @@ pub struct Schedule {
     pub steps: Vec<Step>,
     /// Images of one run.
     pub batch: usize,
+    /// The parts of the caller's output buffer.
+    pub outputs: Vec<Output>,
 }
 
 impl Schedule {
@@ -85,7 +92,13 @@ impl Schedule {
         let mut scheduler = Scheduler {
             network,
             tuning,
-            schedule: Schedule { isa, values: Vec::new(), steps: Vec::new(), batch },
+            schedule: Schedule {
+                isa,
+                values: Vec::new(),
+                steps: Vec::new(),
+                batch,
+                outputs: Output::all(network),
+            },
             value_of: HashMap::new(),
             padded_input: None,
         };
@@ -95,7 +108,7 @@ impl Schedule {
             next += run.len();
             scheduler.run(&run);
         }
-        scheduler.output();
+        (0..network.outputs.len()).for_each(|idx| scheduler.output(idx));
         scheduler.schedule.verify();
         scheduler.schedule
     }
@@ -104,6 +117,11 @@ impl Schedule {
     pub fn layers<'a>(&'a self, network: &'a Fused) -> impl Iterator<Item = (&'a str, &'a Kernel)> {
         let stages = self.steps.iter().flat_map(Step::stages);
         stages.map(|stage| (network.nodes[stage.node.0].name.as_str(), &stage.kernel))
+    }
+
+    /// Bytes that the network returns of an image.
+    pub fn output_bytes(&self) -> usize {
+        self.outputs.last().map_or(0, Output::end)
     }
 
     /// The value.
@@ -319,13 +337,16 @@ impl Scheduler<'_> {
         self.value_of.insert(last, writes);
     }
 
-    /// A node writes straight to the caller's output when its vectors end where the output does and nobody reads it again.
+    /// A node writes straight to the caller's output when its vectors end where the output does and nobody reads it again. Not
+    /// among several outputs of a batch, where the maps of two images don't follow each other.
     fn output_map(&self, id: FusedId) -> (FeatureMap, Place) {
         let tensor = self.network.nodes[id.0].tensor;
         let tight = FeatureMap::tight(tensor);
         let read_again = self.network.nodes.iter().any(|node| node.inputs.contains(&id));
-        if self.network.outputs == [id] && !read_again && tight.is_padded(self.schedule.isa) {
-            return (tight, Place::Output);
+        let output = self.network.outputs.iter().position(|output| *output == id);
+        let is_alone = self.network.outputs.len() == 1 || self.schedule.batch == 1;
+        if let Some(idx) = output.filter(|_| is_alone && !read_again && tight.is_padded(self.schedule.isa)) {
+            return (tight, Place::Output { offset: self.schedule.outputs[idx].offset });
         }
         (self.padded(tensor), Place::Workspace)
     }
@@ -361,20 +382,19 @@ impl Scheduler<'_> {
         writes
     }
 
-    fn output(&mut self) {
-        let [output] = self.network.outputs.as_slice() else {
-            unreachable!("a network has one output");
-        };
-        let value = self.value_of[output];
-        if self.schedule.values[value.0].place != Place::Output {
-            let tight = FeatureMap::tight(self.map(value).tensor());
-            self.copy(
-                "output",
-                value,
-                tight,
-                Place::Output,
-                "the caller's output has no room for whole vectors",
-            );
+    /// Copies an output to the caller, if no node has written it there.
+    fn output(&mut self, idx: usize) {
+        let value = self.value_of[&self.network.outputs[idx]];
+        if let Place::Output { .. } = self.schedule.values[value.0].place {
+            return;
         }
+        let Output { name, tensor, offset } = self.schedule.outputs[idx].clone();
+        let tight = FeatureMap::tight(tensor);
+        let (name, reason) = if self.network.outputs.len() == 1 {
+            ("output".to_owned(), "the caller's output has no room for whole vectors")
+        } else {
+            (format!("output_{name}"), "one of several outputs")
+        };
+        self.copy(&name, value, tight, Place::Output { offset }, reason);
     }
 }

@@ -119,6 +119,43 @@ pub struct Output {
     pub kind: OutputKind,
     /// What people are shown of them.
     pub scores: Scores,
+    /// The outputs of a network that has several, in the order in which they lie there without gaps; the shape is then that of
+    /// all of them in a row. Nothing for one output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<OutputPart>,
+}
+
+/// One of several outputs of one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputPart {
+    /// The layer, as the description calls it.
+    pub name: String,
+    /// Where it begins in the output of the image; a multiple of 4.
+    pub offset_bytes: u64,
+    /// Rows, columns and channels.
+    pub shape: Vec<usize>,
+    /// What the numbers are.
+    pub kind: OutputKind,
+}
+
+impl OutputPart {
+    /// f32 elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no element, as no output of a network does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its elements, of those of an image's output.
+    ///
+    /// # Panics
+    /// When `output` is shorter than the network's.
+    pub fn of<'o, T>(&self, output: &'o [T]) -> &'o [T] {
+        &output[self.offset_bytes as usize / size_of::<f32>()..][..self.len()]
+    }
 }
 
 /// What the numbers of an output are.
@@ -222,7 +259,12 @@ pub(crate) mod tests {
             alpha: 0.25,
             batch: 1,
             input: Input { height: 128, width: 128, channels: 3 },
-            output: Output { shape: vec![1, 1, 3], kind: OutputKind::Logits, scores: Scores::Softmax },
+            output: Output {
+                shape: vec![1, 1, 3],
+                kind: OutputKind::Logits,
+                scores: Scores::Softmax,
+                parts: Vec::new(),
+            },
             preprocess: Preprocess {
                 resize: Resize::Cover { height: 146, width: 146 },
                 multiplier: vec![1.0 / 127.5; 3],

@@ -86,6 +86,34 @@ impl<const BYTES: usize> Constants<BYTES> {
     }
 }
 
+/// One of several outputs of a network, in what a run returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The layer, as the description calls it.
+    pub name: &'static str,
+    /// Its first element, by position in what a run returns.
+    pub first: usize,
+    /// Rows, columns, channels.
+    pub shape: [usize; 3],
+}
+
+impl Output {
+    /// Its elements, of what a run has returned: rows of pixels, the channels of a pixel side by side.
+    ///
+    /// ```
+    /// use mnc_runtime::network::Output;
+    /// let boxes = Output { name: "boxes", first: 2, shape: [1, 1, 4] };
+    /// assert_eq!(boxes.of(&[0.5, 0.25, 1.0, 2.0, 3.0, 4.0]), [1.0, 2.0, 3.0, 4.0]);
+    /// ```
+    ///
+    /// # Panics
+    /// When `outputs` is shorter than what the network returns.
+    pub fn of<'o>(&self, outputs: &'o [f32]) -> &'o [f32] {
+        let [height, width, channels] = self.shape;
+        &outputs[self.first..][..height * width * channels]
+    }
+}
+
 /// What a network reads and writes, each at its first element.
 #[derive(Clone, Copy, Debug)]
 pub struct Buffers {

@@ -83,7 +83,7 @@ impl Linked {
             row_bytes: compiled.info.input.width * compiled.info.input.channels,
             rows: compiled.info.input.height * compiled.info.batch,
             input_len: compiled.info.batch * compiled.program.input.len(),
-            output_len: compiled.info.batch * compiled.program.output.len(),
+            output_len: compiled.info.batch * compiled.program.output_len(),
             workspace_bytes: compiled.program.workspace_bytes,
         }
     }

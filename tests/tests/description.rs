@@ -14,7 +14,7 @@ fn examples() -> Vec<&'static str> {
 #[test]
 fn examples_are_legal() {
     let examples = examples();
-    assert_eq!(examples.len(), 6, "examples found in docs/description.md");
+    assert_eq!(examples.len(), 7, "examples found in docs/description.md");
     for example in examples {
         let description =
             Description::parse(example, "example.toml").unwrap_or_else(|error| panic!("{error}\n{example}"));

@@ -238,7 +238,14 @@ fn files_read(opened: &Opened) -> Vec<File> {
 /// A file of labels is one of this network's outputs.
 fn check_labels(job: &Job, graph: &Graph) -> Result<()> {
     let Some((path, _)) = &job.labels_file else { return Ok(()) };
-    let (found, expected) = (job.labels.len(), graph.node(graph.outputs[0]).shape().len());
+    let [output] = graph.outputs.as_slice() else {
+        let n_outputs = graph.outputs.len();
+        return super::fail(
+            path,
+            format!("found labels for a network of {n_outputs} outputs, expected one output"),
+        );
+    };
+    let (found, expected) = (job.labels.len(), graph.node(*output).shape().len());
     if found != expected {
         return super::fail(path, format!("found {found} labels, expected {expected}, one for each output"));
     }

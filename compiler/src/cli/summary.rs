@@ -7,6 +7,7 @@ use std::time::Duration;
 use mnc::Compiled;
 use mnc::cost::Report;
 use mnc::job::{AlphaSource, Job};
+use mnc::program::Program;
 use mnc::request::PREPROCESSING;
 use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scores};
 
@@ -45,7 +46,7 @@ impl fmt::Display for Summary<'_> {
             row(f, "read", format!("{}: {set}", path.display()))?;
         }
         let batch = if program.batch == 1 { String::new() } else { format!("{} x ", program.batch) };
-        row(f, "shape", format!("{batch}{} -> {batch}{}", program.input, program.output))?;
+        row(f, "shape", format!("{batch}{} -> {batch}{}", program.input, outputs(program)))?;
         row(f, "images", images(info))?;
         row(f, "answers", answers(info))?;
         if let Some(assumed) = assumed(info) {
@@ -124,8 +125,23 @@ fn assumed(info: &Info) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
+/// Shapes, of several outputs with their names.
+fn outputs(program: &Program) -> String {
+    match program.outputs.as_slice() {
+        [output] => output.tensor.shape.to_string(),
+        outputs => {
+            let named: Vec<String> =
+                outputs.iter().map(|output| format!("{} {}", output.name, output.tensor.shape)).collect();
+            format!("({})", named.join(", "))
+        }
+    }
+}
+
 /// What is shown of the outputs.
 fn answers(info: &Info) -> String {
+    if !info.output.parts.is_empty() {
+        return format!("the {} outputs, each under its name", info.output.parts.len());
+    }
     let text = match (info.output.scores, info.output.kind) {
         (Scores::Softmax, _) => "probabilities, the softmax of the outputs",
         (Scores::Sigmoid, _) => "probabilities, the sigmoid of each output",
@@ -138,6 +154,9 @@ fn answers(info: &Info) -> String {
 
 fn labels(info: &Info) -> String {
     match (info.labels.len(), info.output.kind) {
+        (0, OutputKind::Features) if !info.output.parts.is_empty() => {
+            "none, no one output is a list of classes".to_owned()
+        }
         (0, OutputKind::Features) => "none, the output is no list of classes".to_owned(),
         (0, OutputKind::Logits | OutputKind::Probabilities) => {
             "none (--labels FILE names the classes)".to_owned()

@@ -6,11 +6,13 @@
 mod block;
 mod layer;
 
-use self::layer::read_layers;
-use super::source::{Section, Source};
+use std::collections::BTreeSet;
+
+use self::layer::{read_layers, unknown_name};
+use super::source::{Section, Source, quote};
 use super::{
-    ChannelOrder, Description, InputSpec, MAX_CHANNELS, MAX_PAD, MAX_SIDE, Padding, Pads, Preprocess, Resize,
-    Rounding, Scores, Sides,
+    ChannelOrder, Description, INPUT_NAME, InputSpec, LayerSpec, MAX_CHANNELS, MAX_OUTPUTS, MAX_PAD,
+    MAX_SIDE, Padding, Pads, Preprocess, Resize, Rounding, Scores, Sides,
 };
 use crate::error::Result;
 use crate::graph::layer::Activation;
@@ -98,6 +100,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         "alpha",
         "preprocess",
         "scores",
+        "outputs",
         "layer",
     ]);
     let input = read_input(file);
@@ -105,7 +108,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         padding: read_padding(file, Padding::Same),
         activation: read_activation(file, Activation::Relu6),
     };
-    Description {
+    let mut description = Description {
         name: file.name("name", true, true).unwrap_or_default(),
         input,
         classes: file.integer("classes", 1..=MAX_CHANNELS, None),
@@ -115,7 +118,46 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         preprocess: read_preprocess(file, input.channels),
         scores: file.has("scores").then(|| file.choice("scores", Scores::NAMES, Scores::Softmax)),
         layers: read_layers(source, file, &defaults),
+        outputs: Vec::new(),
+    };
+    description.outputs = read_outputs(source, file, &description.layers);
+    description
+}
+
+/// The layers that the network returns, each once, by names that stay apart as parts of identifiers.
+fn read_outputs(source: &Source<'_>, file: &Section<'_>, layers: &[LayerSpec]) -> Vec<String> {
+    if !file.has("outputs") {
+        return Vec::new();
     }
+    let names: BTreeSet<&str> = layers.iter().filter_map(|layer| layer.name.as_deref()).collect();
+    let mut outputs: Vec<String> = Vec::new();
+    for (at, name) in file.names("outputs", MAX_OUTPUTS) {
+        let same = outputs.iter().find(|other| identifier(other) == identifier(&name));
+        if name == INPUT_NAME {
+            source.fault(at, "`outputs`: found \"input\", the network's input, expected the name of a layer");
+        } else if !names.contains(name.as_str()) {
+            let hint = unknown_name(&name, &names);
+            source
+                .fault(at, format!("`outputs`: found {}, expected the name of a layer{hint}", quote(&name)));
+        } else if same == Some(&name) {
+            source.fault(at, format!("`outputs`: found {name:?} twice, expected each layer once"));
+        } else if let Some(other) = same {
+            source.fault(
+                at,
+                format!(
+                    "`outputs`: found {name:?} beside {other:?}, expected names that differ in more than case, `-` and `_`: they \
+                     become parts of identifiers"
+                ),
+            );
+        }
+        outputs.push(name);
+    }
+    outputs
+}
+
+/// What of a name is left in an identifier of capitals.
+fn identifier(name: &str) -> String {
+    name.to_ascii_uppercase().replace('-', "_")
 }
 
 fn read_input(file: &Section<'_>) -> InputSpec {

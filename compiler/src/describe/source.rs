@@ -229,6 +229,28 @@ impl<'s> Section<'s> {
         })
     }
 
+    /// An array of one to `most` names, each with the byte offset where it stands; nothing after a fault.
+    pub(super) fn names(&self, key: &str, most: usize) -> Vec<(usize, String)> {
+        let found = match self.table.get(key).map(Spanned::get_ref) {
+            Some(DeValue::Array(items)) if (1..=most).contains(&items.len()) => {
+                let name = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+                    DeValue::String(text) => Some((item.span().start, text.to_string())),
+                    other => {
+                        let fault = format!("`{key}`: found {}, expected a name", describe(other));
+                        self.source.fault(item.span().start, fault);
+                        None
+                    }
+                };
+                return items.iter().filter_map(name).collect();
+            }
+            Some(DeValue::Array(items)) => format!("{} names", items.len()),
+            Some(other) => describe(other),
+            None => "nothing".to_string(),
+        };
+        self.fault(key, format!("`{key}`: found {found}, expected an array of 1 to {most} names"));
+        Vec::new()
+    }
+
     /// The table under `key`, if there is one.
     pub(super) fn section(&self, key: &str) -> Option<Section<'s>> {
         let value = self.table.get(key)?;

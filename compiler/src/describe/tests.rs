@@ -51,6 +51,7 @@ fn defaults() {
             channel_order: ChannelOrder::Rgb,
         },
         scores: None,
+        outputs: Vec::new(),
         layers: vec![LayerSpec { name: None, input: None, repeat: 1, stage: None, kind: LayerKind::Softmax }],
     };
     assert_eq!(description, expected);
@@ -408,6 +409,36 @@ fn adds() {
 }
 
 #[test]
+fn outputs() {
+    let text = |outputs: &str| {
+        format!(
+            "{HEAD}outputs = {outputs}\n[[layer]]\nkind = \"depthwise\"\nname = \"scores\"\n[[layer]]\nkind = \"depthwise\"\n\
+             name = \"box-es\"\n[[layer]]\nkind = \"depthwise\"\nname = \"Box_es\"\n"
+        )
+    };
+    let found = |outputs: &str| Description::parse(&text(outputs), "n").unwrap().outputs;
+    assert_eq!(found("[\"box-es\", \"scores\"]"), ["box-es", "scores"]);
+    assert_eq!(found("[\"scores\"]"), ["scores"]);
+    let faults = |outputs: &str, expected: &[&str]| check(&text(outputs), expected);
+    faults("\"scores\"", &["4:11: `outputs`: found \"scores\", expected an array of 1 to 32 names"]);
+    faults("[]", &["4:11: `outputs`: found 0 names, expected an array of 1 to 32 names"]);
+    let many = vec!["\"scores\""; 33].join(", ");
+    faults(&format!("[{many}]"), &["4:11: `outputs`: found 33 names, expected an array of 1 to 32 names"]);
+    faults(
+        "[\"scores\", 3, \"input\", \"score\", \"a\\nb\", \"scores\", \"box-es\", \"Box_es\"]",
+        &[
+            "4:22: `outputs`: found 3, expected a name",
+            "4:25: `outputs`: found \"input\", the network's input, expected the name of a layer",
+            "4:34: `outputs`: found \"score\", expected the name of a layer, did you mean \"scores\"?",
+            "4:43: `outputs`: found \"a\\nb\", expected the name of a layer",
+            "4:51: `outputs`: found \"scores\" twice, expected each layer once",
+            "4:71: `outputs`: found \"Box_es\" beside \"box-es\", expected names that differ in more than case, `-` and `_`: they \
+             become parts of identifiers",
+        ],
+    );
+}
+
+#[test]
 fn too_much() {
     let separable = "kind = \"separable\"\nfilters = 8\nrepeat = 2048\n";
     assert_eq!(layers(&format!("[[layer]]\n{separable}")).len(), 1);
@@ -432,7 +463,7 @@ fn columns_count_characters() {
         "\"äöü\" = 1\n[alpha]\n\"ä\" = 1",
         &[
             "4:1: unknown key \"äöü\" in the file, expected `name`, `classes`, `activation`, `slope`, `padding`, `batch_norm_epsilon`, \
-         `input`, `alpha`, `preprocess`, `scores` or `layer`",
+         `input`, `alpha`, `preprocess`, `scores`, `outputs` or `layer`",
             "6:1: unknown key \"ä\" in [alpha], expected `rounding`, `minimum` or `multiple`",
         ],
     );

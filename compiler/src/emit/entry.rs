@@ -485,7 +485,7 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
             (offset_of!(ModelAbi, info_len), number(refs.info_len as u64)),
             (offset_of!(ModelAbi, workspace_bytes), number(program.workspace_bytes as u64)),
             (offset_of!(ModelAbi, input_len), number((program.batch * program.input.len()) as u64)),
-            (offset_of!(ModelAbi, output_len), number((program.batch * program.output.len()) as u64)),
+            (offset_of!(ModelAbi, output_len), number((program.batch * program.output_len()) as u64)),
             (offset_of!(ModelAbi, step), step),
             (offset_of!(ModelAbi, n_steps), number(program.steps.len() as u64)),
             (offset_of!(ModelAbi, bind), bind),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mnc_runtime::abi::{ABI_VERSION, Status, WORKSPACE_ALIGN};
-use mnc_runtime::info::{ChannelOrder, Info, Output, OutputKind, Scores};
+use mnc_runtime::info::{ChannelOrder, Info, Output, OutputKind, OutputPart, Scores};
 
 /// The header of the object that `info` describes; C99 and C++.
 pub fn header(info: &Info) -> String {
@@ -37,6 +37,7 @@ pub fn header(info: &Info) -> String {
         add(&format!("#define {upper}_{constant} {value}"));
     }
     add("");
+    info.output.parts.iter().for_each(|part| add(&part_constants(part, &upper)));
     add(&run(info, &upper));
     add(&parallel(info));
     if info.takes_bytes() {
@@ -72,9 +73,33 @@ fn constants(info: &Info) -> Vec<(&'static str, u64)> {
     constants
 }
 
+/// Where one of several outputs lies.
+fn part_constants(part: &OutputPart, upper: &str) -> String {
+    let name = part.name.to_uppercase().replace('-', "_");
+    let OutputPart { shape, offset_bytes, .. } = part;
+    let numbers = [("OFFSET", *offset_bytes as usize / size_of::<f32>()), ("LEN", part.len())];
+    let axes = ["HEIGHT", "WIDTH", "CHANNELS"].into_iter().zip(shape.iter().copied());
+    let line = |(word, number): (&str, usize)| format!("#define {upper}_OUTPUT_{name}_{word} {number}\n");
+    format!("/* The output {}: {}. */\n", part.name, meaning(part.kind, Scores::Values))
+        + &numbers.into_iter().chain(axes).map(line).collect::<String>()
+}
+
+/// What lies in the output of an image.
+fn content(output: &Output, upper: &str) -> String {
+    let shape: Vec<String> = output.shape.iter().map(usize::to_string).collect();
+    match output.parts.as_slice() {
+        [] => format!("{}: {}", shape.join(" x "), meaning(output.kind, output.scores)),
+        [first, ..] => format!(
+            "{} outputs one behind the other; each begins so many floats\n              behind the first as its \
+             constant says, such as {upper}_OUTPUT_{}_OFFSET, and has rows of pixels",
+            output.parts.len(),
+            first.name.to_uppercase().replace('-', "_")
+        ),
+    }
+}
+
 fn run(info: &Info, upper: &str) -> String {
     let Info { name, input, batch, output, .. } = info;
-    let shape: Vec<String> = output.shape.iter().map(usize::to_string).collect();
     let (images, once) = match batch {
         1 => (String::new(), "once"),
         _ => (format!(" for each of the {batch} images, one image behind the other"), "on a batch of images"),
@@ -96,7 +121,7 @@ fn run(info: &Info, upper: &str) -> String {
 
    input      {upper}_INPUT_LEN floats: rows of pixels, the {} channels of a pixel side by side ({}){images}.
               Already normalised:{}.
-   output     {upper}_OUTPUT_LEN floats ({}: {}){images}. Written, never read.
+   output     {upper}_OUTPUT_LEN floats ({}){images}. Written, never read.
    workspace  {upper}_WORKSPACE_BYTES bytes aligned to {upper}_WORKSPACE_ALIGN. May not overlap input or output, which
               need the alignment of a float. {}
 
@@ -112,8 +137,7 @@ int32_t {name}_run(const float *input, float *output, void *workspace);
         input.channels,
         channel_names(info),
         normalisation(info),
-        shape.join(" x "),
-        meaning(output),
+        content(output, upper),
         workspace_content(info),
         statuses.join("\n"),
         unasked_features(info),
@@ -261,8 +285,8 @@ fn normalisation(info: &Info) -> String {
     }
 }
 
-fn meaning(output: &Output) -> &'static str {
-    match (output.kind, output.scores) {
+fn meaning(kind: OutputKind, scores: Scores) -> &'static str {
+    match (kind, scores) {
         (OutputKind::Features, _) => "a feature map, channels innermost",
         (OutputKind::Probabilities, _) => "probabilities, one a class",
         (OutputKind::Logits, Scores::Sigmoid) => {

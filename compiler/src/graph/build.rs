@@ -86,6 +86,7 @@ impl<'d> Builder<'d> {
     }
 
     fn finish(mut self) -> Result<Graph> {
+        let (outputs, output_names) = self.outputs();
         if self.description.layers.is_empty() {
             self.faults.push(Place::named("network"), "found no layer, expected at least one");
         }
@@ -105,15 +106,16 @@ impl<'d> Builder<'d> {
                 );
             }
         }
-        self.check_readers();
-        self.check_scores();
+        self.check_readers(&outputs);
+        self.check_scores(&outputs);
         self.faults.propagate()?;
         self.walk.finish(&mut self.nodes);
         let graph = Graph {
             name: self.description.name.clone(),
             alpha: self.knobs.alpha,
             nodes: self.nodes,
-            outputs: vec![self.last],
+            outputs,
+            output_names,
             preprocess: self.description.preprocess.clone(),
             scores: self.description.scores,
             batch: 1,
@@ -122,15 +124,51 @@ impl<'d> Builder<'d> {
         Ok(graph)
     }
 
-    /// What the outputs are said to mean has to fit the last layer.
-    fn check_scores(&mut self) {
-        let Node { name, layer, tensor: Tensor { shape, .. }, .. } = &self.nodes[self.last.0];
-        let is_softmax = matches!(layer, Layer::Softmax);
-        let found = |rule: Scores| format!("found {:?}", rule.name());
-        if is_softmax && shape.channels == 1 {
-            let detail = "found one channel, expected several: the softmax of one number is always 1";
-            self.faults.push(Place::layer(name), detail);
+    /// What the network returns, and how the description calls it.
+    fn outputs(&mut self) -> (Vec<NodeId>, Vec<String>) {
+        if self.description.outputs.is_empty() {
+            // Batch norms and activations are called after their layer.
+            let last = self.nodes[self.last.0].name.split('.').next().unwrap_or_default();
+            return (vec![self.last], vec![last.to_owned()]);
         }
+        let mut outputs: Vec<NodeId> = Vec::new();
+        for name in &self.description.outputs {
+            let detail = match self.named.get(name.as_str()) {
+                Some(NodeId(0)) => {
+                    format!("found {name:?}, the network's input, expected the name of a layer")
+                }
+                Some(id) if outputs.contains(id) => format!("found {name:?} twice, expected each layer once"),
+                Some(id) => {
+                    outputs.push(*id);
+                    continue;
+                }
+                None => format!("found {name:?}, expected the name of a layer"),
+            };
+            self.faults.push(Place::named("outputs"), detail);
+        }
+        (outputs, self.description.outputs.clone())
+    }
+
+    /// What the outputs are said to mean has to fit the last layer.
+    fn check_scores(&mut self, outputs: &[NodeId]) {
+        for id in outputs {
+            let node = &self.nodes[id.0];
+            if node.layer == Layer::Softmax && node.shape().channels == 1 {
+                let detail = "found one channel, expected several: the softmax of one number is always 1";
+                self.faults.push(Place::layer(&node.name), detail);
+            }
+        }
+        let found = |rule: Scores| format!("found {:?}", rule.name());
+        let [output] = outputs else {
+            let rule = self.description.scores.filter(|rule| *rule != Scores::Values);
+            if let Some(rule) = rule.filter(|_| !outputs.is_empty()) {
+                let detail = format!("{} for {} outputs, expected \"values\"", found(rule), outputs.len());
+                self.faults.push(Place::named("scores"), detail);
+            }
+            return;
+        };
+        let Node { name, layer, tensor: Tensor { shape, .. }, .. } = &self.nodes[output.0];
+        let is_softmax = matches!(layer, Layer::Softmax);
         match self.description.scores {
             Some(rule) if is_softmax => {
                 let detail = format!("{} behind the layer {name}, a softmax, expected none", found(rule));
@@ -215,14 +253,14 @@ impl<'d> Builder<'d> {
     }
 
     /// A layer whose output nobody reads is a mistake: what was behind it reads another.
-    fn check_readers(&mut self) {
+    fn check_readers(&mut self, outputs: &[NodeId]) {
         let mut is_read = vec![false; self.nodes.len()];
-        is_read[self.last.0] = true;
+        outputs.iter().for_each(|id| is_read[id.0] = true);
         self.nodes.iter().flat_map(|node| &node.inputs).for_each(|input| is_read[input.0] = true);
         for (node, _) in self.nodes.iter().zip(is_read).filter(|(_, is_read)| !is_read) {
             // Batch norms, activations and the layers of a gate are called after their layer.
             let layer = node.name.split('.').next().unwrap_or(&node.name);
-            let detail = "found no layer that reads it, expected one, by its `input` or `from`";
+            let detail = "found no layer that reads it, expected one, by its `input` or `from`, or its name in `outputs`";
             self.faults.push(Place::layer(layer), detail);
         }
     }

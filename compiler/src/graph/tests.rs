@@ -302,7 +302,9 @@ fn inputs_have_names() {
     let relu = "kind = 'conv', name = 'lost', filters = 4";
     check(
         &[relu, "kind = 'pointwise', input = 'input', filters = 4"],
-        &["lost: found no layer that reads it, expected one, by its `input` or `from`"],
+        &[
+            "lost: found no layer that reads it, expected one, by its `input` or `from`, or its name in `outputs`",
+        ],
     );
 }
 
@@ -335,7 +337,11 @@ fn verify_finds_what_is_broken() {
         "add_1: found an empty map of 8x0x3, expected at least one element",
     );
     check(|g| g.outputs[0] = NodeId(9), "network: found output 9, expected one of 4 nodes");
-    check(|g| g.outputs.clear(), "network: found no output, expected at least one");
+    check(
+        |g| (g.outputs, g.output_names) = (Vec::new(), Vec::new()),
+        "network: found no output, expected at least one",
+    );
+    check(|g| g.output_names.clear(), "network: found 0 names of outputs, expected 1");
 }
 
 /// Whatever legal layers stand in whatever order, a graph is built and verifies, or faults name its layers.
@@ -390,4 +396,41 @@ fn arbitrary_layers_never_panic() {
         }
     }
     assert!(n_built > 50 && n_refused > 50, "{n_built} built, {n_refused} refused: both should be met");
+}
+
+/// Outputs go by their layer's own name, whatever it becomes; they may be read, and what is neither read nor returned is told.
+#[test]
+fn outputs_have_names() {
+    let network = |outputs: &[&str], scores| {
+        let mut description = network(&[
+            "kind = 'separable', name = 'stem', filters = 4, repeat = 2, padding = 'same'",
+            "kind = 'pointwise', name = 'scores', filters = 2, activation = 'none'",
+            "kind = 'softmax', name = 'classes'",
+            "kind = 'pointwise', name = 'boxes', input = 'stem', filters = 4",
+        ]);
+        description.outputs = outputs.iter().map(|name| (*name).to_owned()).collect();
+        description.scores = scores;
+        Graph::build(&description, &Knobs::default()).map_err(|error| error.to_string())
+    };
+    let graph = network(&["boxes", "stem", "classes"], Some(Scores::Values)).unwrap();
+    assert_eq!(graph.output_names, ["boxes", "stem", "classes"]);
+    let nodes: Vec<&str> = graph.outputs.iter().map(|id| graph.node(*id).name.as_str()).collect();
+    assert_eq!(nodes, ["boxes.relu6", "stem_2_pw.relu6", "classes"]);
+    let check = |outputs: &[&str], scores, expected: &str| {
+        assert_eq!(network(outputs, scores).unwrap_err(), expected);
+    };
+    check(
+        &["scores", "stem"],
+        None,
+        "2 faults in the network:\n  classes: found no layer that reads it, expected one, by its `input` or `from`, or its name in \
+         `outputs`\n  boxes: found no layer that reads it, expected one, by its `input` or `from`, or its name in `outputs`",
+    );
+    check(
+        &["classes", "boxes", "input", "boxes", "none"],
+        None,
+        "3 faults in the network:\n  outputs: found \"input\", the network's input, expected the name of a layer\n  \
+         outputs: found \"boxes\" twice, expected each layer once\n  outputs: found \"none\", expected the name of a layer",
+    );
+    let scores = "scores: found \"sigmoid\" for 2 outputs, expected \"values\"";
+    check(&["classes", "boxes"], Some(Scores::Sigmoid), scores);
 }

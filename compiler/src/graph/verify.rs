@@ -23,6 +23,11 @@ pub(super) fn verify(graph: &Graph) -> Result<()> {
     if graph.nodes.is_empty() {
         faults.push(Place::named("network"), "found no node, expected at least the input");
     }
+    if graph.outputs.len() != graph.output_names.len() {
+        let (found, expected) = (graph.output_names.len(), graph.outputs.len());
+        let detail = format!("found {found} names of outputs, expected {expected}");
+        faults.push(Place::named("network"), detail);
+    }
     if graph.outputs.is_empty() {
         faults.push(Place::named("network"), "found no output, expected at least one");
     }

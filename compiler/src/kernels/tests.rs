@@ -67,7 +67,7 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
 /// A network of these nodes, the last of which it returns.
 fn check_nodes(nodes: Vec<FusedNode>) {
     let outputs = vec![FusedId(nodes.len() - 1)];
-    let network = Fused { nodes, outputs };
+    let network = Fused { nodes, outputs, output_names: vec!["output".to_owned()] };
     let (input, last) = (network.nodes[0].shape(), &network.nodes[network.outputs[0].0]);
     let x = noise(3, input.len());
     let expected = reference::output(&network, &x);

@@ -60,7 +60,7 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Fused> {
     }
     faults.propagate()?;
     let outputs = graph.outputs.iter().map(|id| moved[id.0]).collect();
-    Ok(Fused { nodes, outputs })
+    Ok(Fused { nodes, outputs, output_names: graph.output_names.clone() })
 }
 
 /// Each batch norm must be the only reader of a layer with weights.

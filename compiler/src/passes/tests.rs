@@ -21,6 +21,7 @@ fn graph(layers: &[(&str, Layer, &[usize])]) -> Graph {
         alpha: 1.0,
         nodes: layers.iter().map(node).collect(),
         outputs: vec![NodeId(layers.len() - 1)],
+        output_names: vec!["output".to_owned()],
         preprocess: description.preprocess,
         scores: description.scores,
         batch: 1,
@@ -141,6 +142,7 @@ fn what_stays_alone_is_a_fault() {
     let mut returned =
         graph(&[("input", Layer::Input, &[]), ("a", conv(true), &[0]), ("a.norm", NORM, &[1])]);
     returned.outputs.push(NodeId(1));
+    returned.output_names.push("conv".to_owned());
     let error = run(&returned, &Parameters::random(&returned, 5)).unwrap_err();
     assert_eq!(error.to_string(), "a.norm: can't be folded: a has 2 readers, expected this batch norm alone");
 }

@@ -92,12 +92,15 @@ impl Caller<'_> {
     }
 
     /// A position in a value.
-    fn place(&self, id: ValueId, bytes: usize) -> Argument {
+    fn place(&self, id: ValueId, within: usize) -> Argument {
         let value = self.values.plan.schedule.value(id);
-        let bytes = if value.images == 1 { bytes } else { self.image * value.map.bytes() + bytes };
+        let bytes = if value.images == 1 { within } else { self.image * value.map.bytes() + within };
         match value.place {
             Place::Input => Argument::Input(bytes),
-            Place::Output => Argument::Output(bytes),
+            Place::Output { offset } => {
+                let image = self.image * self.values.plan.schedule.output_bytes();
+                Argument::Output(image + offset + within)
+            }
             Place::Workspace => self.values.at(id, bytes),
         }
     }

@@ -6,11 +6,10 @@
 use std::collections::HashSet;
 
 use crate::error::{Faults, Place};
-use crate::graph::tensor::Dtype;
 use crate::passes::{Fused, FusedId};
 use crate::plan::Plan;
 use crate::program::{CONSTANT_ALIGN, Program};
-use crate::schedule::Step;
+use crate::schedule::{Output, Step};
 
 /// What an offset inside of a kernel reaches, but for what it fetches ahead.
 pub(crate) const MOST_BLOCK_BYTES: usize = (1 << 31) - (1 << 24);
@@ -56,13 +55,13 @@ impl Sizes {
             }
         }
         let batch = plans.first().map_or(1, |plan| plan.schedule.batch);
-        let output = network.nodes[network.outputs[0].0].shape().len();
+        let output = Output::all(network).last().map_or(0, Output::end);
         Sizes {
             batch,
             filters,
             constants,
             workspace: plans.iter().map(Program::workspace_bytes).max().unwrap_or(0),
-            output: batch * output * Dtype::F32.bytes(),
+            output: batch * output,
         }
     }
 

@@ -136,7 +136,10 @@ impl ModelConfig {
         set(&mut description.rounding, self.rounding);
         set(&mut description.batch_norm_epsilon, self.epsilon);
         set(&mut description.preprocess.resize, self.resize);
-        description.scores = self.scores.or(description.scores);
+        // It speaks of one output.
+        if description.outputs.len() < 2 {
+            description.scores = self.scores.or(description.scores);
+        }
         if self.mean.is_some() || self.std.is_some() {
             // timm's means are those of values in 0 to 1.
             description.preprocess.scale = 1.0 / 255.0;

@@ -1,8 +1,9 @@
 //! Answers -> text for people, or one JSON document that grows by one element a file.
 
 use super::rank::{shown, top_k};
-use crate::info::{Info, OutputKind, Scores};
+use crate::info::{Info, Output, OutputKind, OutputPart, Scores};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// One class of an answer.
@@ -28,6 +29,9 @@ pub(crate) struct Answer<'a> {
     /// Every output, when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a [f32]>,
+    /// The same by their names, where there are several.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    outputs: BTreeMap<&'a str, &'a [f32]>,
     milliseconds: f64,
     /// The seed of weights that were drawn at random.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +71,7 @@ impl<'a, W: Write> Report<'a, W> {
     /// Writes one answer, all of it before the next file is read.
     pub(crate) fn answer(&mut self, file: &str, output: &[f32], milliseconds: f64) -> io::Result<()> {
         let (info, out) = (self.info, &mut self.out);
+        let parts = &info.output.parts;
         let is_first = self.n_answers == 0;
         self.n_answers += 1;
         if self.style.json {
@@ -74,12 +79,19 @@ impl<'a, W: Write> Report<'a, W> {
             let answer = Answer {
                 file,
                 top,
-                output: self.style.raw.then_some(output),
+                output: (self.style.raw && parts.is_empty()).then_some(output),
+                outputs: parts.iter().map(|part| (part.name.as_str(), part.of(output))).collect(),
                 milliseconds,
                 random_weights: info.random_weights,
             };
             out.write_all(separator(is_first))?;
             serde_json::to_writer(&mut *out, &answer)?;
+        } else if !parts.is_empty() {
+            writeln!(out, "{}{file}", if is_first { "" } else { "\n" })?;
+            for part in parts {
+                writeln!(out, "{} ({})", part.name, axes(&part.shape))?;
+                part.of(output).iter().try_for_each(|value| writeln!(out, "  {value:?}"))?;
+            }
         } else if self.style.raw {
             for value in output {
                 writeln!(out, "{value:?}")?;
@@ -146,7 +158,6 @@ fn classes<'a>(info: &'a Info, output: &[f32], k: usize) -> Vec<Class<'a>> {
 /// Writes what `--info` shows.
 pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
     let Info { input, output, preprocess, .. } = info;
-    let shape: Vec<String> = output.shape.iter().map(usize::to_string).collect();
     let features =
         if info.cpu_features.is_empty() { "none".to_string() } else { info.cpu_features.join(", ") };
     let resize = match preprocess.resize {
@@ -159,7 +170,7 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
         ("batch", info.batch.to_string()),
         ("input", format!("{} x {} x {} f32", input.height, input.width, input.channels)),
         ("preprocess", format!("{resize}, {:?}", preprocess.channel_order).to_lowercase()),
-        ("output", format!("{} f32, {:?}", shape.join(" x "), output.kind).to_lowercase()),
+        ("output", outputs(output)),
         ("answers", answers(output.scores).to_string()),
         ("labels", info.labels.len().to_string()),
         ("weights", format!("{} bytes{}{}", info.weight_bytes, weights_file(info), random(info))),
@@ -171,6 +182,20 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
     ];
     let assumed = info.assumed.iter().map(|assumed| ("assumed", assumed.clone()));
     rows.into_iter().chain(assumed).try_for_each(|(name, value)| writeln!(out, "{name:<13}  {value}"))
+}
+
+fn axes(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<String>>().join(" x ")
+}
+
+/// Shape and kind, of several outputs with their names.
+fn outputs(output: &Output) -> String {
+    let words = |shape: &[usize], kind: OutputKind| format!("{} f32, {kind:?}", axes(shape)).to_lowercase();
+    let part = |part: &OutputPart| format!("{} {}", part.name, words(&part.shape, part.kind));
+    match output.parts.as_slice() {
+        [] => words(&output.shape, output.kind),
+        parts => parts.iter().map(part).collect::<Vec<String>>().join("; "),
+    }
 }
 
 fn random(info: &Info) -> String {

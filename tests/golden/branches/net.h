@@ -16,15 +16,30 @@ extern "C" {
 #define NET_INPUT_WIDTH 3
 #define NET_INPUT_CHANNELS 8
 #define NET_INPUT_LEN 96
-#define NET_OUTPUT_LEN 96
+#define NET_OUTPUT_LEN 104
 #define NET_WORKSPACE_BYTES 512
 #define NET_WORKSPACE_ALIGN 64
+
+/* The output gate: a feature map, channels innermost. */
+#define NET_OUTPUT_GATE_OFFSET 0
+#define NET_OUTPUT_GATE_LEN 8
+#define NET_OUTPUT_GATE_HEIGHT 1
+#define NET_OUTPUT_GATE_WIDTH 1
+#define NET_OUTPUT_GATE_CHANNELS 8
+
+/* The output product: a feature map, channels innermost. */
+#define NET_OUTPUT_PRODUCT_OFFSET 8
+#define NET_OUTPUT_PRODUCT_LEN 96
+#define NET_OUTPUT_PRODUCT_HEIGHT 4
+#define NET_OUTPUT_PRODUCT_WIDTH 3
+#define NET_OUTPUT_PRODUCT_CHANNELS 8
 
 /* Runs the network once.
 
    input      NET_INPUT_LEN floats: rows of pixels, the 8 channels of a pixel side by side (in the network's order).
               Already normalised: byte * 0.007843138 + -1.
-   output     NET_OUTPUT_LEN floats (4 x 3 x 8: a feature map, channels innermost). Written, never read.
+   output     NET_OUTPUT_LEN floats (2 outputs one behind the other; each begins so many floats
+              behind the first as its constant says, such as NET_OUTPUT_GATE_OFFSET, and has rows of pixels). Written, never read.
    workspace  NET_WORKSPACE_BYTES bytes aligned to NET_WORKSPACE_ALIGN. May not overlap input or output, which
               need the alignment of a float. Its content does not matter
               before or after. The first run

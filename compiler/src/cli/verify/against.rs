@@ -98,6 +98,14 @@ pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>, fused: &Fused) -> Re
         take(&name, layer)?;
     }
     match wanted {
+        Some(name) if fused.outputs.len() != 1 => {
+            if layer_tensors(fused, |known| known == name).is_empty() {
+                let names = fused.output_names.join(", ");
+                let detail =
+                    format!("found --tensor {name}, expected one of the outputs, {names}, or a layer");
+                return fail(paths[0].as_path(), detail);
+            }
+        }
         Some(name) => {
             if !take(name, output_of(name, fused))? {
                 return fail(
@@ -106,6 +114,8 @@ pub(super) fn read(paths: &[PathBuf], wanted: Option<&str>, fused: &Fused) -> Re
                 );
             }
         }
+        // Which of several it would be nobody knows: their own names are those of layers.
+        None if fused.outputs.len() != 1 => {}
         None => {
             for name in OUTPUTS {
                 if take(name, output_of(name, fused))? {
@@ -134,7 +144,10 @@ fn output_of(name: &str, fused: &Fused) -> FusedId {
 /// The tensors that are called as the layers are, or `layer.00`, `layer.01`, … for the convolutions in their order.
 fn layer_tensors(fused: &Fused, has: impl Fn(&str) -> bool) -> Vec<(String, FusedId)> {
     let nodes = || fused.nodes.iter().enumerate().skip(1);
-    let named = nodes().map(|(idx, node)| (node.name.clone(), FusedId(idx)));
+    let outputs = fused.output_names.iter().cloned().zip(fused.outputs.iter().copied());
+    let is_node = |name: &str| fused.nodes.iter().any(|node| node.name == name);
+    let outputs = outputs.filter(|(name, _)| !is_node(name));
+    let named = nodes().map(|(idx, node)| (node.name.clone(), FusedId(idx))).chain(outputs);
     let convs = nodes().filter(|(_, node)| node.layer.window().is_some()).enumerate();
     let numbered = convs.map(|(number, (idx, _))| (format!("layer.{number:02}"), FusedId(idx)));
     named.chain(numbered).filter(|(name, _)| has(name)).collect()

@@ -2,7 +2,8 @@
 
 use mnc::graph::shape::Shape;
 use mnc::passes::{Fused, FusedId};
-use mnc::{Error, ErrorKind, Place, Result, reference};
+use mnc::schedule::Output;
+use mnc::{Compiled, Error, ErrorKind, Place, Result, reference};
 use mnc_runtime::abi::Status;
 use mnc_runtime::orders::{Manner, Order, Outcome};
 use serde::Serialize;
@@ -107,8 +108,7 @@ pub(super) fn check(
     let mut rest: Vec<Runner<'_>> =
         cuts.iter().map(|(layer, cut)| runner(cut, Some(*layer))).collect::<Result<_>>()?;
     let fused = &subject.compiled.fused;
-    let output = fused.outputs[0];
-    let n_outputs = subject.info.batch * fused.nodes[output.0].shape().len();
+    let n_outputs = subject.info.batch * subject.compiled.program.output_len();
     let n_layers_seen = match &subject.looks {
         Some(looks) if subject.has_steps => looks.by_step.len(),
         Some(looks) => looks.by_call.len(),
@@ -130,7 +130,7 @@ pub(super) fn check(
         note(&expected);
         for manner in &work.manners {
             let faults = whole.run(*manner, input, &expected)?;
-            verdict.note(faults, input_idx, output.0);
+            verdict.note(faults, input_idx, &fused.outputs);
             note(&[]);
             if MOST_STOPS <= whole.n_stops {
                 return Ok(verdict.sorted());
@@ -139,7 +139,7 @@ pub(super) fn check(
         for cut in &mut rest {
             for manner in cut_manners(&work.manners) {
                 let faults = cut.run(manner, input, &expected)?;
-                verdict.note(faults, input_idx, usize::MAX);
+                verdict.note(faults, input_idx, &[]);
             }
             note(&[]);
             if MOST_STOPS <= cut.n_stops {
@@ -167,15 +167,17 @@ pub(super) fn expected(fused: &Fused, input: &[f32], n_threads: usize) -> Vec<Ve
 }
 
 impl Verdict {
-    fn note(&mut self, mut faults: Vec<Fault>, input_idx: usize, output: usize) {
+    /// Takes in a run of a network that returns these layers.
+    fn note(&mut self, mut faults: Vec<Fault>, input_idx: usize, outputs: &[FusedId]) {
         self.n_runs += 1;
         self.n_runs_wrong += usize::from(!faults.is_empty());
-        for fault in &mut faults {
-            fault.order.0 = input_idx;
-            if let Some(difference) = fault.difference.as_ref().filter(|_| fault.order.1 == output) {
-                self.n_outputs_differ = self.n_outputs_differ.max(difference.n_differ);
-            }
-        }
+        faults.iter_mut().for_each(|fault| fault.order.0 = input_idx);
+        // A layer may be seen twice: as the network writes it, and in the output.
+        let n_differ = |output: &FusedId| {
+            let of_output = faults.iter().filter(|fault| fault.order.1 == output.0);
+            of_output.filter_map(|fault| Some(fault.difference.as_ref()?.n_differ)).max().unwrap_or(0)
+        };
+        self.n_outputs_differ = self.n_outputs_differ.max(outputs.iter().map(n_differ).sum());
         self.faults.extend(faults);
         if MOST_FAULTS < self.faults.len() {
             self.faults.sort_by_key(|fault| fault.order);
@@ -240,13 +242,26 @@ impl<'a> Runner<'a> {
                 ..self.difference(look.layer, difference, manner, input)
             }));
         }
-        let output = self.cut.unwrap_or(self.subject.compiled.fused.outputs[0]);
-        let found = numbers(&outcome.output);
-        faults.extend(self.compare(output, &found, expected).map(|difference| Fault {
-            seen: Some(if self.cut.is_some() { CUT } else { OUTPUT }),
-            ..self.difference(output, difference, manner, input)
-        }));
+        for (output, found) in self.outputs(&numbers(&outcome.output)) {
+            faults.extend(self.compare(output, &found, expected).map(|difference| Fault {
+                seen: Some(if self.cut.is_some() { CUT } else { OUTPUT }),
+                ..self.difference(output, difference, manner, input)
+            }));
+        }
         Ok(faults)
+    }
+
+    /// The layers that the network returns, by their place in the whole network, each with what was found of all images.
+    fn outputs(&self, found: &[f32]) -> Vec<(FusedId, Vec<f32>)> {
+        let Compiled { program, fused, .. } = &self.subject.compiled;
+        let layers = self.cut.map_or(fused.outputs.clone(), |layer| vec![layer]);
+        let part = |(layer, output): (FusedId, &Output)| {
+            let first = output.offset / output.tensor.dtype.bytes();
+            let images = found.chunks(program.output_len());
+            let values = images.flat_map(|image| image.iter().skip(first).take(output.tensor.shape.len()));
+            (layer, values.copied().collect())
+        };
+        layers.into_iter().zip(&program.outputs).map(part).collect()
     }
 
     /// What is looked at: nothing in a network that is cut, whose output alone is new.

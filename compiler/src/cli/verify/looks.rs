@@ -66,7 +66,7 @@ fn look(plan: &Plan, step_idx: usize, point: u64) -> Option<Look> {
     let value = plan.schedule.value(step.writes);
     let (region, offset) = match value.place {
         Place::Input => return None,
-        Place::Output => (Region::Output, 0),
+        Place::Output { offset } => (Region::Output, offset),
         Place::Workspace => (Region::Workspace, plan.offset(step.writes)?),
     };
     let bytes = value.bytes() as u64;

@@ -152,8 +152,12 @@ impl Found {
     pub(super) fn subject(self, compiled: Compiled) -> Result<Subject> {
         let network = |info: &Info| {
             let [height, width, channels] = [info.input.height, info.input.width, info.input.channels];
-            let output: Vec<String> = info.output.shape.iter().map(usize::to_string).collect();
-            let shapes = format!("{height}x{width}x{channels} -> {}", output.join("x"));
+            let axes =
+                |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<String>>().join("x");
+            let parts = info.output.parts.iter().map(|part| format!("{} {}", part.name, axes(&part.shape)));
+            let parts = parts.collect::<Vec<String>>().join(", ");
+            let output = if parts.is_empty() { axes(&info.output.shape) } else { format!("({parts})") };
+            let shapes = format!("{height}x{width}x{channels} -> {output}");
             format!("{shapes}, {} multiply-adds", info.multiply_adds)
         };
         let (found, expected) = (network(&self.info), network(&compiled.info));

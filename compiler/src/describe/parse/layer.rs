@@ -122,10 +122,7 @@ pub(super) fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &De
             else {
                 continue;
             };
-            // Comparing each with each takes too long in a hostile file.
-            let known: Vec<&str> = names.iter().map(String::as_str).take(MAX_HINTS).collect();
-            let hint =
-                nearest(earlier, &known).map_or(String::new(), |near| format!(", did you mean {near:?}?"));
+            let hint = unknown_name(earlier, &names);
             let found = quote(earlier);
             section
                 .fault(key, format!("`{key}`: found {found}, expected the name of an earlier layer{hint}"));
@@ -150,6 +147,13 @@ pub(super) fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &De
         layers.push(layer);
     }
     layers
+}
+
+/// The end of a fault about a name that no layer has: which may have been meant.
+pub(super) fn unknown_name<N: AsRef<str>>(found: &str, names: &BTreeSet<N>) -> String {
+    // Comparing each with each takes too long in a hostile file.
+    let known: Vec<&str> = names.iter().map(N::as_ref).take(MAX_HINTS).collect();
+    nearest(found, &known).map_or(String::new(), |near| format!(", did you mean {near:?}?"))
 }
 
 /// One layer, and its section under a name that tells its kind. A layer of unknown kind is read no further: whatever else

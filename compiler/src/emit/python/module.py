@@ -42,6 +42,8 @@ INPUT_SHAPE = tuple(INFO["input"][key] for key in ("height", "width", "channels"
 OUTPUT_SHAPE = tuple(INFO["output"]["shape"])
 if OUTPUT_SHAPE[:2] == (1, 1):
     OUTPUT_SHAPE = OUTPUT_SHAPE[2:]
+#: For a network of several outputs, the shape of each by its name; `run` then returns a dictionary of them.
+OUTPUT_SHAPES = {part["name"]: tuple(part["shape"]) for part in INFO["output"].get("parts", ())}
 #: The name of each output, or nothing.
 LABELS = INFO["labels"]
 
@@ -117,22 +119,33 @@ def run(input):
 
     Takes a NumPy array, anything with the buffer protocol that holds floats, or a flat list. An array of three or more axes has
     the shape INPUT_SHAPE, with any number of axes of length 1 before it. Threads may call it at the same time: the interpreter's
-    lock is released while the network runs.
+    lock is released while the network runs. Of a network with several outputs, a dictionary: the values of each by its name.
     """
     values = _floats(input)
     output = array.array("f", bytes(4 * _OUTPUT_LEN)) if numpy is None else numpy.empty(OUTPUT_SHAPE, numpy.float32)
     _call(_address(values), _address(output))
-    return output
+    return _parts(output) if OUTPUT_SHAPES else output
+
+
+def _parts(output):
+    """The outputs by their names, each with memory of its own."""
+    parts = {}
+    for part in INFO["output"]["parts"]:
+        first, shape = part["offset_bytes"] // 4, OUTPUT_SHAPES[part["name"]]
+        values = output[first : first + math.prod(shape)]
+        parts[part["name"]] = values if numpy is None else values.reshape(shape).copy()
+    return parts
 
 
 def run_batch(inputs, threads=1):
-    """The scores of several inputs, in their order, on so many threads: one array with NumPy, else a list."""
+    """The scores of several inputs, in their order, on so many threads: one array with NumPy, else a list; of a network with
+    several outputs a list of dictionaries."""
     if threads == 1:
         results = [run(input) for input in inputs]
     else:
         with ThreadPoolExecutor(threads) as pool:
             results = list(pool.map(run, inputs))
-    if numpy is None:
+    if numpy is None or OUTPUT_SHAPES:
         return results
     return numpy.stack(results) if results else numpy.empty((0, *OUTPUT_SHAPE), numpy.float32)
 
@@ -233,6 +246,8 @@ def classify(paths, k=5, threads=1):
     Needs Pillow and NumPy. A file that can't be read has `error` instead of `top`, and so has a folder without pictures.
     """
     _need_numpy()
+    if OUTPUT_SHAPES:
+        raise TypeError("classify: found a network of several outputs, expected one; run(prepare(picture)) returns them by name")
     from PIL import Image
 
     def answer(path):

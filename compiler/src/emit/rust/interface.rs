@@ -3,8 +3,10 @@
 use mnc_runtime::info::Info;
 
 use super::{Names, Tables, Weights};
+use crate::graph::shape::Shape;
 use crate::graph::tensor::Dtype;
 use crate::program::Program;
+use crate::schedule::Output;
 
 /// How the functions do their work, as Rust source.
 #[derive(Clone, Copy)]
@@ -37,7 +39,7 @@ pub(super) fn types(program: &Program, info: &Info, names: &Names<'_>) -> String
 
 /// The type of the workspace of a type with a name and a visibility.
 pub(super) fn workspace(program: &Program, info: &Info, (type_name, visibility): (&str, &str)) -> String {
-    let (scratch, output) = (program.workspace_bytes / Dtype::F32.bytes(), program.output.len());
+    let (scratch, output) = (program.workspace_bytes / Dtype::F32.bytes(), program.output_len());
     let Info { network, alpha, compiler, .. } = info;
     let input = program.input;
     format!(
@@ -49,7 +51,9 @@ pub(super) fn workspace(program: &Program, info: &Info, (type_name, visibility):
 
 /// The inherent implementation.
 pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &Calls<'_>) -> String {
-    let (input, output) = (program.input, program.output);
+    let (input, output_len) = (program.input, program.output_len());
+    let output = outputs(program);
+    let parts = parts(program);
     let labels: Vec<String> = info.labels.iter().map(|label| format!("{label:?}")).collect();
     let Info { network, alpha, preprocess, .. } = info;
     let floats = |values: &[f32]| -> String {
@@ -77,7 +81,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         pub const INPUT_LEN: usize = {input_len};
         /// Elements of the output.
         pub const OUTPUT_LEN: usize = {output_len};
-        /// Bytes of a workspace.
+{parts}        /// Bytes of a workspace.
         pub const WORKSPACE_BYTES: usize = ::core::mem::size_of::<{type_name}Workspace>();
         /// The name of each output, if they have names.
         pub const LABELS: [&'static str; {n_labels}] = [{labels}];
@@ -122,11 +126,43 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         height = input.height,
         width = input.width,
         input_len = input.len(),
-        output_len = output.len(),
         n_labels = labels.len(),
         labels = labels.join(", "),
         n_multiplier = preprocess.multiplier.len(),
         n_offset = preprocess.offset.len(),
+    )
+}
+
+/// What a run returns, in words.
+fn outputs(program: &Program) -> String {
+    match program.outputs.as_slice() {
+        [output] => output.tensor.shape.to_string(),
+        outputs => {
+            let named = |output: &Output| format!("`{}` {}", output.name, output.tensor.shape);
+            let named: Vec<String> = outputs.iter().map(named).collect();
+            format!("{}, one behind the other", named.join(", "))
+        }
+    }
+}
+
+/// Where each of several outputs lies.
+fn parts(program: &Program) -> String {
+    if let [_] = program.outputs.as_slice() {
+        return String::new();
+    }
+    let part = |output: &Output| {
+        let (Shape { height, width, channels }, first) =
+            (output.tensor.shape, output.offset / output.tensor.dtype.bytes());
+        format!(
+            "            ::mnc_runtime::network::Output {{ name: {:?}, first: {first}, shape: [{height}, {width}, {channels}] }},\n",
+            output.name
+        )
+    };
+    let parts: String = program.outputs.iter().map(part).collect();
+    format!(
+        "        /// The outputs, as they lie one behind the other in what a run returns.\n        \
+         pub const OUTPUTS: [::mnc_runtime::network::Output; {}] = [\n{parts}        ];\n",
+        program.outputs.len()
     )
 }
 
