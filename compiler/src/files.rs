@@ -67,3 +67,12 @@ pub fn read(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
         _ => mnc_runtime::files::read(path, kind.most_bytes()),
     }
 }
+
+/// The names of a folder's files, sorted; `None` where it is no folder that can be read.
+pub fn folder(path: &Path) -> Option<Vec<String>> {
+    let entries = std::fs::read_dir(path).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    Some(names)
+}

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile_tuned};
-use crate::describe::Description;
+use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
-use crate::request::{Configured, Files, Numbers, Request, Written, labels};
+use crate::request::{Configured, Download, Files, Numbers, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
 use crate::weights::naming::Naming;
@@ -38,6 +38,8 @@ pub struct Job {
     pub labels_file: Option<(PathBuf, String)>,
     /// What nobody says of how the weights were trained, with value and reason; nothing where there are none.
     pub assumed: Vec<String>,
+    /// How the network is known, where nobody named it.
+    pub recognised: Option<String>,
 }
 
 /// A job with its weights.
@@ -87,7 +89,13 @@ impl Job {
     /// # Errors
     /// A file that can't be read, or is not what it should be; a knob out of its range; a naming that nobody knows.
     pub fn resolve(request: &Request, files: &mut impl Files) -> Result<Job> {
-        Job::of(request.network.read(files)?, request, files)
+        match Download::open(request, files)? {
+            Some(Download { request, recognised }) => {
+                let job = Job::of(request.network.read(files)?, &request, files)?;
+                Ok(Job { recognised: Some(recognised), ..job })
+            }
+            None => Job::of(request.network.read(files)?, request, files),
+        }
     }
 
     /// As [`Job::resolve`], where the description has been read.
@@ -135,6 +143,7 @@ impl Job {
             labels,
             labels_file,
             assumed,
+            recognised: None,
         })
     }
 
@@ -142,7 +151,7 @@ impl Job {
     ///
     /// # Errors
     /// A file that can't be read, or is not what it should be.
-    pub fn open(self, files: &mut impl Files) -> Result<Opened> {
+    pub fn open(mut self, files: &mut impl Files) -> Result<Opened> {
         let weights = match &self.numbers {
             Numbers::File(path) => {
                 let bytes = files.bytes(path, Kind::Weights)?;
@@ -150,7 +159,26 @@ impl Job {
             }
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
         };
+        if let Some(weights) = &weights {
+            self.look_at(weights);
+        }
         Ok(Opened { job: self, weights })
+    }
+
+    /// Takes from the tensors of a built-in network what no configuration says: whose code has written them, and their classes.
+    fn look_at(&mut self, weights: &Weights<'_>) {
+        if builtin(&self.written.description.name).is_none_or(|network| network.text != self.written.text) {
+            return;
+        }
+        let Ok(graph) = self.graph(1.0, None) else { return };
+        let Some(naming) = self.naming.or_else(|| weights.detect(&graph).ok()) else { return };
+        let classes = weights.classes(&graph, naming);
+        if self.recognised.is_some() {
+            self.configured.take_classes(classes);
+        }
+        if naming == &Naming::TORCHVISION && self.configured.take_torchvision(classes) {
+            self.assumed = self.configured.assumed(self.written.said);
+        }
     }
 
     /// The network as the configurations have it.

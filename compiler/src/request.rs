@@ -4,6 +4,7 @@
 //! itself: files are the business of the door that asks.
 
 mod configured;
+mod download;
 mod package;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::configured::{Configured, PREPROCESSING, Reading, beside};
+pub use self::download::Download;
 pub use self::package::Package;
 use crate::describe::{self, BUILTIN, Description};
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
@@ -20,7 +22,7 @@ use crate::weights::config::Said;
 /// Where the network's description comes from.
 #[derive(Clone, Debug)]
 pub enum Network {
-    /// A built-in network's name, or the path of a description.
+    /// A built-in network's name, or a path: of a description, of a folder as it was downloaded, of weights.
     Named(String),
     /// A description as text, and what errors call it.
     Inline {
@@ -124,6 +126,7 @@ impl Network {
             padding: has("padding"),
             epsilon: has("batch_norm_epsilon"),
             rounding: has("alpha"),
+            classes: has("classes"),
         };
         let description = Description::parse(&text, place)?;
         Ok(Written { file: file_name(Path::new(place)), text, description, said })
@@ -134,6 +137,9 @@ impl Network {
 pub trait Files {
     /// Whether there is such a file.
     fn is_file(&self, path: &Path) -> bool;
+
+    /// The names of the files in a folder, sorted; `None` where there is no such folder.
+    fn folder(&self, path: &Path) -> Option<Vec<String>>;
 
     /// Its content, within the bound of its kind. An error's text says where the file was looked for.
     ///

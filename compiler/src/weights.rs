@@ -2,7 +2,8 @@
 //!
 //! Bytes come from the caller (the command maps the file into memory). Nothing here reads a file or knows a target.
 //! In order: `header` checks the file's own claims, [`naming`] says which tensor belongs to which layer, `assign` checks
-//! each against the graph and turns it into the order of the arithmetic. [`config`] reads the JSON that lies beside it.
+//! each against the graph and turns it into the order of the arithmetic. [`config`] reads the JSON that lies beside it; `recognise` tells
+//! of which built-in network they are.
 
 mod alpha;
 mod assign;
@@ -10,8 +11,10 @@ pub mod config;
 mod header;
 pub mod naming;
 mod random;
+mod recognise;
 mod write;
 
+pub use self::recognise::Recognised;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;

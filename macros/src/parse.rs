@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use mnc::request::{Network, Numbers, Request};
+use mnc::{Fault, Place, describe};
 use proc_macro2::{Ident, Span};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, LitFloat, LitInt, LitStr, Token, Visibility, braced, parenthesized};
@@ -63,9 +64,20 @@ impl Parse for Definition {
         let network = parser.network.ok_or_else(|| {
             missing("network", "`network: \"mobilenet-v1\"`, the path of a description, or layers in braces")
         })?;
-        let numbers = parser.numbers.ok_or_else(|| {
-            missing("weights", "`weights: \"FILE.safetensors\"`, `weights: random(1)` or `weights: runtime`")
-        })?;
+        let numbers = match (parser.numbers, &network) {
+            (Some(numbers), _) => numbers,
+            // A folder has its weights, and whether it is one the compiler finds out.
+            (None, Network::Named(path)) if describe::builtin(path).is_none() && !path.ends_with(".toml") => {
+                Numbers::Missing(Fault {
+                    place: Place::flag("weights"),
+                    detail: format!("found none, expected {WEIGHTS}"),
+                })
+            }
+            (None, _) => {
+                let usual = "`weights: \"FILE.safetensors\"`, `weights: random(1)` or `weights: runtime`";
+                return Err(missing("weights", usual));
+            }
+        };
         let request = Request { network, numbers, ..parser.others };
         let (inline, fields) = (parser.inline, parser.fields);
         Ok(Definition { attributes, visibility, name, request, inline, fields })

@@ -11,7 +11,7 @@ use mnc::graph::Graph;
 use mnc::job::{Job, Opened, Settings};
 use mnc::plan::Plan;
 use mnc::program::Program;
-use mnc::request::{self, Request};
+use mnc::request::{self, Numbers, Request};
 use mnc::{Compiled, Options, Result};
 
 use super::artefacts::{self, Tools};
@@ -27,10 +27,14 @@ use super::{files, host, link, network, tune};
 /// Hugging Face and timm put beside them: for DIR/X.safetensors these are DIR/X.config.json or DIR/config.json, and
 /// DIR/X.preprocessor_config.json or DIR/preprocessor_config.json (X may be shortened at its dots). What they changed
 /// is in the summary.
+///
+/// A folder in place of the network is one as it was downloaded: its model.safetensors is compiled, and its config.json, or else
+/// the tensors, say which network it is.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A built-in network (`mnc describe` lists them) or the path of a description; - is standard input
+    /// A built-in network (`mnc describe` lists them), the path of a description, a folder with weights and their config.json, or
+    /// a file of weights; - is a description from standard input
     network: String,
 
     #[command(flatten)]
@@ -93,6 +97,7 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   mnc compile mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors -o classify
+  mnc compile mobilenet_v2_1.0_224/ -o classify
   mnc compile net.toml --weights net.safetensors --resolution 192x160 --labels names.txt
   mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header --target aarch64-unknown-linux-gnu
   mnc compile mobilenet-v1 --weights w.safetensors --emit staticlib,header,cmake,pkg-config,manifest -o net/
@@ -125,7 +130,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
         output::destinations(&args.emit, args.output.as_deref(), &name, &target)?
     };
     let outputs = output::with_weights_file(outputs, args.weights_file.as_deref())?;
-    let inputs = [args.source.weights(), args.labels.as_deref(), Some(Path::new(&args.network))];
+    let weights = match &job.numbers {
+        Numbers::File(path) => Some(path.clone()),
+        Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
+    };
+    let configurations = job.configured.read.iter().map(|read| read.path.clone());
+    let configurations: Vec<PathBuf> = configurations.collect();
+    let inputs = [weights.as_deref(), args.labels.as_deref(), Some(Path::new(&args.network))];
     if 1 < args.batch && outputs.iter().any(|(format, _)| *format == Format::Python) {
         return super::usage(
             "--batch",
@@ -133,7 +144,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
         );
     }
     check_python(&outputs)?;
-    let inputs: Vec<&Path> = inputs.into_iter().flatten().chain(args.schedule.read()).collect();
+    let inputs: Vec<&Path> = inputs
+        .into_iter()
+        .flatten()
+        .chain(configurations.iter().map(PathBuf::as_path))
+        .chain(args.schedule.read())
+        .collect();
     if let Some(tuned) = args.schedule.written() {
         output::check(tuned, false)?;
         output::check_new("--tune", tuned, &outputs)?;

@@ -23,6 +23,13 @@ pub(super) fn told(job: &Job) -> impl Iterator<Item = (&Path, Vec<String>)> {
     })
 }
 
+/// What the weights' exporter says in its code, where no file says it: the model, and what that changed.
+pub(super) fn told_by_exporter(job: &Job) -> Option<String> {
+    let exporter = job.configured.exporter.as_ref()?;
+    let before = job.configured.read.last().map_or(&job.written.description, |reading| &reading.after);
+    Some(format!("{}: {}", exporter.model, changes(before, &exporter.after).join(", ")))
+}
+
 /// What is different, in the words of a description.
 fn changes(before: &Description, after: &Description) -> Vec<String> {
     let mut changes = Vec::new();

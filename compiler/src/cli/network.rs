@@ -65,11 +65,6 @@ impl Source {
             ..Request::new(named(network)?, numbers)
         })
     }
-
-    /// The weights file, where there is one.
-    pub(super) fn weights(&self) -> Option<&Path> {
-        self.weights.as_deref()
-    }
 }
 
 /// Files as the user of a shell names them.
@@ -78,6 +73,10 @@ pub(super) struct Disk;
 impl Files for Disk {
     fn is_file(&self, path: &Path) -> bool {
         path.is_file()
+    }
+
+    fn folder(&self, path: &Path) -> Option<Vec<String>> {
+        mnc::files::folder(path)
     }
 
     fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
@@ -97,7 +96,7 @@ pub(super) fn named(network: &str) -> Result<Network> {
     {
         let names: Vec<&str> = BUILTIN.iter().map(|builtin| builtin.name).collect();
         let detail = format!(
-            "no such network, expected {}, or the path of a description such as net.toml",
+            "no such network, expected {}, the path of a description such as net.toml, or a folder with weights",
             names.join(", ")
         );
         return super::fail(path, detail);

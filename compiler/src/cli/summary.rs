@@ -41,6 +41,12 @@ impl fmt::Display for Summary<'_> {
         };
         let row = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "  {name:<10} {value}");
         writeln!(f, "{}, alpha {}{alpha}", info.network, info.alpha)?;
+        if let Some(recognised) = &self.job.recognised {
+            row(f, "recognised", recognised.clone())?;
+        }
+        if let Some(exporter) = config::told_by_exporter(self.job) {
+            row(f, "known", exporter)?;
+        }
         for (path, changes) in config::told(self.job) {
             let set = if changes.is_empty() { "nothing new".to_owned() } else { changes.join(", ") };
             row(f, "read", format!("{}: {set}", path.display()))?;

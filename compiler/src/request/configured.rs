@@ -23,12 +23,23 @@ pub struct Configured {
     pub labels: Option<Vec<String>>,
     /// Each file that was read; alpha and labels are of the first.
     pub read: Vec<Reading>,
+    /// What the weights' own exporter makes of it where no file speaks of the model.
+    pub exporter: Option<Exporter>,
     /// What the files say of the training.
     said: Said,
     /// Why the model's configuration says no more.
     config: Silence,
     /// Why the preprocessor's says no more.
     preprocessor: Silence,
+}
+
+/// What the code of an exporter says that writes no configuration.
+#[derive(Clone, Debug)]
+pub struct Exporter {
+    /// The model: `torchvision mobilenet_v2`.
+    pub model: String,
+    /// What it made of the description, and the weights of its classes.
+    pub after: Description,
 }
 
 /// A configuration that was read.
@@ -81,6 +92,7 @@ impl Configured {
             alpha: None,
             labels: None,
             read: Vec::new(),
+            exporter: None,
             said: Said::default(),
             config,
             preprocessor,
@@ -108,6 +120,38 @@ impl Configured {
             configured.read.push(Reading { path, text, after: description.clone() });
         }
         Ok(configured)
+    }
+
+    /// Takes what torchvision's code says, of a built-in network's weights in its naming, if no file speaks of the model. Whether
+    /// it did.
+    pub fn take_torchvision(&mut self, classes: Option<usize>) -> bool {
+        let is_silent = match self.config {
+            Silence::NoFile(_) | Silence::Unwanted => true,
+            Silence::Read(_) => false,
+        };
+        let Some(config) = ModelConfig::torchvision(&self.description.name).filter(|_| is_silent) else {
+            return false;
+        };
+        let preprocess = self.description.preprocess.clone();
+        config.apply(&mut self.description);
+        if self.said.preprocess {
+            self.description.preprocess = preprocess;
+        }
+        self.take_classes(classes);
+        self.said = self.said.or(config.said());
+        let name = config.architecture().map_or("", |architecture| architecture.name());
+        self.exporter =
+            Some(Exporter { model: format!("torchvision {name}"), after: self.description.clone() });
+        true
+    }
+
+    /// Takes the classes of the weights' classifier, if no file says how many there are.
+    pub fn take_classes(&mut self, classes: Option<usize>) {
+        if let Some(classes) = classes
+            && !self.said.classes
+        {
+            self.description.classes = classes;
+        }
     }
 
     /// What nobody says of how the weights were trained, with the value that is taken and the reason. `own` is what the
@@ -139,23 +183,33 @@ impl Configured {
 /// What an assumption about pictures begins with.
 pub const PREPROCESSING: &str = "preprocessing";
 
-/// The file that the user named, unless that is `none`, else the first of [`beside`] that exists; and why there is no more.
+/// The file that is read, and why there is no more.
 fn find(
     files: &impl Files,
     named: Option<&Path>,
     weights: Option<&Path>,
     name: &'static str,
 ) -> (Option<PathBuf>, Silence) {
-    let found = match named {
-        Some(named) if named == OsStr::new("none") => return (None, Silence::Unwanted),
-        Some(named) => Some(named.to_owned()),
-        None => {
-            let places = weights.map_or(Vec::new(), |weights| beside(weights, name));
-            places.into_iter().find(|path| files.is_file(path))
-        }
+    let found = find_file(files, named, weights, name);
+    let silence = match &found {
+        Some(path) => Silence::Read(file_name(path)),
+        None if named.is_some() => Silence::Unwanted,
+        None => Silence::NoFile(name),
     };
-    let silence = found.as_deref().map_or(Silence::NoFile(name), |path| Silence::Read(file_name(path)));
     (found, silence)
+}
+
+/// The file that the user named, unless that is `none`, else the first of [`beside`] that exists.
+pub(super) fn find_file(
+    files: &impl Files,
+    named: Option<&Path>,
+    weights: Option<&Path>,
+    name: &str,
+) -> Option<PathBuf> {
+    match named {
+        Some(named) => (named != OsStr::new("none")).then(|| named.to_owned()),
+        None => beside(weights?, name).into_iter().find(|path| files.is_file(path)),
+    }
 }
 
 /// Where a configuration of weights `DIR/X.safetensors` may lie: `DIR/X.NAME`, X shortened at its dots, and `DIR/NAME`.

@@ -26,10 +26,17 @@ impl Files for Package {
         self.folder.join(path).is_file()
     }
 
+    fn folder(&self, path: &Path) -> Option<Vec<String>> {
+        files::folder(&self.folder.join(path))
+    }
+
     fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
         let path = self.folder.join(path);
         let bytes = files::read(&path, kind).map_err(|error| tried(&error, &path))?;
-        self.read.push(path);
+        // Weights are read twice where they tell the network.
+        if !self.read.contains(&path) {
+            self.read.push(path);
+        }
         Ok(bytes)
     }
 }

@@ -1,12 +1,19 @@
 //! The JSON that lies beside trained weights -> what it changes in a [`Description`].
 //!
-//! [`ModelConfig`] is Hugging Face's or timm's `config.json`, [`PreprocessorConfig`] Hugging Face's
-//! `preprocessor_config.json`. Of the many keys only those are read that decide what the network computes; the others are
-//! ignored. Knows no tensors.
+//! [`ModelConfig`] is Hugging Face's or timm's `config.json`, or what torchvision's code says in place of one;
+//! [`PreprocessorConfig`] is Hugging Face's `preprocessor_config.json`. Of the many keys only those are read that decide what the
+//! network computes; the others are ignored. Knows no tensors.
 
+mod architecture;
+mod change;
+mod hugging_face;
 mod json;
 mod preprocessor;
+mod timm;
+mod torchvision;
 
+pub use self::architecture::Architecture;
+use self::change::Change;
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
 use crate::describe::{Description, Padding, Resize, Rounding, Scores};
@@ -25,6 +32,8 @@ pub struct Said {
     pub epsilon: bool,
     /// How alpha rounds channels.
     pub rounding: bool,
+    /// How many classes there are.
+    pub classes: bool,
 }
 
 impl Said {
@@ -35,6 +44,7 @@ impl Said {
             padding: self.padding || other.padding,
             epsilon: self.epsilon || other.epsilon,
             rounding: self.rounding || other.rounding,
+            classes: self.classes || other.classes,
         }
     }
 }
@@ -43,6 +53,9 @@ impl Said {
 /// exporter's own default is known: then leaving the key out means that default.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelConfig {
+    architecture: Option<Architecture>,
+    /// What its architecture has otherwise than the built-in network.
+    changes: Vec<Change>,
     alpha: Option<f64>,
     height_width: Option<(usize, usize)>,
     channels: Option<usize>,
@@ -78,8 +91,8 @@ impl ModelConfig {
         let root = json::root(&root, place)?;
         let mut faults = Faults::new(ErrorKind::Weights);
         let config = match root.read("architecture", "a string", &mut faults, json::string) {
-            Some(architecture) => read_timm(&root, &architecture, &mut faults),
-            None => read_hugging_face(&root, &mut faults),
+            Some(architecture) => timm::read(&root, &architecture, &mut faults),
+            None => hugging_face::read(&root, &mut faults),
         };
         if let (Some(classes), Some(labels)) = (config.classes, &config.labels)
             && classes != labels.len()
@@ -91,6 +104,18 @@ impl ModelConfig {
         }
         faults.propagate()?;
         Ok(config)
+    }
+
+    /// Which network the file is of, if it names one.
+    ///
+    /// ```
+    /// use mnc::weights::config::ModelConfig;
+    /// let config = ModelConfig::parse(r#"{"architecture": "mobilenetv1_125"}"#, "config.json")?;
+    /// assert_eq!(config.architecture().unwrap().network(), Some("mobilenet-v1"));
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn architecture(&self) -> Option<&Architecture> {
+        self.architecture.as_ref()
     }
 
     /// The width multiplier that the file states. The tensors' shapes have the last word.
@@ -115,11 +140,13 @@ impl ModelConfig {
             padding: self.padding.is_some(),
             epsilon: self.epsilon.is_some(),
             rounding: self.rounding.is_some(),
+            classes: self.classes.is_some(),
         }
     }
 
     /// Changes the description to what the file says: input, classes, rounding, epsilon, normalisation of the image,
-    /// padding where a layer has the network's, activation where a layer has one.
+    /// padding where a layer has the network's, activation where a layer has one. Of the built-in network also the layers that
+    /// the file's architecture has otherwise.
     ///
     /// ```
     /// use mnc::weights::config::ModelConfig;
@@ -158,6 +185,10 @@ impl ModelConfig {
                 set(&mut spec.activation, self.activation);
             }
         }
+        let network = self.architecture.as_ref().and_then(Architecture::network);
+        if network == Some(&*description.name) {
+            self.changes.iter().for_each(|change| change.apply(description));
+        }
     }
 }
 
@@ -166,97 +197,6 @@ fn set<T>(target: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *target = value;
     }
-}
-
-/// The keys of transformers' `MobileNetV1Config`.
-fn read_hugging_face(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
-    let model_type = root.read("model_type", r#""mobilenet_v1""#, faults, |value| {
-        json::string(value).filter(|name| name == "mobilenet_v1")
-    });
-    let mut config = ModelConfig {
-        alpha: root.read("depth_multiplier", json::POSITIVE, faults, json::positive),
-        height_width: root.read("image_size", json::COUNT, faults, json::count).map(|size| (size, size)),
-        channels: root.read("num_channels", json::COUNT, faults, json::count),
-        rounding: root
-            .read("min_depth", json::COUNT, faults, json::count)
-            .map(|minimum| Rounding::Floor { minimum }),
-        activation: root.read("hidden_act", ACTIVATIONS, faults, activation),
-        padding: root
-            .read("tf_padding", "true or false", faults, serde_json::Value::as_bool)
-            .map(|is_tf| if is_tf { Padding::Same } else { Padding::Symmetric }),
-        epsilon: root.read("layer_norm_eps", json::NOT_NEGATIVE, faults, json::not_negative),
-        classes: root.read("num_labels", json::COUNT, faults, json::count),
-        labels: root.read(
-            "id2label",
-            "an object of names with the keys 0, 1, 2 and so on",
-            faults,
-            json::by_index,
-        ),
-        ..ModelConfig::default()
-    };
-    if config.classes.is_none() {
-        config.classes = config.labels.as_ref().map(Vec::len);
-    }
-    config.scores = scores(root, config.classes, faults);
-    if model_type.is_some() {
-        config.alpha.get_or_insert(1.0);
-        config.rounding.get_or_insert(Rounding::Floor { minimum: 8 });
-        config.activation.get_or_insert(Activation::Relu6);
-        config.padding.get_or_insert(Padding::Same);
-        config.epsilon.get_or_insert(1e-3);
-    }
-    config
-}
-
-/// The keys of a timm model's `config.json`: some at the top, some in `model_args`, some in `pretrained_cfg`.
-fn read_timm(root: &Object<'_>, architecture: &str, faults: &mut Faults) -> ModelConfig {
-    let args = root.object("model_args", faults);
-    let pretrained = root.object("pretrained_cfg", faults);
-    // What the model was made with stands before what its weights came with.
-    let places: Vec<&Object<'_>> = args.iter().chain([root]).chain(&pretrained).collect();
-    let find = |key: &str| places.iter().copied().find(|object| object.has(key)).unwrap_or(root);
-
-    let input_size = find("input_size").read("input_size", "[channels, height, width]", faults, |value| {
-        <[usize; 3]>::try_from(json::list(value, json::count)?).ok()
-    });
-    let crop_pct = find("crop_pct").read("crop_pct", "a number above 0, at most 1", faults, |value| {
-        json::positive(value).filter(|&share| share <= 1.0)
-    });
-    let mut config = ModelConfig {
-        height_width: input_size.map(|[_, height, width]| (height, width)),
-        channels: input_size.map(|[channels, ..]| channels),
-        activation: find("act_layer").read("act_layer", ACTIVATIONS, faults, activation),
-        padding: find("pad_type").read("pad_type", r#""same", "valid" or """#, faults, |value| {
-            match value.as_str()? {
-                "same" => Some(Padding::Same),
-                "valid" => Some(Padding::Valid),
-                "" => Some(Padding::Symmetric),
-                _ => None,
-            }
-        }),
-        epsilon: find("bn_eps").read("bn_eps", json::NOT_NEGATIVE, faults, json::not_negative),
-        classes: find("num_classes").read("num_classes", json::COUNT, faults, json::count),
-        labels: find("label_names")
-            .read("label_names", "an array of names", faults, |value| json::list(value, json::string)),
-        mean: find("mean")
-            .read("mean", "an array of numbers", faults, |value| json::list(value, json::number)),
-        std: find("std")
-            .read("std", "an array of numbers above 0", faults, |value| json::list(value, json::positive)),
-        resize: crop_pct.map(|share| Resize::Cover { ratio: 1.0 / share }),
-        ..ModelConfig::default()
-    };
-    config.scores = scores(find("problem_type"), config.classes, faults);
-    if let Some(variant) = architecture.strip_prefix("mobilenetv1_") {
-        // `mobilenetv1_125` is alpha 1.25; a letter after the digits names another head.
-        let digits = variant.trim_end_matches(|c: char| c.is_ascii_lowercase());
-        config.alpha =
-            digits.parse::<u16>().ok().filter(|&percent| 0 < percent).map(|p| f64::from(p) / 100.0);
-        config.rounding = Some(Rounding::Nearest { multiple: 8 });
-        config.activation.get_or_insert(Activation::Relu6);
-        config.padding.get_or_insert(Padding::Symmetric);
-        config.epsilon.get_or_insert(1e-5);
-    }
-    config
 }
 
 /// What transformers' pipeline for image classification makes of the outputs, with one difference: it shows sigmoids of a
@@ -278,12 +218,17 @@ fn scores(object: &Object<'_>, classes: Option<usize>, faults: &mut Faults) -> O
     }
 }
 
-const ACTIVATIONS: &str = r#""relu" or "relu6""#;
+/// That of MobileNetV1 and V2.
+const USUAL_ACTIVATION: Activation = Activation::Relu6;
+
+const ACTIVATIONS: &str = r#""relu", "relu6", "hard_swish" or "swish""#;
 
 fn activation(value: &serde_json::Value) -> Option<Activation> {
     match value.as_str()? {
         "relu" => Some(Activation::Relu),
         "relu6" => Some(Activation::Relu6),
+        "hard_swish" | "hardswish" => Some(Activation::HardSwish),
+        "swish" | "silu" => Some(Activation::Swish),
         _ => None,
     }
 }

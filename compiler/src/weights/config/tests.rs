@@ -145,15 +145,15 @@ fn faults() {
     check("{", &["c:1:1: EOF while parsing an object"]);
     check("[1]", &["c: found [1], expected a JSON object"]);
     check(
-        r#"{"model_type": "mobilenet_v2", "depth_multiplier": -1, "image_size": 0, "num_channels": 2.5, "min_depth": "8",
-            "hidden_act": "swish", "tf_padding": 1, "layer_norm_eps": -0.1, "num_labels": 99999999999}"#,
+        r#"{"model_type": "resnet", "depth_multiplier": -1, "image_size": 0, "num_channels": 2.5, "min_depth": "8",
+            "hidden_act": "gelu", "tf_padding": 1, "layer_norm_eps": -0.1, "num_labels": 99999999999}"#,
         &[
-            r#"c: model_type: found "mobilenet_v2", expected "mobilenet_v1""#,
+            r#"c: model_type: found "resnet", expected "mobilenet_v1" or "mobilenet_v2""#,
+            r#"c: min_depth: found "8", expected a whole number from 1 to 16777216"#,
             "c: depth_multiplier: found -1, expected a number above 0",
             "c: image_size: found 0, expected a whole number from 1 to 16777216",
             "c: num_channels: found 2.5, expected a whole number from 1 to 16777216",
-            r#"c: min_depth: found "8", expected a whole number from 1 to 16777216"#,
-            r#"c: hidden_act: found "swish", expected "relu" or "relu6""#,
+            r#"c: hidden_act: found "gelu", expected "relu", "relu6", "hard_swish" or "swish""#,
             "c: tf_padding: found 1, expected true or false",
             "c: layer_norm_eps: found -0.1, expected a number from 0 up",
             "c: num_labels: found 99999999999, expected a whole number from 1 to 16777216",
@@ -180,7 +180,10 @@ fn faults() {
     );
     check(
         &format!(r#"{{"hidden_act": "{}"}}"#, "x".repeat(1_000_000)),
-        &[&format!(r#"c: hidden_act: found "{}..., expected "relu" or "relu6""#, "x".repeat(59))],
+        &[&format!(
+            r#"c: hidden_act: found "{}..., expected "relu", "relu6", "hard_swish" or "swish""#,
+            "x".repeat(59)
+        )],
     );
 }
 
@@ -316,5 +319,135 @@ fn outputs_are_shown_as_the_network_was_trained() {
         &[
             r#"c: problem_type: found "ranking", expected "single_label_classification" or "multi_label_classification" or "regression""#,
         ],
+    );
+}
+
+/// Of a built-in network's description what the configuration changes in its layers.
+fn check_layers(network: &str, text: &str, expected: &[&str]) {
+    let before = builtin(network).unwrap().description();
+    let mut after = before.clone();
+    ModelConfig::parse(text, "c").unwrap_or_else(|error| panic!("{error}")).apply(&mut after);
+    let graph = |description: &Description| {
+        let graph =
+            crate::graph::Graph::build(description, &crate::graph::Knobs { alpha: 0.5, resolution: None });
+        let graph = graph.unwrap_or_else(|error| panic!("{error}"));
+        let line = |node: &crate::graph::Node| {
+            let origin = node.origin?;
+            let filter = graph.filter(node)?;
+            Some(format!("{}.{} {:?} {}", origin.stage, origin.block, origin.role, filter.n))
+        };
+        graph.nodes.iter().filter_map(line).collect::<Vec<String>>()
+    };
+    let (before, after) = (graph(&before), graph(&after));
+    let mut found: Vec<String> =
+        after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}")).collect();
+    found.extend(before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {line}")));
+    assert_eq!(found, expected, "{text}");
+}
+
+#[test]
+fn layers_of_mobilenet_v2() {
+    // What transformers writes by default.
+    let text = r#"{"architectures": ["MobileNetV2ForImageClassification"], "depth_divisible_by": 8,
+        "depth_multiplier": 0.5, "expand_ratio": 6.0, "finegrained_output": true, "first_layer_is_expansion": true,
+        "hidden_act": "relu6", "layer_norm_eps": 0.001, "min_depth": 8, "model_type": "mobilenet_v2",
+        "output_stride": 32, "tf_padding": true}"#;
+    check_layers("mobilenet-v2", text, &[]);
+    check_layers("mobilenet-v2", r#"{"model_type": "mobilenet_v2"}"#, &[]);
+    let v2 = |key: &str| format!(r#"{{"model_type": "mobilenet_v2", {key}}}"#);
+    check_layers(
+        "mobilenet-v2",
+        &v2(r#""first_layer_is_expansion": false"#),
+        &["+ 0.0 Expand 16", "+ 0.0 Project 8", "- 0.0 Pointwise 8"],
+    );
+    check_layers(
+        "mobilenet-v2",
+        &v2(r#""finegrained_output": false"#),
+        &["+ 0.0 Head 640", "- 0.0 Head 1280"],
+    );
+    let d = r#"{"architecture": "mobilenetv2_110d"}"#;
+    let expected = [
+        "+ 0.0 Stem 32",
+        "+ 0.0 Depthwise 32",
+        "+ 1.2 Expand 96",
+        "+ 1.2 Depthwise 96",
+        "+ 1.2 Project 16",
+        "+ 2.3 Expand 96",
+        "+ 2.3 Depthwise 96",
+        "+ 2.3 Project 16",
+        "+ 3.4 Expand 192",
+        "+ 3.4 Depthwise 192",
+        "+ 3.4 Project 32",
+        "+ 4.3 Expand 288",
+        "+ 4.3 Depthwise 288",
+        "+ 4.3 Project 48",
+        "+ 5.3 Expand 480",
+        "+ 5.3 Depthwise 480",
+        "+ 5.3 Project 80",
+        "- 0.0 Stem 16",
+        "- 0.0 Depthwise 16",
+    ];
+    check_layers("mobilenet-v2", d, &expected);
+    check_layers("mobilenet-v1", r#"{"architecture": "mobilenetv1_100h"}"#, &["+ 0.0 Head 1024"]);
+    // Another network than the file is of keeps its layers.
+    check_layers("mobilenet-v1", &v2(r#""first_layer_is_expansion": false"#), &[]);
+}
+
+#[test]
+fn keys_of_mobilenet_v2_that_cannot_be_followed() {
+    check(
+        r#"{"model_type": "mobilenet_v2", "output_stride": 24, "expand_ratio": 0.5, "min_depth": 0}"#,
+        &[
+            "c: min_depth: found 0, expected a whole number from 1 to 16777216",
+            "c: expand_ratio: found 0.5, expected a number from 1 to 64",
+            "c: output_stride: found 24, expected 8, 16 or 32",
+        ],
+    );
+}
+
+#[test]
+fn architectures() {
+    let network =
+        |text: &str| ModelConfig::parse(text, "c").unwrap().architecture().map(|found| found.builtin());
+    for (name, expected) in [
+        ("mobilenetv1_100h", "mobilenet-v1"),
+        ("mobilenetv2_140", "mobilenet-v2"),
+        ("mobilenetv3_large_075", "mobilenet-v3-large"),
+        ("mobilenetv3_rw", "mobilenet-v3-large"),
+        ("mobilenet_v3_small", "mobilenet-v3-small"),
+        ("mobilenetv3_small_050", "mobilenet-v3-small"),
+        ("tf_mobilenetv3_large_100", "mobilenet-v3-large"),
+        ("tf_mobilenetv3_large_minimal_100", "mobilenet-v3-large-minimalistic"),
+        ("tf_mobilenetv3_small_minimal_100", "mobilenet-v3-small-minimalistic"),
+        ("mobilenetv4_conv_small_050", "mobilenet-v4-conv-small"),
+        ("mobilenetv4_conv_medium", "mobilenet-v4-conv-medium"),
+        ("mobilenetv4_conv_large", "mobilenet-v4-conv-large"),
+    ] {
+        let found = network(&format!(r#"{{"architecture": "{name}"}}"#)).unwrap().unwrap();
+        assert_eq!(found.name, expected);
+    }
+    for (key, expected) in [
+        (r#""architectures": ["MobileNetV2ForImageClassification"]"#, "mobilenet-v2"),
+        (r#""model_type": "mobilenet_v1""#, "mobilenet-v1"),
+    ] {
+        assert_eq!(network(&format!("{{{key}}}")).unwrap().unwrap().name, expected);
+    }
+    assert!(network("{}").is_none());
+    for text in [
+        r#"{"architecture": "mobilenetv4_hybrid_medium"}"#,
+        r#"{"architecture": "mobilenetv4_conv_aa_large"}"#,
+        r#"{"architecture": "mobilenetv2_100x"}"#,
+        r#"{"architecture": "mobilenetv2_110h"}"#,
+        r#"{"architecture": "mobilenetv1_"}"#,
+        r#"{"architectures": ["MobileNetV2ForSemanticSegmentation"], "model_type": "mobilenet_v2"}"#,
+    ] {
+        assert!(network(text).unwrap().is_err(), "{text}");
+    }
+    assert_eq!(
+        network(r#"{"architecture": "mobilenetv4_hybrid_large"}"#).unwrap().unwrap_err(),
+        "found \"mobilenetv4_hybrid_large\", expected MobileNetV1ForImageClassification or \
+         MobileNetV2ForImageClassification of Hugging Face, or timm's mobilenetv1_*, mobilenetv2_*, mobilenetv3_*, \
+         tf_mobilenetv3_* or mobilenetv4_conv_small, _medium or _large, or a description of the network \
+         and these weights"
     );
 }

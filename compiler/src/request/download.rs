@@ -1,0 +1,115 @@
+//! A folder as it was downloaded, or a file of weights, in place of a network -> the request that names all of its parts.
+//!
+//! The network is that of `config.json`, else the built-in one that has the tensors. Knows names of files; numbers are read by
+//! [`crate::job`].
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use super::configured::find_file;
+use super::{Files, Network, Numbers, Request, file_name};
+use crate::describe::{self, Builtin};
+use crate::error::{Error, ErrorKind, Place, Result};
+use crate::files::Kind;
+use crate::weights::Weights;
+use crate::weights::config::ModelConfig;
+
+/// A request whose network was found and not named.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// The same with a built-in network, and the files of the folder where the user named no others.
+    pub request: Request,
+    /// Which network, and by what.
+    pub recognised: String,
+}
+
+/// What hubs call the weights of a folder.
+const WEIGHTS: &str = "model.safetensors";
+/// What PyTorch calls them.
+const PICKLED: [&str; 3] = ["pytorch_model.bin", "model.pth", "model.pt"];
+
+impl Download {
+    /// Finds the parts of a folder or a file of weights; `None` where the network is a name or a description.
+    ///
+    /// # Errors
+    /// A folder without weights where they are needed; an architecture that nobody knows; tensors of no built-in network.
+    pub fn open(request: &Request, files: &mut impl Files) -> Result<Option<Download>> {
+        let Network::Named(name) = &request.network else { return Ok(None) };
+        if describe::builtin(name).is_some() {
+            return Ok(None);
+        }
+        let path = Path::new(name);
+        let mut request = request.clone();
+        if let Some(names) = files.folder(path) {
+            if let Numbers::Missing(_) = request.numbers {
+                request.numbers = Numbers::File(weights_in(path, &names)?);
+            }
+            for (named, file) in [
+                (&mut request.config, "config.json"),
+                (&mut request.preprocessor, "preprocessor_config.json"),
+            ] {
+                if named.is_none() && names.iter().any(|name| name == file) {
+                    *named = Some(path.join(file));
+                }
+            }
+        } else if path.extension().is_some_and(|ending| ending == "safetensors") {
+            if let Numbers::Missing(_) = request.numbers {
+                request.numbers = Numbers::File(path.to_owned());
+            }
+        } else {
+            return Ok(None);
+        }
+        let (network, recognised) = recognise(&request, files)?;
+        request.network = Network::Named(network.name.to_owned());
+        Ok(Some(Download { request, recognised }))
+    }
+}
+
+/// The weights among the names of a folder.
+fn weights_in(folder: &Path, names: &[String]) -> Result<PathBuf> {
+    let is_weights = |name: &&String| name.ends_with(".safetensors");
+    let found: Vec<&String> = names.iter().filter(is_weights).collect();
+    match found[..] {
+        [only] => return Ok(folder.join(only)),
+        _ if found.iter().any(|name| *name == WEIGHTS) => return Ok(folder.join(WEIGHTS)),
+        _ => {}
+    }
+    let pickled = names.iter().find(|name| PICKLED.contains(&name.as_str()));
+    let detail = match (found.len(), pickled) {
+        (0, Some(name)) => {
+            format!("found {name}, expected {WEIGHTS}: save the weights as safetensors")
+        }
+        (0, None) => format!("found no weights in this folder, expected {WEIGHTS}"),
+        (n_found, _) => {
+            format!("found {n_found} files of weights and no {WEIGHTS}, expected --weights to name one")
+        }
+    };
+    Err(Error::new(ErrorKind::Io, Place::file(folder), detail))
+}
+
+/// The network of the configuration, else of the tensors; and how it is known.
+fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Builtin, String)> {
+    let weights = match &request.numbers {
+        Numbers::File(path) => Some(path.as_path()),
+        Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
+    };
+    if let Some(path) = find_file(files, request.config.as_deref(), weights, "config.json") {
+        let text = files.text(&path, Kind::Configuration)?;
+        let config = ModelConfig::parse(&text, &path.display().to_string())?;
+        if let Some(architecture) = config.architecture() {
+            let network = architecture
+                .builtin()
+                .map_err(|detail| Error::new(ErrorKind::Weights, Place::file(&path), detail))?;
+            return Ok((network, format!("{}, says {}", architecture.name(), file_name(&path))));
+        }
+    }
+    let Some(path) = weights else {
+        let detail =
+            "found neither a config.json that names the architecture nor weights, expected one of the two";
+        let Network::Named(name) = &request.network else { unreachable!("only a path is opened") };
+        return Err(Error::new(ErrorKind::Io, Place::file(name), detail));
+    };
+    let bytes = files.bytes(path, Kind::Weights)?;
+    let found = Weights::parse(Cow::Owned(bytes), &path.display().to_string())?.recognise()?;
+    Ok((found.network, format!("by the tensors of {}, in the naming {}", file_name(path), found.naming)))
+}

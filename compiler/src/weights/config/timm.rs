@@ -1,0 +1,129 @@
+//! The keys of a timm model's `config.json`, and its models by name. A file of this form may name a model of torchvision too.
+
+use super::architecture::{self, Architecture};
+use super::change::Change;
+use super::json::{self, Object};
+use super::{ACTIVATIONS, ModelConfig, USUAL_ACTIVATION, activation, scores};
+use crate::describe::{Padding, Resize, Rounding};
+use crate::error::Faults;
+
+/// The keys of a timm model's `config.json`: some at the top, some in `model_args`, some in `pretrained_cfg`.
+pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -> ModelConfig {
+    let args = root.object("model_args", faults);
+    let pretrained = root.object("pretrained_cfg", faults);
+    // What the model was made with stands before what its weights came with.
+    let places: Vec<&Object<'_>> = args.iter().chain([root]).chain(&pretrained).collect();
+    let find = |key: &str| places.iter().copied().find(|object| object.has(key)).unwrap_or(root);
+
+    let input_size = find("input_size").read("input_size", "[channels, height, width]", faults, |value| {
+        <[usize; 3]>::try_from(json::list(value, json::count)?).ok()
+    });
+    let crop_pct = find("crop_pct").read("crop_pct", "a number above 0, at most 1", faults, |value| {
+        json::positive(value).filter(|&share| share <= 1.0)
+    });
+    let mut config = ModelConfig {
+        height_width: input_size.map(|[_, height, width]| (height, width)),
+        channels: input_size.map(|[channels, ..]| channels),
+        activation: find("act_layer").read("act_layer", ACTIVATIONS, faults, activation),
+        padding: find("pad_type").read("pad_type", r#""same", "valid" or """#, faults, |value| {
+            match value.as_str()? {
+                "same" => Some(Padding::Same),
+                "valid" => Some(Padding::Valid),
+                "" => Some(Padding::Symmetric),
+                _ => None,
+            }
+        }),
+        epsilon: find("bn_eps").read("bn_eps", json::NOT_NEGATIVE, faults, json::not_negative),
+        classes: find("num_classes").read("num_classes", json::COUNT, faults, json::count),
+        labels: find("label_names")
+            .read("label_names", "an array of names", faults, |value| json::list(value, json::string)),
+        mean: find("mean")
+            .read("mean", "an array of numbers", faults, |value| json::list(value, json::number)),
+        std: find("std")
+            .read("std", "an array of numbers above 0", faults, |value| json::list(value, json::positive)),
+        resize: crop_pct.map(|share| Resize::Cover { ratio: 1.0 / share }),
+        ..ModelConfig::default()
+    };
+    config.scores = scores(find("problem_type"), config.classes, faults);
+    if let Some(torchvision) = super::torchvision::named(architecture) {
+        return ModelConfig {
+            classes: config.classes,
+            labels: config.labels,
+            scores: config.scores,
+            ..torchvision
+        };
+    }
+    let found = model(architecture);
+    config.architecture =
+        Some(Architecture::new(architecture.to_owned(), found.as_ref().map(|found| found.network)));
+    let Some(found) = found else { return config };
+    config.alpha = Some(found.alpha);
+    config.changes = found.changes;
+    config.rounding = Some(Rounding::Nearest { multiple: 8 });
+    // Those of `tf_` have TensorFlow's weights; the author's own V3 was trained with its epsilon alone.
+    let is_tf = architecture.starts_with("tf_");
+    config.padding.get_or_insert(if is_tf { Padding::Same } else { Padding::Symmetric });
+    config.epsilon.get_or_insert(if is_tf || architecture == RW { 1e-3 } else { 1e-5 });
+    if [architecture::V1, architecture::V2].contains(&found.network) {
+        config.activation.get_or_insert(USUAL_ACTIVATION);
+    }
+    config
+}
+
+/// A model that timm makes of a built-in network.
+struct Model {
+    network: &'static str,
+    alpha: f64,
+    changes: Vec<Change>,
+}
+
+/// The author's first V3.
+const RW: &str = "mobilenetv3_rw";
+
+/// What the names of a family's models begin with, in front of the width in percent.
+const FAMILIES: [(&str, &str); 8] = [
+    ("mobilenetv1_", architecture::V1),
+    ("mobilenetv2_", architecture::V2),
+    ("mobilenetv3_large_", architecture::V3_LARGE),
+    ("mobilenetv3_small_", architecture::V3_SMALL),
+    ("tf_mobilenetv3_large_", architecture::V3_LARGE),
+    ("tf_mobilenetv3_small_", architecture::V3_SMALL),
+    ("tf_mobilenetv3_large_minimal_", architecture::V3_LARGE_MINIMALISTIC),
+    ("tf_mobilenetv3_small_minimal_", architecture::V3_SMALL_MINIMALISTIC),
+];
+
+/// The model of that name: `mobilenetv1_125` is alpha 1.25.
+fn model(name: &str) -> Option<Model> {
+    if name == RW {
+        return Some(Model { network: architecture::V3_LARGE, alpha: 1.0, changes: vec![Change::FirstV3] });
+    }
+    let v4 = [
+        ("mobilenetv4_conv_small", architecture::V4_SMALL, 1.0),
+        ("mobilenetv4_conv_small_050", architecture::V4_SMALL, 0.5),
+        ("mobilenetv4_conv_small_035", architecture::V4_SMALL, 0.35),
+        ("mobilenetv4_conv_medium", architecture::V4_MEDIUM, 1.0),
+        ("mobilenetv4_conv_large", architecture::V4_LARGE, 1.0),
+    ];
+    if let Some((_, network, alpha)) = v4.into_iter().find(|(model, ..)| *model == name) {
+        let changes = if alpha < 1.0 { vec![Change::FixStem] } else { Vec::new() };
+        return Some(Model { network, alpha, changes });
+    }
+    FAMILIES.into_iter().find_map(|(prefix, network)| {
+        let variant = name.strip_prefix(prefix)?;
+        let letters = variant.trim_start_matches(|c: char| c.is_ascii_digit());
+        let percent: u16 = variant.strip_suffix(letters)?.parse().ok().filter(|&percent| 0 < percent)?;
+        let alpha = f64::from(percent) / 100.0;
+        let changes = match (network, letters, percent) {
+            (_, "", _) => Vec::new(),
+            (architecture::V1, "h", _) => vec![Change::AddHead { channels: 1024 }],
+            (architecture::V2, "d", 110) => {
+                vec![Change::FixStem, Change::FixHead, Change::Deepen { times: 1.2 }]
+            }
+            (architecture::V2, "d", 120) => {
+                vec![Change::FixStem, Change::FixHead, Change::Deepen { times: 1.4 }]
+            }
+            _ => return None,
+        };
+        Some(Model { network, alpha, changes })
+    })
+}

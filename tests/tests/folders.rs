@@ -1,0 +1,120 @@
+//! Folders as they are downloaded, and files of weights, in place of a network: what the command makes of them, and says of it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use mnc_tests::command::mnc;
+use mnc_tests::folder::Folder;
+use mnc_tests::need;
+
+/// The person detector's folder, with its weights as hubs call them.
+fn person() -> Folder {
+    let folder = Folder::new();
+    let source = need::workspace().join("examples/person-detector");
+    for (from, to) in [
+        ("person.safetensors", "model.safetensors"),
+        ("config.json", "config.json"),
+        ("preprocessor_config.json", "preprocessor_config.json"),
+    ] {
+        folder.write(to, std::fs::read(source.join(from)).expect("the example has the file"));
+    }
+    folder
+}
+
+fn run(folder: &Folder, mnc: &Path, args: &[&str]) -> Output {
+    Command::new(mnc).current_dir(folder.path()).args(args).output().expect("the command starts")
+}
+
+/// What it says where it fails.
+fn fails(folder: &Folder, mnc: &Path, args: &[&str]) -> String {
+    let output = run(folder, mnc, args);
+    let text = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+    text
+}
+
+/// The rows of the summary that say what a network is.
+fn summary(folder: &Folder, mnc: &Path, args: &[&str]) -> Vec<String> {
+    let output = run(folder, mnc, &[&["compile", "--emit", "obj", "-o", "x.o"], args].concat());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{args:?}: {text}");
+    let is_of_interest = |line: &&str| {
+        ["mobilenet", "  recognised", "  known", "  labels", "  assumed"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    text.lines().filter(is_of_interest).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_folder_is_enough() {
+    let (Some(mnc), folder) = (mnc(), person()) else { return };
+    let photo = need::workspace().join("examples/person-detector/photos");
+    let photo =
+        std::fs::read_dir(photo).expect("there are photographs").next().expect("one").expect("it is there");
+    let output = run(&folder, mnc, &["compile", ".", "-o", "classify"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer = need::run(Command::new(folder.path().join("classify")).arg(photo.path()));
+    assert!(String::from_utf8_lossy(&answer.stdout).contains("person"), "labels are those of the folder");
+
+    let named = ["mobilenet-v1", "--weights", "model.safetensors"];
+    let mut expected = summary(&folder, mnc, &named);
+    expected.insert(1, "  recognised MobileNetV1ForImageClassification, says config.json".to_owned());
+    let object = || std::fs::read(folder.path().join("x.o")).expect("it was written");
+    let by_name = object();
+    assert_eq!(summary(&folder, mnc, &["."]), expected);
+    assert_eq!(object(), by_name, "the network is the one that is named");
+    // A file of weights is what its folder says.
+    assert_eq!(summary(&folder, mnc, &["model.safetensors"]), expected);
+    let report = need::run(Command::new(mnc).current_dir(folder.path()).args(["verify", "."]));
+    assert!(!report.stdout.is_empty());
+}
+
+/// Without a configuration the tensors say which network it is.
+#[test]
+fn tensors_tell_the_network() {
+    let (Some(mnc), folder) = (mnc(), person()) else { return };
+    let found = summary(&folder, mnc, &[".", "--config", "none"]);
+    let by = "by the tensors of model.safetensors, in the naming huggingface (Hugging Face MobileNetV1 and \
+              MobileNetV2ForImageClassification)";
+    assert_eq!(found[1], format!("  recognised {by}"));
+}
+
+#[test]
+fn folders_that_are_no_network() {
+    let (Some(mnc), folder) = (mnc(), person()) else { return };
+    let empty = Folder::new();
+    let compile = ["compile", ".", "-o", "net"];
+    assert_eq!(
+        fails(&empty, mnc, &compile),
+        "error: .: found no weights in this folder, expected model.safetensors"
+    );
+    empty.write("pytorch_model.bin", "");
+    let pickled =
+        "error: .: found pytorch_model.bin, expected model.safetensors: save the weights as safetensors";
+    assert_eq!(fails(&empty, mnc, &compile), pickled);
+    assert_eq!(
+        fails(&empty, mnc, &["compile", ".", "--random-weights", "1", "-o", "net"]),
+        "error: .: found neither a config.json that names the architecture nor weights, expected one of the two"
+    );
+    for name in ["a.safetensors", "b.safetensors"] {
+        empty.write(name, "");
+    }
+    assert_eq!(
+        fails(&empty, mnc, &compile),
+        "error: .: found 2 files of weights and no model.safetensors, expected --weights to name one"
+    );
+
+    let output = run(&folder, mnc, &["compile", ".", "--emit", "obj", "-o", "model.safetensors"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.trim_end(), "error: -o: model.safetensors is an input, expected another file");
+    assert!(std::fs::read(folder.path().join("model.safetensors")).expect("it is there").len() > 10_000);
+    for (architecture, expected) in [
+        ("mobilenetv4_hybrid_medium", "found \"mobilenetv4_hybrid_medium\", expected MobileNetV1ForImage"),
+        ("mobilenetv2_100", "5 faults in the weights:"),
+    ] {
+        folder.write("config.json", format!("{{\"architecture\": \"{architecture}\"}}"));
+        let text = fails(&folder, mnc, &compile);
+        assert!(text.contains(expected), "{text}");
+    }
+}
