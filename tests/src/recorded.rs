@@ -156,11 +156,25 @@ pub fn read(path: &Path) -> Vec<u8> {
 /// # Panics
 /// When the file has no such tensor.
 pub fn maps(file: &[u8], tensor: &str) -> Vec<Vec<f32>> {
+    maps_of(file, tensor, Dtype::F32, crate::bits::from_bytes)
+}
+
+/// The same of an F64 tensor.
+///
+/// # Panics
+/// When the file has no such tensor.
+pub fn maps_f64(file: &[u8], tensor: &str) -> Vec<Vec<f64>> {
+    maps_of(file, tensor, Dtype::F64, |bytes| {
+        bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect()
+    })
+}
+
+fn maps_of<T: Copy>(file: &[u8], tensor: &str, dtype: Dtype, read: fn(&[u8]) -> Vec<T>) -> Vec<Vec<T>> {
     let file = SafeTensors::deserialize(file).expect("the file is safetensors");
     let view = file.tensor(tensor).expect("the file has the tensor");
     let &[count, channels, height, width] = view.shape() else { panic!("{tensor} has four axes") };
-    assert_eq!(view.dtype(), Dtype::F32);
-    let values = crate::bits::from_bytes(view.data());
+    assert_eq!(view.dtype(), dtype);
+    let values = read(view.data());
     let pixels = height * width;
     let map = |idx: usize| {
         let map = &values[idx * channels * pixels..];

@@ -31,9 +31,14 @@ struct Classifier {
 impl Classifier {
     /// `mnc compile mobilenet-v1` with those arguments.
     fn new(mnc: &Path, arguments: &[&str]) -> Classifier {
+        Classifier::of(mnc, "mobilenet-v1", arguments)
+    }
+
+    /// `mnc compile` of that network.
+    fn of(mnc: &Path, network: &str, arguments: &[&str]) -> Classifier {
         let folder = Folder::new();
         folder.write("preprocessor.json", FROM_0_TO_1);
-        let compile = ["compile", "mobilenet-v1", "-o", "classify"];
+        let compile = ["compile", network, "-o", "classify"];
         need::run(Command::new(mnc).current_dir(folder.path()).args(compile).args(arguments));
         Classifier { folder }
     }
@@ -69,11 +74,16 @@ fn check(trained: &Trained, answers: &str, preprocess: &[&str]) {
     let beside_weights = size(&classifier.path()).saturating_sub(size(&weights));
     assert!(beside_weights < MOST_BYTES_BESIDE_WEIGHTS, "{beside_weights} bytes and the weights");
 
+    compare(trained.weights, &classifier, (&answers, &images));
+}
+
+/// The class of every picture that is clear to the network is the recorded one.
+fn compare(name: &str, classifier: &Classifier, (answers, images): (&Path, &Path)) {
     let recorded: Value = serde_json::from_slice(&std::fs::read(answers).expect("it can be read"))
         .expect("the answers are JSON");
     let recorded = recorded["images"].as_array().expect("the answers are for images");
     assert_eq!(recorded.len(), 53);
-    let pictures: Vec<PathBuf> = recorded.iter().map(|image| picture(&images, image)).collect();
+    let pictures: Vec<PathBuf> = recorded.iter().map(|image| picture(images, image)).collect();
     let mut n_checked = 0;
     let mut wrong = Vec::new();
     for (ours, recorded) in classifier.answers(&pictures).iter().zip(recorded) {
@@ -88,7 +98,7 @@ fn check(trained: &Trained, answers: &str, preprocess: &[&str]) {
             }
         }
     }
-    assert!(wrong.is_empty(), "{}: {wrong:#?}", trained.weights);
+    assert!(wrong.is_empty(), "{name}: {wrong:#?}");
     // Half of the pictures are clear to the weakest of the networks.
     assert!(recorded.len() / 2 <= n_checked, "{n_checked} pictures were clear");
 }
@@ -136,6 +146,21 @@ fn v1_10_224_timm() {
 #[test]
 fn v1_025_96_person() {
     check(&TRAINED[6], "default/mobilenet_v1_0.25_96_person.json", &["--preprocessor", "preprocessor.json"]);
+}
+
+/// A file of weights by itself, in torchvision's naming: padding, epsilon and pictures are those of torchvision's code.
+#[test]
+fn v2_10_224_torchvision() {
+    let find = |name: &str| need::shared_data(&format!("next/{name}"));
+    let weights = find("weights/mobilenetv2_torchvision.safetensors");
+    let answers = find("expected/mobilenetv2_torchvision.json");
+    let (Some(weights), Some(answers), Some(images)) = (weights, answers, need::shared_data("images")) else {
+        return;
+    };
+    let Some(mnc) = mnc() else { return };
+    let weights = weights.canonicalize().expect("the file is there");
+    let classifier = Classifier::of(mnc, weights.to_str().expect("UTF-8"), &["--config", "none"]);
+    compare("mobilenetv2_torchvision", &classifier, (&answers, &images));
 }
 
 /// What the repository itself carries: weights, configuration, labels and two photographs.

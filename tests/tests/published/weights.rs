@@ -1,0 +1,95 @@
+//! Trained weights that were published, and what other engines make of them.
+
+use std::path::{Path, PathBuf};
+
+use mnc::job::Job;
+use mnc::request::{Network, Numbers, Request};
+use mnc::{Compiled, Target};
+use mnc_tests::need;
+use mnc_tests::recorded::{maps, maps_f64, read, rows};
+
+use super::{Disk, TOLERANCE, compile, run};
+
+fn shared(name: &str) -> Option<PathBuf> {
+    need::shared_data(&format!("next/{name}"))
+}
+
+/// The network of those weights, for the first target that runs here.
+fn compiled(network: &Path, weights: &Path, resolution: Option<&str>) -> Option<Compiled> {
+    let target: Target = need::host_targets().into_iter().next()?;
+    let mut request = Request::new(
+        Network::Named(network.to_string_lossy().into_owned()),
+        Numbers::File(weights.to_owned()),
+    );
+    request.config = Some(PathBuf::from("none"));
+    request.resolution = resolution.map(str::to_owned);
+    let opened = Job::resolve(&request, &mut Disk).and_then(|job| job.open(&mut Disk));
+    let compiled = opened.and_then(|opened| compile(&opened, &target));
+    Some(compiled.unwrap_or_else(|error| panic!("{}: {error}", weights.display())))
+}
+
+/// The furthest of our numbers from those evaluated in f64, relative to their range, is near.
+fn check(name: &str, compiled: &Compiled, inputs: &[Vec<f32>], expected: &[Vec<f64>]) {
+    assert_eq!(inputs.len(), expected.len(), "{name}");
+    for (found, expected) in run(compiled, inputs).iter().zip(expected) {
+        assert_eq!(found.len(), expected.len(), "{name}");
+        let (lowest, highest) =
+            expected.iter().fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
+        for (found, expected) in found.iter().zip(expected) {
+            let distance = (f64::from(*found) - expected).abs() / (highest - lowest);
+            assert!(distance <= TOLERANCE, "{name}: {distance:e} of the range off");
+        }
+    }
+}
+
+/// F16, with batch norms whose variances are subnormal or 0.
+#[test]
+fn mobilenetv2_torchvision() {
+    let weights = shared("weights/mobilenetv2_torchvision.safetensors");
+    let (Some(weights), Some(io)) = (weights, shared("expected/mobilenetv2_torchvision.io.safetensors"))
+    else {
+        return;
+    };
+    let Some(compiled) = compiled(&weights, &weights, None) else { return };
+    let io = read(&io);
+    check("mobilenetv2_torchvision", &compiled, &maps(&io, "input"), &rows(&io, "logits_f64"));
+}
+
+/// Described layer by layer, in the plain naming.
+#[test]
+fn pp_lcnet_orientation() {
+    let weights = shared("weights/pp_lcnet_1.0_224_orientation.safetensors");
+    let io = shared("expected/pp_lcnet_1.0_224_orientation.io.safetensors");
+    let (Some(weights), Some(io)) = (weights, io) else { return };
+    let text =
+        std::fs::read_to_string(need::workspace().join("tests/published/lcnet.toml")).expect("it is there");
+    // The exporter of this file made the head without a bias.
+    let text = text
+        .replace("classes = 1000", "classes = 4")
+        .replace("batch_norm = false", "batch_norm = false\nbias = false");
+    let folder = mnc_tests::folder::Folder::new();
+    let Some(compiled) = compiled(&folder.write("lcnet.toml", text), &weights, None) else { return };
+    let io = read(&io);
+    check("pp_lcnet", &compiled, &maps(&io, "input"), &rows(&io, "logits_f64"));
+}
+
+/// The features of stride 32, square and not.
+#[test]
+fn mobilenetv3_large_backbone() {
+    let weights = shared("weights/mobilenetv3_large_0.75_backbone.safetensors");
+    let io = shared("expected/mobilenetv3_large_0.75_backbone.io.safetensors");
+    let (Some(weights), Some(io)) = (weights, io) else { return };
+    let text = mnc::describe::builtin("mobilenet-v3-large").expect("it is built in").text;
+    // Without what follows stage 5.
+    let end =
+        text.find("stage = 6").and_then(|at| text[..at].rfind("[[layer]]")).expect("stage 6 is its last");
+    let folder = mnc_tests::folder::Folder::new();
+    let network = folder.write("backbone.toml", &text[..end]);
+    let io = read(&io);
+    for (resolution, ending) in [("128", ""), ("96x160", "_96x160")] {
+        let Some(compiled) = compiled(&network, &weights, Some(resolution)) else { return };
+        let inputs = maps(&io, &format!("input{ending}"));
+        let expected = maps_f64(&io, &format!("stride32_f64{ending}"));
+        check("mobilenetv3_large_0.75_backbone", &compiled, &inputs, &expected);
+    }
+}
