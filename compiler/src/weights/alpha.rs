@@ -243,6 +243,26 @@ mod tests {
         }
     }
 
+    /// Whatever the family and the alpha: the network that is found has the file's shapes.
+    #[test]
+    fn every_family() {
+        for network in crate::describe::BUILTIN {
+            let mut description = network.description();
+            description.input = InputSpec { height: 64, width: 64, channels: 3 };
+            let graph = |alpha| Graph::build(&description, &Knobs { alpha, resolution: None }).unwrap();
+            for alpha in [0.05, 0.35, 0.36, 0.5, 0.75, 1.0, 1.1, 1.25, 1.4] {
+                let trained = graph(alpha);
+                let bytes = Parameters::zeros(&trained).to_safetensors(&trained, &Naming::PLAIN).unwrap();
+                let weights = Weights::parse(&bytes, "w").unwrap();
+                let found = weights.infer_alpha(&description, None);
+                let found = found.unwrap_or_else(|error| panic!("{} {alpha}: {error}", network.name));
+                assert_eq!(widths(&graph(found)), widths(&trained), "{} {alpha} {found}", network.name);
+                let is_published = PUBLISHED.map(alpha_of).contains(&alpha);
+                assert!(!is_published || found == alpha || alpha == 1.1, "{} {alpha} {found}", network.name);
+            }
+        }
+    }
+
     #[test]
     fn no_alpha_fits() {
         let description = builtin("mobilenet-v1").unwrap().description();

@@ -16,24 +16,67 @@ fn graph(layers: &str) -> Graph {
     Graph::build(&description, &Knobs::default()).unwrap()
 }
 
-/// Each naming's tensors for a small network of MobileNet's layers, as in `listings/NAME.txt`: layer, role, tensor, shape.
-#[test]
-fn listings() {
-    let graph = graph(
+/// Small networks of the layers of MobileNet's generations.
+const NETWORKS: [(&str, &str); 4] = [
+    (
+        "separable",
         r#"{ kind = "conv", filters = 4, stride = 2 },
            { kind = "separable", filters = 6 },
            { kind = "separable", filters = 8, stride = 2 },
            { kind = "separable", filters = 8 },
            { kind = "global_average_pool" },
            { kind = "dense" }"#,
-    );
+    ),
+    (
+        "inverted residuals",
+        r#"{ kind = "conv", filters = 4, stride = 2 },
+           { kind = "inverted_residual", stage = 0, filters = 4 },
+           { kind = "inverted_residual", stage = 1, expand = 2, filters = 4, repeat = 2 },
+           { kind = "pointwise", filters = 8 },
+           { kind = "global_average_pool" },
+           { kind = "dense" }"#,
+    ),
+    (
+        "gates",
+        r#"{ kind = "conv", filters = 4, stride = 2 },
+           { kind = "inverted_residual", stage = 0, filters = 4, reduce = 0.5 },
+           { kind = "inverted_residual", stage = 1, expand = 2, filters = 4, reduce = 0.5 },
+           { kind = "pointwise", stage = 2, filters = 8 },
+           { kind = "global_average_pool" },
+           { kind = "pointwise", filters = 8, batch_norm = false },
+           { kind = "dense" }"#,
+    ),
+    (
+        "bottlenecks",
+        r#"{ kind = "conv", filters = 4, stride = 2 },
+           { kind = "fused_inverted_residual", stage = 0, expand = 2, filters = 4 },
+           { kind = "universal_inverted_bottleneck", stage = 1, start_kernel = 3, middle_kernel = 3, expand = 2, filters = 4 },
+           { kind = "universal_inverted_bottleneck", stage = 1, middle_kernel = 3, expand = 2, filters = 4 },
+           { kind = "pointwise", stage = 2, filters = 8 },
+           { kind = "global_average_pool" },
+           { kind = "pointwise", filters = 8 },
+           { kind = "dense" }"#,
+    ),
+];
+
+/// Each naming's tensors for each of them, as in `listings/NAME.txt`: layer, role, tensor, shape; or why it has no names.
+#[test]
+fn listings() {
+    let graphs = NETWORKS.map(|(network, layers)| (network, graph(layers)));
     let mut wrong = Vec::new();
     for naming in Naming::ALL {
-        let mut found: String = match naming.tensors(&graph) {
-            Ok(specs) => specs.iter().map(|spec| format!("{spec}\n")).collect(),
-            Err(error) => error.faults().iter().map(|fault| format!("{fault}\n")).collect(),
-        };
-        found.extend(naming.bookkeeping(&graph).iter().map(|tensor| format!("ignored {tensor}\n")));
+        let mut found = String::new();
+        for (network, graph) in &graphs {
+            found += &format!("# {network}\n");
+            match naming.tensors(graph) {
+                Ok(specs) => {
+                    found.extend(specs.iter().map(|spec| format!("{spec}\n")));
+                    let ignored = naming.bookkeeping(graph);
+                    found.extend(ignored.iter().map(|tensor| format!("ignored {tensor}\n")));
+                }
+                Err(error) => found += &format!("{}\n", error.faults()[0]),
+            }
+        }
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("src/weights/naming/listings")
             .join(format!("{}.txt", naming.name));
