@@ -43,10 +43,10 @@ use super::{files, host, machine, network};
 ///
 /// Without weights the numbers are drawn at random: speed doesn't depend on them. Accuracies are then those that the authors
 /// published for their own weights, and are called so everywhere.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A built-in network or the path of a description
+    /// A built-in network, the path of a description, or a folder with weights and their config.json
     #[arg(default_value = "mobilenet-v1")]
     network: String,
     /// Width multipliers, separated by commas [default: those of the weights, else 1,0.75,0.5,0.25]
@@ -119,6 +119,7 @@ Examples:
   mnc explore net.toml --weights-dir trained --images photos --image-labels photos.csv";
 
 pub(super) fn run(args: &Args) -> Result<()> {
+    let args = &unfolded(args)?;
     let budgets = Budgets {
         latency_ms: args.max_latency,
         executable_bytes: args.max_size,
@@ -170,6 +171,18 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let claims = if args.claims { judge(&map, &measured)? } else { Vec::new() };
     finish(args, (&map, &claims), (&budgets, destination.as_deref()), &compiled, &folder)
+}
+
+/// A folder in place of the network is its own weights'.
+fn unfolded(args: &Args) -> Result<Args> {
+    let mut args = args.clone();
+    if let Some(network) = network::of_folder(&args.network)? {
+        if args.weights_dir.is_none() && args.random_weights.is_none() {
+            args.weights_dir = Some(PathBuf::from(&args.network));
+        }
+        args.network = network;
+    }
+    Ok(args)
 }
 
 /// Options that make no sense together.

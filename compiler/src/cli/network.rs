@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
-use mnc::request::{Files, Network, Numbers, Request, Written};
+use mnc::request::{Download, Files, Network, Numbers, Request, Written};
 use mnc::weights::naming::Naming;
 use mnc::{Fault, Place, Result};
 
@@ -112,6 +112,20 @@ pub(super) fn read(network: &str) -> Result<Description> {
 /// The same, as its author wrote it.
 pub(super) fn written(network: &str) -> Result<Written> {
     named(network)?.read(&mut Disk)
+}
+
+/// The name of the built-in network whose weights lie in a folder; `None` where the network is no folder.
+pub(super) fn of_folder(network: &str) -> Result<Option<String>> {
+    if !Path::new(network).is_dir() {
+        return Ok(None);
+    }
+    let missing = Fault { place: Place::flag("--weights"), detail: String::new() };
+    let request = Request::new(named(network)?, Numbers::Missing(missing));
+    let found = Download::open(&request, &mut Disk)?;
+    Ok(found.and_then(|found| match found.request.network {
+        Network::Named(name) => Some(name),
+        Network::Inline { .. } => None,
+    }))
 }
 
 /// Members of the family M(alpha, rho): every width at every resolution.
