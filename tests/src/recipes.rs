@@ -3,14 +3,18 @@
 //!
 //! In: `next/synthetic/synthetic.json` (keys, shapes, configurations) and `synthetic.safetensors` (statistics of batch norms,
 //! logits). Out: the bytes of a safetensors file, whose SHA-256 the recipe tells, and its inputs. All numbers come from splitmix64
-//! by exactly rounded operations, in the order that the head of `next/make_synthetic.py` states. Knows nothing of the compiler.
+//! by exactly rounded operations, in the order that the head of `next/make_synthetic.py` states.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use mnc::job::Job;
+use mnc::request::{Network, Numbers, Package, Request};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
+use crate::folder::Folder;
 use crate::need;
+use crate::recorded::TrainedNetwork;
 
 /// The recipes, read.
 #[derive(Debug)]
@@ -177,13 +181,37 @@ impl<'a> Recipe<'a> {
     ///
     /// # Panics
     /// When the folder can't be written to.
-    pub fn write(&self, folder: &crate::folder::Folder) -> PathBuf {
+    pub fn write(&self, folder: &Path) -> PathBuf {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            path
+        };
         for name in ["config.json", "preprocessor_config.json"] {
             if let Some(text) = self.json(name) {
-                folder.write(name, text);
+                write(name, text.as_bytes());
             }
         }
-        folder.write("model.safetensors", self.weights())
+        write("model.safetensors", &self.weights())
+    }
+
+    /// The network of its folder, as `mnc compile FOLDER` finds it.
+    ///
+    /// # Panics
+    /// When the compiler refuses it.
+    pub fn read(&self) -> TrainedNetwork {
+        let fail = |error: mnc::Error| -> ! { panic!("{}: {error}", self.name) };
+        let folder = Folder::new();
+        let weights = self.write(folder.path());
+        let network = Network::Named(folder.path().display().to_string());
+        let mut files = Package::new("");
+        let opened = Job::resolve(&Request::new(network, Numbers::File(weights)), &mut files)
+            .and_then(|job| job.open(&mut files))
+            .unwrap_or_else(|error| fail(error));
+        let (graph, _) = opened.graph().unwrap_or_else(|error| fail(error));
+        let weights = opened.weights().expect("there are some");
+        let parameters = weights.parameters(&graph, None).unwrap_or_else(|error| fail(error));
+        TrainedNetwork { graph, parameters, inputs: self.inputs(), logits: self.logits() }
     }
 
     fn push_tensor(&self, row: &Row<'_>, statistics: &SafeTensors<'_>, file: &mut Vec<u8>) {

@@ -11,6 +11,7 @@ use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;
 use mnc::{describe::Description, reference};
 use mnc_tests::networks::RandomNetwork;
+use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::user_crate::UserCrate;
 use mnc_tests::{bits, each, need};
@@ -23,6 +24,9 @@ const SMALL: [usize; 3] = [0, 2, 7];
 
 /// Trained networks with batch norms that do something, whose weights are set at run time as well.
 const WITH_NORMS: [usize; 2] = [1, 2];
+
+/// Folders as they are downloaded, without gates and with them: for this machine only.
+const PUBLISHED: [&str; 2] = ["hf.mobilenet_v2_0.35_96", "timm.mobilenetv3_small_050"];
 
 /// The program around the networks: `NETWORK INPUTS OUTPUTS WEIGHTS` runs each input of a file.
 const MAIN: &str = include_str!("../fixtures/macro_main.rs");
@@ -88,6 +92,20 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
             cases.extend([case, again]);
         } else {
             cases.push(case);
+        }
+    }
+    if trained.len() == TRAINED.len()
+        && let Some(recipes) = Recipes::read()
+    {
+        for name in PUBLISHED {
+            let network = recipes.get(name).read();
+            let folder = package.path().join("data").join(name);
+            std::fs::create_dir_all(&folder).expect("the package is ours");
+            recipes.get(name).write(&folder);
+            let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
+            let fields = format!("network: \"data/{name}\"");
+            let inputs = network.inputs.into_iter().take(1).collect();
+            cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
         }
     }
     for seed in SEEDS.filter(|_| seeds) {

@@ -8,6 +8,7 @@ use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::{self, RandomNetwork, SMALL_CACHES};
+use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::{bits, each, need, picture};
 use object::{Architecture, BinaryFormat, Object as _, ObjectKind, ObjectSection as _, ObjectSymbol as _};
@@ -21,6 +22,9 @@ const SEEDS: std::ops::Range<u64> = 0..16;
 
 /// Random networks with tall maps that go there.
 const TALL_SEEDS: std::ops::Range<u64> = 0..12;
+
+/// Published networks of inverted residuals, without gates and with them, that go there.
+const PUBLISHED: [&str; 2] = ["hf.mobilenet_v2_0.35_96", "timm.mobilenetv3_small_050"];
 
 /// A way to run the programs of another Linux.
 struct Emulator {
@@ -167,6 +171,11 @@ impl Emulator {
             let label = |found: &[f32]| (0..found.len()).max_by(|a, b| found[*a].total_cmp(&found[*b]));
             let expected: Vec<f32> = trained.logits[0].iter().map(|logit| *logit as f32).collect();
             assert_eq!(label(&outputs), label(&expected), "the label on {}", self.qemu);
+        }
+        for name in PUBLISHED {
+            let Some(recipes) = Recipes::read() else { break };
+            let network = recipes.get(name).read();
+            self.check(name, (&network.graph, &network.parameters), &network.inputs[..1]);
         }
         self.check_entries();
         self.check_parts();

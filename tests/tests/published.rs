@@ -4,12 +4,10 @@
 #[path = "published/weights.rs"]
 mod weights;
 
-use std::io;
 use std::path::Path;
 
-use mnc::files::{self, Kind};
 use mnc::job::{Job, Opened};
-use mnc::request::{Files, Network, Numbers, Request};
+use mnc::request::{Network, Numbers, Package, Request};
 use mnc::{Compiled, Fault, Options, Place, Target, reference};
 use mnc_runtime::abi::Status;
 use mnc_tests::folder::Folder;
@@ -70,33 +68,16 @@ const SMALL: u64 = 120_000_000;
 /// Those of fewer go through the interpreter.
 const TINY: u64 = 40_000_000;
 
-/// Files of this machine.
-struct Disk;
-
-impl Files for Disk {
-    fn is_file(&self, path: &Path) -> bool {
-        path.is_file()
-    }
-
-    fn folder(&self, path: &Path) -> Option<Vec<String>> {
-        files::folder(path)
-    }
-
-    fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
-        files::read(path, kind)
-    }
-}
-
 /// Writes a recipe's folder and resolves it.
 fn open(recipe: &Recipe<'_>, folder: &Folder, network: Option<&Path>) -> mnc::Result<Opened> {
-    let weights = recipe.write(folder);
+    let weights = recipe.write(folder.path());
     let missing = Fault { place: Place::flag("--weights"), detail: "found none".to_owned() };
     let (network, numbers) = match network {
         Some(path) => (path, Numbers::File(weights)),
         None => (folder.path(), Numbers::Missing(missing)),
     };
     let network = Network::Named(network.to_string_lossy().into_owned());
-    Job::resolve(&Request::new(network, numbers), &mut Disk)?.open(&mut Disk)
+    Job::resolve(&Request::new(network, numbers), &mut Package::new(""))?.open(&mut Package::new(""))
 }
 
 fn compile(opened: &Opened, target: &Target) -> mnc::Result<Compiled> {

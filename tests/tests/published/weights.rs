@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use mnc::job::Job;
-use mnc::request::{Network, Numbers, Request};
+use mnc::request::{Network, Numbers, Package, Request};
 use mnc::{Compiled, Target};
+use mnc_tests::folder::Folder;
 use mnc_tests::need;
 use mnc_tests::recorded::{maps, maps_f64, read, rows};
+use safetensors::SafeTensors;
 
-use super::{Disk, TOLERANCE, compile, run};
+use super::{TOLERANCE, compile, run};
 
 fn shared(name: &str) -> Option<PathBuf> {
     need::shared_data(&format!("next/{name}"))
@@ -23,7 +25,8 @@ fn compiled(network: &Path, weights: &Path, resolution: Option<&str>) -> Option<
     );
     request.config = Some(PathBuf::from("none"));
     request.resolution = resolution.map(str::to_owned);
-    let opened = Job::resolve(&request, &mut Disk).and_then(|job| job.open(&mut Disk));
+    let opened =
+        Job::resolve(&request, &mut Package::new("")).and_then(|job| job.open(&mut Package::new("")));
     let compiled = opened.and_then(|opened| compile(&opened, &target));
     Some(compiled.unwrap_or_else(|error| panic!("{}: {error}", weights.display())))
 }
@@ -55,6 +58,42 @@ fn mobilenetv2_torchvision() {
     check("mobilenetv2_torchvision", &compiled, &maps(&io, "input"), &rows(&io, "logits_f64"));
 }
 
+/// The same numbers under the names of three exporters are one network to the bit, each with its exporter's configuration.
+#[test]
+fn one_network_under_three_namings() {
+    let weights = shared("weights/mobilenetv2_torchvision.safetensors");
+    let (Some(weights), Some(keys)) = (weights, shared("expected/mobilenetv2_torchvision.keys.json")) else {
+        return;
+    };
+    let Some(expected) = compiled(&weights, &weights, None) else { return };
+    let (bytes, keys) = (read(&weights), read(&keys));
+    let file = SafeTensors::deserialize(&bytes).expect("it is safetensors");
+    let keys: serde_json::Value = serde_json::from_slice(&keys).expect("it is JSON");
+    let rows = keys["keys"].as_array().expect("an array of keys");
+    for exporter in ["huggingface", "timm"] {
+        let name = |row: &serde_json::Value, exporter: &str| row[exporter].as_str().map(str::to_owned);
+        let tensors = rows.iter().filter_map(|row| {
+            let theirs = name(row, "torchvision").expect("a name");
+            Some((name(row, exporter)?, file.tensor(&theirs).expect("the file has it")))
+        });
+        let folder = Folder::new();
+        folder.write("model.safetensors", safetensors::serialize(tensors, None).expect("names are unique"));
+        folder.write("config.json", keys[format!("{exporter}_config")].to_string());
+        let numbers = Numbers::File(folder.path().join("model.safetensors"));
+        let request = Request::new(Network::Named(folder.path().display().to_string()), numbers);
+        let target = expected.target.clone();
+        let opened = Job::resolve(&request, &mut Package::new(""))
+            .and_then(|job| job.open(&mut Package::new("")))
+            .unwrap_or_else(|error| panic!("{exporter}: {error}"));
+        assert_eq!(
+            opened.weights().expect("a file").detect(&opened.graph().unwrap().0).unwrap().name,
+            exporter
+        );
+        let found = compile(&opened, &target).unwrap_or_else(|error| panic!("{exporter}: {error}"));
+        assert!(found.fused == expected.fused, "{exporter}: another network");
+    }
+}
+
 /// Described layer by layer, in the plain naming.
 #[test]
 fn pp_lcnet_orientation() {
@@ -67,7 +106,7 @@ fn pp_lcnet_orientation() {
     let text = text
         .replace("classes = 1000", "classes = 4")
         .replace("batch_norm = false", "batch_norm = false\nbias = false");
-    let folder = mnc_tests::folder::Folder::new();
+    let folder = Folder::new();
     let Some(compiled) = compiled(&folder.write("lcnet.toml", text), &weights, None) else { return };
     let io = read(&io);
     check("pp_lcnet", &compiled, &maps(&io, "input"), &rows(&io, "logits_f64"));
@@ -83,7 +122,7 @@ fn mobilenetv3_large_backbone() {
     // Without what follows stage 5.
     let end =
         text.find("stage = 6").and_then(|at| text[..at].rfind("[[layer]]")).expect("stage 6 is its last");
-    let folder = mnc_tests::folder::Folder::new();
+    let folder = Folder::new();
     let network = folder.write("backbone.toml", &text[..end]);
     let io = read(&io);
     for (resolution, ending) in [("128", ""), ("96x160", "_96x160")] {
