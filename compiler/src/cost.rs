@@ -4,7 +4,7 @@
 //!
 //! - One multiplication and one addition are one multiply-add.
 //! - Padding is counted as if every tap were inside the image.
-//! - Batch norms, activations, additions, elementwise products, pooling and softmax cost nothing.
+//! - Batch norms, activations, additions, elementwise products, moves of channels and pixels, pooling and softmax cost nothing.
 //! - Parameters are the weights of convolutions and dense layers, and the biases that the layers have themselves: batch norm
 //!   is left out. Two further counts put it back, as gamma and beta, or as the bias that is left after folding.
 
@@ -67,6 +67,10 @@ pub enum Kind {
     Add,
     /// `multiply`
     Multiply,
+    /// `concat`
+    Concat,
+    /// `upsample`
+    Upsample,
     /// `pool`
     Pool,
     /// `softmax`
@@ -83,6 +87,8 @@ impl fmt::Display for Kind {
             Kind::BatchNorm => f.write_str("batch norm"),
             Kind::Add => f.write_str("add"),
             Kind::Multiply => f.write_str("multiply"),
+            Kind::Concat => f.write_str("concat"),
+            Kind::Upsample => f.write_str("upsample"),
             Kind::Pool => f.write_str("pool"),
             Kind::Softmax => f.write_str("softmax"),
         }
@@ -245,6 +251,8 @@ fn count_node(
         Layer::Dense { .. } => Kind::Dense,
         Layer::Add => Kind::Add,
         Layer::Multiply => Kind::Multiply,
+        Layer::Concat => Kind::Concat,
+        Layer::Upsample { .. } => Kind::Upsample,
         Layer::GlobalAveragePool => Kind::Pool,
         Layer::Softmax => Kind::Softmax,
     };

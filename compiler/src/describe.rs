@@ -34,6 +34,10 @@ pub const MAX_STRIDE: usize = 4;
 pub const MAX_DILATION: usize = 16;
 /// Most rows or columns of padding on one side.
 pub const MAX_PAD: usize = 64;
+/// Most maps that a `concat` joins.
+pub const MAX_JOINED: usize = 8;
+/// Largest factor of an `upsample`.
+pub const MAX_UPSAMPLE: usize = 16;
 /// Most outputs.
 pub const MAX_OUTPUTS: usize = 32;
 /// Most times that a block widens its map.
@@ -237,6 +241,8 @@ impl LayerSpec {
             | LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Concat { .. }
+            | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => self.repeat,
@@ -301,6 +307,16 @@ pub enum LayerKind {
         /// After the product.
         activation: Activation,
     },
+    /// Puts its input and the outputs of earlier named layers side by side.
+    Concat {
+        /// Those layers' names.
+        from: Vec<String>,
+    },
+    /// Each pixel several times.
+    Upsample {
+        /// How often, in both directions.
+        factor: usize,
+    },
     /// Mean over all pixels.
     GlobalAveragePool,
     /// Fully connected layer.
@@ -327,6 +343,8 @@ impl LayerKind {
             LayerKind::SqueezeExcite(_)
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Concat { .. }
+            | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => None,
@@ -343,24 +361,28 @@ impl LayerKind {
             LayerKind::SqueezeExcite(_)
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Concat { .. }
+            | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => None,
         }
     }
 
-    /// The earlier layer that it reads besides its input.
-    pub fn from(&self) -> Option<&str> {
+    /// The earlier layers that it reads besides its input.
+    pub fn from(&self) -> &[String] {
         match self {
-            LayerKind::Add { from, .. } | LayerKind::Multiply { from, .. } => Some(from),
+            LayerKind::Add { from, .. } | LayerKind::Multiply { from, .. } => std::slice::from_ref(from),
+            LayerKind::Concat { from } => from,
             LayerKind::Conv { .. }
             | LayerKind::Depthwise { .. }
             | LayerKind::Separable { .. }
             | LayerKind::Block(_)
             | LayerKind::SqueezeExcite(_)
+            | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
-            | LayerKind::Softmax => None,
+            | LayerKind::Softmax => &[],
         }
     }
 
@@ -377,6 +399,8 @@ impl LayerKind {
             LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Concat { .. }
+            | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Softmax => Vec::new(),
         }
@@ -392,6 +416,8 @@ impl LayerKind {
             | LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Concat { .. }
+            | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
             | LayerKind::Softmax => None,

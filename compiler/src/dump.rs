@@ -91,6 +91,8 @@ impl fmt::Display for LayerText<'_> {
             }
             LayerKind::Add { from, activation } => write!(f, "add of {from}, {activation:?}"),
             LayerKind::Multiply { from, activation } => write!(f, "multiply by {from}, {activation:?}"),
+            LayerKind::Concat { from } => write!(f, "concat with {}", from.join(", ")),
+            LayerKind::Upsample { factor } => write!(f, "upsample by {factor}"),
             LayerKind::GlobalAveragePool => write!(f, "global average pool"),
             LayerKind::Dense { units, activation, bias } => {
                 let units = units.map_or("classes".to_owned(), |units| units.to_string());
@@ -172,6 +174,8 @@ impl fmt::Display for LayerWords<'_> {
             Layer::Activation(activation) => write!(f, "{activation:?}"),
             Layer::Add => write!(f, "add"),
             Layer::Multiply => write!(f, "multiply"),
+            Layer::Concat => write!(f, "concat"),
+            Layer::Upsample { factor } => write!(f, "upsample by {factor}"),
             Layer::GlobalAveragePool => write!(f, "global average pool"),
             Layer::Dense { n, bias } => write!(f, "dense N={n}, bias {bias}"),
             Layer::Softmax => write!(f, "softmax"),

@@ -6,6 +6,7 @@
 //!
 //! Extents are called `pixels`, `n`, `depth`; `mr x nr` is only ever the register tile (pixels x channels).
 
+mod concat;
 mod conv;
 mod copy;
 mod dense;
@@ -21,9 +22,11 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod upsample;
 
 use mnc_runtime::filter::Packing;
 
+pub use concat::Concat;
 pub use conv::Conv;
 pub use copy::Copy;
 pub use dense::Dense;
@@ -36,6 +39,7 @@ pub use softmax::Softmax;
 pub use split::{Part, Split};
 pub(crate) use tile::split_evenly;
 pub use tile::{Tile, padded_channels};
+pub use upsample::Upsample;
 
 use crate::code::Code;
 use crate::graph::shape::Shape;
@@ -138,6 +142,10 @@ pub enum Kernel {
     GlobalAveragePool(GlobalAveragePool),
     /// Elementwise sum or product.
     Elementwise(Elementwise),
+    /// Several maps side by side.
+    Concat(Concat),
+    /// Each pixel several times.
+    Upsample(Upsample),
     /// Softmax.
     Softmax(Softmax),
     /// Between the caller's tight buffers and padded ones, and within the buffer of a band.
@@ -154,6 +162,8 @@ impl Kernel {
             Kernel::Dense(kernel) => kernel.name(isa),
             Kernel::GlobalAveragePool(kernel) => kernel.name(isa),
             Kernel::Elementwise(kernel) => kernel.name(isa),
+            Kernel::Concat(kernel) => kernel.name(isa),
+            Kernel::Upsample(kernel) => kernel.name(isa),
             Kernel::Softmax(kernel) => kernel.name(isa),
             Kernel::Copy(kernel) => kernel.name(isa),
         }
@@ -168,6 +178,8 @@ impl Kernel {
             Kernel::Dense(kernel) => kernel.code(isa),
             Kernel::GlobalAveragePool(kernel) => kernel.code(isa),
             Kernel::Elementwise(kernel) => kernel.code(isa),
+            Kernel::Concat(kernel) => kernel.code(isa),
+            Kernel::Upsample(kernel) => kernel.code(isa),
             Kernel::Softmax(kernel) => kernel.code(isa),
             Kernel::Copy(kernel) => kernel.code(isa),
         }
@@ -180,9 +192,12 @@ impl Kernel {
             Kernel::Pointwise(kernel) => Some(kernel.packing(isa)),
             Kernel::Depthwise(kernel) => Some(kernel.packing(isa)),
             Kernel::Dense(kernel) => Some(kernel.packing(isa)),
-            Kernel::GlobalAveragePool(_) | Kernel::Elementwise(_) | Kernel::Softmax(_) | Kernel::Copy(_) => {
-                None
-            }
+            Kernel::GlobalAveragePool(_)
+            | Kernel::Elementwise(_)
+            | Kernel::Concat(_)
+            | Kernel::Upsample(_)
+            | Kernel::Softmax(_)
+            | Kernel::Copy(_) => None,
         }
     }
 
@@ -200,11 +215,13 @@ impl Kernel {
     pub fn n_inputs(&self) -> usize {
         match self {
             Kernel::Elementwise(_) => 2,
+            Kernel::Concat(kernel) => kernel.inputs.len(),
             Kernel::Conv(_)
             | Kernel::Pointwise(_)
             | Kernel::Depthwise(_)
             | Kernel::Dense(_)
             | Kernel::GlobalAveragePool(_)
+            | Kernel::Upsample(_)
             | Kernel::Softmax(_)
             | Kernel::Copy(_) => 1,
         }
@@ -219,6 +236,8 @@ impl Kernel {
             Kernel::Dense(kernel) => kernel.input,
             Kernel::GlobalAveragePool(kernel) => kernel.input,
             Kernel::Elementwise(kernel) => kernel.a,
+            Kernel::Concat(kernel) => kernel.inputs[0],
+            Kernel::Upsample(kernel) => kernel.input,
             Kernel::Softmax(kernel) => kernel.input,
             Kernel::Copy(kernel) => kernel.input,
         }
@@ -233,6 +252,8 @@ impl Kernel {
             Kernel::Dense(kernel) => kernel.output,
             Kernel::GlobalAveragePool(kernel) => kernel.output,
             Kernel::Elementwise(kernel) => kernel.output,
+            Kernel::Concat(kernel) => kernel.output,
+            Kernel::Upsample(kernel) => kernel.output,
             Kernel::Softmax(kernel) => kernel.output,
             Kernel::Copy(kernel) => kernel.output,
         }

@@ -75,6 +75,8 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Ve
         }
         Layer::Add => x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(),
         Layer::Multiply => multiply(x, inputs[1].1),
+        Layer::Concat => concat(inputs),
+        Layer::Upsample { factor } => upsample(shape, x, factor),
         Layer::GlobalAveragePool => global_average_pool(shape, x),
         Layer::Dense { .. } => dense(filter(), x),
         Layer::Softmax => x.chunks_exact(shape.channels).flat_map(softmax).collect(),
@@ -209,6 +211,23 @@ impl Sliding<'_> {
 fn multiply(a: &[f32], b: &[f32]) -> Vec<f32> {
     let (map, other) = if a.len() < b.len() { (b, a) } else { (a, b) };
     map.iter().zip(other.iter().cycle()).map(|(a, b)| a * b).collect()
+}
+
+/// Of each pixel the channels of the first map, then those of the next.
+fn concat(maps: &[(Shape, &[f32])]) -> Vec<f32> {
+    let pixel =
+        |idx: usize| maps.iter().flat_map(move |(shape, x)| &x[idx * shape.channels..][..shape.channels]);
+    (0..maps[0].0.pixels()).flat_map(pixel).copied().collect()
+}
+
+/// Each pixel `factor` times in both directions.
+fn upsample(shape: Shape, x: &[f32], factor: usize) -> Vec<f32> {
+    let Shape { height, width, channels } = shape;
+    let row = |y: usize| {
+        (0..width * factor)
+            .flat_map(move |column| &x[(y / factor * width + column / factor) * channels..][..channels])
+    };
+    (0..height * factor).flat_map(row).copied().collect()
 }
 
 /// Pixels in row order are added to +0; the sum is multiplied by the constant 1 / pixels, rounded to f32.

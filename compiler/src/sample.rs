@@ -63,6 +63,7 @@ impl RandomNetwork {
         // Of their own, so that a seed without branches or blocks gives the network that it always gave.
         let mut branches = Random::new(seed ^ 0x6272_616e_6368);
         let mut pairs = Random::new(seed ^ 0x7061_6972_7300);
+        let mut joins = Random::new(seed ^ 0x6a6f_696e_7300);
         if !writer.is_tall && pairs.percent(5) {
             writer.product(&mut pairs);
         }
@@ -74,6 +75,9 @@ impl RandomNetwork {
             }
             if !writer.is_tall && pairs.percent(15) {
                 writer.product(&mut pairs);
+            }
+            if !writer.is_tall && joins.percent(20) {
+                writer.join(&mut joins);
             }
             if blocks.percent(15) {
                 writer.block(&mut blocks);
@@ -243,6 +247,20 @@ impl Writer {
                 Shape { height: 1, width: 1, channels };
             self.earlier.push((format!("{name}_product"), product));
         }
+    }
+
+    /// The last map beside earlier ones of its height and width, or each of its pixels several times.
+    fn join(&mut self, random: &mut Random) {
+        let name = format!("l{}", self.earlier.len());
+        if random.percent(40) {
+            self.take(&name, &format!("kind = \"upsample\"\nfactor = {}\n", random.within(2, 4)));
+            return;
+        }
+        let sides = |shape: &Shape| (shape.height, shape.width);
+        let beside = self.earlier.iter().filter(|(_, shape)| sides(shape) == sides(&self.shape));
+        let beside: Vec<&str> = beside.map(|(name, _)| name.as_str()).collect();
+        let from: Vec<&str> = (0..random.within(1, 3)).map(|_| random.pick(&beside)).collect();
+        self.take(&name, &format!("kind = \"concat\"\nfrom = {from:?}\n"));
     }
 
     /// A block, if one fits.

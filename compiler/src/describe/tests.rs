@@ -190,7 +190,7 @@ fn missing_keys() {
         ],
     );
     let kinds = "\"conv\", \"depthwise\", \"pointwise\", \"separable\", \"inverted_residual\", \
-        \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \"squeeze_excite\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"";
+        \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \"squeeze_excite\", \"add\", \"multiply\", \"concat\", \"upsample\", \"global_average_pool\", \"dense\" or \"softmax\"";
     check_layer("", &[&format!("4:1: [[layer]] has no `kind`, expected {kinds}")]);
     check_layer("kind = \"Conv\"\nunits = 4", &[&format!("5:8: `kind`: found \"Conv\", expected {kinds}")]);
     check_layer(
@@ -434,6 +434,26 @@ fn outputs() {
             "4:51: `outputs`: found \"scores\" twice, expected each layer once",
             "4:71: `outputs`: found \"Box_es\" beside \"box-es\", expected names that differ in more than case, `-` and `_`: they \
              become parts of identifiers",
+        ],
+    );
+}
+
+#[test]
+fn joined_maps() {
+    let text = "[[layer]]\nkind = \"concat\"\nfrom = [\"input\", \"input\"]\n[[layer]]\nkind = \"upsample\"\nfactor = 3";
+    let kinds: Vec<LayerKind> = layers(text).into_iter().map(|layer| layer.kind).collect();
+    let from = vec!["input".to_string(); 2];
+    assert_eq!(kinds, [LayerKind::Concat { from }, LayerKind::Upsample { factor: 3 }]);
+    check_layer(
+        "kind = \"concat\"\nfrom = \"input\"\n[[layer]]\nkind = \"concat\"\nfrom = [\"inptu\", 1]\n[[layer]]\nkind = \"concat\"\n\
+         [[layer]]\nkind = \"upsample\"\nfactor = 1\n[[layer]]\nkind = \"upsample\"",
+        &[
+            "6:8: `from`: found \"input\", expected an array of 1 to 7 names",
+            "9:8: `from`: found \"inptu\", expected the name of an earlier layer, did you mean \"input\"?",
+            "9:18: `from`: found 1, expected a name",
+            "10:1: `from`: found nothing, expected an array of 1 to 7 names",
+            "14:10: `factor`: found 1, expected a whole number from 2 to 16",
+            "15:1: a layer of kind \"upsample\" has no `factor`, expected a whole number from 2 to 16",
         ],
     );
 }

@@ -227,6 +227,15 @@ impl<'d> Builder<'d> {
             LayerKind::Multiply { from, activation } => {
                 self.add_pair(name(), Layer::Multiply, from, *activation);
             }
+            LayerKind::Concat { from } => {
+                let name = name();
+                let mut inputs = vec![self.last];
+                inputs.extend(from.iter().map(|from| self.earlier(&name, "from", from)));
+                self.push(name, Layer::Concat, inputs);
+            }
+            LayerKind::Upsample { factor } => {
+                self.push(name(), Layer::Upsample { factor: *factor }, vec![self.last]);
+            }
             LayerKind::GlobalAveragePool => {
                 self.push(name(), Layer::GlobalAveragePool, vec![self.last]);
             }

@@ -70,6 +70,13 @@ pub enum Layer {
     Add,
     /// Elementwise product of two maps of one shape; where one of them is 1x1xC, every pixel of the other takes that one.
     Multiply,
+    /// Maps of one height and width, their channels behind each other.
+    Concat,
+    /// Each pixel so many times in both directions.
+    Upsample {
+        /// Rows and columns of the output for one of the input.
+        factor: usize,
+    },
     /// Mean over all pixels, per channel.
     GlobalAveragePool,
     /// Fully connected layer over all elements of its input in NHWC order.
@@ -170,6 +177,14 @@ impl Layer {
                 }
                 _ => Err(format!("found {} inputs, expected 2", inputs.len())),
             },
+            Layer::Concat => concat(inputs),
+            Layer::Upsample { factor } => one().and_then(|input| {
+                let side = |extent: usize| extent.checked_mul(*factor).filter(|side| *side != 0);
+                let sides = side(input.height).zip(side(input.width));
+                let (height, width) =
+                    sides.ok_or_else(|| format!("found a factor of {factor} for {input}"))?;
+                Ok(Shape { height, width, ..input })
+            }),
             Layer::GlobalAveragePool => {
                 one().map(|input| Shape { height: 1, width: 1, channels: input.channels })
             }
@@ -186,6 +201,8 @@ impl Layer {
             | Layer::Activation(_)
             | Layer::Add
             | Layer::Multiply
+            | Layer::Concat
+            | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
             | Layer::Dense { .. }
             | Layer::Softmax => None,
@@ -217,6 +234,8 @@ impl Layer {
             | Layer::Activation(_)
             | Layer::Add
             | Layer::Multiply
+            | Layer::Concat
+            | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
             | Layer::Softmax => None,
         }
@@ -239,6 +258,8 @@ impl Layer {
             | Layer::Activation(_)
             | Layer::Add
             | Layer::Multiply
+            | Layer::Concat
+            | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
             | Layer::Softmax => false,
         }
@@ -255,6 +276,8 @@ impl Layer {
             Layer::Input
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
+            | Layer::Concat
+            | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
             | Layer::Softmax => false,
         }
@@ -310,6 +333,22 @@ impl FilterShape {
             Some(_) | None => extents,
         }
     }
+}
+
+/// The channels of all of them behind each other.
+fn concat(inputs: &[Shape]) -> Result<Shape, String> {
+    let [first, others @ ..] = inputs else { return Err("found no input, expected 2 or more".to_string()) };
+    let mut joined = *first;
+    for other in others {
+        let (Shape { height, width, .. }, side) = (*first, Shape { channels: first.channels, ..*other });
+        if side != *first {
+            return Err(format!(
+                "found {other} to put beside {first}, expected {height} rows and {width} columns"
+            ));
+        }
+        joined.channels = joined.channels.saturating_add(other.channels);
+    }
+    Ok(joined)
 }
 
 /// Whether a map is one pixel for every pixel of another.

@@ -434,3 +434,17 @@ fn outputs_have_names() {
     let scores = "scores: found \"sigmoid\" for 2 outputs, expected \"values\"";
     check(&["classes", "boxes"], Some(Scores::Sigmoid), scores);
 }
+
+/// Maps side by side, and a smaller one made as large as an earlier one.
+#[test]
+fn maps_are_joined() {
+    let half = "kind = 'depthwise', stride = 2, batch_norm = false, activation = 'none', name = 'half'";
+    check(
+        &[half, "kind = 'upsample', factor = 2", "kind = 'concat', from = ['input', 'input']"],
+        &["half 4x4x3 <- input", "upsample_1 8x8x3 <- half", "concat_1 8x8x9 <- upsample_1 input input"],
+    );
+    check(
+        &[half, "kind = 'concat', from = ['input']"],
+        &["concat_1: found 8x8x3 to put beside 4x4x3, expected 4 rows and 4 columns"],
+    );
+}

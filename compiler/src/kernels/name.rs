@@ -28,6 +28,10 @@ pub enum Family {
     GlobalAveragePool,
     /// Elementwise sum or product.
     Elementwise(Operation),
+    /// Maps side by side.
+    Concat,
+    /// Each pixel several times.
+    Upsample,
     /// Softmax.
     Softmax,
     /// Change of layout.
@@ -36,12 +40,14 @@ pub enum Family {
 
 impl Family {
     /// Those that know no window.
-    pub const WINDOWLESS: [Family; 7] = [
+    pub const WINDOWLESS: [Family; 9] = [
         Family::Pointwise,
         Family::Dense,
         Family::GlobalAveragePool,
         Family::Elementwise(Operation::Add),
         Family::Elementwise(Operation::Multiply),
+        Family::Concat,
+        Family::Upsample,
         Family::Softmax,
         Family::Copy,
     ];
@@ -90,6 +96,8 @@ impl fmt::Display for KernelName {
             Family::Dense => f.write_str("dense")?,
             Family::GlobalAveragePool => f.write_str("pool")?,
             Family::Elementwise(operation) => f.write_str(operation.word())?,
+            Family::Concat => f.write_str("concat")?,
+            Family::Upsample => f.write_str("upsample")?,
             Family::Softmax => f.write_str("softmax")?,
             Family::Copy => f.write_str("copy")?,
         }
@@ -118,6 +126,8 @@ impl FromStr for KernelName {
             "pointwise" => Family::Pointwise,
             "dense" => Family::Dense,
             "pool" => Family::GlobalAveragePool,
+            "concat" => Family::Concat,
+            "upsample" => Family::Upsample,
             "softmax" => Family::Softmax,
             "copy" => Family::Copy,
             word => {

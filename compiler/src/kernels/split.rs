@@ -5,7 +5,10 @@
 
 use std::ops::Range;
 
-use super::{Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile};
+use super::{
+    Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile,
+    Upsample,
+};
 use crate::graph::shape::{Axis, Window};
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
@@ -53,7 +56,11 @@ impl Kernel {
         match (self, split) {
             (_, Split::Whole)
             | (Kernel::Softmax(_) | Kernel::Copy(_), _)
-            | (Kernel::Elementwise(_), Split::Channels(_)) => whole(),
+            | (Kernel::Elementwise(_) | Kernel::Concat(_) | Kernel::Upsample(_), Split::Channels(_)) => {
+                whole()
+            }
+            (Kernel::Concat(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
+            (Kernel::Upsample(kernel), Split::Rows(parts)) => kernel.input_row_parts(parts),
             (Kernel::Elementwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
             (Kernel::Conv(_) | Kernel::Depthwise(_), Split::Rows(parts)) => self.row_parts(parts),
             (Kernel::Conv(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
@@ -96,6 +103,8 @@ impl Kernel {
             Kernel::Dense(_)
             | Kernel::GlobalAveragePool(_)
             | Kernel::Elementwise(_)
+            | Kernel::Concat(_)
+            | Kernel::Upsample(_)
             | Kernel::Softmax(_)
             | Kernel::Copy(_) => unreachable!("only convolutions are computed by rows"),
         }
@@ -229,6 +238,37 @@ impl GlobalAveragePool {
             output: first * self.output.dtype.bytes(),
         };
         pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
+    }
+}
+
+impl Concat {
+    fn pixel_parts(&self, parts: usize) -> Vec<Part> {
+        let part = |(first, pixels): (usize, usize)| Part {
+            kernel: Kernel::Concat(Concat {
+                inputs: self.inputs.iter().map(|map| map.run(pixels)).collect(),
+                output: self.output.run(pixels),
+            }),
+            inputs: self.inputs.iter().map(|map| first * map.pixel_bytes()).collect(),
+            filter: 0,
+            output: first * self.output.pixel_bytes(),
+        };
+        pieces(self.output.shape.pixels(), 1, parts).into_iter().map(part).collect()
+    }
+}
+
+impl Upsample {
+    fn input_row_parts(&self, parts: usize) -> Vec<Part> {
+        let part = |(first, rows): (usize, usize)| Part {
+            kernel: Kernel::Upsample(Upsample {
+                input: self.input.with_height(rows),
+                output: self.output.with_height(rows * self.factor),
+                ..*self
+            }),
+            inputs: vec![first * self.input.row_bytes()],
+            filter: 0,
+            output: first * self.factor * self.output.row_bytes(),
+        };
+        pieces(self.input.shape.height, 1, parts).into_iter().map(part).collect()
     }
 }
 

@@ -196,6 +196,38 @@ fn activations() {
     }
 }
 
+/// Channels begin anywhere in a vector; the maps are the caller's input or padded, and one of them may come twice.
+#[test]
+fn concats_and_upsamples() {
+    let node = |name: &str, layer: Layer, inputs: &[usize], shape: Shape| FusedNode {
+        name: name.to_owned(),
+        layer,
+        filter: None,
+        activation: Activation::None,
+        inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
+        tensor: Tensor::f32(shape),
+    };
+    for (height, width, channels) in [(1, 1, 1), (2, 3, 3), (3, 1, 8), (1, 7, 13), (5, 4, 17), (2, 2, 32)] {
+        let map = shape(height, width, channels);
+        for inputs in [&[0, 1][..], &[1, 0, 1], &[0, 0], &[1, 1, 1, 0, 1, 0, 0, 1]] {
+            let joined = shape(height, width, channels * inputs.len());
+            let nodes = vec![
+                node("input", Layer::Input, &[], map),
+                node("double", Layer::Add, &[0, 0], map),
+                node("joined", Layer::Concat, inputs, joined),
+                // Reads whole vectors of it.
+                node("square", Layer::Multiply, &[2, 2], joined),
+            ];
+            check_nodes(nodes[..3].to_vec());
+            check_nodes(nodes);
+        }
+        for factor in [2, 3, 16] {
+            let larger = shape(height * factor, width * factor, channels);
+            check(map, larger, &Layer::Upsample { factor }, Activation::None);
+        }
+    }
+}
+
 #[test]
 fn dense_pool_pairs_softmax() {
     for (height, width, channels) in [(1, 1, 1), (1, 1, 70), (2, 3, 5), (7, 7, 33), (1, 1, 129)] {
@@ -214,7 +246,7 @@ fn dense_pool_pairs_softmax() {
 #[test]
 fn names_are_parsed_back() {
     let check = |name: &KernelName| assert_eq!(name.to_string().parse().as_ref(), Ok(name));
-    let mut families = [false; 9];
+    let mut families = [false; 11];
     for network in crate::describe::BUILTIN {
         let knobs = Knobs { alpha: 0.5, resolution: None };
         let graph = Graph::build(&network.description(), &knobs).unwrap();
@@ -251,7 +283,7 @@ fn names_are_parsed_back() {
         check(&name);
         families[family_idx(family)] = true;
     }
-    assert_eq!(families, [true; 9]);
+    assert_eq!(families, [true; 11]);
 }
 
 fn family_idx(family: Family) -> usize {
@@ -263,6 +295,8 @@ fn family_idx(family: Family) -> usize {
         Family::GlobalAveragePool => 4,
         Family::Elementwise(Operation::Add) => 5,
         Family::Elementwise(Operation::Multiply) => 8,
+        Family::Concat => 9,
+        Family::Upsample => 10,
         Family::Softmax => 6,
         Family::Copy => 7,
     }

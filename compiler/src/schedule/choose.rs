@@ -7,8 +7,8 @@ use super::tuning::LayerChoice;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
-    Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Operation, Pointwise,
-    Softmax, Split, Tile,
+    Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Operation, Pointwise,
+    Softmax, Split, Tile, Upsample,
 };
 use crate::passes::FusedNode;
 use crate::target::Isa;
@@ -20,14 +20,15 @@ pub(super) struct Chosen {
     pub(super) reason: String,
 }
 
-/// Whether the layer's kernel loads single elements of its input, and so reads a map without gaps.
+/// Whether the layer's kernel loads nothing behind the elements of its input, and so reads a map without gaps.
 pub(super) fn broadcasts(layer: &Layer) -> bool {
     match layer {
-        Layer::Input | Layer::Conv { .. } | Layer::Dense { .. } => true,
+        Layer::Input | Layer::Conv { .. } | Layer::Dense { .. } | Layer::Concat => true,
         Layer::Depthwise { .. }
         | Layer::Add
         | Layer::Multiply
         | Layer::GlobalAveragePool
+        | Layer::Upsample { .. }
         | Layer::Softmax => false,
         Layer::BatchNorm { .. } | Layer::Activation(_) => {
             unreachable!("part of other nodes since the passes")
@@ -119,6 +120,16 @@ pub(super) fn choose(
         },
         Layer::Add => elementwise(Operation::Add),
         Layer::Multiply => elementwise(Operation::Multiply),
+        Layer::Concat => Chosen {
+            kernel: Kernel::Concat(Concat { inputs: inputs.to_vec(), output }),
+            cycles: vectors(output) * 2,
+            reason: "bound by memory".to_owned(),
+        },
+        Layer::Upsample { factor } => Chosen {
+            kernel: Kernel::Upsample(Upsample { factor, input, output }),
+            cycles: vectors(output) * 2,
+            reason: "bound by memory".to_owned(),
+        },
         Layer::Softmax => Chosen {
             kernel: Kernel::Softmax(Softmax { input, output }),
             cycles: input.shape.len() * isa.fma_latency,
@@ -178,7 +189,7 @@ pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
             if by_rows { Split::Rows(parts) } else { Split::Channels(parts) }
         }
         Kernel::Dense(_) | Kernel::GlobalAveragePool(_) => Split::Channels(parts),
-        Kernel::Elementwise(_) => Split::Rows(parts),
+        Kernel::Elementwise(_) | Kernel::Concat(_) | Kernel::Upsample(_) => Split::Rows(parts),
         Kernel::Softmax(_) | Kernel::Copy(_) => Split::Whole,
     }
 }

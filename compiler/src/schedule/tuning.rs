@@ -159,6 +159,8 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
         Kernel::Dense(_)
         | Kernel::GlobalAveragePool(_)
         | Kernel::Elementwise(_)
+        | Kernel::Concat(_)
+        | Kernel::Upsample(_)
         | Kernel::Softmax(_)
         | Kernel::Copy(_) => wanted.tile == own.tile,
     };
@@ -197,6 +199,8 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
         Kernel::Dense(_)
         | Kernel::GlobalAveragePool(_)
         | Kernel::Elementwise(_)
+        | Kernel::Concat(_)
+        | Kernel::Upsample(_)
         | Kernel::Softmax(_)
         | Kernel::Copy(_) => Vec::new(),
     };

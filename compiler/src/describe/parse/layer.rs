@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::super::source::{Section, Source, nearest, quote};
 use super::super::{
-    ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_DILATION, MAX_KERNEL, MAX_LAYERS,
-    MAX_STRIDE, Padding, Slide, Width,
+    ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_DILATION, MAX_JOINED, MAX_KERNEL,
+    MAX_LAYERS, MAX_STRIDE, MAX_UPSAMPLE, Padding, Slide, Width,
 };
 use super::{Defaults, block, read_activation, read_padding};
 use crate::graph::layer::Activation;
@@ -26,6 +26,8 @@ enum Kind {
     SqueezeExcite,
     Add,
     Multiply,
+    Concat,
+    Upsample,
     GlobalAveragePool,
     Dense,
     Softmax,
@@ -42,6 +44,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("squeeze_excite", Kind::SqueezeExcite),
     ("add", Kind::Add),
     ("multiply", Kind::Multiply),
+    ("concat", Kind::Concat),
+    ("upsample", Kind::Upsample),
     ("global_average_pool", Kind::GlobalAveragePool),
     ("dense", Kind::Dense),
     ("softmax", Kind::Softmax),
@@ -85,6 +89,8 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::UniversalInvertedBottleneck => block::UNIVERSAL_KEYS,
         Kind::SqueezeExcite => &["scaled"],
         Kind::Add | Kind::Multiply => &["from", "activation"],
+        Kind::Concat => &["from"],
+        Kind::Upsample => &["factor"],
         Kind::Dense => &["units", "activation", "bias"],
         Kind::GlobalAveragePool | Kind::Softmax => &[],
     }
@@ -103,6 +109,8 @@ fn has_squeeze(kind: Kind) -> bool {
         | Kind::Pointwise
         | Kind::Add
         | Kind::Multiply
+        | Kind::Concat
+        | Kind::Upsample
         | Kind::GlobalAveragePool
         | Kind::Dense
         | Kind::Softmax => false,
@@ -117,11 +125,9 @@ pub(super) fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &De
     for section in file.sections("layer") {
         let at = section.at;
         let (layer, section) = read_layer(section, defaults);
-        for (key, earlier) in [("input", layer.input.as_deref()), ("from", layer.kind.from())] {
-            let Some(earlier) = earlier.filter(|earlier| !earlier.is_empty() && !names.contains(*earlier))
-            else {
-                continue;
-            };
+        let input = layer.input.iter().map(|name| ("input", name));
+        let earlier = input.chain(layer.kind.from().iter().map(|name| ("from", name)));
+        for (key, earlier) in earlier.filter(|(_, name)| !name.is_empty() && !names.contains(*name)) {
             let hint = unknown_name(earlier, &names);
             let found = quote(earlier);
             section
@@ -205,6 +211,11 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
         Kind::SqueezeExcite => LayerKind::SqueezeExcite(block::read_squeeze_excite(section)),
         Kind::Add => LayerKind::Add { from: from(), activation: activation() },
         Kind::Multiply => LayerKind::Multiply { from: from(), activation: activation() },
+        Kind::Concat => {
+            let from = section.names("from", MAX_JOINED - 1);
+            LayerKind::Concat { from: from.into_iter().map(|(_, name)| name).collect() }
+        }
+        Kind::Upsample => LayerKind::Upsample { factor: section.integer("factor", 2..=MAX_UPSAMPLE, None) },
         Kind::GlobalAveragePool => LayerKind::GlobalAveragePool,
         Kind::Dense => LayerKind::Dense {
             units: section.has("units").then(|| section.integer("units", 1..=MAX_CHANNELS, None)),

@@ -1,8 +1,9 @@
 //! A description need not come from a file: what the parser promises is checked again where arithmetic relies on it.
 
 use crate::describe::{
-    Description, Expand, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_DILATION, MAX_EXPAND, MAX_KERNEL,
-    MAX_LAYERS, MAX_PAD, MAX_SIDE, MAX_STRIDE, Padding, Pads, Reduce, Rounding, Slide, Width,
+    Description, Expand, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_DILATION, MAX_EXPAND, MAX_JOINED,
+    MAX_KERNEL, MAX_LAYERS, MAX_PAD, MAX_SIDE, MAX_STRIDE, MAX_UPSAMPLE, Padding, Pads, Reduce, Rounding,
+    Slide, Width,
 };
 use crate::error::{Faults, Place};
 
@@ -55,6 +56,12 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
             {
                 factors.push((place.clone(), "expand", times, MAX_EXPAND));
             }
+        }
+        if let LayerKind::Concat { from } = &layer.kind {
+            check(&place, "layers to join", from.len(), MAX_JOINED - 1);
+        }
+        if let LayerKind::Upsample { factor } = &layer.kind {
+            check(&place, "factor", *factor, MAX_UPSAMPLE);
         }
         if let Some(spec) = layer.kind.spec() {
             let Slide { kernel, stride, dilation } = spec.slide;
