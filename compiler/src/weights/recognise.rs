@@ -109,3 +109,43 @@ impl Weights<'_> {
         self.shape(&spec.tensor)?.first().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Parameters;
+    use super::*;
+    use crate::random::Random;
+
+    /// Every built-in network is told from all others, in each naming that has names for it; and what has lost or gained a tensor is
+    /// none.
+    #[test]
+    fn every_network_is_told_apart() {
+        let mut random = Random::new(5);
+        for network in describe::BUILTIN {
+            let knobs = Knobs { alpha: 0.5, resolution: None };
+            let mut description = network.description();
+            description.classes = 3;
+            let graph = Graph::build(&description, &knobs).unwrap();
+            for naming in Naming::ALL {
+                let parameters = Parameters::zeros(&graph);
+                let Ok(bytes) = parameters.to_safetensors(&graph, naming) else { continue };
+                let weights = Weights::parse(&bytes, "w").unwrap();
+                let found =
+                    weights.recognise().unwrap_or_else(|error| panic!("{} {naming}: {error}", network.name));
+                assert_eq!((found.network, found.naming), (network, *naming));
+                assert_eq!(weights.classes(&graph, naming), Some(3));
+
+                let names: Vec<String> =
+                    naming.tensors(&graph).unwrap().into_iter().map(|spec| spec.tensor).collect();
+                let mut changed = weights.clone();
+                let lost = names[random.bits() as usize % names.len()].clone();
+                let tensor = changed.tensors.remove(&lost).unwrap();
+                let error = changed.recognise().unwrap_err().to_string();
+                let expected = format!("{}, in the naming {naming}, misses 1 of its", network.name);
+                assert!(error.contains(&expected), "{error}");
+                changed.tensors.insert("another".to_owned(), tensor);
+                assert!(changed.recognise().is_err());
+            }
+        }
+    }
+}
