@@ -185,6 +185,19 @@ fn maps_of<T: Copy>(file: &[u8], tensor: &str, dtype: Dtype, read: fn(&[u8]) -> 
     (0..count).map(map).collect()
 }
 
+/// The numbers of an F64 tensor, for each of its first axis.
+///
+/// # Panics
+/// When the file has no such tensor.
+pub fn vectors(file: &[u8], tensor: &str) -> Vec<Vec<f64>> {
+    let file = SafeTensors::deserialize(file).expect("the file is safetensors");
+    let view = file.tensor(tensor).expect("the file has the tensor");
+    assert_eq!(view.dtype(), Dtype::F64);
+    let values: Vec<f64> =
+        view.data().as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+    values.chunks_exact(values.len() / view.shape()[0]).map(<[f64]>::to_vec).collect()
+}
+
 /// The rows of an F64 tensor `[count, len]`.
 pub fn rows(file: &[u8], tensor: &str) -> Vec<Vec<f64>> {
     let file = SafeTensors::deserialize(file).expect("the file is safetensors");

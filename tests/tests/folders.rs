@@ -70,6 +70,15 @@ fn a_folder_is_enough() {
     assert!(!report.stdout.is_empty());
 }
 
+#[test]
+fn a_folder_is_explored() {
+    let (Some(mnc), folder) = (mnc(), person()) else { return };
+    let output = run(&folder, mnc, &["explore", ".", "--resolution", "96", "--folder", "map"]);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{err}");
+    assert!(out.contains("0.25@96") || err.contains("0.25@96"), "{out}{err}");
+}
+
 /// Without a configuration the tensors say which network it is.
 #[test]
 fn tensors_tell_the_network() {

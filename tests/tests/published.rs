@@ -1,6 +1,8 @@
 //! Checkpoints as their exporters publish them, folders as they are downloaded: which network it is, and the logits of the exporter's
 //! own code. The recipes of the shared data make the files (`mnc_tests::recipes`).
 
+#[path = "published/faces.rs"]
+mod faces;
 #[path = "published/weights.rs"]
 mod weights;
 
