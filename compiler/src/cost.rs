@@ -57,6 +57,8 @@ pub enum Kind {
     Conv(Sides),
     /// Depthwise convolution, by D_K: `depthwise 3x3`.
     Depthwise(Sides),
+    /// Convolution in groups: `grouped 3x3`.
+    Grouped(Sides),
     /// 1x1 convolution of stride 1: `pointwise`.
     Pointwise,
     /// Fully connected: `dense`.
@@ -82,6 +84,7 @@ impl fmt::Display for Kind {
         match self {
             Kind::Conv(kernel) => write!(f, "conv {kernel}"),
             Kind::Depthwise(kernel) => write!(f, "depthwise {kernel}"),
+            Kind::Grouped(kernel) => write!(f, "grouped {kernel}"),
             Kind::Pointwise => f.write_str("pointwise"),
             Kind::Dense => f.write_str("dense"),
             Kind::BatchNorm => f.write_str("batch norm"),
@@ -248,6 +251,7 @@ fn count_node(
         Layer::Conv { window: Window::POINTWISE, .. } => Kind::Pointwise,
         Layer::Conv { window, .. } => Kind::Conv(window.slide().kernel),
         Layer::Depthwise { window, .. } => Kind::Depthwise(window.slide().kernel),
+        Layer::Grouped { window, .. } => Kind::Grouped(window.slide().kernel),
         Layer::Dense { .. } => Kind::Dense,
         Layer::Add => Kind::Add,
         Layer::Multiply => Kind::Multiply,

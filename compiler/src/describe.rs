@@ -30,6 +30,8 @@ pub const MAX_CHANNELS: usize = 65_536;
 pub const MAX_KERNEL: usize = 11;
 /// Largest stride.
 pub const MAX_STRIDE: usize = 4;
+/// Most filters of a depthwise convolution to a channel.
+pub const MAX_MULTIPLIER: usize = 64;
 /// Largest distance between taps.
 pub const MAX_DILATION: usize = 16;
 /// Most rows or columns of padding on one side.
@@ -274,11 +276,15 @@ pub enum LayerKind {
         spec: ConvSpec,
         /// N.
         filters: Width,
+        /// Groups of channels that have nothing to do with each other.
+        groups: usize,
     },
     /// Depthwise convolution.
     Depthwise {
         /// Window, normalisation, activation.
         spec: ConvSpec,
+        /// Filters to each channel.
+        multiplier: usize,
     },
     /// Depthwise, then pointwise (section 3.1 of the paper); the keys hold for both, kernel and stride for the depthwise.
     Separable {
@@ -337,7 +343,7 @@ impl LayerKind {
     pub fn spec(&self) -> Option<&ConvSpec> {
         match self {
             LayerKind::Conv { spec, .. }
-            | LayerKind::Depthwise { spec }
+            | LayerKind::Depthwise { spec, .. }
             | LayerKind::Separable { spec, .. }
             | LayerKind::Block(BlockSpec { spec, .. }) => Some(spec),
             LayerKind::SqueezeExcite(_)
@@ -355,7 +361,7 @@ impl LayerKind {
     pub fn spec_mut(&mut self) -> Option<&mut ConvSpec> {
         match self {
             LayerKind::Conv { spec, .. }
-            | LayerKind::Depthwise { spec }
+            | LayerKind::Depthwise { spec, .. }
             | LayerKind::Separable { spec, .. }
             | LayerKind::Block(BlockSpec { spec, .. }) => Some(spec),
             LayerKind::SqueezeExcite(_)

@@ -70,8 +70,14 @@ struct LayerText<'a>(&'a LayerKind);
 impl fmt::Display for LayerText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            LayerKind::Conv { spec, filters } => write!(f, "conv {} {spec:?}", WidthText(*filters)),
-            LayerKind::Depthwise { spec } => write!(f, "depthwise {spec:?}"),
+            LayerKind::Conv { spec, filters, groups: 1 } => {
+                write!(f, "conv {} {spec:?}", WidthText(*filters))
+            }
+            LayerKind::Conv { spec, filters, groups } => {
+                write!(f, "conv {} groups={groups} {spec:?}", WidthText(*filters))
+            }
+            LayerKind::Depthwise { spec, multiplier: 1 } => write!(f, "depthwise {spec:?}"),
+            LayerKind::Depthwise { spec, multiplier } => write!(f, "depthwise times {multiplier} {spec:?}"),
             LayerKind::Separable { spec, squeeze, filters } => {
                 write!(f, "separable {} {spec:?}", WidthText(*filters))?;
                 squeeze.map_or(Ok(()), |squeeze| write!(f, ", {}", SqueezeText(squeeze)))
@@ -169,6 +175,9 @@ impl fmt::Display for LayerWords<'_> {
         match self.0 {
             Layer::Input => write!(f, "input"),
             Layer::Conv { window, n, bias } => write!(f, "conv {window}, N={n}, bias {bias}"),
+            Layer::Grouped { window, n, groups, bias } => {
+                write!(f, "conv {window}, N={n}, {groups} groups, bias {bias}")
+            }
             Layer::Depthwise { window, bias } => write!(f, "depthwise {window}, bias {bias}"),
             Layer::BatchNorm { epsilon } => write!(f, "batch norm, epsilon {epsilon}"),
             Layer::Activation(activation) => write!(f, "{activation:?}"),
@@ -213,6 +222,7 @@ impl fmt::Display for FusedText<'_> {
         match layer {
             Layer::Conv { window: Window::POINTWISE, .. } => write!(f, "pointwise")?,
             Layer::Conv { window, .. } => write!(f, "conv {window}")?,
+            Layer::Grouped { window, groups, .. } => write!(f, "conv {window}, {groups} groups")?,
             Layer::Depthwise { window, .. } => write!(f, "depthwise {window}")?,
             Layer::Dense { .. } => write!(f, "dense")?,
             other => write!(f, "{}", LayerWords(other))?,

@@ -13,6 +13,7 @@ mod dense;
 mod depthwise;
 mod elementwise;
 mod epilogue;
+mod grouped;
 mod name;
 mod panel;
 mod pointwise;
@@ -32,6 +33,7 @@ pub use copy::Copy;
 pub use dense::Dense;
 pub use depthwise::Depthwise;
 pub use elementwise::{Elementwise, Operation};
+pub use grouped::Grouped;
 pub use name::{Family, KernelName, NamedTile};
 pub use pointwise::Pointwise;
 pub use pool::GlobalAveragePool;
@@ -136,6 +138,8 @@ pub enum Kernel {
     Pointwise(Pointwise),
     /// Depthwise convolution.
     Depthwise(Depthwise),
+    /// Convolution in groups.
+    Grouped(Grouped),
     /// Fully connected layer.
     Dense(Dense),
     /// Global average.
@@ -159,6 +163,7 @@ impl Kernel {
             Kernel::Conv(kernel) => kernel.name(isa),
             Kernel::Pointwise(kernel) => kernel.name(isa),
             Kernel::Depthwise(kernel) => kernel.name(isa),
+            Kernel::Grouped(kernel) => kernel.name(isa),
             Kernel::Dense(kernel) => kernel.name(isa),
             Kernel::GlobalAveragePool(kernel) => kernel.name(isa),
             Kernel::Elementwise(kernel) => kernel.name(isa),
@@ -175,6 +180,7 @@ impl Kernel {
             Kernel::Conv(kernel) => kernel.code(isa),
             Kernel::Pointwise(kernel) => kernel.code(isa),
             Kernel::Depthwise(kernel) => kernel.code(isa),
+            Kernel::Grouped(kernel) => kernel.code(isa),
             Kernel::Dense(kernel) => kernel.code(isa),
             Kernel::GlobalAveragePool(kernel) => kernel.code(isa),
             Kernel::Elementwise(kernel) => kernel.code(isa),
@@ -191,6 +197,7 @@ impl Kernel {
             Kernel::Conv(kernel) => Some(kernel.packing(isa)),
             Kernel::Pointwise(kernel) => Some(kernel.packing(isa)),
             Kernel::Depthwise(kernel) => Some(kernel.packing(isa)),
+            Kernel::Grouped(kernel) => Some(kernel.packing(isa)),
             Kernel::Dense(kernel) => Some(kernel.packing(isa)),
             Kernel::GlobalAveragePool(_)
             | Kernel::Elementwise(_)
@@ -219,6 +226,7 @@ impl Kernel {
             Kernel::Conv(_)
             | Kernel::Pointwise(_)
             | Kernel::Depthwise(_)
+            | Kernel::Grouped(_)
             | Kernel::Dense(_)
             | Kernel::GlobalAveragePool(_)
             | Kernel::Upsample(_)
@@ -233,6 +241,7 @@ impl Kernel {
             Kernel::Conv(kernel) => kernel.input,
             Kernel::Pointwise(kernel) => kernel.input,
             Kernel::Depthwise(kernel) => kernel.input,
+            Kernel::Grouped(kernel) => kernel.input,
             Kernel::Dense(kernel) => kernel.input,
             Kernel::GlobalAveragePool(kernel) => kernel.input,
             Kernel::Elementwise(kernel) => kernel.a,
@@ -249,6 +258,7 @@ impl Kernel {
             Kernel::Conv(kernel) => kernel.output,
             Kernel::Pointwise(kernel) => kernel.output,
             Kernel::Depthwise(kernel) => kernel.output,
+            Kernel::Grouped(kernel) => kernel.output,
             Kernel::Dense(kernel) => kernel.output,
             Kernel::GlobalAveragePool(kernel) => kernel.output,
             Kernel::Elementwise(kernel) => kernel.output,

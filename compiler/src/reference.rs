@@ -73,6 +73,10 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Ve
             let layer = sliding(window);
             rows(&|y| layer.depthwise_row(y))
         }
+        Layer::Grouped { window, groups, .. } => {
+            let layer = sliding(window);
+            rows(&|y| layer.grouped_row(y, groups))
+        }
         Layer::Add => x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(),
         Layer::Multiply => multiply(x, inputs[1].1),
         Layer::Concat => concat(inputs),
@@ -191,6 +195,31 @@ impl Sliding<'_> {
                     let factors = &self.x[pixel * m..][..m];
                     for (acc, (factor, w)) in chain.iter_mut().zip(factors.iter().zip(filter)) {
                         *acc = factor.mul_add(*w, *acc);
+                    }
+                }
+            }
+            output.extend(chain);
+        }
+        output
+    }
+
+    /// A convolution over the input channels of the same group, of `groups`; for one k.
+    fn grouped_row(&self, y: usize, groups: usize) -> Vec<f32> {
+        let (channels, n) = (self.shape.channels, self.out.channels);
+        let m = channels / groups;
+        let mut output = Vec::with_capacity(self.out.width * n);
+        for column in 0..self.out.width {
+            let mut chain = self.bias.to_vec();
+            for ky in self.window.rows.taps(y, self.shape.height) {
+                for kx in self.window.columns.taps(column, self.shape.width) {
+                    let pixel = self.pixel((y, ky), (column, kx));
+                    for ci in 0..m {
+                        let tap = ky * self.window.columns.kernel + kx;
+                        let filter = &self.weights[(tap * m + ci) * n..][..n];
+                        for (idx, (acc, w)) in chain.iter_mut().zip(filter).enumerate() {
+                            let group = idx / (n / groups);
+                            *acc = self.x[pixel * channels + group * m + ci].mul_add(*w, *acc);
+                        }
                     }
                 }
             }

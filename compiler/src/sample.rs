@@ -407,6 +407,16 @@ impl Writer {
                         }
                     }
                 }
+                if random.percent(15) {
+                    let channels = self.shape.channels;
+                    let divisors: Vec<usize> =
+                        (1..=channels).filter(|groups| channels.is_multiple_of(*groups)).collect();
+                    match kind {
+                        "conv" | "pointwise" => key("groups", &random.pick(&divisors)),
+                        "depthwise" if channels <= 20 => key("multiplier", &random.within(2, 4)),
+                        _ => {}
+                    }
+                }
                 if kind != "depthwise" {
                     let keeps = keeps_shape && self.shape.channels <= 70;
                     let most = if self.is_tall { 20 } else { 70 };

@@ -175,7 +175,12 @@ fn layers_table(report: &Report) -> String {
         row
     };
     let counted = |kind: &&KindCost| match kind.kind {
-        Kind::Conv(_) | Kind::Depthwise(_) | Kind::Pointwise | Kind::Dense | Kind::BatchNorm => true,
+        Kind::Conv(_)
+        | Kind::Depthwise(_)
+        | Kind::Grouped(_)
+        | Kind::Pointwise
+        | Kind::Dense
+        | Kind::BatchNorm => true,
         Kind::Add | Kind::Multiply | Kind::Concat | Kind::Upsample | Kind::Pool | Kind::Softmax => false,
     };
     let headings = ["kind", ">layers", ">multiply-adds", ">%", ">parameters", ">%", ">weight bytes"];

@@ -146,10 +146,14 @@ name = "probabilities"
             input: None,
             repeat: 2,
             stage: Some(3),
-            kind: LayerKind::Conv { spec: stem, filters: Width::Fixed(4) },
+            kind: LayerKind::Conv { spec: stem, filters: Width::Fixed(4), groups: 1 },
         },
-        unnamed(LayerKind::Depthwise { spec: ConvSpec { bias: true, ..spec } }),
-        unnamed(LayerKind::Conv { spec: pointwise, filters: Width::Scaled { channels: 4, minimum: 2 } }),
+        unnamed(LayerKind::Depthwise { spec: ConvSpec { bias: true, ..spec }, multiplier: 1 }),
+        unnamed(LayerKind::Conv {
+            spec: pointwise,
+            filters: Width::Scaled { channels: 4, minimum: 2 },
+            groups: 1,
+        }),
         unnamed(LayerKind::Separable {
             spec,
             squeeze: None,

@@ -210,16 +210,16 @@ impl<'d> Builder<'d> {
         let mut names = names.into_iter();
         let mut name = || names.next().expect("each layer has a name");
         match kind {
-            LayerKind::Conv { spec, filters } => self.add_conv(name(), spec, *filters),
-            LayerKind::Depthwise { spec } => self.add_depthwise(name(), spec),
+            LayerKind::Conv { spec, filters, groups } => self.add_conv(name(), spec, *filters, *groups),
+            LayerKind::Depthwise { spec, multiplier } => self.add_depthwise(name(), spec, *multiplier),
             LayerKind::Separable { spec, squeeze, filters } => {
-                self.add_depthwise(name(), spec);
+                self.add_depthwise(name(), spec, 1);
                 if let Some(squeeze) = squeeze {
                     self.add_squeeze(name(), squeeze);
                 }
                 let pointwise = name();
                 let spec = ConvSpec { slide: Slide::POINTWISE, padding: Padding::Valid, ..*spec };
-                self.add_conv(pointwise, &spec, *filters);
+                self.add_conv(pointwise, &spec, *filters, 1);
             }
             LayerKind::Block(block) => self.add_block(block, names.collect(), is_first),
             LayerKind::SqueezeExcite(squeeze) => self.add_squeeze(name(), squeeze),
@@ -274,27 +274,40 @@ impl<'d> Builder<'d> {
         }
     }
 
-    fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: Width) {
-        let is_pointwise = self.window(spec) == Window::POINTWISE;
+    fn add_conv(&mut self, name: String, spec: &ConvSpec, filters: Width, groups: usize) {
+        let window = self.window(spec);
+        let is_pointwise = window == Window::POINTWISE;
         self.origin = Some(self.walk.conv(self.next_id(), is_pointwise, spec.slide.stride));
-        self.push_conv(name, spec, filters.channels(self.description.rounding, self.knobs.alpha));
+        let n = filters.channels(self.description.rounding, self.knobs.alpha);
+        if groups == 1 {
+            self.push_conv(name, spec, n);
+        } else {
+            self.push_filter(name, spec, Layer::Grouped { window, n, groups, bias: spec.bias });
+        }
     }
 
-    fn add_depthwise(&mut self, name: String, spec: &ConvSpec) {
+    /// Several filters to a channel are groups of one input channel.
+    fn add_depthwise(&mut self, name: String, spec: &ConvSpec, multiplier: usize) {
         self.origin = Some(self.walk.depthwise(self.next_id(), spec.slide.stride));
-        self.push_depthwise(name, spec);
+        if multiplier == 1 {
+            return self.push_depthwise(name, spec);
+        }
+        let groups = self.nodes[self.last.0].shape().channels;
+        let (window, n) = (self.window(spec), groups.saturating_mul(multiplier));
+        self.push_filter(name, spec, Layer::Grouped { window, n, groups, bias: spec.bias });
     }
 
     /// A standard convolution with what follows it, all at the place that `origin` tells.
     fn push_conv(&mut self, name: String, spec: &ConvSpec, n: usize) {
-        let window = self.window(spec);
-        self.push(name.clone(), Layer::Conv { window, n, bias: spec.bias }, vec![self.last]);
-        self.normalise_and_activate(&name, spec);
+        self.push_filter(name, spec, Layer::Conv { window: self.window(spec), n, bias: spec.bias });
     }
 
     fn push_depthwise(&mut self, name: String, spec: &ConvSpec) {
-        let window = self.window(spec);
-        self.push(name.clone(), Layer::Depthwise { window, bias: spec.bias }, vec![self.last]);
+        self.push_filter(name, spec, Layer::Depthwise { window: self.window(spec), bias: spec.bias });
+    }
+
+    fn push_filter(&mut self, name: String, spec: &ConvSpec, layer: Layer) {
+        self.push(name.clone(), layer, vec![self.last]);
         self.normalise_and_activate(&name, spec);
     }
 

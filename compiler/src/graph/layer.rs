@@ -59,6 +59,18 @@ pub enum Layer {
         /// Whether the layer has a bias of its own.
         bias: bool,
     },
+    /// Convolution in groups: the output channels of each see the input channels of the same group only. With as many groups as
+    /// input channels, a depthwise convolution of channel multiplier N / M.
+    Grouped {
+        /// The sliding window.
+        window: Window,
+        /// N, the number of output channels.
+        n: usize,
+        /// A divisor of M and N.
+        groups: usize,
+        /// Whether the layer has a bias of its own.
+        bias: bool,
+    },
     /// Batch normalisation at inference: gamma (x - mean) / sqrt(variance + epsilon) + beta, per channel.
     BatchNorm {
         /// Added to the variance.
@@ -160,6 +172,16 @@ impl Layer {
         match self {
             Layer::Input => Err("found a second input of the network, expected one".to_string()),
             Layer::Conv { window, n, .. } => slide(*window, one()?, *n),
+            Layer::Grouped { window, n, groups, .. } => {
+                let input = one()?;
+                let m = input.channels;
+                if !m.is_multiple_of(*groups) || !n.is_multiple_of(*groups) {
+                    return Err(format!(
+                        "found {groups} groups of {m} input and {n} output channels, expected a divisor of both"
+                    ));
+                }
+                slide(*window, input, *n)
+            }
             Layer::Depthwise { window, .. } => one().and_then(|input| slide(*window, input, input.channels)),
             Layer::BatchNorm { .. } | Layer::Activation(_) | Layer::Softmax => one(),
             Layer::Add => match inputs {
@@ -195,7 +217,9 @@ impl Layer {
     /// The window that slides over the input, where there is one.
     pub fn window(&self) -> Option<Window> {
         match self {
-            Layer::Conv { window, .. } | Layer::Depthwise { window, .. } => Some(*window),
+            Layer::Conv { window, .. } | Layer::Depthwise { window, .. } | Layer::Grouped { window, .. } => {
+                Some(*window)
+            }
             Layer::Input
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
@@ -222,6 +246,9 @@ impl Layer {
         match *self {
             Layer::Conv { n, bias, .. } => {
                 Some(FilterShape { window, m: input.channels, n, groups: 1, has_bias: bias })
+            }
+            Layer::Grouped { n, groups, bias, .. } => {
+                Some(FilterShape { window, m: input.channels / groups, n, groups, has_bias: bias })
             }
             Layer::Depthwise { bias, .. } => {
                 Some(FilterShape { window, m: 1, n: input.channels, groups: input.channels, has_bias: bias })
@@ -254,6 +281,7 @@ impl Layer {
             Layer::Dense { .. } => input.pixels() == 1,
             Layer::Input
             | Layer::Depthwise { .. }
+            | Layer::Grouped { .. }
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
             | Layer::Add
@@ -270,6 +298,7 @@ impl Layer {
         match self {
             Layer::Conv { .. }
             | Layer::Depthwise { .. }
+            | Layer::Grouped { .. }
             | Layer::Add
             | Layer::Multiply
             | Layer::Dense { .. } => true,

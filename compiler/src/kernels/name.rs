@@ -22,6 +22,8 @@ pub enum Family {
     Pointwise,
     /// Depthwise convolution.
     Depthwise(Slide),
+    /// Convolution in groups.
+    Grouped(Slide),
     /// Fully connected layer.
     Dense,
     /// Global average.
@@ -93,6 +95,7 @@ impl fmt::Display for KernelName {
             Family::Conv(slide) => write!(f, "conv_{slide}")?,
             Family::Pointwise => f.write_str("pointwise")?,
             Family::Depthwise(slide) => write!(f, "depthwise_{slide}")?,
+            Family::Grouped(slide) => write!(f, "grouped_{slide}")?,
             Family::Dense => f.write_str("dense")?,
             Family::GlobalAveragePool => f.write_str("pool")?,
             Family::Elementwise(operation) => f.write_str(operation.word())?,
@@ -123,6 +126,7 @@ impl FromStr for KernelName {
         let family = match family {
             "conv" => Family::Conv(slide(next("window")?).map_err(fault)?),
             "depthwise" => Family::Depthwise(slide(next("window")?).map_err(fault)?),
+            "grouped" => Family::Grouped(slide(next("window")?).map_err(fault)?),
             "pointwise" => Family::Pointwise,
             "dense" => Family::Dense,
             "pool" => Family::GlobalAveragePool,

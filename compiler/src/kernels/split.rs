@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::{
-    Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Pointwise, Tile,
-    Upsample,
+    Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Grouped, Kernel, Pointwise,
+    Tile, Upsample,
 };
 use crate::graph::shape::{Axis, Window};
 use crate::graph::tensor::Dtype;
@@ -62,7 +62,8 @@ impl Kernel {
             (Kernel::Concat(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
             (Kernel::Upsample(kernel), Split::Rows(parts)) => kernel.input_row_parts(parts),
             (Kernel::Elementwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
-            (Kernel::Conv(_) | Kernel::Depthwise(_), Split::Rows(parts)) => self.row_parts(parts),
+            (Kernel::Conv(_) | Kernel::Depthwise(_), Split::Rows(parts))
+            | (Kernel::Grouped(_), Split::Rows(parts) | Split::Channels(parts)) => self.row_parts(parts),
             (Kernel::Conv(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
             (Kernel::Pointwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
             (Kernel::Pointwise(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
@@ -94,6 +95,12 @@ impl Kernel {
                 let input = kernel.input.with_height(height);
                 let output = kernel.output.with_height(rows.len());
                 (Kernel::Depthwise(Depthwise { window, input, output, ..kernel }), low..low + height)
+            }
+            Kernel::Grouped(kernel) => {
+                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
+                let input = kernel.input.with_height(height);
+                let output = kernel.output.with_height(rows.len());
+                (Kernel::Grouped(Grouped { window, input, output, ..kernel }), low..low + height)
             }
             Kernel::Pointwise(kernel) => {
                 let input = kernel.input.with_height(rows.len());

@@ -178,6 +178,24 @@ fn unusual_windows() {
     }
 }
 
+/// Groups narrower than a vector, as wide, wider, and such that begin in the middle of one.
+#[test]
+fn groups() {
+    let mut random = Random::new(5);
+    for n in [1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 24, 40] {
+        for groups in [1, 2, 3, 5, 8] {
+            let m = random.pick(&[1, 1, 2, 3, 5]);
+            let window = random.pick(&[Slide::square(3, 1), Slide::square(5, 2), Slide::POINTWISE]);
+            let padding = random.pick(&[Padding::Same, Padding::Valid, Padding::Symmetric]);
+            let input = shape(random.within(5, 9), random.within(5, 15), m * groups);
+            let window = Window::resolve(window, padding, (input.height, input.width));
+            let (height, width) = window.output(input.height, input.width).unwrap();
+            let layer = Layer::Grouped { window, n: n * groups, groups, bias: true };
+            check(input, shape(height, width, n * groups), &layer, random.pick(&Activation::ALL));
+        }
+    }
+}
+
 /// Every activation behind tiles that leave few registers, and many.
 #[test]
 fn activations() {
@@ -246,7 +264,7 @@ fn dense_pool_pairs_softmax() {
 #[test]
 fn names_are_parsed_back() {
     let check = |name: &KernelName| assert_eq!(name.to_string().parse().as_ref(), Ok(name));
-    let mut families = [false; 11];
+    let mut families = [false; 12];
     for network in crate::describe::BUILTIN {
         let knobs = Knobs { alpha: 0.5, resolution: None };
         let graph = Graph::build(&network.description(), &knobs).unwrap();
@@ -271,9 +289,10 @@ fn names_are_parsed_back() {
         dilation: Sides { rows: 1, columns: 3 },
     };
     for slide in [slide, Slide { dilation: Sides::square(2), ..Slide::square(3, 1) }] {
-        for family in [Family::Conv(slide), Family::Depthwise(slide)] {
+        for family in [Family::Conv(slide), Family::Depthwise(slide), Family::Grouped(slide)] {
             let tile = NamedTile { pixels: 1, channels: 16 };
             check(&KernelName { family, tile, activation: Activation::None, isa: "neon".to_owned() });
+            families[family_idx(family)] = true;
         }
     }
     // What no built-in network has.
@@ -283,7 +302,7 @@ fn names_are_parsed_back() {
         check(&name);
         families[family_idx(family)] = true;
     }
-    assert_eq!(families, [true; 11]);
+    assert_eq!(families, [true; 12]);
 }
 
 fn family_idx(family: Family) -> usize {
@@ -299,6 +318,7 @@ fn family_idx(family: Family) -> usize {
         Family::Upsample => 10,
         Family::Softmax => 6,
         Family::Copy => 7,
+        Family::Grouped(_) => 11,
     }
 }
 

@@ -7,8 +7,8 @@ use super::tuning::LayerChoice;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
-    Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Kernel, Operation, Pointwise,
-    Softmax, Split, Tile, Upsample,
+    Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Grouped, Kernel, Operation,
+    Pointwise, Softmax, Split, Tile, Upsample,
 };
 use crate::passes::FusedNode;
 use crate::target::Isa;
@@ -23,7 +23,9 @@ pub(super) struct Chosen {
 /// Whether the layer's kernel loads nothing behind the elements of its input, and so reads a map without gaps.
 pub(super) fn broadcasts(layer: &Layer) -> bool {
     match layer {
-        Layer::Input | Layer::Conv { .. } | Layer::Dense { .. } | Layer::Concat => true,
+        Layer::Input | Layer::Conv { .. } | Layer::Grouped { .. } | Layer::Dense { .. } | Layer::Concat => {
+            true
+        }
         Layer::Depthwise { .. }
         | Layer::Add
         | Layer::Multiply
@@ -95,6 +97,14 @@ pub(super) fn choose(
                 // Half of the peak: a load and its share of the weights for each few multiply-adds.
                 cycles: vectors(output) * window.taps(),
                 reason: format!("rows of {width} in even steps of at most {pixels}{why}"),
+            }
+        }
+        Layer::Grouped { window, groups, .. } => {
+            let (m, n) = (input.shape.channels / groups, output.shape.channels / groups);
+            Chosen {
+                kernel: Kernel::Grouped(Grouped { window, groups, input, output, activation }),
+                cycles: vectors(output) * isa.lanes.div_ceil(n) * window.taps() * m,
+                reason: format!("{groups} groups of {m} to {n} channels"),
             }
         }
         // Several rows: those of a batch.
@@ -182,6 +192,7 @@ pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
             let filter = input.shape.channels * output.shape.channels;
             by_size(input.len() + output.len(), filter, output.shape.pixels() / tile.mr)
         }
+        Kernel::Grouped(_) => Split::Rows(parts),
         Kernel::Depthwise(Depthwise { output, .. }) => {
             // A part of a row's channels should still be a few cache lines.
             let least_rows = 4 * parts;

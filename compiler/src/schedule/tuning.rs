@@ -156,7 +156,8 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
         Kernel::Depthwise(kernel) => {
             channels == isa.lanes && (1..=Depthwise::most_pixels(kernel.window, isa)).contains(&pixels)
         }
-        Kernel::Dense(_)
+        Kernel::Grouped(_)
+        | Kernel::Dense(_)
         | Kernel::GlobalAveragePool(_)
         | Kernel::Elementwise(_)
         | Kernel::Concat(_)
@@ -196,7 +197,8 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
             let pixels = distinct(kernel.output.shape.width, 2.min(most)..=most);
             pixels.map(|pixels| NamedTile { pixels, channels: isa.lanes }).collect()
         }
-        Kernel::Dense(_)
+        Kernel::Grouped(_)
+        | Kernel::Dense(_)
         | Kernel::GlobalAveragePool(_)
         | Kernel::Elementwise(_)
         | Kernel::Concat(_)

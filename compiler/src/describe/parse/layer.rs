@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::source::{Section, Source, nearest, quote};
 use super::super::{
     ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_DILATION, MAX_JOINED, MAX_KERNEL,
-    MAX_LAYERS, MAX_STRIDE, MAX_UPSAMPLE, Padding, Slide, Width,
+    MAX_LAYERS, MAX_MULTIPLIER, MAX_STRIDE, MAX_UPSAMPLE, Padding, Slide, Width,
 };
 use super::{Defaults, block, read_activation, read_padding};
 use crate::graph::layer::Activation;
@@ -57,7 +57,22 @@ const COMMON_KEYS: &[&str] = &["kind", "name", "input"];
 /// Those that one of this kind may have beside them.
 fn keys(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Conv | Kind::Separable => &[
+        Kind::Conv => &[
+            "repeat",
+            "stage",
+            "filters",
+            "scaled",
+            "minimum",
+            "groups",
+            "kernel",
+            "stride",
+            "dilation",
+            "padding",
+            "activation",
+            "batch_norm",
+            "bias",
+        ],
+        Kind::Separable => &[
             "repeat",
             "stage",
             "filters",
@@ -74,6 +89,7 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::Depthwise => &[
             "repeat",
             "stage",
+            "multiplier",
             "kernel",
             "stride",
             "dilation",
@@ -83,7 +99,7 @@ fn keys(kind: Kind) -> &'static [&'static str] {
             "bias",
         ],
         Kind::Pointwise => {
-            &["repeat", "stage", "filters", "scaled", "minimum", "activation", "batch_norm", "bias"]
+            &["repeat", "stage", "filters", "scaled", "minimum", "groups", "activation", "batch_norm", "bias"]
         }
         Kind::InvertedResidual | Kind::FusedInvertedResidual => block::KEYS,
         Kind::UniversalInvertedBottleneck => block::UNIVERSAL_KEYS,
@@ -192,17 +208,25 @@ fn read_layer<'s>(section: Section<'s>, defaults: &Defaults) -> (LayerSpec, Sect
 fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKind {
     let from = || section.name("from", false, true).unwrap_or_default();
     let activation = || read_activation(section, Activation::None);
+    let groups = || section.integer("groups", 1..=MAX_CHANNELS, Some(1));
     match kind {
-        Kind::Conv => LayerKind::Conv { spec: read_conv(section, defaults), filters: read_filters(section) },
+        Kind::Conv => LayerKind::Conv {
+            spec: read_conv(section, defaults),
+            filters: read_filters(section),
+            groups: groups(),
+        },
         Kind::Pointwise => {
             let spec = read_taps(section, defaults, Slide::POINTWISE, Padding::Valid);
-            LayerKind::Conv { spec, filters: read_filters(section) }
+            LayerKind::Conv { spec, filters: read_filters(section), groups: groups() }
         }
         Kind::Separable => {
             let (spec, squeeze) = (read_conv(section, defaults), block::read_squeeze(section));
             LayerKind::Separable { spec, squeeze, filters: read_filters(section) }
         }
-        Kind::Depthwise => LayerKind::Depthwise { spec: read_conv(section, defaults) },
+        Kind::Depthwise => LayerKind::Depthwise {
+            spec: read_conv(section, defaults),
+            multiplier: section.integer("multiplier", 1..=MAX_MULTIPLIER, Some(1)),
+        },
         Kind::InvertedResidual => LayerKind::Block(block::read_inverted_residual(section, defaults)),
         Kind::FusedInvertedResidual => {
             LayerKind::Block(block::read_fused_inverted_residual(section, defaults))

@@ -2,8 +2,8 @@
 
 use crate::describe::{
     Description, Expand, INPUT_NAME, LayerKind, MAX_CHANNELS, MAX_DILATION, MAX_EXPAND, MAX_JOINED,
-    MAX_KERNEL, MAX_LAYERS, MAX_PAD, MAX_SIDE, MAX_STRIDE, MAX_UPSAMPLE, Padding, Pads, Reduce, Rounding,
-    Slide, Width,
+    MAX_KERNEL, MAX_LAYERS, MAX_MULTIPLIER, MAX_PAD, MAX_SIDE, MAX_STRIDE, MAX_UPSAMPLE, Padding, Pads,
+    Reduce, Rounding, Slide, Width,
 };
 use crate::error::{Faults, Place};
 
@@ -45,6 +45,12 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
             if !(0.0 < times && times <= 1.0) {
                 factors.push((place.clone(), "reduce", times, 1.0));
             }
+        }
+        if let LayerKind::Conv { groups, .. } = layer.kind {
+            check(&place, "groups", groups, MAX_CHANNELS);
+        }
+        if let LayerKind::Depthwise { multiplier, .. } = layer.kind {
+            check(&place, "multiplier", multiplier, MAX_MULTIPLIER);
         }
         if let LayerKind::Block(block) = &layer.kind {
             if let Some(kernel) = block.start_kernel {

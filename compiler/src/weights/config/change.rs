@@ -63,7 +63,7 @@ impl Change {
                 let (Some(spec), Some(at)) = (spec, pool(layers)) else { return };
                 let spec = ConvSpec { slide: Slide::POINTWISE, padding: Padding::Valid, ..spec };
                 let filters = Width::Scaled { channels: *channels, minimum: *channels };
-                let kind = LayerKind::Conv { spec, filters };
+                let kind = LayerKind::Conv { spec, filters, groups: 1 };
                 layers.insert(at, LayerSpec { name: None, input: None, repeat: 1, stage: None, kind });
             }
             Change::WidenFirstBlock => {
