@@ -145,7 +145,9 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "no such network",
         "Model::new(\"mobilenet-v7\").random_weights(1)",
         "mobilenet-v7: no such file or directory, tried {dir}/mobilenet-v7, expected mobilenet-v1, mobilenet-v1-shallow, \
-         mobilenet-v1-full-conv or a description in TOML",
+         mobilenet-v1-full-conv, mobilenet-v2, mobilenet-v3-large, mobilenet-v3-large-minimalistic, mobilenet-v3-small, \
+         mobilenet-v3-small-minimalistic, mobilenet-v4-conv-small, mobilenet-v4-conv-medium, mobilenet-v4-conv-large or a \
+         description in TOML",
     ),
     (
         "no such configuration",
@@ -160,8 +162,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "a folder",
         "Model::new(\"data\").random_weights(1)",
-        "data: not a plain file (a folder), tried {dir}/data, expected mobilenet-v1, mobilenet-v1-shallow, \
-         mobilenet-v1-full-conv or a description in TOML",
+        "data: found neither a config.json that names the architecture nor weights, expected one of the two",
     ),
     (
         "a long file",
@@ -197,10 +198,10 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "several faults",
         "Model::new(\"data/faults.toml\").random_weights(1)",
         "2 faults in the network description:\n  \
-         data/faults.toml:7:10: `kernel`: found 9, expected a whole number from 1 to 7\n  \
+         data/faults.toml:7:10: `kernel`: found 99, expected a whole number from 1 to 11, or two as [rows, columns]\n  \
          data/faults.toml:9:8: `kind`: found \"separabel\", expected \"conv\", \"depthwise\", \"pointwise\", \
          \"separable\", \"inverted_residual\", \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \
-         \"squeeze_excite\", \"add\", \"multiply\", \"global_average_pool\", \"dense\" or \"softmax\"",
+         \"squeeze_excite\", \"add\", \"multiply\", \"concat\", \"upsample\", \"global_average_pool\", \"dense\" or \"softmax\"",
     ),
     (
         "no such CPU",
@@ -218,7 +219,7 @@ fn errors_say_every_path_that_was_tried() {
     ));
     let Some(package) = package("door-errors", &RandomNetwork::new(3), &cases) else { return };
     let faults = "name = \"faults\"\nclasses = 3\ninput = { height = 8, width = 8, channels = 3 }\n\
-                  [[layer]]\nkind = \"conv\"\nfilters = 8\nkernel = 9\n[[layer]]\nkind = \"separabel\"\n";
+                  [[layer]]\nkind = \"conv\"\nfilters = 8\nkernel = 99\n[[layer]]\nkind = \"separabel\"\n";
     package.write("data/faults.toml", faults);
     package.long_file("data/long");
     let has_fifos = ["data/fifo", "data/fifo-2"].map(|name| package.fifo(name).is_some()) == [true; 2];
