@@ -14,7 +14,7 @@ use std::ops::AddAssign;
 use serde::{Serialize, Serializer};
 
 use crate::describe::Sides;
-use crate::graph::layer::{FilterShape, Layer};
+use crate::graph::layer::{FilterShape, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::graph::tensor::Dtype;
 use crate::graph::{Graph, Node};
@@ -69,6 +69,10 @@ pub enum Kind {
     Add,
     /// `multiply`
     Multiply,
+    /// `max pool`
+    MaxPool,
+    /// `average pool`
+    AveragePool,
     /// `concat`
     Concat,
     /// `upsample`
@@ -90,6 +94,8 @@ impl fmt::Display for Kind {
             Kind::BatchNorm => f.write_str("batch norm"),
             Kind::Add => f.write_str("add"),
             Kind::Multiply => f.write_str("multiply"),
+            Kind::MaxPool => f.write_str("max pool"),
+            Kind::AveragePool => f.write_str("average pool"),
             Kind::Concat => f.write_str("concat"),
             Kind::Upsample => f.write_str("upsample"),
             Kind::Pool => f.write_str("pool"),
@@ -255,6 +261,8 @@ fn count_node(
         Layer::Dense { .. } => Kind::Dense,
         Layer::Add => Kind::Add,
         Layer::Multiply => Kind::Multiply,
+        Layer::Pool { pooling: Pooling::Max, .. } => Kind::MaxPool,
+        Layer::Pool { pooling: Pooling::Average { .. }, .. } => Kind::AveragePool,
         Layer::Concat => Kind::Concat,
         Layer::Upsample { .. } => Kind::Upsample,
         Layer::GlobalAveragePool => Kind::Pool,

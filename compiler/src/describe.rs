@@ -14,7 +14,7 @@ pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand, Reduce, Squeeze
 pub use self::builtin::{BUILTIN, Builtin, builtin};
 pub use self::window::{Padding, Pads, Sides, Slide};
 use crate::error::Result;
-use crate::graph::layer::Activation;
+use crate::graph::layer::{Activation, Pooling};
 
 /// The name of the network's input, as the `from` of an `add` and as the first node of a graph.
 pub const INPUT_NAME: &str = "input";
@@ -243,6 +243,7 @@ impl LayerSpec {
             | LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Pool { .. }
             | LayerKind::Concat { .. }
             | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
@@ -313,6 +314,15 @@ pub enum LayerKind {
         /// After the product.
         activation: Activation,
     },
+    /// Maximum or mean over a window.
+    Pool {
+        /// Which.
+        pooling: Pooling,
+        /// The window.
+        slide: Slide,
+        /// Its padding.
+        padding: Padding,
+    },
     /// Puts its input and the outputs of earlier named layers side by side.
     Concat {
         /// Those layers' names.
@@ -349,6 +359,7 @@ impl LayerKind {
             LayerKind::SqueezeExcite(_)
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Pool { .. }
             | LayerKind::Concat { .. }
             | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
@@ -367,6 +378,7 @@ impl LayerKind {
             LayerKind::SqueezeExcite(_)
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Pool { .. }
             | LayerKind::Concat { .. }
             | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
@@ -385,6 +397,7 @@ impl LayerKind {
             | LayerKind::Separable { .. }
             | LayerKind::Block(_)
             | LayerKind::SqueezeExcite(_)
+            | LayerKind::Pool { .. }
             | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
             | LayerKind::Dense { .. }
@@ -405,6 +418,7 @@ impl LayerKind {
             LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Pool { .. }
             | LayerKind::Concat { .. }
             | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool
@@ -422,6 +436,7 @@ impl LayerKind {
             | LayerKind::Depthwise { .. }
             | LayerKind::Add { .. }
             | LayerKind::Multiply { .. }
+            | LayerKind::Pool { .. }
             | LayerKind::Concat { .. }
             | LayerKind::Upsample { .. }
             | LayerKind::GlobalAveragePool

@@ -97,6 +97,7 @@ impl fmt::Display for LayerText<'_> {
             }
             LayerKind::Add { from, activation } => write!(f, "add of {from}, {activation:?}"),
             LayerKind::Multiply { from, activation } => write!(f, "multiply by {from}, {activation:?}"),
+            LayerKind::Pool { pooling, slide, padding } => write!(f, "{pooling:?} pool {slide} {padding:?}"),
             LayerKind::Concat { from } => write!(f, "concat with {}", from.join(", ")),
             LayerKind::Upsample { factor } => write!(f, "upsample by {factor}"),
             LayerKind::GlobalAveragePool => write!(f, "global average pool"),
@@ -183,6 +184,7 @@ impl fmt::Display for LayerWords<'_> {
             Layer::Activation(activation) => write!(f, "{activation:?}"),
             Layer::Add => write!(f, "add"),
             Layer::Multiply => write!(f, "multiply"),
+            Layer::Pool { pooling, window } => write!(f, "{pooling:?} pool {window}"),
             Layer::Concat => write!(f, "concat"),
             Layer::Upsample { factor } => write!(f, "upsample by {factor}"),
             Layer::GlobalAveragePool => write!(f, "global average pool"),

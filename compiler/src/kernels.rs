@@ -24,6 +24,7 @@ mod split;
 mod tests;
 mod tile;
 mod upsample;
+mod window_pool;
 
 use mnc_runtime::filter::Packing;
 
@@ -42,6 +43,7 @@ pub use split::{Part, Split};
 pub(crate) use tile::split_evenly;
 pub use tile::{Tile, padded_channels};
 pub use upsample::Upsample;
+pub use window_pool::WindowPool;
 
 use crate::code::Code;
 use crate::graph::shape::Shape;
@@ -146,6 +148,8 @@ pub enum Kernel {
     GlobalAveragePool(GlobalAveragePool),
     /// Elementwise sum or product.
     Elementwise(Elementwise),
+    /// Maximum or mean over a window.
+    WindowPool(WindowPool),
     /// Several maps side by side.
     Concat(Concat),
     /// Each pixel several times.
@@ -169,6 +173,7 @@ impl Kernel {
             Kernel::Elementwise(kernel) => kernel.name(isa),
             Kernel::Concat(kernel) => kernel.name(isa),
             Kernel::Upsample(kernel) => kernel.name(isa),
+            Kernel::WindowPool(kernel) => kernel.name(isa),
             Kernel::Softmax(kernel) => kernel.name(isa),
             Kernel::Copy(kernel) => kernel.name(isa),
         }
@@ -186,6 +191,7 @@ impl Kernel {
             Kernel::Elementwise(kernel) => kernel.code(isa),
             Kernel::Concat(kernel) => kernel.code(isa),
             Kernel::Upsample(kernel) => kernel.code(isa),
+            Kernel::WindowPool(kernel) => kernel.code(isa),
             Kernel::Softmax(kernel) => kernel.code(isa),
             Kernel::Copy(kernel) => kernel.code(isa),
         }
@@ -203,6 +209,7 @@ impl Kernel {
             | Kernel::Elementwise(_)
             | Kernel::Concat(_)
             | Kernel::Upsample(_)
+            | Kernel::WindowPool(_)
             | Kernel::Softmax(_)
             | Kernel::Copy(_) => None,
         }
@@ -230,6 +237,7 @@ impl Kernel {
             | Kernel::Dense(_)
             | Kernel::GlobalAveragePool(_)
             | Kernel::Upsample(_)
+            | Kernel::WindowPool(_)
             | Kernel::Softmax(_)
             | Kernel::Copy(_) => 1,
         }
@@ -247,6 +255,7 @@ impl Kernel {
             Kernel::Elementwise(kernel) => kernel.a,
             Kernel::Concat(kernel) => kernel.inputs[0],
             Kernel::Upsample(kernel) => kernel.input,
+            Kernel::WindowPool(kernel) => kernel.input,
             Kernel::Softmax(kernel) => kernel.input,
             Kernel::Copy(kernel) => kernel.input,
         }
@@ -264,6 +273,7 @@ impl Kernel {
             Kernel::Elementwise(kernel) => kernel.output,
             Kernel::Concat(kernel) => kernel.output,
             Kernel::Upsample(kernel) => kernel.output,
+            Kernel::WindowPool(kernel) => kernel.output,
             Kernel::Softmax(kernel) => kernel.output,
             Kernel::Copy(kernel) => kernel.output,
         }

@@ -15,7 +15,7 @@
 
 use std::thread;
 
-use crate::graph::layer::{Activation, Layer};
+use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::passes::{Filter, Fused, FusedNode};
 
@@ -79,6 +79,10 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Ve
         }
         Layer::Add => x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(),
         Layer::Multiply => multiply(x, inputs[1].1),
+        Layer::Pool { pooling, window } => {
+            let layer = Sliding { window, weights: &[], bias: &[], shape, x, out: node.shape() };
+            rows(&|y| layer.pool_row(y, pooling))
+        }
         Layer::Concat => concat(inputs),
         Layer::Upsample { factor } => upsample(shape, x, factor),
         Layer::GlobalAveragePool => global_average_pool(shape, x),
@@ -178,6 +182,37 @@ impl Sliding<'_> {
                 }
             }
             output.extend(chain);
+        }
+        output
+    }
+
+    /// Maximum from minus infinity on, or sum from +0 on times the constant 1 / taps, of the taps in row order; for one row.
+    fn pool_row(&self, y: usize, pooling: Pooling) -> Vec<f32> {
+        let m = self.shape.channels;
+        let Window { rows, columns } = self.window;
+        let start = if pooling == Pooling::Max { f32::NEG_INFINITY } else { 0.0 };
+        let mut output = Vec::with_capacity(self.out.width * m);
+        for column in 0..self.out.width {
+            let mut results = vec![start; m];
+            let mut n_inside = 0;
+            for ky in rows.taps(y, self.shape.height) {
+                for kx in columns.taps(column, self.shape.width) {
+                    n_inside += 1;
+                    let elements = &self.x[self.pixel((y, ky), (column, kx)) * m..][..m];
+                    for (result, x) in results.iter_mut().zip(elements) {
+                        *result = match pooling {
+                            Pooling::Max if x > result || x.is_nan() => *x,
+                            Pooling::Max => *result,
+                            Pooling::Average { .. } => *result + x,
+                        };
+                    }
+                }
+            }
+            if pooling != Pooling::Max {
+                let reciprocal = pool_reciprocal(pooling.divisor(self.window, n_inside));
+                results.iter_mut().for_each(|result| *result *= reciprocal);
+            }
+            output.extend(results);
         }
         output
     }

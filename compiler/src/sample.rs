@@ -76,7 +76,7 @@ impl RandomNetwork {
             if !writer.is_tall && pairs.percent(15) {
                 writer.product(&mut pairs);
             }
-            if !writer.is_tall && joins.percent(20) {
+            if !writer.is_tall && joins.percent(35) {
                 writer.join(&mut joins);
             }
             if blocks.percent(15) {
@@ -249,11 +249,22 @@ impl Writer {
         }
     }
 
-    /// The last map beside earlier ones of its height and width, or each of its pixels several times.
+    /// The last map beside earlier ones of its height and width, each of its pixels several times, or a pool of them.
     fn join(&mut self, random: &mut Random) {
         let name = format!("l{}", self.earlier.len());
         if random.percent(40) {
             self.take(&name, &format!("kind = \"upsample\"\nfactor = {}\n", random.within(2, 4)));
+            return;
+        }
+        if random.percent(50) {
+            let kind = random.pick(&["max_pool", "average_pool"]);
+            let mut pool = format!("kind = \"{kind}\"\nkernel = {}\n", random.within(1, 4));
+            pool += &format!("stride = {}\n", random.pick(&[1, 1, 2, 3]));
+            pool += &format!("padding = {:?}\n", random.pick(&["same", "symmetric", "valid"]));
+            if kind == "average_pool" && random.percent(50) {
+                pool += "count_padding = true\n";
+            }
+            self.take(&name, &pool);
             return;
         }
         let sides = |shape: &Shape| (shape.height, shape.width);
@@ -487,7 +498,7 @@ fn padding(random: &mut Random) -> String {
 /// The keys of an activation.
 fn activation(random: &mut Random) -> String {
     let usual = [Activation::Relu6, Activation::Relu, Activation::None];
-    let activation = if random.percent(60) { random.pick(&usual) } else { random.pick(&Activation::ALL) };
+    let activation = if random.percent(50) { random.pick(&usual) } else { random.pick(&Activation::ALL) };
     let slope = match activation {
         Activation::LeakyRelu { .. } => format!("slope = {}\n", random.pick(&[0.0001, 0.01, 0.3, 1.0])),
         _ => String::new(),

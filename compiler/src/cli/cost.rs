@@ -181,7 +181,14 @@ fn layers_table(report: &Report) -> String {
         | Kind::Pointwise
         | Kind::Dense
         | Kind::BatchNorm => true,
-        Kind::Add | Kind::Multiply | Kind::Concat | Kind::Upsample | Kind::Pool | Kind::Softmax => false,
+        Kind::Add
+        | Kind::Multiply
+        | Kind::MaxPool
+        | Kind::AveragePool
+        | Kind::Concat
+        | Kind::Upsample
+        | Kind::Pool
+        | Kind::Softmax => false,
     };
     let headings = ["kind", ">layers", ">multiply-adds", ">%", ">parameters", ">%", ">weight bytes"];
     let kinds = table(&headings, report.kinds.iter().filter(counted).map(kind_row));

@@ -194,7 +194,7 @@ fn missing_keys() {
         ],
     );
     let kinds = "\"conv\", \"depthwise\", \"pointwise\", \"separable\", \"inverted_residual\", \
-        \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \"squeeze_excite\", \"add\", \"multiply\", \"concat\", \"upsample\", \"global_average_pool\", \"dense\" or \"softmax\"";
+        \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \"squeeze_excite\", \"add\", \"multiply\", \"max_pool\", \"average_pool\", \"concat\", \"upsample\", \"global_average_pool\", \"dense\" or \"softmax\"";
     check_layer("", &[&format!("4:1: [[layer]] has no `kind`, expected {kinds}")]);
     check_layer("kind = \"Conv\"\nunits = 4", &[&format!("5:8: `kind`: found \"Conv\", expected {kinds}")]);
     check_layer(
@@ -438,6 +438,28 @@ fn outputs() {
             "4:51: `outputs`: found \"scores\" twice, expected each layer once",
             "4:71: `outputs`: found \"Box_es\" beside \"box-es\", expected names that differ in more than case, `-` and `_`: they \
              become parts of identifiers",
+        ],
+    );
+}
+
+#[test]
+fn pools() {
+    let pool = |text: &str| layers(&format!("[[layer]]\n{text}"))[0].kind.clone();
+    let expected =
+        LayerKind::Pool { pooling: Pooling::Max, slide: Slide::square(2, 2), padding: Padding::Valid };
+    assert_eq!(pool("kind = \"max_pool\""), expected);
+    let expected = LayerKind::Pool {
+        pooling: Pooling::Average { counts_padding: true },
+        slide: Slide::square(3, 1),
+        padding: Padding::Symmetric,
+    };
+    let text =
+        "kind = \"average_pool\"\nkernel = 3\nstride = 1\npadding = \"symmetric\"\ncount_padding = true";
+    assert_eq!(pool(text), expected);
+    check_layer(
+        "kind = \"max_pool\"\ncount_padding = true",
+        &[
+            "6:1: unknown key \"count_padding\" in a layer of kind \"max_pool\", expected `kind`, `name`, `input`, `kernel`, `stride` or `padding`",
         ],
     );
 }

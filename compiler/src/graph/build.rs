@@ -227,6 +227,11 @@ impl<'d> Builder<'d> {
             LayerKind::Multiply { from, activation } => {
                 self.add_pair(name(), Layer::Multiply, from, *activation);
             }
+            LayerKind::Pool { pooling, slide, padding } => {
+                let input = self.nodes[self.last.0].shape();
+                let window = Window::resolve(*slide, *padding, (input.height, input.width));
+                self.push(name(), Layer::Pool { pooling: *pooling, window }, vec![self.last]);
+            }
             LayerKind::Concat { from } => {
                 let name = name();
                 let mut inputs = vec![self.last];

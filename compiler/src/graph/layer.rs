@@ -34,6 +34,28 @@ pub enum Activation {
     Swish,
 }
 
+/// What a pool makes of the numbers under its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pooling {
+    /// The largest of those inside of the map; NaN if one of them is.
+    Max,
+    /// The sum of those inside of the map, over their number.
+    Average {
+        /// Whether taps in the padding are counted too.
+        counts_padding: bool,
+    },
+}
+
+impl Pooling {
+    /// By how many a sum is divided of which so many taps are inside of the map.
+    pub fn divisor(self, window: Window, n_inside: usize) -> usize {
+        match self {
+            Pooling::Average { counts_padding: true } => window.taps(),
+            Pooling::Average { counts_padding: false } | Pooling::Max => n_inside,
+        }
+    }
+}
+
 /// The slope of a leaky ReLU: an f32 above 0, at most 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slope(u32);
@@ -82,6 +104,13 @@ pub enum Layer {
     Add,
     /// Elementwise product of two maps of one shape; where one of them is 1x1xC, every pixel of the other takes that one.
     Multiply,
+    /// One number of those under a window, per channel.
+    Pool {
+        /// Which.
+        pooling: Pooling,
+        /// The sliding window.
+        window: Window,
+    },
     /// Maps of one height and width, their channels behind each other.
     Concat,
     /// Each pixel so many times in both directions.
@@ -199,6 +228,7 @@ impl Layer {
                 }
                 _ => Err(format!("found {} inputs, expected 2", inputs.len())),
             },
+            Layer::Pool { window, .. } => one().and_then(|input| pool(*window, input)),
             Layer::Concat => concat(inputs),
             Layer::Upsample { factor } => one().and_then(|input| {
                 let side = |extent: usize| extent.checked_mul(*factor).filter(|side| *side != 0);
@@ -214,7 +244,7 @@ impl Layer {
         }
     }
 
-    /// The window that slides over the input, where there is one.
+    /// The window of a filter that slides over the input, where there is one.
     pub fn window(&self) -> Option<Window> {
         match self {
             Layer::Conv { window, .. } | Layer::Depthwise { window, .. } | Layer::Grouped { window, .. } => {
@@ -225,6 +255,7 @@ impl Layer {
             | Layer::Activation(_)
             | Layer::Add
             | Layer::Multiply
+            | Layer::Pool { .. }
             | Layer::Concat
             | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
@@ -261,6 +292,7 @@ impl Layer {
             | Layer::Activation(_)
             | Layer::Add
             | Layer::Multiply
+            | Layer::Pool { .. }
             | Layer::Concat
             | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
@@ -286,6 +318,7 @@ impl Layer {
             | Layer::Activation(_)
             | Layer::Add
             | Layer::Multiply
+            | Layer::Pool { .. }
             | Layer::Concat
             | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
@@ -305,6 +338,7 @@ impl Layer {
             Layer::Input
             | Layer::BatchNorm { .. }
             | Layer::Activation(_)
+            | Layer::Pool { .. }
             | Layer::Concat
             | Layer::Upsample { .. }
             | Layer::GlobalAveragePool
@@ -362,6 +396,22 @@ impl FilterShape {
             Some(_) | None => extents,
         }
     }
+}
+
+/// A window that has something under it wherever it stands.
+fn pool(window: Window, input: Shape) -> Result<Shape, String> {
+    let output = slide(window, input, input.channels)?;
+    let axes = [(window.rows, input.height, output.height), (window.columns, input.width, output.width)];
+    for (axis, extent, n_positions) in axes {
+        if (0..n_positions).any(|position| axis.taps(position, extent).is_empty()) {
+            let (before, after, span) = (axis.before, axis.after, axis.span());
+            return Err(format!(
+                "found a padding of {before} and {after} for a window of {span}, expected one under which every window has an \
+                 element of the map"
+            ));
+        }
+    }
+    Ok(output)
 }
 
 /// The channels of all of them behind each other.

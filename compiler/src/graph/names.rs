@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::layer::Pooling;
 use crate::describe::{Description, LayerKind, LayerSpec, Slide};
 
 /// Kinds that are counted apart when layers are named.
@@ -14,6 +15,8 @@ enum Kind {
     Squeeze,
     Add,
     Multiply,
+    MaxPool,
+    AveragePool,
     Concat,
     Upsample,
     Pool,
@@ -31,6 +34,8 @@ impl Kind {
             Kind::Squeeze => "se",
             Kind::Add => "add",
             Kind::Multiply => "multiply",
+            Kind::MaxPool => "max_pool",
+            Kind::AveragePool => "average_pool",
             Kind::Concat => "concat",
             Kind::Upsample => "upsample",
             Kind::Pool => "pool",
@@ -73,6 +78,8 @@ impl Names {
             }
             LayerKind::Add { .. } => vec![layer(Kind::Add, "")],
             LayerKind::Multiply { .. } => vec![layer(Kind::Multiply, "")],
+            LayerKind::Pool { pooling: Pooling::Max, .. } => vec![layer(Kind::MaxPool, "")],
+            LayerKind::Pool { pooling: Pooling::Average { .. }, .. } => vec![layer(Kind::AveragePool, "")],
             LayerKind::Concat { .. } => vec![layer(Kind::Concat, "")],
             LayerKind::Upsample { .. } => vec![layer(Kind::Upsample, "")],
             LayerKind::GlobalAveragePool => vec![layer(Kind::Pool, "")],

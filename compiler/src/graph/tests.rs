@@ -448,3 +448,25 @@ fn maps_are_joined() {
         &["concat_1: found 8x8x3 to put beside 4x4x3, expected 4 rows and 4 columns"],
     );
 }
+
+#[test]
+fn pools_have_something_under_every_window() {
+    check(
+        &[
+            "kind = 'max_pool', kernel = 3, padding = 'same'",
+            "kind = 'average_pool', kernel = [1, 2], stride = [1, 3]",
+            "kind = 'max_pool', kernel = 1, stride = 1",
+        ],
+        &[
+            "max_pool_1 4x4x3 <- input",
+            "average_pool_1 4x1x3 <- max_pool_1",
+            "max_pool_2 4x1x3 <- average_pool_1",
+        ],
+    );
+    check(
+        &["kind = 'max_pool', stride = 1, padding = { top = 2, bottom = 0, left = 0, right = 0 }"],
+        &[
+            "max_pool_1: found a padding of 2 and 0 for a window of 2, expected one under which every window has an element of the map",
+        ],
+    );
+}

@@ -30,6 +30,10 @@ pub enum Family {
     GlobalAveragePool,
     /// Elementwise sum or product.
     Elementwise(Operation),
+    /// Maximum over a window.
+    MaxPool(Slide),
+    /// Mean over a window.
+    AveragePool(Slide),
     /// Maps side by side.
     Concat,
     /// Each pixel several times.
@@ -99,6 +103,8 @@ impl fmt::Display for KernelName {
             Family::Dense => f.write_str("dense")?,
             Family::GlobalAveragePool => f.write_str("pool")?,
             Family::Elementwise(operation) => f.write_str(operation.word())?,
+            Family::MaxPool(slide) => write!(f, "maxpool_{slide}")?,
+            Family::AveragePool(slide) => write!(f, "avgpool_{slide}")?,
             Family::Concat => f.write_str("concat")?,
             Family::Upsample => f.write_str("upsample")?,
             Family::Softmax => f.write_str("softmax")?,
@@ -130,6 +136,8 @@ impl FromStr for KernelName {
             "pointwise" => Family::Pointwise,
             "dense" => Family::Dense,
             "pool" => Family::GlobalAveragePool,
+            "maxpool" => Family::MaxPool(slide(next("window")?).map_err(fault)?),
+            "avgpool" => Family::AveragePool(slide(next("window")?).map_err(fault)?),
             "concat" => Family::Concat,
             "upsample" => Family::Upsample,
             "softmax" => Family::Softmax,

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::{
     Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Grouped, Kernel, Pointwise,
-    Tile, Upsample,
+    Tile, Upsample, WindowPool,
 };
 use crate::graph::shape::{Axis, Window};
 use crate::graph::tensor::Dtype;
@@ -56,13 +56,14 @@ impl Kernel {
         match (self, split) {
             (_, Split::Whole)
             | (Kernel::Softmax(_) | Kernel::Copy(_), _)
-            | (Kernel::Elementwise(_) | Kernel::Concat(_) | Kernel::Upsample(_), Split::Channels(_)) => {
-                whole()
-            }
+            | (
+                Kernel::Elementwise(_) | Kernel::Concat(_) | Kernel::Upsample(_) | Kernel::WindowPool(_),
+                Split::Channels(_),
+            ) => whole(),
             (Kernel::Concat(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
             (Kernel::Upsample(kernel), Split::Rows(parts)) => kernel.input_row_parts(parts),
             (Kernel::Elementwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
-            (Kernel::Conv(_) | Kernel::Depthwise(_), Split::Rows(parts))
+            (Kernel::Conv(_) | Kernel::Depthwise(_) | Kernel::WindowPool(_), Split::Rows(parts))
             | (Kernel::Grouped(_), Split::Rows(parts) | Split::Channels(parts)) => self.row_parts(parts),
             (Kernel::Conv(kernel), Split::Channels(parts)) => kernel.channel_parts(parts, isa),
             (Kernel::Pointwise(kernel), Split::Rows(parts)) => kernel.pixel_parts(parts),
@@ -102,6 +103,12 @@ impl Kernel {
                 let output = kernel.output.with_height(rows.len());
                 (Kernel::Grouped(Grouped { window, input, output, ..kernel }), low..low + height)
             }
+            Kernel::WindowPool(kernel) => {
+                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
+                let input = kernel.input.with_height(height);
+                let output = kernel.output.with_height(rows.len());
+                (Kernel::WindowPool(WindowPool { window, input, output, ..kernel }), low..low + height)
+            }
             Kernel::Pointwise(kernel) => {
                 let input = kernel.input.with_height(rows.len());
                 let output = kernel.output.with_height(rows.len());
@@ -113,7 +120,7 @@ impl Kernel {
             | Kernel::Concat(_)
             | Kernel::Upsample(_)
             | Kernel::Softmax(_)
-            | Kernel::Copy(_) => unreachable!("only convolutions are computed by rows"),
+            | Kernel::Copy(_) => unreachable!("only what has a window is computed by rows"),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::describe::{Padding, Sides, Slide};
-use crate::graph::layer::{Activation, Layer};
+use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Axis, Window};
 use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, Knobs};
@@ -214,6 +214,28 @@ fn activations() {
     }
 }
 
+/// Every window, with and without padding; numbers that a maximum or a proof of it could lose are among the inputs of random
+/// networks.
+#[test]
+fn window_pools() {
+    for window in windows() {
+        for (height, width, channels) in [(1, 1, 1), (5, 4, 3), (9, 14, 8), (3, 31, 13)] {
+            let input = shape(height, width, channels);
+            for pooling in [
+                Pooling::Max,
+                Pooling::Average { counts_padding: false },
+                Pooling::Average { counts_padding: true },
+            ] {
+                let layer = Layer::Pool { pooling, window };
+                // A window with nothing under it is refused.
+                if let Ok(output) = layer.output_shape(&[input]) {
+                    check(input, output, &layer, Activation::None);
+                }
+            }
+        }
+    }
+}
+
 /// Channels begin anywhere in a vector; the maps are the caller's input or padded, and one of them may come twice.
 #[test]
 fn concats_and_upsamples() {
@@ -264,7 +286,7 @@ fn dense_pool_pairs_softmax() {
 #[test]
 fn names_are_parsed_back() {
     let check = |name: &KernelName| assert_eq!(name.to_string().parse().as_ref(), Ok(name));
-    let mut families = [false; 12];
+    let mut families = [false; 14];
     for network in crate::describe::BUILTIN {
         let knobs = Knobs { alpha: 0.5, resolution: None };
         let graph = Graph::build(&network.description(), &knobs).unwrap();
@@ -297,12 +319,14 @@ fn names_are_parsed_back() {
     }
     // What no built-in network has.
     let tile = NamedTile { pixels: 1, channels: 16 };
-    for family in Family::WINDOWLESS {
+    let slide = Window::POINTWISE.slide();
+    let pools = [Family::MaxPool(slide), Family::AveragePool(slide)];
+    for family in Family::WINDOWLESS.into_iter().chain(pools) {
         let name = KernelName { family, tile, activation: Activation::Relu, isa: "neon".to_owned() };
         check(&name);
         families[family_idx(family)] = true;
     }
-    assert_eq!(families, [true; 12]);
+    assert_eq!(families, [true; 14]);
 }
 
 fn family_idx(family: Family) -> usize {
@@ -316,9 +340,11 @@ fn family_idx(family: Family) -> usize {
         Family::Elementwise(Operation::Multiply) => 8,
         Family::Concat => 9,
         Family::Upsample => 10,
+        Family::MaxPool(_) => 11,
+        Family::AveragePool(_) => 12,
         Family::Softmax => 6,
         Family::Copy => 7,
-        Family::Grouped(_) => 11,
+        Family::Grouped(_) => 13,
     }
 }
 

@@ -44,9 +44,10 @@ fn networks_have_every_feature() {
     check("no bias", 10, &|text| text.contains("bias = false"));
     check("adds of the input", 10, &|text| text.contains("from = \"input\""));
     check("gates", 20, &|text| text.contains("_product\""));
-    for kind in ["concat", "upsample"] {
+    for kind in ["concat", "upsample", "max_pool", "average_pool"] {
         check(kind, 15, &|text| text.contains(&format!("kind = \"{kind}\"")));
     }
+    check("padding counted", 8, &|text| text.contains("count_padding"));
     check("several outputs", 20, &|text| text.contains("outputs = [") && text.contains("\", \""));
     check("branches", 20, &|text| text.contains("_sum\""));
     for kind in ["inverted_residual", "fused_inverted_residual", "universal_inverted_bottleneck"] {

@@ -4,11 +4,11 @@
 
 use super::tiling::{self, Choice, Product};
 use super::tuning::LayerChoice;
-use crate::graph::layer::Layer;
+use crate::graph::layer::{Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
     Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Grouped, Kernel, Operation,
-    Pointwise, Softmax, Split, Tile, Upsample,
+    Pointwise, Softmax, Split, Tile, Upsample, WindowPool,
 };
 use crate::passes::FusedNode;
 use crate::target::Isa;
@@ -30,6 +30,7 @@ pub(super) fn broadcasts(layer: &Layer) -> bool {
         | Layer::Add
         | Layer::Multiply
         | Layer::GlobalAveragePool
+        | Layer::Pool { .. }
         | Layer::Upsample { .. }
         | Layer::Softmax => false,
         Layer::BatchNorm { .. } | Layer::Activation(_) => {
@@ -130,6 +131,12 @@ pub(super) fn choose(
         },
         Layer::Add => elementwise(Operation::Add),
         Layer::Multiply => elementwise(Operation::Multiply),
+        Layer::Pool { pooling, window } => Chosen {
+            kernel: Kernel::WindowPool(WindowPool { pooling, window, input, output }),
+            // A maximum that keeps NaN takes four operations.
+            cycles: vectors(output) * window.taps() * if pooling == Pooling::Max { 4 } else { 2 },
+            reason: "pixel by pixel".to_owned(),
+        },
         Layer::Concat => Chosen {
             kernel: Kernel::Concat(Concat { inputs: inputs.to_vec(), output }),
             cycles: vectors(output) * 2,
@@ -200,7 +207,9 @@ pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
             if by_rows { Split::Rows(parts) } else { Split::Channels(parts) }
         }
         Kernel::Dense(_) | Kernel::GlobalAveragePool(_) => Split::Channels(parts),
-        Kernel::Elementwise(_) | Kernel::Concat(_) | Kernel::Upsample(_) => Split::Rows(parts),
+        Kernel::Elementwise(_) | Kernel::WindowPool(_) | Kernel::Concat(_) | Kernel::Upsample(_) => {
+            Split::Rows(parts)
+        }
         Kernel::Softmax(_) | Kernel::Copy(_) => Split::Whole,
     }
 }

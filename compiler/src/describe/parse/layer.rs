@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::super::source::{Section, Source, nearest, quote};
 use super::super::{
     ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_DILATION, MAX_JOINED, MAX_KERNEL,
-    MAX_LAYERS, MAX_MULTIPLIER, MAX_STRIDE, MAX_UPSAMPLE, Padding, Slide, Width,
+    MAX_LAYERS, MAX_MULTIPLIER, MAX_STRIDE, MAX_UPSAMPLE, Padding, Sides, Slide, Width,
 };
 use super::{Defaults, block, read_activation, read_padding};
-use crate::graph::layer::Activation;
+use crate::graph::layer::{Activation, Pooling};
 
 /// Most names that a misspelt one is compared with.
 const MAX_HINTS: usize = 256;
@@ -26,6 +26,8 @@ enum Kind {
     SqueezeExcite,
     Add,
     Multiply,
+    MaxPool,
+    AveragePool,
     Concat,
     Upsample,
     GlobalAveragePool,
@@ -44,6 +46,8 @@ const KINDS: &[(&str, Kind)] = &[
     ("squeeze_excite", Kind::SqueezeExcite),
     ("add", Kind::Add),
     ("multiply", Kind::Multiply),
+    ("max_pool", Kind::MaxPool),
+    ("average_pool", Kind::AveragePool),
     ("concat", Kind::Concat),
     ("upsample", Kind::Upsample),
     ("global_average_pool", Kind::GlobalAveragePool),
@@ -105,6 +109,8 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::UniversalInvertedBottleneck => block::UNIVERSAL_KEYS,
         Kind::SqueezeExcite => &["scaled"],
         Kind::Add | Kind::Multiply => &["from", "activation"],
+        Kind::MaxPool => &["kernel", "stride", "padding"],
+        Kind::AveragePool => &["kernel", "stride", "padding", "count_padding"],
         Kind::Concat => &["from"],
         Kind::Upsample => &["factor"],
         Kind::Dense => &["units", "activation", "bias"],
@@ -125,6 +131,8 @@ fn has_squeeze(kind: Kind) -> bool {
         | Kind::Pointwise
         | Kind::Add
         | Kind::Multiply
+        | Kind::MaxPool
+        | Kind::AveragePool
         | Kind::Concat
         | Kind::Upsample
         | Kind::GlobalAveragePool
@@ -235,6 +243,10 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
         Kind::SqueezeExcite => LayerKind::SqueezeExcite(block::read_squeeze_excite(section)),
         Kind::Add => LayerKind::Add { from: from(), activation: activation() },
         Kind::Multiply => LayerKind::Multiply { from: from(), activation: activation() },
+        Kind::MaxPool => read_pool(section, Pooling::Max),
+        Kind::AveragePool => {
+            read_pool(section, Pooling::Average { counts_padding: section.boolean("count_padding", false) })
+        }
         Kind::Concat => {
             let from = section.names("from", MAX_JOINED - 1);
             LayerKind::Concat { from: from.into_iter().map(|(_, name)| name).collect() }
@@ -248,6 +260,16 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
         },
         Kind::Softmax => LayerKind::Softmax,
     }
+}
+
+/// Pools halve a map, without padding, unless they say otherwise.
+fn read_pool(section: &Section<'_>, pooling: Pooling) -> LayerKind {
+    let slide = Slide {
+        kernel: section.sides("kernel", 1..=MAX_KERNEL, 2),
+        stride: section.sides("stride", 1..=MAX_STRIDE, 2),
+        dilation: Sides::square(1),
+    };
+    LayerKind::Pool { pooling, slide, padding: read_padding(section, Padding::Valid) }
 }
 
 pub(super) fn read_filters(section: &Section<'_>) -> Width {

@@ -69,8 +69,14 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
         if let LayerKind::Upsample { factor } = &layer.kind {
             check(&place, "factor", *factor, MAX_UPSAMPLE);
         }
-        if let Some(spec) = layer.kind.spec() {
-            let Slide { kernel, stride, dilation } = spec.slide;
+        let spec = layer.kind.spec().map(|spec| (spec.slide, spec.padding));
+        let pool = if let LayerKind::Pool { slide, padding, .. } = &layer.kind {
+            Some((*slide, *padding))
+        } else {
+            None
+        };
+        if let Some((slide, padding)) = spec.or(pool) {
+            let Slide { kernel, stride, dilation } = slide;
             for (what, sides, most) in [
                 ("kernel", kernel, MAX_KERNEL),
                 ("stride", stride, MAX_STRIDE),
@@ -79,7 +85,7 @@ pub(super) fn check_ranges(description: &Description, faults: &mut Faults) {
                 check(&place, what, sides.rows, most);
                 check(&place, what, sides.columns, most);
             }
-            if let Padding::Numbers(Pads { top, left, bottom, right }) = spec.padding {
+            if let Padding::Numbers(Pads { top, left, bottom, right }) = padding {
                 let most = top.max(left).max(bottom).max(right);
                 check(&place, "padding", most.max(1), MAX_PAD);
             }
