@@ -111,7 +111,11 @@ impl Writer<'_> {
             Some(lanes) => format!("_part::<{lanes}>"),
         };
         let line = match *op {
-            Op::Const { dst, value } => format!("r.constant({}, {value:?});", dst.0),
+            Op::Const { dst, value } if value.is_finite() => format!("r.constant({}, {value:?});", dst.0),
+            // What is no number has no literal.
+            Op::Const { dst, value } => {
+                format!("r.constant({}, ::core::primitive::f32::from_bits({:#x}));", dst.0, value.to_bits())
+            }
             Op::Copy { dst, src } => format!("r.copy({}, {});", dst.0, src.0),
             Op::Load { dst, from, lanes } => {
                 format!("r.load{}({}, {});", part(lanes), dst.0, self.address(from))
