@@ -106,8 +106,8 @@ impl Window {
     /// input: [`Window::output`] tells.
     ///
     /// ```
-    /// use mnc::describe::Padding;
-    /// use mnc::graph::shape::{Slide, Window};
+    /// use mnc::describe::{Padding, Slide};
+    /// use mnc::graph::shape::Window;
     /// let window = Window::resolve(Slide::square(3, 2), Padding::Same, (224, 224));
     /// assert_eq!((window.rows.before, window.rows.after), (0, 1));
     /// assert_eq!(window.output(224, 224), Some((112, 112)));
