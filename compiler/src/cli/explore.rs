@@ -49,14 +49,14 @@ pub(super) struct Args {
     /// A built-in network, the path of a description, or a folder with weights and their config.json
     #[arg(default_value = "mobilenet-v1")]
     network: String,
-    /// Width multipliers, separated by commas [default: those of the weights, else 1,0.75,0.5,0.25]
+    /// Width multipliers, separated by commas [default: those of the weights, else those published, else 1,0.75,0.5,0.25]
     #[arg(long, value_name = "A", value_delimiter = ',', value_parser = network::alpha, help_heading = "The family")]
     alpha: Vec<f64>,
     /// Resolution multipliers of the description's input, separated by commas
     #[arg(long, value_name = "R", value_delimiter = ',', value_parser = network::rho, conflicts_with = "resolution")]
     #[arg(help_heading = "The family")]
     rho: Vec<f64>,
-    /// Input sizes, N or HEIGHTxWIDTH, separated by commas [default: 224,192,160,128]
+    /// Input sizes, N or HEIGHTxWIDTH, separated by commas [default: the description's, and 6/7, 5/7 and 4/7 of it in multiples of 32]
     #[arg(long, value_name = "N|HxW", value_delimiter = ',', value_parser = network::resolution)]
     #[arg(help_heading = "The family")]
     resolution: Vec<Resolution>,
@@ -112,6 +112,7 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   mnc explore
+  mnc explore mobilenet-v2 --max-latency 2ms
   mnc explore --weights-dir checkpoints --images validation --max-latency 2ms -o classify
   mnc explore --max-latency 1ms --max-size 5MB --max-memory 2MB
   mnc explore --alpha 1,0.5 --resolution 224,160,96 --threads 2 --folder two-threads
@@ -252,9 +253,9 @@ fn accuracy_source(args: &Args, images: Option<&Images>, members: &[Measured]) -
             images.len(),
             folder.display()
         )),
-        _ if members.iter().any(|member| member.accuracy.is_some()) => {
-            AccuracySource::Published(published::RELEASE.to_owned())
-        }
+        _ if members.iter().any(|member| member.accuracy.is_some()) => AccuracySource::Published(
+            published::Family::by_name(&args.network).map_or("", |family| family.source).to_owned(),
+        ),
         _ => {
             AccuracySource::Unknown(format!("nobody has published any for these members of {}", args.network))
         }

@@ -1,7 +1,8 @@
 //! Which members are measured, and from which numbers.
 
 use mnc::Result;
-use mnc::graph::Resolution;
+use mnc::describe::InputSpec;
+use mnc::graph::{Resolution, SIDES};
 use mnc::job::Job;
 use mnc::request::{Network, Numbers, Request, Written};
 
@@ -10,17 +11,22 @@ use super::super::usage;
 use super::Args;
 use super::checkpoints::{self, Checkpoint};
 use super::map::Member;
+use super::published;
 use super::survey::Wanted;
 
-/// The members of the paper's figures.
+/// Widths of networks of which nothing is published: those of V1's paper.
 const ALPHAS: [f64; 4] = [1.0, 0.75, 0.5, 0.25];
-const SIDES: [usize; 4] = [224, 192, 160, 128];
+/// Sizes are so many sevenths of the description's own, as the paper's 224, 192, 160 and 128 are of 224, in multiples of 32.
+const SEVENTHS: [usize; 4] = [7, 6, 5, 4];
+const SIDE_MULTIPLE: usize = 32;
 
 /// Which members there are, and the numbers of each.
 pub(super) struct Family {
     pub(super) members: Vec<Member>,
     /// Of `--weights-dir`; empty without.
     checkpoints: Vec<Checkpoint>,
+    /// What is published of the network, if it is a built-in one.
+    published: Option<&'static published::Family>,
     /// The network with random numbers, for where there are no others.
     random: Job,
     /// What a user should know before the work begins.
@@ -34,8 +40,9 @@ impl Family {
             Some(folder) => checkpoints::scan(folder, &written)?,
             None => (Vec::new(), Vec::new()),
         };
+        let published = published::Family::by_name(&args.network);
         let alphas = match (args.alpha.as_slice(), checkpoints.is_empty()) {
-            ([], true) => ALPHAS.to_vec(),
+            ([], true) => published.map_or(ALPHAS.to_vec(), |family| family.alphas.to_vec()),
             ([], false) => checkpoints::alphas(&checkpoints),
             (alphas, _) => alphas.to_vec(),
         };
@@ -43,7 +50,7 @@ impl Family {
         let mut sizes =
             by_rho.chain(args.resolution.iter().map(|size| Ok(*size))).collect::<Result<Vec<_>>>()?;
         if sizes.is_empty() {
-            sizes = SIDES.map(|side| Resolution { height: side, width: side }).to_vec();
+            sizes = sizes_of(written.description.input);
         }
         let mut members: Vec<Member> = Vec::new();
         for member in alphas.iter().flat_map(|alpha| sizes.iter().map(|size| Member::new(*alpha, *size))) {
@@ -54,7 +61,7 @@ impl Family {
         let network = Network::Named(args.network.clone());
         let numbers = Numbers::Random(args.random_weights.unwrap_or(1));
         let random = Job::of(written, &Request::new(network, numbers), &mut Disk)?;
-        Ok(Family { members, checkpoints, random, notes })
+        Ok(Family { members, checkpoints, published, random, notes })
     }
 
     /// Every member as a network to be measured.
@@ -64,7 +71,10 @@ impl Family {
         for member in &self.members {
             let resolution = member.resolution();
             if self.checkpoints.is_empty() {
-                wanted.push(random(self.random.clone(), *member, true)?);
+                wanted.push(Wanted {
+                    published: self.published,
+                    ..random(self.random.clone(), *member, true)?
+                });
                 continue;
             }
             let checkpoint = checkpoints::choose(&self.checkpoints, *member)?;
@@ -79,7 +89,8 @@ impl Family {
             }
             let graph = checkpoint.job.graph(checkpoint.alpha, Some(resolution))?;
             let job = checkpoint.job.clone();
-            wanted.push(Wanted { graph, job, member: *member, weights, is_member: true });
+            let (member, published) = (*member, self.published);
+            wanted.push(Wanted { graph, job, member, weights, published, is_member: true });
         }
         Ok(wanted)
     }
@@ -97,10 +108,32 @@ impl Family {
     }
 }
 
+/// The description's own size, and smaller ones that may be asked for.
+fn sizes_of(input: InputSpec) -> Vec<Resolution> {
+    let smaller = |side: usize, sevenths: usize| {
+        let multiples = (side * sevenths) as f64 / (7 * SIDE_MULTIPLE) as f64;
+        multiples.round() as usize * SIDE_MULTIPLE
+    };
+    let own = Resolution { height: input.height, width: input.width };
+    let others = SEVENTHS[1..].iter().map(|sevenths| Resolution {
+        height: smaller(input.height, *sevenths),
+        width: smaller(input.width, *sevenths),
+    });
+    let is_smaller = |size: &Resolution| {
+        let is_legal = SIDES.contains(&size.height) && SIDES.contains(&size.width);
+        is_legal && size.height <= input.height && size.width <= input.width
+    };
+    let mut sizes = vec![own];
+    sizes.extend(others.filter(is_smaller));
+    sizes.dedup();
+    sizes
+}
+
 /// A network with random numbers.
 fn random(job: Job, member: Member, is_member: bool) -> Result<Wanted> {
     let graph = job.graph(member.alpha, Some(member.resolution()))?;
-    Ok(Wanted { graph, job, member, weights: "random numbers".to_owned(), is_member })
+    let weights = "random numbers".to_owned();
+    Ok(Wanted { graph, job, member, weights, published: None, is_member })
 }
 
 /// Table 1.
@@ -111,3 +144,26 @@ pub(super) const NARROW: Member = Member { alpha: 0.75, height: 224, width: 224 
 pub(super) const FULL_CONV: &str = "mobilenet-v1-full-conv";
 /// The second row of Table 5.
 pub(super) const SHALLOW: &str = "mobilenet-v1-shallow";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_shares_of_the_input() {
+        let check = |height: usize, width: usize, expected: &str| {
+            let sizes = sizes_of(InputSpec { height, width, channels: 3 });
+            let texts: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+            assert_eq!(texts.join(" "), expected);
+        };
+        check(224, 224, "224x224 192x192 160x160 128x128");
+        check(256, 256, "256x256 224x224 192x192 160x160");
+        check(384, 384, "384x384 320x320 288x288 224x224");
+        check(240, 320, "240x320 192x288 160x224 128x192");
+        check(96, 96, "96x96 64x64");
+        // What is smaller may not be asked for.
+        check(49, 10, "49x10");
+        check(8, 8, "8x8");
+        check(1024, 32, "1024x32 864x32 736x32 576x32");
+    }
+}

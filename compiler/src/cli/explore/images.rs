@@ -82,7 +82,7 @@ impl Images {
             right[1] += usize::from(place.is_some());
         }
         let [top1, top5] = right.map(|right| 100.0 * right as f64 / self.labels.len() as f64);
-        Ok(Accuracy { top1, top5 })
+        Ok(Accuracy { top1, top5: Some(top5) })
     }
 }
 
@@ -170,8 +170,8 @@ mod tests {
         let score = |labels: &[(&str, &str)]| {
             images(labels).score(&answers, &[], 3).map_err(|error| error.to_string())
         };
-        assert_eq!(score(&[("a.jpg", "1"), ("b.jpg", "1")]), Ok(Accuracy { top1: 50.0, top5: 100.0 }));
-        assert_eq!(score(&[("a.jpg", "2")]), Ok(Accuracy { top1: 0.0, top5: 0.0 }));
+        assert_eq!(score(&[("a.jpg", "1"), ("b.jpg", "1")]), Ok(Accuracy { top1: 50.0, top5: Some(100.0) }));
+        assert_eq!(score(&[("a.jpg", "2")]), Ok(Accuracy { top1: 0.0, top5: Some(0.0) }));
         let expected = "dir/d.jpg: found no such picture, expected one for its label";
         assert_eq!(score(&[("d.jpg", "1")]), Err(expected.to_owned()));
         let error = Some("found a damaged JPEG".to_owned());

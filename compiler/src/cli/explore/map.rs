@@ -52,8 +52,8 @@ impl fmt::Display for Member {
 pub(super) struct Accuracy {
     /// Its first guess.
     pub(super) top1: f64,
-    /// One of its first five.
-    pub(super) top5: f64,
+    /// One of its first five, if anybody says it.
+    pub(super) top5: Option<f64>,
 }
 
 /// The time of all layers of a kind.
@@ -237,7 +237,7 @@ impl Map {
                 p95.to_string(),
                 optional(member.share_of_peak),
                 optional(member.top1()),
-                optional(member.accuracy.map(|accuracy| accuracy.top5)),
+                optional(member.accuracy.and_then(|accuracy| accuracy.top5)),
                 self.accuracy_source.word().to_owned(),
                 optional(member.paper.map(|paper| paper.0)),
                 member.paper.map_or(String::new(), |paper| paper.1.to_string()),

@@ -90,9 +90,14 @@ fn claim_html(number: usize, claim: &Claim) -> String {
     html
 }
 
+/// The column of the paper's own accuracies.
+const PAPER: usize = 4;
+
 fn table(map: &Map) -> String {
     let on_front = map.front(|member| member.latency.median);
     let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
+    // The paper's own top-1 has a column where it prints any.
+    let has_paper = map.members.iter().any(|member| member.paper.is_some());
     let row = |member: &Measured| {
         let Summary { min, median, p95 } = member.latency;
         let is_front = on_front.iter().any(|other| other.member == member.member);
@@ -112,7 +117,9 @@ fn table(map: &Map) -> String {
             percent(member.share_of_peak.map(|share| share * 100.0)),
             escape(&member.weights),
         ];
-        let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+        let cells =
+            cells.iter().enumerate().filter(|(idx, _)| has_paper || *idx != PAPER).map(|(_, cell)| cell);
+        let cells: String = cells.map(|cell| format!("<td>{cell}</td>")).collect();
         format!("<tr>{cells}</tr>\n")
     };
     let headings = [
@@ -131,10 +138,13 @@ fn table(map: &Map) -> String {
         "% of peak",
         "weights",
     ];
-    let headings: String = headings.iter().map(|heading| format!("<th>{heading}</th>")).collect();
+    let headings =
+        headings.iter().enumerate().filter(|(idx, _)| has_paper || *idx != PAPER).map(|(_, text)| text);
+    let headings: String = headings.map(|heading| format!("<th>{heading}</th>")).collect();
     let rows: String = map.members.iter().map(row).collect();
+    let paper = if has_paper { " The paper’s: what its Tables 6, 7 and 9 print." } else { "" };
     format!(
-        "<p class=\"soft\">Front: no other member is both faster and more accurate. Top-1: {}. The paper’s: what its Tables 6, 7 and 9 print.</p>\n\
+        "<p class=\"soft\">Front: no other member is both faster and more accurate. Top-1: {}.{paper}</p>\n\
          <div class=\"scroll\"><table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
         escape(map.accuracy_source.text())
     )

@@ -140,7 +140,7 @@ mod tests {
     fn measurements_survive_and_other_conditions_drop_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("measurements.json");
-        let accuracy = Accuracy { top1: 50.0, top5: 75.5 };
+        let accuracy = Accuracy { top1: 50.0, top5: Some(75.5) };
         let (mut store, note) = Store::open(&path, conditions(1)).unwrap();
         assert_eq!(note, None);
         store.keep(1, "net 1.0@224", |record| record.accuracies.extend([(7, accuracy)])).unwrap();

@@ -30,7 +30,9 @@ pub(super) struct Wanted {
     pub(super) weights: String,
     /// What the graph is one of, with its numbers.
     pub(super) job: Job,
-    /// Whether the published accuracies speak of it, and the user's pictures are for it.
+    /// The family of which published accuracies speak.
+    pub(super) published: Option<&'static published::Family>,
+    /// Whether it is on the map, and the user's pictures are for it.
     pub(super) is_member: bool,
 }
 
@@ -165,12 +167,12 @@ impl Compiled {
         let latencies = Latencies::merge(rounds).expect("there is a round, and a run in it");
         let profile = record.profile.as_ref().expect("it was measured");
         let (layers, shared_out) = layer_times(profile, &self.report, self.prediction.as_ref());
-        let Wanted { member, weights, is_member, .. } = &self.wanted;
+        let Wanted { member, weights, published, is_member, .. } = &self.wanted;
         // It is one of one thread.
         let prediction = self.prediction.as_ref().filter(|_| circumstances.threads == 1);
         let accuracy = match circumstances.images {
             Some(images) => record.accuracies.get(&images.fingerprint()).copied(),
-            None => published::accuracy(member.alpha, member.resolution()),
+            None => published.and_then(|family| family.accuracy(*member)),
         };
         Measured {
             network: self.wanted.graph.name.clone(),
@@ -189,7 +191,7 @@ impl Compiled {
             layers,
             weights: weights.clone(),
             accuracy: accuracy.filter(|_| *is_member),
-            paper: published::printed(member.alpha, member.resolution()).filter(|_| *is_member),
+            paper: published.and_then(|family| family.printed(*member)).filter(|_| *is_member),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(in super::super) fn measured(alpha: f64, side: usize, median: f64, top1: Opt
             layer("conv_2", "conv 3x3", 1000.0 * median),
         ],
         weights: "a, b.safetensors".to_owned(),
-        accuracy: top1.map(|top1| Accuracy { top1, top5: top1 + 10.0 }),
+        accuracy: top1.map(|top1| Accuracy { top1, top5: Some(top1 + 10.0) }),
         paper: None,
     }
 }
@@ -82,7 +82,7 @@ fn csv_has_a_line_a_member_and_quotes() {
 #[test]
 fn tables_mark_the_front_and_say_what_accuracies_are() {
     let mut map = map();
-    map.members[1].accuracy = Some(Accuracy { top1: 55.0, top5: 65.0 });
+    map.members[1].accuracy = Some(Accuracy { top1: 55.0, top5: Some(65.0) });
     let table = map.to_table();
     let marked: Vec<&str> = table.lines().filter(|line| line.ends_with('*')).map(|line| &line[..7]).collect();
     assert_eq!(marked, ["1.0@224", "0.5@224", "0.5@160"]);
