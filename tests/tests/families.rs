@@ -36,17 +36,104 @@ fn plain(mut shape: Vec<usize>) -> Vec<usize> {
     shape
 }
 
+/// Networks that aren't built in, as someone would describe them: changes to a built-in one, or layers; and their recipe.
+fn described() -> Vec<(&'static str, f64, String)> {
+    let text = |name: &str| describe::builtin(name).expect("it is built in").text.to_owned();
+    // One more block in each stage of several, a stem and a head that don't grow.
+    let deeper = |text: String| {
+        let text = text
+            .replace("repeat = 4", "repeat = 5")
+            .replace("repeat = 3", "repeat = 4")
+            .replace("repeat = 2", "repeat = 3");
+        text.replace("filters = 32\nstride = 2\n\n", "filters = 32\nscaled = false\nstride = 2\n\n")
+            .replace("minimum = 1280", "scaled = false")
+    };
+    let plain_stem = text("mobilenet-v2").replace("stage = 0\n", "stage = 0\nexpanded = 32\n");
+    let coarse = text("mobilenet-v2").replace("minimum = 1280\n", "");
+    let rw = text("mobilenet-v3-large").replace("reduce = 0.25", "reduce = 0.25\nreduce_multiple = 1");
+    let torchvision = text("mobilenet-v3-small");
+    let by_width = [
+        ("4.5", "72"),
+        ("3.67", "88"),
+        ("4\n", "96\n"),
+        ("6\nkernel = 5\nfilters = 40", "240\nkernel = 5\nfilters = 40"),
+    ];
+    let torchvision = by_width.iter().fold(torchvision, |text, (times, width)| {
+        text.replace(&format!("expand = {times}"), &format!("expanded = {width}"))
+    });
+    let lite = "name = \"efficientnet-lite0\"\nclasses = 1000\ninput = { height = 224, width = 224, channels = 3 }\n\
+        alpha = { rounding = \"nearest\" }\n[[layer]]\nkind = \"conv\"\nfilters = 32\nstride = 2\n"
+        .to_owned();
+    let blocks = [
+        (1, 3, 16, 1, 1),
+        (6, 3, 24, 2, 2),
+        (6, 5, 40, 2, 2),
+        (6, 3, 80, 2, 3),
+        (6, 5, 112, 1, 3),
+        (6, 5, 192, 2, 4),
+        (6, 3, 320, 1, 1),
+    ];
+    let lite = blocks.iter().enumerate().fold(lite, |text, (stage, (expand, kernel, filters, stride, repeat))| {
+        text + &format!(
+            "[[layer]]\nkind = \"inverted_residual\"\nstage = {stage}\nexpand = {expand}\nkernel = {kernel}\n\
+             filters = {filters}\nstride = {stride}\nrepeat = {repeat}\n"
+        )
+    }) + "[[layer]]\nkind = \"pointwise\"\nfilters = 1280\n" + END;
+    let lcnet = "name = \"lcnet\"\nclasses = 1000\nactivation = \"hard_swish\"\n\
+        input = { height = 224, width = 224, channels = 3 }\nalpha = { rounding = \"nearest\" }\n\
+        [[layer]]\nkind = \"conv\"\nfilters = 16\nstride = 2\n"
+        .to_owned();
+    let blocks = [
+        (3, 32, 1, ""),
+        (3, 64, 2, ""),
+        (3, 64, 1, ""),
+        (3, 128, 2, ""),
+        (3, 128, 1, ""),
+        (3, 256, 2, ""),
+        (5, 256, 1, "repeat = 5\n"),
+        (5, 512, 2, "reduce = 0.25\n"),
+        (5, 512, 1, "reduce = 0.25\n"),
+    ];
+    let lcnet = blocks.iter().fold(lcnet, |text, (kernel, filters, stride, more)| {
+        text + &format!("[[layer]]\nkind = \"separable\"\nkernel = {kernel}\nfilters = {filters}\nstride = {stride}\n{more}")
+    }) + "[[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"pointwise\"\nfilters = 1280\n\
+          batch_norm = false\n[[layer]]\nkind = \"dense\"\n";
+    vec![
+        ("timm.mobilenetv2_110d", 1.1, deeper(text("mobilenet-v2"))),
+        ("hf.mobilenet_v2_1.0_224_plain_stem", 1.0, plain_stem),
+        ("hf.mobilenet_v2_0.75_160_coarse", 0.75, coarse),
+        ("timm.mobilenetv3_rw", 1.0, rw),
+        ("torchvision.mobilenet_v3_small", 1.0, torchvision),
+        ("timm.efficientnet_lite0", 1.0, lite),
+        ("timm.lcnet_100", 1.0, lcnet),
+    ]
+}
+
+const END: &str = "[[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n";
+
+#[test]
+fn relatives_can_be_described() {
+    let Some(recipes) = Recipes::read() else { return };
+    for (name, alpha, text) in described() {
+        let description = Description::parse(&text, name).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let expected = tensors(&recipes, name);
+        let classes = expected.last().expect("a classifier")[0];
+        assert_eq!(filters(&Description { classes, ..description }, alpha), expected, "{name}");
+    }
+}
+
+/// The shapes of a recipe's filters.
+fn tensors(recipes: &Recipes, name: &str) -> Vec<Vec<usize>> {
+    let shapes = recipes.get(name).shapes().into_iter();
+    shapes.filter(|(_, shape)| 2 <= shape.len()).map(|(_, shape)| plain(shape)).collect()
+}
+
 #[test]
 fn filters_are_those_of_the_exporters() {
     let Some(recipes) = Recipes::read() else { return };
     for (network, alpha, names) in SAME {
         for name in *names {
-            let shapes = recipes.get(name).shapes();
-            let expected: Vec<Vec<usize>> = shapes
-                .into_iter()
-                .filter(|(_, shape)| 2 <= shape.len())
-                .map(|(_, shape)| plain(shape))
-                .collect();
+            let expected = tensors(&recipes, name);
             let classes = expected.last().expect("a classifier")[0];
             let description =
                 Description { classes, ..describe::builtin(network).expect("it is built in").description() };

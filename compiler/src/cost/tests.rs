@@ -198,3 +198,43 @@ fn json_has_every_figure() {
     assert_eq!(json["total"]["mult_adds"], 568_741_376);
     assert_eq!(json["workspace_bytes"], 64);
 }
+
+/// Multiply-adds and parameters, in millions, as the authors' tables of V2's and V3's checkpoints print them, and V3's paper.
+#[test]
+fn later_families() {
+    let check = |name: &str, classes: usize, alpha: f64, mult_adds: &str, parameters: &str| {
+        let total = report(&description(name, classes), alpha, 224).total;
+        check_millions(total.mult_adds, mult_adds);
+        check_millions(total.parameters, parameters);
+    };
+    check("mobilenet-v2", 1001, 1.4, "582", "6.06");
+    check("mobilenet-v2", 1001, 1.3, "509", "5.34");
+    // Print has 300, cut off.
+    check("mobilenet-v2", 1001, 1.0, "301", "3.47");
+    check("mobilenet-v2", 1001, 0.75, "209", "2.61");
+    check("mobilenet-v2", 1001, 0.5, "97", "1.95");
+    check("mobilenet-v2", 1001, 0.35, "59", "1.66");
+    // Print has 5.4, cut off.
+    check("mobilenet-v3-large", 1001, 1.0, "217", "5.5");
+    check("mobilenet-v3-large", 1001, 0.75, "155", "4.0");
+    check("mobilenet-v3-large-minimalistic", 1001, 1.0, "209", "3.9");
+    // The paper has 56 million multiply-adds, cut off; the table of the checkpoints counts another head.
+    check("mobilenet-v3-small", 1001, 1.0, "57", "2.5");
+}
+
+/// Filters, biases and each batch norm's gamma and beta: what timm counts of its networks of 1000 classes.
+#[test]
+fn parameters_that_timm_counts() {
+    for (name, parameters) in [
+        ("mobilenet-v2", 3_504_872),
+        ("mobilenet-v3-large", 5_483_032),
+        ("mobilenet-v3-small", 2_542_856),
+        ("mobilenet-v3-small-minimalistic", 2_044_736),
+        ("mobilenet-v4-conv-small", 3_774_024),
+        ("mobilenet-v4-conv-medium", 9_715_512),
+        ("mobilenet-v4-conv-large", 32_590_864),
+    ] {
+        let total = report(&description(name, 1000), 1.0, 224).total;
+        assert_eq!(total.parameters_batch_norm, parameters, "{name}");
+    }
+}
