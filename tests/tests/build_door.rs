@@ -199,9 +199,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "Model::new(\"data/faults.toml\").random_weights(1)",
         "2 faults in the network description:\n  \
          data/faults.toml:7:10: `kernel`: found 99, expected a whole number from 1 to 11, or two as [rows, columns]\n  \
-         data/faults.toml:9:8: `kind`: found \"separabel\", expected \"conv\", \"depthwise\", \"pointwise\", \
-         \"separable\", \"inverted_residual\", \"fused_inverted_residual\", \"universal_inverted_bottleneck\", \
-         \"squeeze_excite\", \"add\", \"multiply\", \"concat\", \"upsample\", \"global_average_pool\", \"dense\" or \"softmax\"",
+         data/faults.toml:10:10: `stride`: found 9, expected a whole number from 1 to 4, or two as [rows, columns]",
     ),
     (
         "no such CPU",
@@ -222,7 +220,7 @@ fn errors_say_every_path_that_was_tried() {
     let network = network.expect("most networks are drawn with an alpha of 1");
     let Some(package) = package("door-errors", &network, &cases) else { return };
     let faults = "name = \"faults\"\nclasses = 3\ninput = { height = 8, width = 8, channels = 3 }\n\
-                  [[layer]]\nkind = \"conv\"\nfilters = 8\nkernel = 99\n[[layer]]\nkind = \"separabel\"\n";
+                  [[layer]]\nkind = \"conv\"\nfilters = 8\nkernel = 99\n[[layer]]\nkind = \"depthwise\"\nstride = 9\n";
     package.write("data/faults.toml", faults);
     package.long_file("data/long");
     let has_fifos = ["data/fifo", "data/fifo-2"].map(|name| package.fifo(name).is_some()) == [true; 2];
