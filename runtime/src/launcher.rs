@@ -157,7 +157,10 @@ fn run(
             out.write_all(args::help(program, &format!("{} {}", info.network, info.alpha)).as_bytes())?;
         }
         Action::Version => writeln!(out, "{} {} (mnc {})", info.network, info.alpha, info.compiler)?,
-        Action::Info if options.json => writeln!(out, "{}", info.to_json())?,
+        Action::Info if options.json => {
+            out.write_all(model.info_json())?;
+            writeln!(out)?;
+        }
         Action::Info => report::describe(info, &mut out)?,
         Action::Bench(n) => {
             load_first(&options, &mut model)?;

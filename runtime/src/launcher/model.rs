@@ -57,6 +57,12 @@ impl Model {
         Ok(Model { info, input, output, workspace, pool: None, weights: None, has_run: false, abi: *abi })
     }
 
+    /// The network's description as it lies in the program; to write it anew would take 7 kB of code.
+    pub(crate) fn info_json(&self) -> &[u8] {
+        // SAFETY: whoever made the model vouched for pointer and length.
+        unsafe { std::slice::from_raw_parts(self.abi.info, self.abi.info_len as usize) }
+    }
+
     /// From now on `run` shares its work among so many threads, the caller's included.
     pub(crate) fn set_threads(&mut self, threads: usize) {
         self.pool = (1 < threads).then(|| Pool::new(threads));

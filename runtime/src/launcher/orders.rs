@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(super) fn obey(model: &mut Model, from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     while let Some(order) = Order::read(from)? {
         match order {
-            Order::Info => write_answer(to, Ok(model.info.to_json().as_bytes()))?,
+            Order::Info => write_answer(to, Ok(model.info_json()))?,
             Order::Prepare(path) => {
                 let answer = prepare(model, path);
                 write_answer(to, answer.as_deref().map_err(String::as_str))?;

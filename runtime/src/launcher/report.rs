@@ -2,8 +2,7 @@
 
 use super::rank::{shown, top_k};
 use crate::info::{Info, Output, OutputKind, OutputPart, Scores};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 
 /// One class of an answer.
@@ -30,8 +29,8 @@ pub(crate) struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a [f32]>,
     /// The same by their names, where there are several.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    outputs: BTreeMap<&'a str, &'a [f32]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<Parts<'a>>,
     milliseconds: f64,
     /// The seed of weights that were drawn at random.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +42,19 @@ pub(crate) struct Answer<'a> {
 struct Fault<'a> {
     file: &'a str,
     error: &'a str,
+}
+
+/// Several outputs of one image, as a map. A map of the standard library would be 4 kB of code in each program.
+#[derive(Debug)]
+struct Parts<'a> {
+    parts: &'a [OutputPart],
+    output: &'a [f32],
+}
+
+impl Serialize for Parts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.parts.iter().map(|part| (&part.name, part.of(self.output))))
+    }
 }
 
 /// What of an answer is shown, and how.
@@ -80,7 +92,7 @@ impl<'a, W: Write> Report<'a, W> {
                 file,
                 top,
                 output: (self.style.raw && parts.is_empty()).then_some(output),
-                outputs: parts.iter().map(|part| (part.name.as_str(), part.of(output))).collect(),
+                outputs: (!parts.is_empty()).then_some(Parts { parts, output }),
                 milliseconds,
                 random_weights: info.random_weights,
             };
