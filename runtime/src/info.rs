@@ -3,9 +3,7 @@
 //! The compiler writes it and the launcher reads it with the same types. Every size is in the unit that its name ends
 //! in. A field is never removed or given another meaning without a new [`SCHEMA`].
 
-use core::fmt;
-use serde::de::{self, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// The version of the JSON.
 pub const SCHEMA: u32 = 4;
@@ -128,7 +126,7 @@ pub struct Output {
 }
 
 /// One of several outputs of one image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputPart {
     /// The layer, as the description calls it.
     pub name: String,
@@ -138,41 +136,6 @@ pub struct OutputPart {
     pub shape: Vec<usize>,
     /// What the numbers are.
     pub kind: OutputKind,
-}
-
-/// Written out: what serde derives reads sequences too, and would be 4 kB more in each program.
-impl<'de> Deserialize<'de> for OutputPart {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OutputPart, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = OutputPart;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an output")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OutputPart, A::Error> {
-                let (mut name, mut offset_bytes, mut shape, mut kind) = (None, None, None, None);
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "name" => name = Some(map.next_value()?),
-                        "offset_bytes" => offset_bytes = Some(map.next_value()?),
-                        "shape" => shape = Some(map.next_value()?),
-                        "kind" => kind = Some(map.next_value()?),
-                        _ => drop(map.next_value::<IgnoredAny>()?),
-                    }
-                }
-                let missing = || de::Error::missing_field("name, offset_bytes, shape or kind");
-                let (Some(name), Some(offset_bytes), Some(shape), Some(kind)) =
-                    (name, offset_bytes, shape, kind)
-                else {
-                    return Err(missing());
-                };
-                Ok(OutputPart { name, offset_bytes, shape, kind })
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
 }
 
 impl OutputPart {

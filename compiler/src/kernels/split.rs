@@ -83,31 +83,26 @@ impl Kernel {
     /// # Panics
     /// When it doesn't compute rows from rows.
     pub fn rows(&self, rows: Range<usize>) -> (Kernel, Range<usize>) {
-        let piece = (rows.start, rows.len());
+        let piece = |window: Window, input: FeatureMap, output: FeatureMap| {
+            let (window, low, height) = window_rows(window, input.shape.height, (rows.start, rows.len()));
+            ((window, input.with_height(height), output.with_height(rows.len())), low..low + height)
+        };
         match *self {
             Kernel::Conv(kernel) => {
-                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
-                let input = kernel.input.with_height(height);
-                let output = kernel.output.with_height(rows.len());
-                (Kernel::Conv(Conv { window, input, output, ..kernel }), low..low + height)
+                let ((window, input, output), read) = piece(kernel.window, kernel.input, kernel.output);
+                (Kernel::Conv(Conv { window, input, output, ..kernel }), read)
             }
             Kernel::Depthwise(kernel) => {
-                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
-                let input = kernel.input.with_height(height);
-                let output = kernel.output.with_height(rows.len());
-                (Kernel::Depthwise(Depthwise { window, input, output, ..kernel }), low..low + height)
+                let ((window, input, output), read) = piece(kernel.window, kernel.input, kernel.output);
+                (Kernel::Depthwise(Depthwise { window, input, output, ..kernel }), read)
             }
             Kernel::Grouped(kernel) => {
-                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
-                let input = kernel.input.with_height(height);
-                let output = kernel.output.with_height(rows.len());
-                (Kernel::Grouped(Grouped { window, input, output, ..kernel }), low..low + height)
+                let ((window, input, output), read) = piece(kernel.window, kernel.input, kernel.output);
+                (Kernel::Grouped(Grouped { window, input, output, ..kernel }), read)
             }
             Kernel::WindowPool(kernel) => {
-                let (window, low, height) = window_rows(kernel.window, kernel.input.shape.height, piece);
-                let input = kernel.input.with_height(height);
-                let output = kernel.output.with_height(rows.len());
-                (Kernel::WindowPool(WindowPool { window, input, output, ..kernel }), low..low + height)
+                let ((window, input, output), read) = piece(kernel.window, kernel.input, kernel.output);
+                (Kernel::WindowPool(WindowPool { window, input, output, ..kernel }), read)
             }
             Kernel::Pointwise(kernel) => {
                 let input = kernel.input.with_height(rows.len());

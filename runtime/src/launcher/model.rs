@@ -57,7 +57,7 @@ impl Model {
         Ok(Model { info, input, output, workspace, pool: None, weights: None, has_run: false, abi: *abi })
     }
 
-    /// The network's description as it lies in the program; to write it anew would take 7 kB of code.
+    /// The network's description as it lies in the program: no code is needed to write it anew.
     pub(crate) fn info_json(&self) -> &[u8] {
         // SAFETY: whoever made the model vouched for pointer and length.
         unsafe { std::slice::from_raw_parts(self.abi.info, self.abi.info_len as usize) }

@@ -44,7 +44,7 @@ struct Fault<'a> {
     error: &'a str,
 }
 
-/// Several outputs of one image, as a map. A map of the standard library would be 4 kB of code in each program.
+/// Several outputs of one image, as a map. Collected into a `BTreeMap` it made each program 7.5 kB longer.
 #[derive(Debug)]
 struct Parts<'a> {
     parts: &'a [OutputPart],
