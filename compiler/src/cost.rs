@@ -245,13 +245,14 @@ fn count_node(
     let kind = match &node.layer {
         Layer::Input => return None,
         Layer::Activation(_) => return owner,
-        Layer::BatchNorm { .. } => {
+        Layer::BatchNorm { gamma, beta, .. } => {
             let n = node.shape().channels as u64;
+            let vectors = u64::from(*gamma) + u64::from(*beta);
             if let Some(idx) = owner.filter(|idx| layers[*idx].cost.weights != 0) {
-                count_batch_norm(&mut layers[idx].cost, n);
+                count_batch_norm(&mut layers[idx].cost, n, vectors);
                 return owner;
             }
-            count_batch_norm(&mut cost, n);
+            count_batch_norm(&mut cost, n, vectors);
             Kind::BatchNorm
         }
         Layer::Conv { window: Window::POINTWISE, .. } => Kind::Pointwise,
@@ -295,9 +296,9 @@ fn filter_cost(filter: FilterShape, output: Shape) -> Cost {
     }
 }
 
-/// A batch norm over `n` channels: gamma and beta, or the bias that folding leaves where the layer has none.
-fn count_batch_norm(cost: &mut Cost, n: u64) {
-    cost.parameters_batch_norm += 2 * n;
+/// A batch norm over `n` channels: so many vectors of gamma and beta, or the bias that folding leaves where the layer has none.
+fn count_batch_norm(cost: &mut Cost, n: u64, vectors: u64) {
+    cost.parameters_batch_norm += vectors * n;
     cost.parameters_folded = cost.parameters_folded.max(cost.weights + n);
     cost.weight_bytes = WEIGHT_BYTES * cost.parameters_folded;
 }

@@ -263,9 +263,25 @@ pub struct ConvSpec {
     /// After the batch norm.
     pub activation: Activation,
     /// Whether a batch norm follows.
-    pub batch_norm: bool,
+    pub norm: Option<NormSpec>,
     /// Whether the convolution has a bias of its own.
     pub bias: bool,
+}
+
+/// A batch norm behind a convolution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormSpec {
+    /// Added to the variance; the network's epsilon when not written.
+    pub epsilon: Option<f64>,
+    /// Whether it scales.
+    pub gamma: bool,
+    /// Whether it shifts.
+    pub beta: bool,
+}
+
+impl NormSpec {
+    /// With all of its vectors, and the network's epsilon.
+    pub const WHOLE: NormSpec = NormSpec { epsilon: None, gamma: true, beta: true };
 }
 
 /// What a described layer is.

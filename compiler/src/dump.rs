@@ -180,7 +180,15 @@ impl fmt::Display for LayerWords<'_> {
                 write!(f, "conv {window}, N={n}, {groups} groups, bias {bias}")
             }
             Layer::Depthwise { window, bias } => write!(f, "depthwise {window}, bias {bias}"),
-            Layer::BatchNorm { epsilon } => write!(f, "batch norm, epsilon {epsilon}"),
+            Layer::BatchNorm { epsilon, gamma, beta } => {
+                write!(f, "batch norm, epsilon {epsilon}")?;
+                for (word, is_there) in [("gamma", gamma), ("beta", beta)] {
+                    if !is_there {
+                        write!(f, ", no {word}")?;
+                    }
+                }
+                Ok(())
+            }
             Layer::Activation(activation) => write!(f, "{activation:?}"),
             Layer::Add => write!(f, "add"),
             Layer::Multiply => write!(f, "multiply"),

@@ -440,7 +440,7 @@ impl Writer {
                     is_activated = true;
                 }
                 if random.percent(35) {
-                    key("batch_norm", &random.percent(30));
+                    key("batch_norm", &batch_norm(random));
                 }
                 if random.percent(30) {
                     key("bias", &random.percent(60));
@@ -478,6 +478,15 @@ impl Writer {
         self.text = text;
         true
     }
+}
+
+/// Whether there is a batch norm, or what is unusual about it.
+fn batch_norm(random: &mut Random) -> String {
+    if random.percent(70) {
+        return random.percent(30).to_string();
+    }
+    let [gamma, beta] = [0; 2].map(|_| random.percent(50));
+    format!("{{ epsilon = {}, gamma = {gamma}, beta = {beta} }}", random.pick(&["1e-5", "0.01", "1"]))
 }
 
 /// One number for rows and columns, or one for each.

@@ -63,10 +63,10 @@ impl Order {
 pub struct BatchNorm<'a> {
     /// Added to the variance.
     pub epsilon: f64,
-    /// Scale.
-    pub gamma: &'a [f32],
-    /// Shift.
-    pub beta: &'a [f32],
+    /// Scale; 1 without.
+    pub gamma: Option<&'a [f32]>,
+    /// Shift; 0 without.
+    pub beta: Option<&'a [f32]>,
     /// Running mean.
     pub mean: &'a [f32],
     /// Running variance.
@@ -77,8 +77,9 @@ impl BatchNorm<'_> {
     /// By what the weights of a channel are multiplied, and what its bias becomes. With the weights' products, all of it is
     /// f64, rounded to f32 once.
     fn fold(&self, channel: usize, bias: f32) -> (f64, f32) {
-        let [gamma, beta, mean, variance] =
-            [self.gamma, self.beta, self.mean, self.variance].map(|part| f64::from(part[channel]));
+        let [mean, variance] = [self.mean, self.variance].map(|part| f64::from(part[channel]));
+        let gamma = self.gamma.map_or(1.0, |part| f64::from(part[channel]));
+        let beta = self.beta.map_or(0.0, |part| f64::from(part[channel]));
         let scale = gamma / sqrt(variance + self.epsilon);
         // Written so that a beta of -0 survives a mean of 0.
         (scale, (beta - (mean - f64::from(bias)) * scale) as f32)
@@ -267,7 +268,13 @@ mod tests {
         };
         let [weights, bias, gamma, beta, mean] = [1, 2, 3, 4, 5].map(numbers);
         let variance = numbers(6).map(f32::abs);
-        let norm = BatchNorm { epsilon: 1e-3, gamma: &gamma, beta: &beta, mean: &mean, variance: &variance };
+        let norm = BatchNorm {
+            epsilon: 1e-3,
+            gamma: Some(&gamma),
+            beta: Some(&beta),
+            mean: &mean,
+            variance: &variance,
+        };
         for order in [Order::file(N, 1, 1), Order::chain(N, 1)] {
             let filter = Filter { weights: &weights, order, bias: Some(&bias), norm: Some(norm) };
             let mut found = [f32::NAN; 2 * N];
@@ -286,7 +293,8 @@ mod tests {
     fn what_overflows_is_named() {
         let ones = [1.0; 3];
         let gamma = [1.0, 1.0, 4.0];
-        let norm = BatchNorm { epsilon: 0.0, gamma: &gamma, beta: &ones, mean: &ones, variance: &ones };
+        let norm =
+            BatchNorm { epsilon: 0.0, gamma: Some(&gamma), beta: Some(&ones), mean: &ones, variance: &ones };
         let weights = [1.0, 1.0, f32::MAX];
         let filter = Filter { weights: &weights, order: Order::file(3, 1, 1), bias: None, norm: Some(norm) };
         let found = pack(&filter, &Packing::new(1, (2, 1), 2), &mut [0.0; 8]);

@@ -298,8 +298,8 @@ fn write_layer(
     let part = |role: Role| parts[role as usize].unwrap_or_default();
     let norm = layer.epsilon.map(|epsilon| BatchNorm {
         epsilon,
-        gamma: part(Role::Gamma),
-        beta: part(Role::Beta),
+        gamma: parts[Role::Gamma as usize],
+        beta: parts[Role::Beta as usize],
         mean: part(Role::Mean),
         variance: part(Role::Variance),
     });

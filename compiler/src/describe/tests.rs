@@ -128,14 +128,14 @@ name = "probabilities"
         slide: Slide::square(3, 1),
         padding: Padding::Symmetric,
         activation: Activation::Relu,
-        batch_norm: true,
+        norm: Some(NormSpec::WHOLE),
         bias: false,
     };
     let stem = ConvSpec {
         slide: Slide::square(5, 2),
         padding: Padding::Valid,
         activation: Activation::None,
-        batch_norm: false,
+        norm: None,
         bias: true,
     };
     let pointwise = ConvSpec { slide: Slide::POINTWISE, padding: Padding::Valid, ..spec };
@@ -260,6 +260,32 @@ fn windows() {
         ),
     ] {
         assert_eq!(spec(text).unwrap_err().to_string(), format!("n:{expected}"), "{text}");
+    }
+}
+
+#[test]
+fn batch_norms() {
+    let norm = |value: &str| {
+        let text = format!("{HEAD}[[layer]]\nkind = \"depthwise\"\nbatch_norm = {value}");
+        Description::parse(&text, "n").map(|description| {
+            let spec = description.layers[0].kind.spec().unwrap();
+            (spec.norm, spec.bias)
+        })
+    };
+    assert_eq!(norm("true").unwrap(), (Some(NormSpec::WHOLE), false));
+    assert_eq!(norm("{}").unwrap(), (Some(NormSpec::WHOLE), false));
+    assert_eq!(norm("false").unwrap(), (None, true));
+    let expected = NormSpec { epsilon: Some(1e-5), gamma: false, beta: true };
+    assert_eq!(norm("{ epsilon = 1e-5, gamma = false }").unwrap(), (Some(expected), false));
+    for (value, expected) in [
+        ("1", "6:14: `batch_norm`: found 1, expected true or false"),
+        ("{ epsilon = 0 }", "6:26: `epsilon`: found 0, expected a number from 1e-12 to 1.0"),
+        (
+            "{ mean = false }",
+            "6:16: unknown key \"mean\" in [batch_norm], expected `epsilon`, `gamma` or `beta`",
+        ),
+    ] {
+        assert_eq!(norm(value).unwrap_err().to_string(), format!("n:{expected}"));
     }
 }
 

@@ -15,7 +15,7 @@ use super::shape::{Shape, Window};
 use super::tensor::Tensor;
 use super::{Graph, Knobs, Node, NodeId};
 use crate::describe::{
-    ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, Padding, Scores, Slide, Width,
+    ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, NormSpec, Padding, Scores, Slide, Width,
 };
 use crate::error::{ErrorKind, Faults, Place, Result};
 
@@ -334,9 +334,9 @@ impl<'d> Builder<'d> {
     }
 
     fn normalise_and_activate(&mut self, name: &str, spec: &ConvSpec) {
-        if spec.batch_norm {
-            let epsilon = self.description.batch_norm_epsilon;
-            self.push(format!("{name}.norm"), Layer::BatchNorm { epsilon }, vec![self.last]);
+        if let Some(NormSpec { epsilon, gamma, beta }) = spec.norm {
+            let epsilon = epsilon.unwrap_or(self.description.batch_norm_epsilon);
+            self.push(format!("{name}.norm"), Layer::BatchNorm { epsilon, gamma, beta }, vec![self.last]);
         }
         self.activate(name, spec.activation);
     }

@@ -97,6 +97,10 @@ pub enum Layer {
     BatchNorm {
         /// Added to the variance.
         epsilon: f64,
+        /// Whether files have its gamma; 1 otherwise.
+        gamma: bool,
+        /// Whether files have its beta; 0 otherwise.
+        beta: bool,
     },
     /// An activation by itself.
     Activation(Activation),

@@ -34,9 +34,10 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Fused> {
     let mut moved: Vec<FusedId> = Vec::with_capacity(graph.nodes.len());
     for (idx, node) in graph.nodes.iter().enumerate() {
         let parameters = parameters.map(|parameters| &parameters.0[idx]);
-        if let Layer::BatchNorm { epsilon } = &node.layer {
+        if let Layer::BatchNorm { epsilon, .. } = &node.layer {
             let id = moved[node.inputs[0].0];
             if let Some(NodeParameters::BatchNorm { gamma, beta, mean, variance }) = parameters {
+                let (gamma, beta) = (Some(gamma.as_slice()), Some(beta.as_slice()));
                 let norm = BatchNorm { epsilon: *epsilon, gamma, beta, mean, variance };
                 let filter = nodes[id.0].filter.as_mut().expect("checked: it follows a layer with weights");
                 fold(&node.name, norm, filter, &mut faults);
@@ -113,6 +114,7 @@ fn fold(name: &str, norm: BatchNorm<'_>, filter: &mut Filter, faults: &mut Fault
         let NotFinite { is_bias, channel, value } = fault;
         let what = if is_bias { "bias" } else { "weight" };
         let BatchNorm { epsilon, gamma, beta, mean, variance } = norm;
+        let (gamma, beta) = (gamma.unwrap_or_default(), beta.unwrap_or_default());
         faults.push(
             Place::layer(name),
             format!(

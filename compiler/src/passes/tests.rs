@@ -29,7 +29,7 @@ fn graph(layers: &[(&str, Layer, &[usize])]) -> Graph {
 }
 
 const RELU6: Layer = Layer::Activation(Activation::Relu6);
-const NORM: Layer = Layer::BatchNorm { epsilon: 0.25 };
+const NORM: Layer = Layer::BatchNorm { epsilon: 0.25, gamma: true, beta: true };
 
 fn conv(bias: bool) -> Layer {
     Layer::Conv { window: Window::POINTWISE, n: 2, bias }
@@ -157,7 +157,7 @@ fn fold(
     let graph = graph(&[
         ("input", Layer::Input, &[]),
         ("a", conv(bias.is_some()), &[0]),
-        ("a.norm", Layer::BatchNorm { epsilon }, &[1]),
+        ("a.norm", Layer::BatchNorm { epsilon, gamma: true, beta: true }, &[1]),
     ]);
     let [gamma, beta, mean, variance] = norm.map(|part| part.to_vec());
     let parameters = Parameters(vec![

@@ -31,9 +31,17 @@ fn networks_have_every_feature() {
     for word in ["stride = 2", "repeat = ", "\"valid\"", "\"symmetric\"", "\"same\"", "\"keras\""] {
         check(word, 20, &|text| text.contains(word));
     }
-    for word in
-        ["groups = ", "multiplier = ", "kernel = [", "stride = [", "stride = 4", "dilation = ", "padding = {"]
-    {
+    for word in [
+        "groups = ",
+        "multiplier = ",
+        "kernel = [",
+        "stride = [",
+        "stride = 4",
+        "dilation = ",
+        "padding = {",
+        "gamma = false",
+        "beta = false",
+    ] {
         check(word, 8, &|text| text.contains(word));
     }
     for activation in Activation::ALL {

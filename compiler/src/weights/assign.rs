@@ -205,7 +205,10 @@ fn arrange(graph: &Graph, id: NodeId, parts: Parts) -> NodeParameters {
             bias: shape.has_bias.then_some(bias),
         },
         None if matches!(node.layer, Layer::BatchNorm { .. }) => {
-            NodeParameters::BatchNorm { gamma, beta, mean, variance }
+            let or = |part: Vec<f32>, number: f32| {
+                if part.is_empty() { vec![number; node.shape().channels] } else { part }
+            };
+            NodeParameters::BatchNorm { gamma: or(gamma, 1.0), beta: or(beta, 0.0), mean, variance }
         }
         None => NodeParameters::None,
     }

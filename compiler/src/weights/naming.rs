@@ -268,8 +268,9 @@ impl fmt::Display for TensorSpec {
 fn file_shapes(graph: &Graph, id: NodeId, axes: &Axes) -> Vec<(Role, Vec<usize>)> {
     let node = &graph.nodes[id.0];
     let vector = |role: Role| (role, vec![node.shape().channels]);
-    if let Layer::BatchNorm { .. } = node.layer {
-        return [Role::Gamma, Role::Beta, Role::Mean, Role::Variance].map(vector).to_vec();
+    if let Layer::BatchNorm { gamma, beta, .. } = node.layer {
+        let roles = [(Role::Gamma, gamma), (Role::Beta, beta), (Role::Mean, true), (Role::Variance, true)];
+        return roles.into_iter().filter(|(_, is_there)| *is_there).map(|(role, _)| vector(role)).collect();
     }
     let Some(filter) = graph.filter(node) else { return Vec::new() };
     let mut shape = filter.file_axes();

@@ -58,7 +58,18 @@ fn random_node(graph: &Graph, node: &Node, random: &mut Random) -> NodeParameter
     let n = node.shape().channels;
     let Some(filter) = graph.filter(node) else {
         return match node.layer {
-            Layer::BatchNorm { .. } => random_norm(n, random),
+            Layer::BatchNorm { gamma, beta, .. } => {
+                let mut norm = random_norm(n, random);
+                if let NodeParameters::BatchNorm { gamma: scale, beta: shift, .. } = &mut norm {
+                    if !gamma {
+                        scale.fill(1.0);
+                    }
+                    if !beta {
+                        shift.fill(0.0);
+                    }
+                }
+                norm
+            }
             _ => NodeParameters::None,
         };
     };

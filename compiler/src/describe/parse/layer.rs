@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::source::{Section, Source, nearest, quote};
 use super::super::{
     ConvSpec, INPUT_NAME, LayerKind, LayerSpec, MAX_CHANNELS, MAX_DILATION, MAX_JOINED, MAX_KERNEL,
-    MAX_LAYERS, MAX_MULTIPLIER, MAX_STRIDE, MAX_UPSAMPLE, Padding, Sides, Slide, Width,
+    MAX_LAYERS, MAX_MULTIPLIER, MAX_STRIDE, MAX_UPSAMPLE, NormSpec, Padding, Sides, Slide, Width,
 };
 use super::{Defaults, block, read_activation, read_padding};
 use crate::graph::layer::{Activation, Pooling};
@@ -312,12 +312,27 @@ pub(super) fn read_taps(
     slide: Slide,
     padding: Padding,
 ) -> ConvSpec {
-    let batch_norm = section.boolean("batch_norm", true);
+    let norm = read_norm(section);
     ConvSpec {
         slide,
         padding,
         activation: read_activation(section, defaults.activation),
-        batch_norm,
-        bias: section.boolean("bias", !batch_norm),
+        norm,
+        bias: section.boolean("bias", norm.is_none()),
     }
+}
+
+/// The batch norm of a section: whether there is one, or what is unusual about it.
+fn read_norm(section: &Section<'_>) -> Option<NormSpec> {
+    const KEY: &str = "batch_norm";
+    if !section.is_table(KEY) {
+        return section.boolean(KEY, true).then_some(NormSpec::WHOLE);
+    }
+    let norm = section.section(KEY)?;
+    norm.only(&["epsilon", "gamma", "beta"]);
+    Some(NormSpec {
+        epsilon: norm.has("epsilon").then(|| norm.number("epsilon", 1e-12..=1.0, None)),
+        gamma: norm.boolean("gamma", true),
+        beta: norm.boolean("beta", true),
+    })
 }

@@ -9,7 +9,7 @@ fn blocks() {
         slide: Slide::square(3, 1),
         padding: Padding::Same,
         activation: Activation::Relu6,
-        batch_norm: true,
+        norm: Some(NormSpec::WHOLE),
         bias: false,
     };
     let scaled = |channels| Width::Scaled { channels, minimum: 1 };

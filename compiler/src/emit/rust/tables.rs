@@ -39,7 +39,7 @@ impl Tables {
             let Some(filter) = graph.filter(node) else { continue };
             let mut nodes = graph.nodes.iter().enumerate();
             let norm = nodes.find_map(|(norm_idx, norm)| match norm.layer {
-                Layer::BatchNorm { epsilon } if norm.inputs[0].0 == idx => Some((norm_idx, epsilon)),
+                Layer::BatchNorm { epsilon, .. } if norm.inputs[0].0 == idx => Some((norm_idx, epsilon)),
                 _ => None,
             });
             let of = |idx: usize| specs.iter().filter(move |spec| spec.node.0 == idx).cloned();

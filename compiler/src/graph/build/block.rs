@@ -74,7 +74,7 @@ impl Builder<'_> {
             slide: Slide::POINTWISE,
             padding: Padding::Valid,
             activation: squeeze.activation,
-            batch_norm: false,
+            norm: None,
             bias: true,
         };
         self.part(Role::Reduce);

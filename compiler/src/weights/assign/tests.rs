@@ -332,3 +332,25 @@ fn check_unchanged(graph: &Graph, parameters: &Parameters, fused: &crate::passes
     }
     assert_eq!(n_checked, 27);
 }
+
+/// A file has no tensor for a gamma or a beta that the network doesn't have; they are 1 and 0.
+#[test]
+fn norms_without_gamma_or_beta() {
+    let text = "name = \"net\"\nclasses = 1\ninput = { height = 8, width = 8, channels = 3 }\n\
+                layer = [{ kind = \"conv\", filters = 8, batch_norm = { epsilon = 0.5, gamma = false } },\n\
+                         { kind = \"depthwise\", batch_norm = { beta = false } }]";
+    let description = Description::parse(text, "net.toml").unwrap();
+    let graph = Graph::build(&description, &Knobs::default()).unwrap();
+    let parameters = Parameters::random(&graph, 4);
+    let NodeParameters::BatchNorm { gamma, beta, .. } = &parameters.0[graph.id("conv_1.norm").unwrap().0]
+    else {
+        panic!("a norm")
+    };
+    assert!(gamma.iter().all(|x| *x == 1.0) && beta.iter().any(|x| *x != 0.0));
+    let bytes = parameters.to_safetensors(&graph, &Naming::PLAIN).unwrap();
+    let weights = Weights::parse(&bytes, "net.safetensors").unwrap();
+    let missing = ["conv_1.norm.gamma", "conv_dw_1.norm.beta"];
+    assert!(missing.iter().all(|name| !weights.tensors.contains_key(*name)));
+    assert_eq!(weights.tensors.len(), 2 + 3 + 3);
+    assert_eq!(weights.parameters(&graph, None).unwrap(), parameters);
+}
