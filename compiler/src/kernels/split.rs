@@ -109,8 +109,9 @@ impl Kernel {
                 let output = kernel.output.with_height(rows.len());
                 (Kernel::Pointwise(Pointwise { input, output, ..kernel }), rows)
             }
-            Kernel::Dense(_)
-            | Kernel::GlobalAveragePool(_)
+            // One row, whole: a pointwise layer over a single pixel.
+            Kernel::Dense(kernel) => (Kernel::Dense(kernel), rows),
+            Kernel::GlobalAveragePool(_)
             | Kernel::Elementwise(_)
             | Kernel::Concat(_)
             | Kernel::Upsample(_)

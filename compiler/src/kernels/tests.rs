@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::reference;
 use crate::schedule::tuning::candidates;
 use crate::schedule::{Schedule, Share, Work};
-use crate::target::ISAS;
+use crate::target::{ISAS, X86_64_V3};
 use crate::weights::Parameters;
 
 /// A reproducible stream of values in -1..1.
@@ -157,6 +157,53 @@ fn conv_and_depthwise() {
             check_window(window, shape(height, width, m), n);
         }
     }
+}
+
+/// Several panels of chains, the last one narrow, over one pixel.
+#[test]
+fn pointwise_over_one_pixel() {
+    for (m, n) in [(1, 193), (9, 200), (33, 391)] {
+        let layer = Layer::Conv { window: Window::POINTWISE, n, bias: true };
+        check(shape(1, 1, m), shape(1, 1, n), &layer, Activation::HardSwish);
+    }
+}
+
+/// Rows that become fewer until one pixel is left: a run of which some are in bands.
+#[test]
+fn a_run_may_end_with_one_pixel() {
+    static SMALL_CACHES: Isa = Isa { l1_bytes: 1 << 10, l2_bytes: 6 << 10, ..X86_64_V3 };
+    let node = |name: String, layer: Layer, input: Option<(usize, Shape)>, output: Shape| FusedNode {
+        name,
+        filter: input
+            .and_then(|(_, shape)| layer.filter(shape))
+            .map(|filter| Filter { weights: noise(1, filter.n_weights()), bias: noise(2, filter.n) }),
+        layer,
+        activation: Activation::None,
+        inputs: input.into_iter().map(|(id, _)| FusedId(id)).collect(),
+        tensor: Tensor::f32(output),
+    };
+    let mut map = shape(16, 16, 8);
+    let mut nodes = vec![node("input".to_owned(), Layer::Input, None, map)];
+    for (idx, stride) in [1, 2, 2, 2, 2].into_iter().enumerate() {
+        let window = Window::resolve(Slide::square(3, stride), Padding::Same, (map.height, map.width));
+        let (height, width) = window.output(map.height, map.width).unwrap();
+        let output = shape(height, width, 8);
+        let depthwise = Layer::Depthwise { window, bias: true };
+        nodes.push(node(format!("dw_{idx}"), depthwise, Some((idx, map)), output));
+        map = output;
+    }
+    for idx in 5..7 {
+        let pointwise = Layer::Conv { window: Window::POINTWISE, n: 8, bias: true };
+        nodes.push(node(format!("pw_{idx}"), pointwise, Some((idx, map)), map));
+    }
+    let outputs = vec![FusedId(nodes.len() - 1)];
+    let network = Fused { nodes, outputs, output_names: vec!["output".to_owned()] };
+    let schedule = Schedule::build(&network, &SMALL_CACHES);
+    let last = schedule.steps[schedule.steps.len() - 1].kernels();
+    assert!(schedule.steps[0].chain().is_some() && matches!(last[..], [Kernel::Dense(_)]), "{last:?}");
+    let x = noise(3, network.nodes[0].shape().len());
+    let found = Program::build(&Plan::build(schedule), &network).interpret(&x).unwrap();
+    assert_eq!(found, reference::output(&network, &x));
 }
 
 /// Kernels that aren't square, large steps, distant taps, uneven padding.

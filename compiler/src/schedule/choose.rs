@@ -75,12 +75,21 @@ pub(super) fn choose(
         Layer::BatchNorm { .. } | Layer::Activation(_) => {
             unreachable!("part of other nodes since the passes")
         }
-        Layer::Conv { window: Window::POINTWISE, .. } => {
-            let shape = input.shape;
-            let (pixels, depth, n) = (shape.pixels(), shape.channels, output.shape.channels);
+        // A dense layer of several rows is that of a batch.
+        Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. } if output.shape.pixels() != 1 => {
+            let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
             tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
                 Kernel::Pointwise(Pointwise { input, output, activation, tile })
             })
+        }
+        Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. } => {
+            let chains = (isa.vector_registers - DENSE_OPERANDS).min(MOST_CHAINS);
+            Chosen {
+                kernel: Kernel::Dense(Dense { input, output, activation, vectors: chains }),
+                // Each weight is loaded once, from beyond the caches.
+                cycles: input.shape.len() * vectors(output),
+                reason: format!("one row: {chains} chains side by side hide the latency"),
+            }
         }
         Layer::Conv { window, .. } => {
             let Shape { height: groups, width: pixels, channels: n } = output.shape;
@@ -106,22 +115,6 @@ pub(super) fn choose(
                 kernel: Kernel::Grouped(Grouped { window, groups, input, output, activation }),
                 cycles: vectors(output) * isa.lanes.div_ceil(n) * window.taps() * m,
                 reason: format!("{groups} groups of {m} to {n} channels"),
-            }
-        }
-        // Several rows: those of a batch.
-        Layer::Dense { .. } if output.shape.pixels() != 1 => {
-            let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
-            tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
-                Kernel::Pointwise(Pointwise { input, output, activation, tile })
-            })
-        }
-        Layer::Dense { .. } => {
-            let chains = (isa.vector_registers - DENSE_OPERANDS).min(MOST_CHAINS);
-            Chosen {
-                kernel: Kernel::Dense(Dense { input, output, activation, vectors: chains }),
-                // Each weight is loaded once, from beyond the caches.
-                cycles: input.shape.len() * vectors(output),
-                reason: format!("one row: {chains} chains side by side hide the latency"),
             }
         }
         Layer::GlobalAveragePool => Chosen {
