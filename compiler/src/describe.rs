@@ -14,7 +14,7 @@ pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand, Reduce, Squeeze
 pub use self::builtin::{BUILTIN, Builtin, builtin};
 pub use self::window::{Padding, Pads, Sides, Slide};
 use crate::error::Result;
-use crate::graph::layer::{Activation, Pooling};
+use crate::graph::layer::{Activation, Flatten, Pooling};
 
 /// The name of the network's input, as the `from` of an `add` and as the first node of a graph.
 pub const INPUT_NAME: &str = "input";
@@ -355,6 +355,8 @@ pub enum LayerKind {
     Dense {
         /// Outputs; the network's `classes` when not written.
         units: Option<usize>,
+        /// How files order its weights.
+        flatten: Flatten,
         /// After the sum.
         activation: Activation,
         /// Whether it has a bias.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::describe::{Description, Expand, LayerKind, Reduce, Slide, SqueezeSpec, Width};
 use crate::graph::Graph;
-use crate::graph::layer::Layer;
+use crate::graph::layer::{Flatten, Layer};
 use crate::graph::shape::{Shape, Window};
 use crate::passes::{Fused, FusedNode};
 use crate::plan::Plan;
@@ -101,9 +101,9 @@ impl fmt::Display for LayerText<'_> {
             LayerKind::Concat { from } => write!(f, "concat with {}", from.join(", ")),
             LayerKind::Upsample { factor } => write!(f, "upsample by {factor}"),
             LayerKind::GlobalAveragePool => write!(f, "global average pool"),
-            LayerKind::Dense { units, activation, bias } => {
+            LayerKind::Dense { units, flatten, activation, bias } => {
                 let units = units.map_or("classes".to_owned(), |units| units.to_string());
-                write!(f, "dense N={units} bias={bias} {activation:?}")
+                write!(f, "dense N={units} bias={bias} {activation:?}{}", flatten_text(*flatten))
             }
             LayerKind::Softmax => write!(f, "softmax"),
         }
@@ -196,9 +196,19 @@ impl fmt::Display for LayerWords<'_> {
             Layer::Concat => write!(f, "concat"),
             Layer::Upsample { factor } => write!(f, "upsample by {factor}"),
             Layer::GlobalAveragePool => write!(f, "global average pool"),
-            Layer::Dense { n, bias } => write!(f, "dense N={n}, bias {bias}"),
+            Layer::Dense { n, flatten, bias } => {
+                write!(f, "dense N={n}, bias {bias}{}", flatten_text(*flatten))
+            }
             Layer::Softmax => write!(f, "softmax"),
         }
+    }
+}
+
+/// How files order a dense layer's weights, where that isn't the order in memory.
+fn flatten_text(flatten: Flatten) -> &'static str {
+    match flatten {
+        Flatten::Hwc => "",
+        Flatten::Chw => ", weights in the order channel, row, column",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Random networks with their inputs, as tests and `mnc verify` draw them: a seed gives the same network on every machine.
 
+mod rare;
 #[cfg(test)]
 mod tests;
 
@@ -68,6 +69,7 @@ impl RandomNetwork {
             writer.product(&mut pairs);
         }
         let mut blocks = Random::new(seed ^ 0x0062_6c6f_636b);
+        let mut rare = Random::new(seed ^ 0x7261_7265_0000);
         for _ in 0..n_layers {
             writer.layer(&mut random);
             if !writer.is_tall && branches.percent(12) {
@@ -82,6 +84,12 @@ impl RandomNetwork {
             if blocks.percent(15) {
                 writer.block(&mut blocks);
             }
+            if rare.percent(12) {
+                writer.rare(&mut rare);
+            }
+        }
+        if !writer.is_tall && rare.percent(8) {
+            writer.flat_dense(&mut rare);
         }
         if random.percent(35) {
             writer.head(&mut random);
@@ -89,6 +97,9 @@ impl RandomNetwork {
         let mut outputs = Random::new(seed ^ 0x6f75_7470_7574);
         if outputs.percent(20) {
             writer.outputs(&mut outputs);
+        }
+        if rare.percent(20) {
+            writer.name_inputs(&mut rare);
         }
         let graph = writer.graph.expect("the first layer always fits");
         let mut parameters = Parameters::random(&graph, seed);
@@ -165,10 +176,21 @@ impl Writer {
             text += &format!("{activation}padding = \"{padding}\"\n");
         }
         text += &format!("input = {{ height = {height}, width = {width}, channels = {channels} }}\n");
-        text += &match random.within(0, 2) {
+        let rounding = match random.within(0, 2) {
             0 => String::new(),
             1 => format!("[alpha]\nrounding = \"floor\"\nminimum = {}\n", random.within(1, 9)),
             _ => format!("[alpha]\nrounding = \"nearest\"\nmultiple = {}\n", random.within(1, 9)),
+        };
+        let mut rare = Random::new(seed ^ 0x7269_6d00_0000);
+        if rare.percent(10) {
+            text += &format!("batch_norm_epsilon = {}\n", rare.pick(&["1e-5", "0.5"]));
+        }
+        let [minimum, multiple] = [0; 2].map(|_| rare.within(1, 9));
+        text += &match rare.percent(8) {
+            true => format!(
+                "[alpha]\nrounding = \"nearest_of_whole\"\nminimum = {minimum}\nmultiple = {multiple}\n"
+            ),
+            false => rounding,
         };
         let alpha = if random.percent(60) { 1.0 } else { random.pick(&[0.25, 0.35, 0.5, 0.75, 1.4]) };
         let shape = Shape { height, width, channels };
@@ -218,9 +240,8 @@ impl Writer {
     fn product(&mut self, random: &mut Random) {
         let name = format!("l{}", self.earlier.len());
         let (last, Shape { channels, .. }) = (self.earlier[self.earlier.len() - 1].0.clone(), self.shape);
-        let activation = random.pick(&["relu6", "relu", "none"]);
-        let product =
-            |from: &str| format!("kind = \"multiply\"\nfrom = \"{from}\"\nactivation = \"{activation}\"\n");
+        let activation = activation(random);
+        let product = |from: &str| format!("kind = \"multiply\"\nfrom = \"{from}\"\n{activation}");
         if random.percent(30) {
             let same = self.earlier.iter().filter(|(_, shape)| *shape == self.shape);
             let same: Vec<&str> = same.map(|(name, _)| name.as_str()).collect();

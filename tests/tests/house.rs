@@ -40,13 +40,14 @@ const ORDER: [&str; 25] = [
 ];
 
 /// Uses against the order, each with its reason.
-const EXCEPTIONS: [(&str, &str, &str); 2] = [
+const EXCEPTIONS: [(&str, &str, &str); 3] = [
     (
         "describe",
         "graph::layer::Activation",
         "a description's activations are those of a layer: one enum, where it computes",
     ),
     ("describe", "graph::layer::Pooling", "likewise its pools"),
+    ("describe", "graph::layer::Flatten", "likewise the orders of dense weights"),
 ];
 
 /// Cranelift's files.

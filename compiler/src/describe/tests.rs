@@ -162,7 +162,12 @@ name = "probabilities"
         }),
         unnamed(LayerKind::Add { from: "stem".to_string(), activation: Activation::Relu6 }),
         unnamed(LayerKind::GlobalAveragePool),
-        unnamed(LayerKind::Dense { units: Some(5), activation: Activation::None, bias: false }),
+        unnamed(LayerKind::Dense {
+            units: Some(5),
+            flatten: Flatten::Hwc,
+            activation: Activation::None,
+            bias: false,
+        }),
         LayerSpec {
             name: Some("probabilities".to_string()),
             input: None,
@@ -221,8 +226,8 @@ fn unknown_keys() {
         "kind = \"dense\"\nbais = true\nstride = 2\n\"a\\nb\" = 1",
         &[
             "6:1: unknown key \"bais\" in a layer of kind \"dense\", did you mean `bias`?",
-            "7:1: unknown key \"stride\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation`, `bias` or `slope`",
-            "8:1: unknown key \"a\\nb\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `activation`, `bias` or `slope`",
+            "7:1: unknown key \"stride\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `flatten`, `activation`, `bias` or `slope`",
+            "8:1: unknown key \"a\\nb\" in a layer of kind \"dense\", expected `kind`, `name`, `input`, `units`, `flatten`, `activation`, `bias` or `slope`",
         ],
     );
 }

@@ -244,11 +244,12 @@ impl<'d> Builder<'d> {
             LayerKind::GlobalAveragePool => {
                 self.push(name(), Layer::GlobalAveragePool, vec![self.last]);
             }
-            LayerKind::Dense { units, activation, bias } => {
+            LayerKind::Dense { units, flatten, activation, bias } => {
                 let name = name();
                 let n = units.unwrap_or(self.description.classes);
                 self.origin = Some(self.walk.dense(self.next_id()));
-                self.push(name.clone(), Layer::Dense { n, bias: *bias }, vec![self.last]);
+                let layer = Layer::Dense { n, flatten: *flatten, bias: *bias };
+                self.push(name.clone(), layer, vec![self.last]);
                 self.activate(&name, *activation);
             }
             LayerKind::Softmax => {

@@ -56,6 +56,16 @@ impl Pooling {
     }
 }
 
+/// The order in which the weights of a dense layer, as files have them, take the elements of its input. Maps lie in memory as rows,
+/// columns, channels whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flatten {
+    /// Row, column, channel, as TensorFlow flattens a map.
+    Hwc,
+    /// Channel, row, column, as PyTorch does.
+    Chw,
+}
+
 /// The slope of a leaky ReLU: an f32 above 0, at most 1.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slope(u32);
@@ -124,10 +134,12 @@ pub enum Layer {
     },
     /// Mean over all pixels, per channel.
     GlobalAveragePool,
-    /// Fully connected layer over all elements of its input in NHWC order.
+    /// Fully connected layer over all elements of its input.
     Dense {
         /// N, the number of outputs.
         n: usize,
+        /// How files order its weights; its sums run over rows, columns and channels in any case.
+        flatten: Flatten,
         /// Whether the layer has a bias.
         bias: bool,
     },
@@ -171,6 +183,11 @@ impl Activation {
             Activation::Swish => "swish",
         }
     }
+}
+
+impl Flatten {
+    /// Both with their names in descriptions.
+    pub const NAMES: [(&str, Flatten); 2] = [("hwc", Flatten::Hwc), ("chw", Flatten::Chw)];
 }
 
 impl Slope {
@@ -271,8 +288,9 @@ impl Layer {
     /// The filter over an input of this shape; `None` for a layer without weights. A batch norm's vectors are no filter.
     ///
     /// ```
-    /// use mnc::graph::{layer::Layer, shape::Shape};
-    /// let dense = Layer::Dense { n: 10, bias: true };
+    /// use mnc::graph::layer::{Flatten, Layer};
+    /// use mnc::graph::shape::Shape;
+    /// let dense = Layer::Dense { n: 10, flatten: Flatten::Hwc, bias: true };
     /// let filter = dense.filter(Shape { height: 1, width: 1, channels: 64 }).unwrap();
     /// assert_eq!((filter.n_weights(), filter.file_axes()), (640, vec![10, 64]));
     /// ```
@@ -280,16 +298,25 @@ impl Layer {
         let window = self.window().map(|window| window.slide().kernel);
         match *self {
             Layer::Conv { n, bias, .. } => {
-                Some(FilterShape { window, m: input.channels, n, groups: 1, has_bias: bias })
+                Some(FilterShape { window, m: input.channels, n, groups: 1, is_flat: false, has_bias: bias })
             }
             Layer::Grouped { n, groups, bias, .. } => {
-                Some(FilterShape { window, m: input.channels / groups, n, groups, has_bias: bias })
+                let m = input.channels / groups;
+                Some(FilterShape { window, m, n, groups, is_flat: false, has_bias: bias })
             }
             Layer::Depthwise { bias, .. } => {
-                Some(FilterShape { window, m: 1, n: input.channels, groups: input.channels, has_bias: bias })
+                let n = input.channels;
+                Some(FilterShape { window, m: 1, n, groups: n, is_flat: false, has_bias: bias })
             }
-            Layer::Dense { n, bias } => {
-                Some(FilterShape { window, m: input.len(), n, groups: 1, has_bias: bias })
+            Layer::Dense { n, flatten, bias } => {
+                let (window, m) = match flatten {
+                    Flatten::Hwc => (None, input.len()),
+                    // In files its weights lie as those of a convolution with one window, as large as the map.
+                    Flatten::Chw => {
+                        (Some(Sides { rows: input.height, columns: input.width }), input.channels)
+                    }
+                };
+                Some(FilterShape { window, m, n, groups: 1, is_flat: true, has_bias: bias })
             }
             Layer::Input
             | Layer::BatchNorm { .. }
@@ -354,14 +381,16 @@ impl Layer {
 /// The extent of a layer's filter: each of `n` outputs of a pixel is a sum over the taps of a window and over `m` channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterShape {
-    /// Rows and columns of the window; `None` for a dense layer, which has no window.
+    /// Rows and columns of the window; of a dense layer those of the map where files have its channels first, else `None`.
     pub window: Option<Sides>,
-    /// Input elements under each tap: M of a standard convolution, 1 of a depthwise one, H W C of a dense layer.
+    /// Input elements under each tap: M of a standard convolution, 1 of a depthwise one, H W C of a dense layer without window.
     pub m: usize,
     /// N, the output channels.
     pub n: usize,
     /// Into how many groups the channels fall that have nothing to do with each other: M in a depthwise convolution, else 1.
     pub groups: usize,
+    /// Whether files have the elements under all taps as one axis.
+    pub is_flat: bool,
     /// Whether the layer has a bias of its own, before a batch norm adds one.
     pub has_bias: bool,
 }
@@ -384,12 +413,18 @@ impl FilterShape {
 
     /// The shape of the tensor in files that PyTorch writes: `[N, M, D_K, D_K]`, depthwise `[M, 1, D_K, D_K]`, dense `[N, M]`.
     pub fn file_axes(&self) -> Vec<usize> {
+        if self.is_flat {
+            return vec![self.n, self.fan_in()];
+        }
         let window = self.window.map(|Sides { rows, columns }| [rows, columns]);
         [self.n, self.m].into_iter().chain(window.into_iter().flatten()).collect()
     }
 
     /// The same in the paper's symbols: `N=512, M=256, D_K=3`.
     pub fn symbols(&self) -> String {
+        if self.is_flat {
+            return format!("N={}, M={}", self.n, self.fan_in());
+        }
         let extents =
             if self.groups == 1 { format!("N={}, M={}", self.n, self.m) } else { format!("M={}", self.n) };
         match self.window {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::describe::{Padding, Sides, Slide};
-use crate::graph::layer::{Activation, Layer, Pooling};
+use crate::graph::layer::{Activation, Flatten, Layer, Pooling};
 use crate::graph::shape::{Axis, Window};
 use crate::graph::tensor::Tensor;
 use crate::graph::{Graph, Knobs};
@@ -257,7 +257,12 @@ fn activations() {
         }
         let input = shape(2, 3, 37);
         check(input, input, &Layer::Add, activation);
-        check(input, shape(1, 1, 101), &Layer::Dense { n: 101, bias: true }, activation);
+        check(
+            input,
+            shape(1, 1, 101),
+            &Layer::Dense { n: 101, flatten: Flatten::Hwc, bias: true },
+            activation,
+        );
     }
 }
 
@@ -324,7 +329,12 @@ fn dense_pool_pairs_softmax() {
         check(input, input, &Layer::Multiply, Activation::Relu6);
         check(input, input, &Layer::Softmax, Activation::None);
         for n in [1, 4, 49, 101] {
-            check(input, shape(1, 1, n), &Layer::Dense { n, bias: true }, Activation::None);
+            check(
+                input,
+                shape(1, 1, n),
+                &Layer::Dense { n, flatten: Flatten::Hwc, bias: true },
+                Activation::None,
+            );
         }
     }
 }

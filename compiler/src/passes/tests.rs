@@ -1,6 +1,6 @@
 use super::*;
 use crate::describe::{Description, builtin};
-use crate::graph::layer::Layer;
+use crate::graph::layer::{Flatten, Layer};
 use crate::graph::shape::Window;
 use crate::graph::{Knobs, Node, NodeId};
 use crate::weights::NodeParameters;
@@ -75,7 +75,7 @@ fn chains_and_branches() {
             ("add", Layer::Add, &[5, 3]),
             ("add.relu", Layer::Activation(Activation::Relu), &[6]),
             ("pool", Layer::GlobalAveragePool, &[7]),
-            ("dense", Layer::Dense { n: 2, bias: false }, &[8]),
+            ("dense", Layer::Dense { n: 2, flatten: Flatten::Hwc, bias: false }, &[8]),
             ("dense.relu6", RELU6, &[9]),
             ("softmax", Layer::Softmax, &[10]),
         ],

@@ -63,3 +63,56 @@ fn networks_have_every_feature() {
     }
     check("gates of blocks", 20, &|text| text.contains("reduce = "));
 }
+
+/// The keys by their kind, from the errors that list them, so that a new one can't be forgotten here.
+fn keys() -> Vec<(String, Vec<String>)> {
+    let list = |text: &str, start: &str| -> Vec<String> {
+        let error = Description::parse(text, "keys").expect_err("it is broken");
+        let list =
+            error.faults().iter().find_map(|fault| fault.detail.strip_prefix(start).map(str::to_owned));
+        let list = list.expect("the fault lists what there is");
+        list.split(['"', '`']).skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let kinds = list("[[layer]]\nkind = 1\n", "`kind`: found 1, expected ");
+    let keys = |kind: &String| {
+        let text = format!("[[layer]]\nkind = {kind:?}\nzzzz = 1\n");
+        list(&text, &format!("unknown key \"zzzz\" in a layer of kind {kind:?}, expected "))
+    };
+    kinds.into_iter().map(|kind| (kind.clone(), keys(&kind))).collect()
+}
+
+/// Every key of every kind of layer that changes what is computed is drawn: each of what [`keys`] lists.
+#[test]
+fn every_key_of_every_kind_is_drawn() {
+    // Those that change names only.
+    const NAMES: [&str; 3] = ["kind", "name", "stage"];
+    let texts: Vec<String> = (0..600).map(|seed| RandomNetwork::new(seed).toml).collect();
+    let layers: Vec<&str> = texts.iter().flat_map(|text| text.split("[[layer]]\n").skip(1)).collect();
+    let keys = keys();
+    assert!(17 <= keys.len(), "{keys:?}");
+    let mut missing = Vec::new();
+    for (kind, keys) in &keys {
+        let kind_line = format!("kind = {kind:?}");
+        let of_kind: Vec<&&str> =
+            layers.iter().filter(|layer| layer.lines().any(|line| line == kind_line)).collect();
+        for key in keys.iter().filter(|key| !NAMES.contains(&key.as_str())) {
+            let start = format!("{key} = ");
+            let n = of_kind.iter().filter(|layer| layer.lines().any(|line| line.starts_with(&start))).count();
+            if n == 0 {
+                missing.push(format!("`{key}` of {kind}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "never drawn: {}", missing.join(", "));
+    for key in ["activation", "slope", "padding", "batch_norm_epsilon", "outputs"] {
+        let start = format!("\n{key} = ");
+        let has = |text: &String| text.split("[[layer]]").next().is_some_and(|head| head.contains(&start));
+        assert!(texts.iter().any(has), "never drawn: `{key}` of the network");
+    }
+    for rule in ["floor", "nearest", "nearest_of_whole"] {
+        assert!(
+            texts.iter().any(|text| text.contains(&format!("rounding = {rule:?}"))),
+            "never drawn: {rule}"
+        );
+    }
+}

@@ -21,7 +21,7 @@ impl Parameters {
         self.verify(graph);
         let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
         for spec in naming.tensors(graph)? {
-            let numbers = in_file_order(&self.0[spec.node.0], &spec);
+            let numbers = in_file_order(&self.0[spec.node.0], graph, &spec);
             let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((spec.tensor, Dtype::F32, spec.shape, bytes));
         }
@@ -39,12 +39,12 @@ impl Parameters {
 }
 
 /// The numbers of one tensor in a file's order.
-fn in_file_order(parameters: &NodeParameters, spec: &TensorSpec) -> Vec<f32> {
+fn in_file_order(parameters: &NodeParameters, graph: &Graph, spec: &TensorSpec) -> Vec<f32> {
     match (parameters, spec.role) {
         (NodeParameters::Filter { weights, .. }, Role::Weight) => {
             // [D_K][D_K][M][N] -> [N, M, D_K, D_K]
-            let (n, m) = (spec.shape[0], spec.shape[1]);
-            let taps: usize = spec.shape[2..].iter().product();
+            let filter = graph.filter(graph.node(spec.node)).expect("weights are of a filter");
+            let (n, m, taps) = (filter.n, filter.m, filter.taps());
             let mut file = Vec::with_capacity(weights.len());
             for n_idx in 0..n {
                 for m_idx in 0..m {

@@ -8,7 +8,7 @@ use super::super::{
     MAX_LAYERS, MAX_MULTIPLIER, MAX_STRIDE, MAX_UPSAMPLE, NormSpec, Padding, Sides, Slide, Width,
 };
 use super::{Defaults, block, read_activation, read_padding};
-use crate::graph::layer::{Activation, Pooling};
+use crate::graph::layer::{Activation, Flatten, Pooling};
 
 /// Most names that a misspelt one is compared with.
 const MAX_HINTS: usize = 256;
@@ -113,7 +113,7 @@ fn keys(kind: Kind) -> &'static [&'static str] {
         Kind::AveragePool => &["kernel", "stride", "padding", "count_padding"],
         Kind::Concat => &["from"],
         Kind::Upsample => &["factor"],
-        Kind::Dense => &["units", "activation", "bias"],
+        Kind::Dense => &["units", "flatten", "activation", "bias"],
         Kind::GlobalAveragePool | Kind::Softmax => &[],
     }
 }
@@ -255,6 +255,7 @@ fn read_kind(section: &Section<'_>, kind: Kind, defaults: &Defaults) -> LayerKin
         Kind::GlobalAveragePool => LayerKind::GlobalAveragePool,
         Kind::Dense => LayerKind::Dense {
             units: section.has("units").then(|| section.integer("units", 1..=MAX_CHANNELS, None)),
+            flatten: section.choice("flatten", &Flatten::NAMES, Flatten::Hwc),
             activation: activation(),
             bias: section.boolean("bias", true),
         },

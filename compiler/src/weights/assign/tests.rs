@@ -114,6 +114,53 @@ fn order_of_the_arithmetic() {
     assert_eq!(dense, &filter(&[25., 29., 33., 26., 30., 34., 27., 31., 35., 28., 32., 36.], None));
 }
 
+/// A dense layer over a map of 2 x 3 x 2, whose file has the channels first.
+#[test]
+fn channels_first() {
+    let graph = |flatten: &str, input: &str| {
+        let text = format!(
+            "name = \"net\"\nclasses = 2\ninput = {input}\n[[layer]]\nkind = \"dense\"\nname = \"dense\"\n{flatten}"
+        );
+        Graph::build(&Description::parse(&text, "net.toml").unwrap(), &Knobs::default()).unwrap()
+    };
+    let input = "{ height = 2, width = 3, channels = 2 }";
+    let first = graph("flatten = \"chw\"", input);
+    // What stands at unit n, channel m, row y, column x is 1000 n + 100 m + 10 y + x.
+    let at = |n: usize, m: usize, y: usize, x: usize| (1000 * n + 100 * m + 10 * y + x) as f32;
+    let units = |map: &dyn Fn(usize) -> Vec<f32>| [map(0), map(1)].concat();
+    let chw = |n| {
+        let positions = (0..2).flat_map(|m| (0..2).flat_map(move |y| (0..3).map(move |x| (m, y, x))));
+        positions.map(|(m, y, x)| at(n, m, y, x)).collect()
+    };
+    let hwc = |n| {
+        let positions = (0..2).flat_map(|y| (0..3).flat_map(move |x| (0..2).map(move |m| (m, y, x))));
+        positions.map(|(m, y, x)| at(n, m, y, x)).collect()
+    };
+    let file = |weights: Vec<f32>, m: usize| {
+        let bytes = |numbers: &[f32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Draft(vec![
+            ("dense.weight".to_owned(), Dtype::F32, vec![2, m], bytes(&weights)),
+            ("dense.bias".to_owned(), Dtype::F32, vec![2], bytes(&[5.0, 6.0])),
+        ])
+        .bytes()
+    };
+    let read = |file: &[u8], graph: &Graph| Weights::parse(file, "w").unwrap().parameters(graph, None);
+    let channels_first = file(units(&chw), 12);
+    let expected = read(&file(units(&hwc), 12), &graph("", input)).unwrap();
+    let found = read(&channels_first, &first).unwrap();
+    assert_eq!(found, expected);
+    assert_eq!(found.to_safetensors(&first, &Naming::PLAIN).unwrap(), channels_first);
+    let error = read(&file(vec![0.0; 4], 2), &first).unwrap_err();
+    assert_eq!(error.to_string(), "dense: tensor \"dense.weight\" is [2, 2], expected [2, 12] (N=2, M=12)");
+    // Of one pixel, both orders are one.
+    let pixel = "{ height = 1, width = 1, channels = 2 }";
+    let one = file(vec![1.0, 2.0, 3.0, 4.0], 2);
+    assert_eq!(
+        read(&one, &graph("flatten = \"chw\"", pixel)).unwrap(),
+        read(&one, &graph("", pixel)).unwrap()
+    );
+}
+
 #[test]
 fn standard_convolution() {
     // [N, M, D_K, D_K] with N = 2, M = 2, D_K = 2 -> [D_K][D_K][M][N]; what stands at n, m, tap is 100 n + 10 m + tap.
@@ -121,7 +168,14 @@ fn standard_convolution() {
         [0, 1, 2, 3, 10, 11, 12, 13, 100, 101, 102, 103, 110, 111, 112, 113].map(|x| x as f32).to_vec();
     let expected =
         [0, 100, 10, 110, 1, 101, 11, 111, 2, 102, 12, 112, 3, 103, 13, 113].map(|x| x as f32).to_vec();
-    let shape = FilterShape { window: Some(Sides::square(2)), m: 2, n: 2, groups: 1, has_bias: false };
+    let shape = FilterShape {
+        window: Some(Sides::square(2)),
+        m: 2,
+        n: 2,
+        groups: 1,
+        is_flat: false,
+        has_bias: false,
+    };
     assert_eq!(transpose_filter(&file, shape), expected);
 }
 
