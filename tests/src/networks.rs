@@ -1,6 +1,7 @@
 //! Networks with random numbers: built-in ones, and random ones; processors for which small networks are cut as large ones are.
 
 use mnc::Target;
+use mnc::describe::Description;
 use mnc::graph::shape::Shape;
 use mnc::graph::{Graph, Knobs, Resolution};
 pub use mnc::sample::RandomNetwork;
@@ -51,6 +52,21 @@ layer = [
     { kind = "dense" },
 ]
 "#;
+
+/// Seeds of random networks for tests in which each costs a linker, an emulator or the compiler of Rust. Together they have every kind
+/// of layer and what is rare of them, which a test of `other_cpus.rs` holds.
+pub const FEW_SEEDS: [u64; 15] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 29, 221, 371];
+
+/// The kinds of layers, from the error that lists them, so that a new one can't be forgotten.
+///
+/// # Panics
+/// When the error lists none.
+pub fn kinds() -> Vec<String> {
+    let error = Description::parse("[[layer]]\nkind = 1\n", "kinds.toml").expect_err("1 is no kind");
+    let list =
+        error.faults().iter().find_map(|fault| fault.detail.strip_prefix("`kind`: found 1, expected "));
+    list.expect("the fault lists them").split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
 
 /// A built-in network with random numbers.
 ///

@@ -3,6 +3,7 @@
 use mnc::describe::Description;
 use mnc::graph::layer::Activation;
 use mnc::graph::{Graph, Knobs};
+use mnc_tests::networks::kinds;
 
 const DOCS: &str = include_str!("../../docs/description.md");
 
@@ -31,14 +32,6 @@ fn the_errors_shown_are_real() {
     let error = Description::parse(&broken, "tiny.toml").expect_err("the description is broken");
     let shown: String = error.to_string().lines().map(|line| format!("    {line}\n")).collect();
     assert!(DOCS.contains(&shown), "docs/description.md lacks\n{shown}");
-}
-
-/// The kinds of layers, from the error that lists them.
-fn kinds() -> Vec<String> {
-    let error = Description::parse("[[layer]]\nkind = 1\n", "kinds.toml").expect_err("1 is no kind");
-    let list =
-        error.faults().iter().find_map(|fault| fault.detail.strip_prefix("`kind`: found 1, expected "));
-    list.expect("the fault lists them").split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// Kinds and keys are learnt from the errors that list them, so that a new one can't be forgotten here.

@@ -10,15 +10,13 @@ use mnc::passes::Fused;
 use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;
 use mnc::{describe::Description, reference};
-use mnc_tests::networks::RandomNetwork;
+use mnc_tests::networks::{FEW_SEEDS, RandomNetwork};
 use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::user_crate::UserCrate;
 use mnc_tests::{bits, each, need};
 use safetensors::SafeTensors;
 
-/// Random networks; every kind of layer is among them, which `other_cpus.rs` holds for the same seeds.
-const SEEDS: std::ops::Range<u64> = 0..16;
 /// Trained networks that are small enough for emulators and portable code.
 const SMALL: [usize; 3] = [0, 2, 7];
 
@@ -108,7 +106,7 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
             cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
         }
     }
-    for seed in SEEDS.filter(|_| seeds) {
+    for seed in FEW_SEEDS.into_iter().filter(|_| seeds) {
         let RandomNetwork { toml, graph, parameters, .. } = &RandomNetwork::new(seed);
         let file = parameters.to_safetensors(graph, &Naming::PLAIN).expect("the file can be written");
         package.write(&format!("data/{seed}.toml"), toml);

@@ -3,11 +3,12 @@
 use std::process::Command;
 
 use mnc::graph::Graph;
+use mnc::graph::layer::Activation;
 use mnc::target::{ObjectFormat, PLATFORMS};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_tests::folder::Folder;
-use mnc_tests::networks::{self, RandomNetwork, SMALL_CACHES};
+use mnc_tests::networks::{self, FEW_SEEDS, RandomNetwork, SMALL_CACHES};
 use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::{bits, each, need, picture};
@@ -16,9 +17,6 @@ use object::{RelocationTarget, SectionFlags, SectionKind};
 
 /// The C program around a network `net`.
 const RUN_C: &str = include_str!("../fixtures/run.c");
-
-/// Random networks that go to the emulators: each costs a linker and an emulator.
-const SEEDS: std::ops::Range<u64> = 0..16;
 
 /// Random networks with tall maps that go there.
 const TALL_SEEDS: std::ops::Range<u64> = 0..12;
@@ -156,7 +154,7 @@ impl Emulator {
         if !self.is_there() {
             return;
         }
-        each(&SEEDS.collect::<Vec<u64>>(), |seed| {
+        each(&FEW_SEEDS, |seed| {
             let network = RandomNetwork::new(*seed);
             let place = format!("seed {seed}\n{}", network.toml);
             self.check(&place, (&network.graph, &network.parameters), &network.inputs());
@@ -182,14 +180,32 @@ impl Emulator {
     }
 }
 
-/// What the emulators run has every kind of layer.
+/// What the emulators and the macro's crates run has every kind of layer, every activation, and the rare keys.
 #[test]
-fn the_seeds_have_every_kind() {
-    let texts: String = SEEDS.map(|seed| RandomNetwork::new(seed).toml).collect();
-    for kind in
-        ["conv", "depthwise", "pointwise", "separable", "add", "global_average_pool", "dense", "softmax"]
-    {
-        assert!(texts.contains(&format!("kind = \"{kind}\"")), "{kind}");
+fn the_seeds_have_everything() {
+    let texts = FEW_SEEDS.map(|seed| RandomNetwork::new(seed).toml).concat();
+    let mut lines: Vec<String> =
+        networks::kinds().iter().map(|kind| format!("\nkind = {kind:?}\n")).collect();
+    let words = Activation::ALL.map(Activation::word);
+    lines.extend(words.map(|word| format!("activation = {word:?}\n")));
+    let keys = [
+        "flatten = \"chw\"",
+        "outputs = ",
+        "groups = ",
+        "multiplier = ",
+        "reduced = ",
+        "reduce = ",
+        "count_padding = true",
+        "dilation = ",
+        "stride = [",
+        "kernel = [",
+        "padding = {",
+        "epsilon = ",
+        "gamma = false",
+    ];
+    lines.extend(keys.map(str::to_owned));
+    for line in lines {
+        assert!(texts.contains(&line), "{line}");
     }
 }
 
@@ -206,7 +222,7 @@ fn riscv64() {
 #[test]
 fn riscv64_with_wider_vectors() {
     if RISCV64_WIDE.is_there() {
-        let network = RandomNetwork::new(SEEDS.start);
+        let network = RandomNetwork::new(FEW_SEEDS[0]);
         RISCV64_WIDE.check("seed 0", (&network.graph, &network.parameters), &network.inputs());
     }
 }
@@ -259,7 +275,7 @@ struct Emitted {
 /// Every platform and CPU with a whole network and with a random one.
 fn objects() -> Vec<(Target, [Emitted; 2])> {
     let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
-    let small = RandomNetwork::new(SEEDS.start + 1);
+    let small = RandomNetwork::new(FEW_SEEDS[1]);
     let targets: Vec<Target> = PLATFORMS.iter().flat_map(need::targets_of).collect();
     each(&targets, |target| {
         let networks = [(&graph, &parameters), (&small.graph, &small.parameters)];
