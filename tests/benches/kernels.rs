@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput};
 use mnc::describe::{BUILTIN, Description};
 use mnc::graph::{Graph, Knobs};
-use mnc::kernels::{Family, Kernel};
+use mnc::kernels::{Family, Kernel, Operation};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target};
 use mnc_runtime::peak::Probe;
@@ -56,7 +56,7 @@ fn compile(description: &Description, target: &Target) -> Compiled {
 
 /// A new family has no arm here: give it a layer in `rows.toml` and a line.
 fn every_row_is_there(compiled: &Compiled) {
-    let mut rows = [false; 12];
+    let mut rows = [false; 13];
     for (_, kernel) in compiled.plan.schedule.layers(&compiled.fused) {
         rows[match kernel {
             Kernel::Conv(_) => 0,
@@ -64,7 +64,10 @@ fn every_row_is_there(compiled: &Compiled) {
             Kernel::Depthwise(_) => 2,
             Kernel::Dense(_) => 3,
             Kernel::GlobalAveragePool(_) => 4,
-            Kernel::Elementwise(_) => 5,
+            Kernel::Elementwise(kernel) => match kernel.operation {
+                Operation::Add => 5,
+                Operation::Multiply => 12,
+            },
             Kernel::Softmax(_) => 6,
             Kernel::Concat(_) => 8,
             Kernel::Upsample(_) => 9,
