@@ -54,9 +54,12 @@ fn expanded(compiled: &Compiled) -> String {
 }
 
 /// The folders in `golden/`.
-const CASES: [&str; 5] = ["branches", "full-conv", REMAINDERS, "residual", "separable"];
-/// The case that shows AVX-512 code alone: what becomes of pixels and channels that fill no tile.
+const CASES: [&str; 7] = [BLOCKS, "branches", "full-conv", REMAINDERS, "residual", "separable", WINDOWS];
+/// The cases that show AVX-512 code alone: what becomes of pixels and channels that fill no tile, and windows of all sorts.
 const REMAINDERS: &str = "remainders";
+const WINDOWS: &str = "windows";
+/// The case that shows what comes before kernels alone: they are those of other cases.
+const BLOCKS: &str = "blocks";
 
 /// File name and text of each dump: x86-64-v3, but for the Cranelift IR and the code for AVX-512.
 fn dumps(case: &Path) -> Vec<(&'static str, String)> {
@@ -65,24 +68,28 @@ fn dumps(case: &Path) -> Vec<(&'static str, String)> {
         listing(compiled, |function| function.clif.is_none().then_some(function.assembly))
     };
     let avx512 = ("x86-avx512", machine_code(&compile(case, &X86_64_V4)));
-    if case.ends_with(REMAINDERS) {
+    if case.ends_with(REMAINDERS) || case.ends_with(WINDOWS) {
         return vec![avx512];
     }
     let compiled = compile(case, &X86_64_V3);
-    let x86 = machine_code(&compiled);
-    let clif = listing(&compile(case, &X86_64_V3_CRANELIFT), |function| function.clif);
-    vec![
+    let stages = vec![
         ("graph", compiled.graph.to_string()),
         ("fused", compiled.fused.to_string()),
         ("schedule", compiled.plan.schedule.to_string()),
         ("plan", compiled.plan.to_string()),
+    ];
+    if case.ends_with(BLOCKS) {
+        return stages;
+    }
+    let code = [
         ("program", compiled.program.to_string()),
-        ("x86", x86),
+        ("x86", machine_code(&compiled)),
         avx512,
-        ("clif", clif),
+        ("clif", listing(&compile(case, &X86_64_V3_CRANELIFT), |function| function.clif)),
         ("net.h", compiled.header()),
         ("expanded.rs", expanded(&compile_for(case, &Target::rust()))),
-    ]
+    ];
+    stages.into_iter().chain(code).collect()
 }
 
 /// What changed: the lines between the common head and the common tail, first the expected ones.
@@ -117,6 +124,16 @@ fn check(case: &str) {
         }
     }
     assert!(wrong.is_empty(), "{wrong}\nwhere the new text is right: {BLESS}");
+}
+
+#[test]
+fn blocks() {
+    check(BLOCKS);
+}
+
+#[test]
+fn windows() {
+    check(WINDOWS);
 }
 
 #[test]
