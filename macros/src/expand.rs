@@ -104,7 +104,10 @@ fn span(definition: &Definition, kind: ErrorKind, place: &Place) -> Span {
             None => by_kind,
         },
         Place::Flag(name) => field(name).or(by_kind),
-        Place::Named(_) => by_kind,
+        Place::Named(name) => match definition.inline.as_ref().and_then(|inline| inline.key_span(name)) {
+            Some(span) => return span,
+            None => by_kind,
+        },
     };
     found.map_or(definition.name.span(), |field| field.span)
 }

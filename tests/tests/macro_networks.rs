@@ -9,7 +9,7 @@ use mnc::graph::{Graph, Knobs};
 use mnc::passes::Fused;
 use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;
-use mnc::{describe::Description, reference};
+use mnc::{describe::Description, reference, sample};
 use mnc_tests::networks::{FEW_SEEDS, RandomNetwork};
 use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
@@ -25,6 +25,59 @@ const WITH_NORMS: [usize; 2] = [1, 2];
 
 /// Folders as they are downloaded, without gates and with them: for this machine only.
 const PUBLISHED: [&str; 2] = ["hf.mobilenet_v2_0.35_96", "timm.mobilenetv3_small_050"];
+
+/// Layers in the macro, and the description that they stand for: every kind of block, arrays, tables, sides that differ.
+const INLINE: [(&str, &str); 2] = [
+    (
+        "input: 13 x 10 x 3, activation: hard_swish, alpha: { rounding: nearest, multiple: 4 }, outputs: [middle, scores],
+         conv(3x3, 8, stride 2x1, name stem, batch_norm { epsilon 1e-5, gamma false }),
+         inverted_residual(8, expand 3, reduce 0.25),
+         fused_inverted_residual(12, 5x5, expand 2.5, stride 2),
+         universal_inverted_bottleneck(12, start_kernel 3, middle_kernel [5, 3], expanded 20, repeat 2, name middle),
+         squeeze_excite(reduced 4, gate_activation sigmoid),
+         depthwise(5x3, padding { top 2, bottom 2, left 1, right 1 }, multiplier 2, name wide),
+         concat(from [middle, \"wide\"]),
+         max_pool(kernel 3, stride 1),
+         dense(7, flatten chw, name scores)",
+        r#"
+            name = "a"
+            classes = 1
+            activation = "hard_swish"
+            outputs = ["middle", "scores"]
+            input = { height = 13, width = 10, channels = 3 }
+            alpha = { rounding = "nearest", multiple = 4 }
+            layer = [
+                { kind = "conv", filters = 8, stride = [2, 1], name = "stem", batch_norm = { epsilon = 1e-5, gamma = false } },
+                { kind = "inverted_residual", filters = 8, expand = 3, reduce = 0.25 },
+                { kind = "fused_inverted_residual", filters = 12, kernel = 5, expand = 2.5, stride = 2 },
+                { kind = "universal_inverted_bottleneck", filters = 12, start_kernel = 3, middle_kernel = [5, 3], expanded = 20,
+                  repeat = 2, name = "middle" },
+                { kind = "squeeze_excite", reduced = 4, gate_activation = "sigmoid" },
+                { kind = "depthwise", kernel = [5, 3], padding = { top = 2, bottom = 2, left = 1, right = 1 }, multiplier = 2,
+                  name = "wide" },
+                { kind = "concat", from = ["middle", "wide"] },
+                { kind = "max_pool", kernel = 3, stride = 1 },
+                { kind = "dense", units = 7, flatten = "chw", name = "scores" },
+            ]
+        "#,
+    ),
+    (
+        "input: 8 x 8 x 4, preprocess: { mean: [-0.5, 0, 0.25, 1], std: [1, 0.5, 2, 1] }, separable(8, reduce 0.5, name body),
+         pointwise(8, input input, name side), add(from body, activation leaky_relu, slope 0.25), upsample(factor 2)",
+        r#"
+            name = "b"
+            classes = 1
+            input = { height = 8, width = 8, channels = 4 }
+            preprocess = { mean = [-0.5, 0, 0.25, 1], std = [1, 0.5, 2, 1] }
+            layer = [
+                { kind = "separable", filters = 8, reduce = 0.5, name = "body" },
+                { kind = "pointwise", filters = 8, input = "input", name = "side" },
+                { kind = "add", from = "body", activation = "leaky_relu", slope = 0.25 },
+                { kind = "upsample", factor = 2 },
+            ]
+        "#,
+    ),
+];
 
 /// The program around the networks: `NETWORK INPUTS OUTPUTS WEIGHTS` runs each input of a file.
 const MAIN: &str = include_str!("../fixtures/macro_main.rs");
@@ -121,6 +174,14 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
         let fields = format!("network: \"data/{seed}.toml\", alpha: {:?}", graph.alpha);
         let again = case.at_run_time(&format!("N{}", cases.len() + 1), &fields, numbers(graph, parameters));
         cases.extend([case, again]);
+    }
+    for (layers, toml) in INLINE.into_iter().filter(|_| seeds) {
+        let description = Description::parse(toml, "inline.toml").expect("it is legal");
+        let graph = Graph::build(&description, &Knobs::default()).expect("it is legal");
+        let fused = mnc::passes::run(&graph, &Parameters::random(&graph, 7)).expect("it is legal");
+        let inputs = sample::inputs(graph.input_shape().len(), 7);
+        let fields = format!("network: {{ {layers} }}, weights: random(7)");
+        cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
     }
     let mut main = String::from("use mnc_macros::mobilenet;\n");
     let mut arms = String::new();
