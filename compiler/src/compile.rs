@@ -422,7 +422,9 @@ fn meaning(
 /// features.
 fn has_logits(fused: &Fused, node: &FusedNode) -> bool {
     match &node.layer {
-        Layer::Dense { .. } | Layer::Conv { .. } => node.activation == Activation::None,
+        Layer::Dense { .. } | Layer::Conv { .. } => {
+            node.activation == Activation::None && node.residual.is_none()
+        }
         Layer::GlobalAveragePool => has_logits(fused, &fused.nodes[node.inputs[0].0]),
         _ => false,
     }

@@ -247,6 +247,9 @@ impl fmt::Display for FusedText<'_> {
             Layer::Dense { .. } => write!(f, "dense")?,
             other => write!(f, "{}", LayerWords(other))?,
         }
+        if let Some(addition) = &self.0.residual {
+            write!(f, ", plus the last input ({addition})")?;
+        }
         if layer.takes_activation() {
             write!(f, ", {activation:?}")?;
         }

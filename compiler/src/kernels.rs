@@ -228,7 +228,7 @@ impl Kernel {
     /// How many inputs it has.
     pub fn n_inputs(&self) -> usize {
         match self {
-            Kernel::Elementwise(_) => 2,
+            Kernel::Elementwise(_) | Kernel::Pointwise(Pointwise { residual: Some(_), .. }) => 2,
             Kernel::Concat(kernel) => kernel.inputs.len(),
             Kernel::Conv(_)
             | Kernel::Pointwise(_)
@@ -258,6 +258,24 @@ impl Kernel {
             Kernel::WindowPool(kernel) => kernel.input,
             Kernel::Softmax(kernel) => kernel.input,
             Kernel::Copy(kernel) => kernel.input,
+        }
+    }
+
+    /// The map that it adds to its sums.
+    pub fn residual(&self) -> Option<FeatureMap> {
+        match self {
+            Kernel::Pointwise(kernel) => kernel.residual,
+            Kernel::Conv(_)
+            | Kernel::Depthwise(_)
+            | Kernel::Grouped(_)
+            | Kernel::Dense(_)
+            | Kernel::GlobalAveragePool(_)
+            | Kernel::Elementwise(_)
+            | Kernel::Concat(_)
+            | Kernel::Upsample(_)
+            | Kernel::WindowPool(_)
+            | Kernel::Softmax(_)
+            | Kernel::Copy(_) => None,
         }
     }
 

@@ -1,10 +1,11 @@
 //! Stage 4: [`Graph`] with its parameters -> [`Fused`].
 //!
 //! Batch norms are folded into the weights before them, activations into the layer before them: a [`Fused`] network has neither
-//! by itself any more. One pass per file; between the two, activations are nodes still. Knows no target.
+//! by itself any more. An addition behind a 1x1 convolution becomes part of that. One pass per file. Knows no target.
 
 mod fold_batch_norm;
 mod fuse_activation;
+mod fuse_residual;
 
 use mnc_runtime::filter::{self, Packing};
 
@@ -38,7 +39,7 @@ use crate::weights::Parameters;
 ///
 /// If the parameters are not this graph's (see [`Parameters::verify`]).
 pub fn run(graph: &Graph, parameters: &Parameters) -> Result<Fused> {
-    let fused = fuse_activation::run(fold_batch_norm::run(graph, parameters)?)?;
+    let fused = fuse(fold_batch_norm::run(graph, parameters)?)?;
     if cfg!(debug_assertions) {
         fused.verify();
     }
@@ -50,7 +51,11 @@ pub fn run(graph: &Graph, parameters: &Parameters) -> Result<Fused> {
 /// # Errors
 /// As [`run`], but for what numbers do.
 pub fn shapes(graph: &Graph) -> Result<Fused> {
-    fuse_activation::run(fold_batch_norm::shapes(graph)?)
+    fuse(fold_batch_norm::shapes(graph)?)
+}
+
+fn fuse(folded: Fused) -> Result<Fused> {
+    Ok(fuse_residual::run(fuse_activation::run(folded)?))
 }
 
 /// A node's position in [`Fused::nodes`].
@@ -87,7 +92,7 @@ impl Filter {
 /// One fused node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FusedNode {
-    /// The name of the layer that it computes: `conv_dw_3`.
+    /// The name of the layer that it computes: `conv_dw_3`; where it adds a residual, that of the convolution.
     pub name: String,
     /// What it computes: never a batch norm or an activation. Whether the graph's layer had a bias says nothing here.
     pub layer: Layer,
@@ -95,6 +100,9 @@ pub struct FusedNode {
     pub filter: Option<Filter>,
     /// Applied to each output element.
     pub activation: Activation,
+    /// The addition that is part of it, by name: its last input, the residual, is added to each output element before the
+    /// activation.
+    pub residual: Option<String>,
     /// Its inputs; each id is smaller than the node's own.
     pub inputs: Vec<FusedId>,
     /// Its output.
@@ -129,7 +137,7 @@ impl Fused {
         Fused {
             nodes: kept.map(|(node, _)| moved(node)).collect(),
             outputs: vec![place(&layer)],
-            output_names: vec![self.nodes[layer.0].name.clone()],
+            output_names: vec![self.nodes[layer.0].value_name().to_owned()],
         }
     }
 
@@ -162,8 +170,20 @@ impl FusedNode {
         self.tensor.shape
     }
 
+    /// The layer whose value it is: the last of those that are part of it, but for its activation.
+    pub fn value_name(&self) -> &str {
+        self.residual.as_deref().unwrap_or(&self.name)
+    }
+
     fn verify(&self, inputs: &[Shape]) {
         let FusedNode { name, layer, filter, activation, .. } = self;
+        let inputs = match (&self.residual, inputs) {
+            (Some(_), [inputs @ .., residual]) => {
+                assert_eq!(*residual, self.shape(), "{name}: the residual has the shape of the output");
+                inputs
+            }
+            _ => inputs,
+        };
         let is_folded = !matches!(layer, Layer::BatchNorm { .. } | Layer::Activation(_));
         assert!(is_folded, "{name}: batch norms and activations are part of other nodes");
         assert_eq!(layer.output_shape(inputs), Ok(self.shape()), "{name}: the shape is that of its layer");

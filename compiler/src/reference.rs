@@ -63,7 +63,7 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Ve
         let Filter { weights, bias } = filter();
         Sliding { window, weights, bias, shape, x, out: node.shape() }
     };
-    let values = match node.layer {
+    let mut values: Vec<f32> = match node.layer {
         Layer::Input => x.to_vec(),
         Layer::Conv { window, .. } => {
             let layer = sliding(window);
@@ -92,6 +92,9 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Ve
             unreachable!("part of other nodes since the passes")
         }
     };
+    if let (Some(_), [.., (_, residual)]) = (&node.residual, inputs) {
+        values.iter_mut().zip(*residual).for_each(|(sum, residual)| *sum += residual);
+    }
     activated(values, node.activation)
 }
 

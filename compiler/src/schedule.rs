@@ -207,7 +207,7 @@ impl Scheduler<'_> {
         let wanted = self.wanted(&node.name);
         let Chosen { kernel, cycles, reason } =
             choose(node, &inputs, map.stacked(at_once), self.schedule.isa, wanted);
-        let writes = self.value(&node.name, map, place);
+        let writes = self.value(node.value_name(), map, place);
         let share = Share::Alone(split(&kernel, cycles * images, self.schedule.isa));
         let work = Work::Layer { stage: Stage { node: id, kernel }, share };
         let name = node.name.clone();
@@ -218,12 +218,17 @@ impl Scheduler<'_> {
     /// The values that a node reads, as its kernel needs them.
     fn reads(&mut self, id: FusedId) -> Vec<ValueId> {
         let node = &self.network.nodes[id.0];
-        let values: Vec<ValueId> = node.inputs.iter().map(|input| self.value_of[input]).collect();
+        let mut values: Vec<ValueId> = node.inputs.iter().map(|input| self.value_of[input]).collect();
         // Kernels that broadcast single elements read any layout; those that load vectors need whole ones.
-        if choose::broadcasts(&node.layer) {
-            return values;
+        let broadcast = match (&node.residual, choose::broadcasts(&node.layer)) {
+            (_, false) => 0,
+            (None, true) => values.len(),
+            (Some(_), true) => values.len() - 1,
+        };
+        for id in &mut values[broadcast..] {
+            *id = self.padded_read(*id);
         }
-        values.into_iter().map(|id| self.padded_read(id)).collect()
+        values
     }
 
     /// A node as a step of its own, joined to the one before where that pays.
@@ -257,8 +262,8 @@ impl Scheduler<'_> {
         if let [node] = run {
             return self.node_alone(*node);
         }
-        let reads = self.reads(run[0]);
-        let (stages, _) = self.stages(run, self.map(reads[0]));
+        let reads = self.chain_reads(run);
+        let (stages, _) = self.stages(run, &reads);
         let kernels: Vec<&Kernel> = stages.iter().map(|stage| &stage.kernel).collect();
         let mut rest = run;
         for len in band::cut::cut(&kernels, self.schedule.isa) {
@@ -271,16 +276,32 @@ impl Scheduler<'_> {
         }
     }
 
-    /// The stages that compute such nodes from an input of that layout, and their cycles.
-    fn stages(&self, chain: &[FusedId], input: FeatureMap) -> (Vec<Stage>, usize) {
-        let (mut map, mut total_cycles) = (input, 0);
+    /// What a chain of nodes reads: the inputs of the first, then the residuals of the others, in their order.
+    fn chain_reads(&mut self, chain: &[FusedId]) -> Vec<ValueId> {
+        let mut reads = self.reads(chain[0]);
+        for id in &chain[1..] {
+            let node = &self.network.nodes[id.0];
+            if let (Some(_), [.., residual]) = (&node.residual, node.inputs.as_slice()) {
+                let id = self.value_of[residual];
+                reads.push(self.padded_read(id));
+            }
+        }
+        reads
+    }
+
+    /// The stages that compute such nodes from what they read, and their cycles.
+    fn stages(&self, chain: &[FusedId], reads: &[ValueId]) -> (Vec<Stage>, usize) {
+        let (mut map, mut total_cycles) = (self.map(reads[0]), 0);
+        let mut residuals = reads[1..].iter().map(|id| self.map(*id));
         let mut stages = Vec::with_capacity(chain.len());
         for (idx, id) in chain.iter().enumerate() {
             let node = &self.network.nodes[id.0];
             let output =
                 if idx + 1 == chain.len() { self.output_map(*id).0 } else { self.padded(node.tensor) };
-            let Chosen { kernel, cycles, .. } =
-                choose(node, &[map], output, self.schedule.isa, self.wanted(&node.name));
+            let residual = node.residual.as_ref().and_then(|_| residuals.next());
+            let inputs: Vec<FeatureMap> = [map].into_iter().chain(residual).collect();
+            let wanted = self.wanted(&node.name);
+            let Chosen { kernel, cycles, .. } = choose(node, &inputs, output, self.schedule.isa, wanted);
             stages.push(Stage { node: *id, kernel });
             total_cycles += cycles;
             map = output;
@@ -292,9 +313,9 @@ impl Scheduler<'_> {
     /// somebody wants it.
     fn chain(&mut self, name: String, chain: &[FusedId], wanted: Option<(usize, &str)>) {
         let (network, isa) = (self.network, self.schedule.isa);
-        let (first, last) = (chain[0], chain[chain.len() - 1]);
-        let reads = self.reads(first);
-        let (stages, total_cycles) = self.stages(chain, self.map(reads[0]));
+        let last = chain[chain.len() - 1];
+        let reads = self.chain_reads(chain);
+        let (stages, total_cycles) = self.stages(chain, &reads);
         let kernels: Vec<&Kernel> = stages.iter().map(|stage| &stage.kernel).collect();
         let height = kernels[kernels.len() - 1].output().shape.height;
         let (band_rows, reason) = match wanted {
@@ -324,7 +345,7 @@ impl Scheduler<'_> {
             buffers.push(id);
         }
         let (map, place) = self.output_map(last);
-        let writes = self.value(&network.nodes[last.0].name, map, place);
+        let writes = self.value(network.nodes[last.0].value_name(), map, place);
         self.schedule.steps.push(Step {
             name,
             work: Work::Chain(Chain { stages, band_rows, buffers, buffer_offsets }),

@@ -162,6 +162,7 @@ fn alone(fused: &Fused, idx: usize) -> Fused {
         layer: Layer::Input,
         filter: None,
         activation: Activation::None,
+        residual: None,
         inputs: Vec::new(),
         ..fused.nodes[node.inputs[0].0].clone()
     };

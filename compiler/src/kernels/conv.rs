@@ -11,7 +11,7 @@ use std::ops::Range;
 use mnc_runtime::filter::Packing;
 
 use super::panel::Panels;
-use super::tile::{Cursor, Reduction, Registers, Row, Run, Tile, panels, runs};
+use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Run, Tile, panels, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
@@ -167,7 +167,8 @@ impl Conv {
             }
             b.advance(row, window.rows.dilation * map_in.row_stride());
         });
-        registers.finish(b, self.activation, at.output, self.output.pixel_stride, isa);
+        let output = Rows { start: at.output, pixel_stride: self.output.pixel_stride };
+        registers.finish(b, isa, Finish { activation: self.activation, residual: None, output });
         b.free_pointers([weights, row]);
         registers.give_back(b);
     }

@@ -7,7 +7,7 @@
 use mnc_runtime::filter::Packing;
 
 use super::panel::Panels;
-use super::tile::{Reduction, Registers, Row, Tile, panels};
+use super::tile::{Finish, Reduction, Registers, Row, Rows, Tile, panels};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code};
 use crate::graph::layer::Activation;
@@ -64,7 +64,12 @@ impl Dense {
                         .emit(b, isa, pixel, weights);
                     b.advance(pixel, self.input.pixel_stride);
                 });
-                registers.finish(b, self.activation, output, self.output.pixel_stride, isa);
+                let rows = Rows { start: output, pixel_stride: self.output.pixel_stride };
+                registers.finish(
+                    b,
+                    isa,
+                    Finish { activation: self.activation, residual: None, output: rows },
+                );
                 // The reduction leaves the pointer behind the first panel of the tile.
                 b.advance(weights, panels.len() - panels.at(self.input.shape.len() + 1, 0));
                 b.advance(output, vectors * isa.lanes);

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
 
-use super::epilogue::{self, store_activated};
+use super::epilogue::{self, Sum, store_activated};
 use super::tile::{Cursor, Run, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Address, Builder, Code, Reg};
@@ -174,8 +174,9 @@ impl Depthwise {
 
         let scratch = epilogue::scratch(b, self.activation);
         let place = |pixel: usize| at.output.at(pixel * map_out.pixel_stride);
-        let sums: Vec<(Reg, Address)> =
-            accumulators.iter().enumerate().map(|(pixel, acc)| (*acc, place(pixel))).collect();
+        let sum =
+            |(pixel, register): (usize, &Reg)| Sum { register: *register, addend: None, place: place(pixel) };
+        let sums: Vec<Sum> = accumulators.iter().enumerate().map(sum).collect();
         store_activated(b, self.activation, &scratch, &sums);
         b.free(accumulators.iter().copied().chain(scratch));
     }

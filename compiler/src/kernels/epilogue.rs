@@ -8,31 +8,50 @@ use crate::code::{Address, Binary, Builder, Reg};
 use crate::graph::layer::Activation;
 use crate::reference::{SIXTH, exp_constants};
 
-/// The sums of a tile, each with its place.
+/// A sum of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Sum {
+    pub(super) register: Reg,
+    /// A vector that is added to it before the activation.
+    pub(super) addend: Option<Address>,
+    /// Where the result is stored.
+    pub(super) place: Address,
+}
+
+/// Adds to the sums of a tile what belongs to them, applies the activation and stores them. With an addend there must be a
+/// scratch register.
 ///
 /// Each is stored as soon as the activation is applied to it. With a group of maxima, one of minima and one of stores, a 1x1
 /// convolution over 8 channels reached 62 instead of 92 % of a Zen 3's peak, one over 32 channels 87 instead of 98 %.
-pub(super) fn store_activated(
-    b: &mut Builder,
-    activation: Activation,
-    scratch: &[Reg],
-    sums: &[(Reg, Address)],
-) {
-    if let Some(epilogue) = Epilogue::new(b, activation, scratch) {
-        for (sum, place) in sums {
-            epilogue.apply(b, *sum);
-            b.store(*sum, *place);
+pub(super) fn store_activated(b: &mut Builder, activation: Activation, scratch: &[Reg], sums: &[Sum]) {
+    let has_addends = sums.iter().any(|sum| sum.addend.is_some());
+    let (loaded, free) = if has_addends { scratch.split_at(1) } else { (&[][..], scratch) };
+    let add = |b: &mut Builder, sum: &Sum| {
+        if let (Some(addend), [loaded]) = (sum.addend, loaded) {
+            b.load(*loaded, addend);
+            b.binary(Binary::Add, sum.register, sum.register, *loaded);
+        }
+    };
+    if let Some(epilogue) = Epilogue::new(b, activation, free) {
+        for sum in sums {
+            add(b, sum);
+            epilogue.apply(b, sum.register);
+            b.store(sum.register, sum.place);
         }
         return;
     }
-    sums.iter().for_each(|(sum, place)| b.store(*sum, *place));
-    let (x, others) = sums.split_first().map(|((x, _), others)| (*x, others)).expect("a tile has a sum");
-    let free: Vec<Reg> = others.iter().map(|(sum, _)| *sum).chain(scratch.iter().copied()).collect();
+    for sum in sums {
+        add(b, sum);
+        b.store(sum.register, sum.place);
+    }
+    let (first, others) = sums.split_first().expect("a tile has a sum");
+    let free: Vec<Reg> = others.iter().map(|sum| sum.register).chain(scratch.iter().copied()).collect();
     let epilogue = Epilogue::new(b, activation, &free).expect("the accumulators leave room");
-    for (_, place) in sums {
-        b.load(x, *place);
+    let x = first.register;
+    for sum in sums {
+        b.load(x, sum.place);
         epilogue.apply(b, x);
-        b.store(x, *place);
+        b.store(x, sum.place);
     }
 }
 
@@ -210,24 +229,28 @@ mod tests {
         (0..len).map(|idx| values.get(idx).copied().unwrap_or_else(&mut between)).collect()
     }
 
-    /// The sums of a tile, for every number of registers beside it from none on.
+    /// The sums of a tile, for every number of registers beside it from none on, and from one on with something to add.
     #[test]
     fn any_number_of_registers_gives_the_same_bits() {
         let leaky = [1e-4, 0.01, 0.3, 1.0].map(|slope| Activation::leaky_relu(slope).unwrap());
+        let registers = || (0..=6).flat_map(|n_scratch| [(n_scratch, false), (n_scratch, true)]);
         for isa in ISAS {
             for activation in Activation::ALL.into_iter().chain(leaky) {
-                for n_scratch in 0..=6 {
+                for (n_scratch, adds) in registers().filter(|(n_scratch, adds)| *n_scratch != 0 || !adds) {
                     let n_sums = isa.vector_registers - n_scratch;
                     let x = values(n_sums * isa.lanes);
                     let mut b = Builder::new(isa);
                     let input = b.parameter("input", Access::Read);
                     let output = b.parameter("output", Access::Write);
                     let (sums, scratch) = (b.registers(n_sums), b.registers(n_scratch));
-                    let place = |idx: usize| output.at(idx * isa.lanes);
-                    let sums: Vec<_> =
-                        sums.into_iter().enumerate().map(|(idx, sum)| (sum, place(idx))).collect();
-                    for (idx, (sum, _)) in sums.iter().enumerate() {
-                        b.load(*sum, input.at(idx * isa.lanes));
+                    // What is added is the sum itself: doubled, corners stay corners.
+                    let sum = |(idx, register): (usize, Reg)| {
+                        let addend = adds.then_some(input.at(idx * isa.lanes));
+                        Sum { register, addend, place: output.at(idx * isa.lanes) }
+                    };
+                    let sums: Vec<Sum> = sums.into_iter().enumerate().map(sum).collect();
+                    for (idx, sum) in sums.iter().enumerate() {
+                        b.load(sum.register, input.at(idx * isa.lanes));
                     }
                     store_activated(&mut b, activation, &scratch, &sums);
                     let bytes = x.len() * Dtype::F32.bytes();
@@ -240,7 +263,7 @@ mod tests {
                     run(&b.finish(), &mut regions, &arguments, &runner).unwrap();
                     let found = f32_numbers(regions[1].contents().unwrap());
                     for (x, found) in x.iter().zip(found) {
-                        let expected = activate(*x, activation);
+                        let expected = activate(if adds { *x + *x } else { *x }, activation);
                         let same =
                             found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
                         assert!(

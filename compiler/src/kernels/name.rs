@@ -20,6 +20,8 @@ pub enum Family {
     Conv(Slide),
     /// 1x1 convolution.
     Pointwise,
+    /// 1x1 convolution with a residual.
+    PointwiseAdd,
     /// Depthwise convolution.
     Depthwise(Slide),
     /// Convolution in groups.
@@ -46,8 +48,9 @@ pub enum Family {
 
 impl Family {
     /// Those that know no window.
-    pub const WINDOWLESS: [Family; 9] = [
+    pub const WINDOWLESS: [Family; 10] = [
         Family::Pointwise,
+        Family::PointwiseAdd,
         Family::Dense,
         Family::GlobalAveragePool,
         Family::Elementwise(Operation::Add),
@@ -98,6 +101,7 @@ impl fmt::Display for KernelName {
         match self.family {
             Family::Conv(slide) => write!(f, "conv_{slide}")?,
             Family::Pointwise => f.write_str("pointwise")?,
+            Family::PointwiseAdd => f.write_str("pointwiseadd")?,
             Family::Depthwise(slide) => write!(f, "depthwise_{slide}")?,
             Family::Grouped(slide) => write!(f, "grouped_{slide}")?,
             Family::Dense => f.write_str("dense")?,
@@ -134,6 +138,7 @@ impl FromStr for KernelName {
             "depthwise" => Family::Depthwise(slide(next("window")?).map_err(fault)?),
             "grouped" => Family::Grouped(slide(next("window")?).map_err(fault)?),
             "pointwise" => Family::Pointwise,
+            "pointwiseadd" => Family::PointwiseAdd,
             "dense" => Family::Dense,
             "pool" => Family::GlobalAveragePool,
             "maxpool" => Family::MaxPool(slide(next("window")?).map_err(fault)?),

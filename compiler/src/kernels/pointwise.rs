@@ -1,4 +1,5 @@
-//! 1x1 convolution with stride 1: output `[pixels][n]` = activation(input `[pixels][depth]` x filter `[depth][n]` + bias).
+//! 1x1 convolution with stride 1: output `[pixels][n]` = activation(input `[pixels][depth]` x filter `[depth][n]` + bias + residual
+//! `[pixels][n]`), the residual only where there is one.
 //!
 //! Loop order: panels of the filter outside, register tiles of pixels inside, so that a panel stays in the first-level cache
 //! while the pixels pass by. No reordering of the input (paper, section 3.2).
@@ -9,9 +10,9 @@
 use mnc_runtime::filter::Packing;
 
 use super::panel::Panels;
-use super::tile::{Cursor, Reduction, Registers, Row, Stream, Tile, panels, split_evenly};
+use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Stream, Tile, panels, split_evenly};
 use super::{Family, FeatureMap, KernelName, NamedTile};
-use crate::code::{Access, Builder, Code};
+use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
 use crate::target::Isa;
 
@@ -20,12 +21,21 @@ use crate::target::Isa;
 pub struct Pointwise {
     /// M channels; may be tight.
     pub input: FeatureMap,
+    /// Added to each sum before the activation: N channels, padded.
+    pub residual: Option<FeatureMap>,
     /// N channels, padded.
     pub output: FeatureMap,
     /// Applied to each output element.
     pub activation: Activation,
     /// Register tile.
     pub tile: Tile,
+}
+
+/// Where the kernel is.
+#[derive(Clone, Copy)]
+struct At {
+    cursor: Cursor,
+    residual: Option<Ptr>,
 }
 
 /// One register tile of a pointwise convolution.
@@ -41,7 +51,7 @@ struct TileOf {
 impl Pointwise {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
-            family: Family::Pointwise,
+            family: if self.residual.is_some() { Family::PointwiseAdd } else { Family::Pointwise },
             tile: NamedTile::of(self.tile, isa),
             activation: self.activation,
             isa: isa.tag.to_owned(),
@@ -56,6 +66,7 @@ impl Pointwise {
         let depth = self.input.shape.channels;
         let mut b = Builder::new(isa);
         let input = b.parameter("input", Access::Read);
+        let residual = self.residual.map(|_| b.parameter("residual", Access::Read));
         let panel = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
         for (vectors, count) in panels(self.output.shape.channels, self.tile, isa) {
@@ -63,16 +74,18 @@ impl Pointwise {
             b.heading(format!("{count} panels of {width} channels"));
             b.repeat(count, |b| {
                 let panels = Panels::new(vectors, depth, isa);
-                self.panel(b, isa, Cursor { input, filter: panel, output }, panels);
+                let at = At { cursor: Cursor { input, filter: panel, output }, residual };
+                self.panel(b, isa, at, panels);
                 b.advance(panel, panels.len());
                 b.advance(output, width);
+                residual.into_iter().for_each(|residual| b.advance(residual, width));
             });
         }
         b.finish()
     }
 
     /// All pixels of one tile's channels. The first tiles fetch what the next panels hold, in equal shares, until it is there.
-    fn panel(&self, b: &mut Builder, isa: &Isa, at: Cursor, panels: Panels) {
+    fn panel(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual }: At, panels: Panels) {
         let tiles = split_evenly(self.input.shape.pixels(), self.tile.mr);
         let n_tiles = tiles.iter().map(|(_, count)| count).sum();
         let (lines, mut fetching) = Stream::spread(panels.len(), self.input.shape.channels, n_tiles, isa);
@@ -80,7 +93,12 @@ impl Pointwise {
         b.set_pointer(row_in, at.input, 0);
         b.set_pointer(row_out, at.output, 0);
         b.set_pointer(next, at.filter, panels.len() as isize);
-        let at = Cursor { input: row_in, output: row_out, ..at };
+        let row_residual = residual.map(|residual| {
+            let row = b.pointer();
+            b.set_pointer(row, residual, 0);
+            row
+        });
+        let at = At { cursor: Cursor { input: row_in, output: row_out, ..at }, residual: row_residual };
         for (mr, count) in tiles {
             let n_fetching = fetching.min(count);
             fetching -= n_fetching;
@@ -91,16 +109,20 @@ impl Pointwise {
                 b.heading(format!("{count} tiles of {mr} pixels"));
                 b.repeat(count, |b| {
                     self.tile(b, isa, at, TileOf { mr, panels, stream });
-                    b.advance(at.input, mr * self.input.pixel_stride);
-                    b.advance(at.output, mr * self.output.pixel_stride);
+                    b.advance(row_in, mr * self.input.pixel_stride);
+                    b.advance(row_out, mr * self.output.pixel_stride);
+                    for (row, map) in row_residual.iter().zip(self.residual) {
+                        b.advance(*row, mr * map.pixel_stride);
+                    }
                 });
             }
         }
-        b.free_pointers([row_in, row_out, next]);
+        b.free_pointers([row_in, row_out, next].into_iter().chain(row_residual));
     }
 
     /// One register tile.
-    fn tile(&self, b: &mut Builder, isa: &Isa, at: Cursor, TileOf { mr, panels, stream }: TileOf) {
+    fn tile(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual }: At, tile: TileOf) {
+        let TileOf { mr, panels, stream } = tile;
         let registers = Registers::take(b, isa, mr, panels);
         let row = |row: usize| Row { offset: row * self.input.pixel_stride, accumulators: row };
         let rows: Vec<Row> = (0..mr).map(row).collect();
@@ -109,7 +131,10 @@ impl Pointwise {
         registers.start(b, weights);
         let depth = self.input.shape.channels;
         Reduction { registers: &registers, rows: &rows, depth, stream }.emit(b, isa, at.input, weights);
-        registers.finish(b, self.activation, at.output, self.output.pixel_stride, isa);
+        let rows = |start: Ptr, map: FeatureMap| Rows { start, pixel_stride: map.pixel_stride };
+        let residual = residual.zip(self.residual).map(|(start, map)| rows(start, map));
+        let output = rows(at.output, self.output);
+        registers.finish(b, isa, Finish { activation: self.activation, residual, output });
         b.free_pointers([weights]);
         registers.give_back(b);
     }

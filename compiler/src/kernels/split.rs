@@ -107,7 +107,8 @@ impl Kernel {
             Kernel::Pointwise(kernel) => {
                 let input = kernel.input.with_height(rows.len());
                 let output = kernel.output.with_height(rows.len());
-                (Kernel::Pointwise(Pointwise { input, output, ..kernel }), rows)
+                let residual = kernel.residual.map(|map| map.with_height(rows.len()));
+                (Kernel::Pointwise(Pointwise { input, residual, output, ..kernel }), rows)
             }
             // One row, whole: a pointwise layer over a single pixel.
             Kernel::Dense(kernel) => (Kernel::Dense(kernel), rows),
@@ -129,7 +130,8 @@ impl Kernel {
     pub fn row_parts(&self, parts: usize) -> Vec<Part> {
         let part = |(first, rows): (usize, usize)| {
             let (kernel, input_rows) = self.rows(first..first + rows);
-            let inputs = vec![input_rows.start * self.input().row_bytes()];
+            let residual = self.residual().map(|map| first * map.row_bytes());
+            let inputs = [input_rows.start * self.input().row_bytes()].into_iter().chain(residual).collect();
             Part { kernel, inputs, filter: 0, output: first * self.output().row_bytes() }
         };
         pieces(self.output().shape.height, 1, parts).into_iter().map(part).collect()
@@ -197,10 +199,15 @@ impl Pointwise {
         let part = |(first, pixels): (usize, usize)| Part {
             kernel: Kernel::Pointwise(Pointwise {
                 input: self.input.run(pixels),
+                residual: self.residual.map(|map| map.run(pixels)),
                 output: self.output.run(pixels),
                 ..*self
             }),
-            inputs: vec![first * self.input.pixel_bytes()],
+            inputs: [self.input]
+                .into_iter()
+                .chain(self.residual)
+                .map(|map| first * map.pixel_bytes())
+                .collect(),
             filter: 0,
             output: first * self.output.pixel_bytes(),
         };
@@ -209,7 +216,15 @@ impl Pointwise {
 
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
         let panels = (panel_width(self.tile, isa), self.input.shape.channels);
-        panel_parts(self.output, panels, parts, |output| Kernel::Pointwise(Pointwise { output, ..*self }))
+        let part = |mut part: Part| {
+            part.inputs.extend(self.residual.map(|_| part.output));
+            part
+        };
+        let kernel = |output: FeatureMap| {
+            let residual = self.residual.map(|map| map.with_channels(output.shape.channels));
+            Kernel::Pointwise(Pointwise { residual, output, ..*self })
+        };
+        panel_parts(self.output, panels, parts, kernel).into_iter().map(part).collect()
     }
 }
 

@@ -47,6 +47,7 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
             bias: noise(2, filter.n),
         }),
         activation,
+        residual: None,
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         tensor: Tensor::f32(shape),
     };
@@ -98,6 +99,7 @@ fn gates() {
             layer,
             filter: None,
             activation: if inputs.len() == 2 { Activation::Relu6 } else { Activation::None },
+            residual: None,
             inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
             tensor: Tensor::f32(shape),
         };
@@ -179,6 +181,7 @@ fn a_run_may_end_with_one_pixel() {
             .map(|filter| Filter { weights: noise(1, filter.n_weights()), bias: noise(2, filter.n) }),
         layer,
         activation: Activation::None,
+        residual: None,
         inputs: input.into_iter().map(|(id, _)| FusedId(id)).collect(),
         tensor: Tensor::f32(output),
     };
@@ -288,6 +291,40 @@ fn window_pools() {
     }
 }
 
+/// A map that is added to the sums: the caller's input, another layer's output, or the convolution's own input.
+#[test]
+fn residuals() {
+    let leaky = Activation::leaky_relu(0.25).unwrap();
+    for (height, width, channels) in [(1, 1, 1), (1, 5, 8), (3, 7, 16), (5, 5, 24), (2, 9, 33), (7, 7, 65)] {
+        let map = shape(height, width, channels);
+        let pointwise = Layer::Conv { window: Window::POINTWISE, n: channels, bias: true };
+        let filter = |seed| Filter {
+            weights: noise(seed, channels * channels).iter().map(|w| w * 2.0).collect(),
+            bias: noise(seed + 1, channels),
+        };
+        let node = |name: &str, activation, inputs: &[usize]| FusedNode {
+            name: name.to_owned(),
+            layer: if inputs.is_empty() { Layer::Input } else { pointwise.clone() },
+            filter: inputs.first().map(|_| filter(name.len() as u64)),
+            activation,
+            residual: (inputs.len() == 2).then(|| format!("{name}_add")),
+            inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
+            tensor: Tensor::f32(map),
+        };
+        for activation in
+            [Activation::None, Activation::Relu6, Activation::HardSwish, Activation::Swish, leaky]
+        {
+            for inputs in [[1, 0], [1, 1], [0, 1], [0, 0]] {
+                check_nodes(vec![
+                    node("input", Activation::None, &[]),
+                    node("before", Activation::Relu, &[0]),
+                    node("sum", activation, &inputs),
+                ]);
+            }
+        }
+    }
+}
+
 /// Channels begin anywhere in a vector; the maps are the caller's input or padded, and one of them may come twice.
 #[test]
 fn concats_and_upsamples() {
@@ -296,6 +333,7 @@ fn concats_and_upsamples() {
         layer,
         filter: None,
         activation: Activation::None,
+        residual: None,
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         tensor: Tensor::f32(shape),
     };
@@ -343,7 +381,7 @@ fn dense_pool_pairs_softmax() {
 #[test]
 fn names_are_parsed_back() {
     let check = |name: &KernelName| assert_eq!(name.to_string().parse().as_ref(), Ok(name));
-    let mut families = [false; 14];
+    let mut families = [false; 15];
     for network in crate::describe::BUILTIN {
         let knobs = Knobs { alpha: 0.5, resolution: None };
         let graph = Graph::build(&network.description(), &knobs).unwrap();
@@ -383,7 +421,7 @@ fn names_are_parsed_back() {
         check(&name);
         families[family_idx(family)] = true;
     }
-    assert_eq!(families, [true; 14]);
+    assert_eq!(families, [true; 15]);
 }
 
 fn family_idx(family: Family) -> usize {
@@ -402,6 +440,7 @@ fn family_idx(family: Family) -> usize {
         Family::Softmax => 6,
         Family::Copy => 7,
         Family::Grouped(_) => 13,
+        Family::PointwiseAdd => 14,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::epilogue::store_activated;
+use super::epilogue::{Sum, store_activated};
 use super::panel::Panels;
 use crate::code::{Address, Builder, Op, Ptr, Reg};
 use crate::graph::layer::Activation;
@@ -116,20 +116,40 @@ impl Registers {
         b.advance(weights, self.panels.width);
     }
 
-    /// Applies the activation to every accumulator and stores row `i` at `output + i * pixel_stride`.
-    pub(super) fn finish(
-        &self,
-        b: &mut Builder,
-        activation: Activation,
-        output: Ptr,
-        pixel_stride: usize,
-        isa: &Isa,
-    ) {
-        let place = |row: usize, idx: usize| output.at(row * pixel_stride + idx * isa.lanes);
-        let sums: Vec<(Reg, Address)> = (self.accumulators.iter().enumerate())
-            .flat_map(|(row, sums)| sums.iter().enumerate().map(move |(idx, sum)| (*sum, place(row, idx))))
+    /// Adds the residual to every accumulator, applies the activation and stores it.
+    pub(super) fn finish(&self, b: &mut Builder, isa: &Isa, finish: Finish) {
+        let Finish { activation, residual, output } = finish;
+        let sum = |row: usize, idx: usize, register: Reg| Sum {
+            register,
+            addend: residual.map(|residual| residual.at(row, idx, isa)),
+            place: output.at(row, idx, isa),
+        };
+        let sums: Vec<Sum> = (self.accumulators.iter().enumerate())
+            .flat_map(|(row, sums)| sums.iter().enumerate().map(move |(idx, reg)| sum(row, idx, *reg)))
             .collect();
         store_activated(b, activation, &self.scratch, &sums);
+    }
+}
+
+/// What becomes of the sums of a tile.
+pub(super) struct Finish {
+    pub(super) activation: Activation,
+    /// What is added to them before.
+    pub(super) residual: Option<Rows>,
+    pub(super) output: Rows,
+}
+
+/// Where the rows of a tile lie in a map.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) start: Ptr,
+    /// Elements from one to the next.
+    pub(super) pixel_stride: usize,
+}
+
+impl Rows {
+    fn at(self, row: usize, vector: usize, isa: &Isa) -> Address {
+        self.start.at(row * self.pixel_stride + vector * isa.lanes)
     }
 }
 

@@ -55,6 +55,7 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Fused> {
             layer: node.layer.clone(),
             filter: graph.filter(node).map(|_| filter(node, parameters)),
             activation: Activation::None,
+            residual: None,
             inputs: node.inputs.iter().map(|id| moved[id.0]).collect(),
             tensor: node.tensor,
         });

@@ -58,7 +58,48 @@ fn describe(node: &FusedNode) -> String {
         true => format!(" {:?}", node.activation),
         false => String::new(),
     };
-    format!("{}{inputs:?}{activation}", node.name)
+    let addition = node.residual.as_ref().map_or(String::new(), |name| format!("+{name}"));
+    format!("{}{addition}{inputs:?}{activation}", node.name)
+}
+
+#[test]
+fn additions_become_residuals() {
+    let relu = || Layer::Activation(Activation::Relu);
+    check(
+        &[
+            ("input", Layer::Input, &[]),
+            ("a", conv(true), &[0]),
+            ("add", Layer::Add, &[0, 1]),
+            ("relu", relu(), &[2]),
+            ("b", conv(true), &[3]),
+            ("b.norm", NORM, &[4]),
+            ("add_2", Layer::Add, &[5, 3]),
+            ("c", conv(true), &[6]),
+            ("d", conv(true), &[6]),
+            ("add_3", Layer::Add, &[7, 8]),
+            ("add_4", Layer::Add, &[9, 6]),
+        ],
+        "input[], a+add[0, 0] Relu, b+add_2[1, 1] None, c[2] None, d+add_3[2, 3] None, add_4[4, 2] None; returns [5]",
+    );
+    // An activation before the addition, another reader, the same operand twice, a layer that isn't 1x1.
+    let depthwise = Layer::Depthwise { window: Window::POINTWISE, bias: true };
+    check(
+        &[
+            ("input", Layer::Input, &[]),
+            ("a", conv(true), &[0]),
+            ("relu", relu(), &[1]),
+            ("add", Layer::Add, &[2, 0]),
+            ("b", conv(true), &[3]),
+            ("add_2", Layer::Add, &[4, 3]),
+            ("add_3", Layer::Add, &[4, 5]),
+            ("c", conv(true), &[6]),
+            ("add_4", Layer::Add, &[7, 7]),
+            ("d", depthwise, &[8]),
+            ("add_5", Layer::Add, &[8, 9]),
+        ],
+        "input[], a[0] Relu, add[1, 0] None, b[2] None, add_2[3, 2] None, add_3[3, 4] None, c[5] None, add_4[6, 6] None, \
+         d[7] None, add_5[7, 8] None; returns [9]",
+    );
 }
 
 #[test]
@@ -265,8 +306,11 @@ fn whole_networks() {
                 |node: &&Node| !matches!(node.layer, Layer::BatchNorm { .. } | Layer::Activation(_));
             let layers: Vec<&str> =
                 graph.nodes.iter().filter(is_layer).map(|node| node.name.as_str()).collect();
-            let names: Vec<&str> = fused.nodes.iter().map(|node| node.name.as_str()).collect();
+            let parts = fused.nodes.iter().flat_map(|node| [Some(&node.name), node.residual.as_ref()]);
+            let names: Vec<&str> = parts.flatten().map(String::as_str).collect();
             assert_eq!(names, layers, "{}", graph.name);
+            // The blocks' additions: all of them.
+            assert!(fused.nodes.iter().all(|node| node.layer != Layer::Add), "{}", graph.name);
             let n_layers: usize = description.layers.iter().map(|layer| layer.n_layers()).sum();
             assert!(layers.len() <= 1 + n_layers, "{}", graph.name);
         }

@@ -170,7 +170,15 @@ impl Caller<'_> {
                     Some(_) => buffer(*stage, part, rows, *output_base),
                 };
                 let filter = self.filters[*stage].expect("every layer of a chain has a filter");
-                let arguments = vec![input, Argument::Constants(filter), output];
+                let residual = kernel.residual().map(|map| {
+                    let id = self.step.reads[chain.residual(*stage)];
+                    self.place(id, rows.start * map.row_bytes())
+                });
+                let arguments = [input]
+                    .into_iter()
+                    .chain(residual)
+                    .chain([Argument::Constants(filter), output])
+                    .collect();
                 Call { kernel: self.library.kernel(&piece, self.layers[*stage]), arguments }
             }
             Move::Keep { stage, rows, base } => {

@@ -42,7 +42,7 @@ impl Values<'_> {
             };
             let ends = chain.buffer_offsets.iter().skip(1).copied().chain([len]);
             for ((stage, start), end) in chain.stages.iter().zip(&chain.buffer_offsets).zip(ends) {
-                let layer = &network.nodes[stage.node.0].name;
+                let layer = network.nodes[stage.node.0].value_name();
                 values.push(value_of(format!("{}.{layer}", value.name), *start, end));
             }
         }

@@ -75,11 +75,14 @@ pub(super) fn choose(
         Layer::BatchNorm { .. } | Layer::Activation(_) => {
             unreachable!("part of other nodes since the passes")
         }
-        // A dense layer of several rows is that of a batch.
-        Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. } if output.shape.pixels() != 1 => {
+        // A dense layer of several rows is that of a batch; the kernel for one row adds nothing.
+        Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. }
+            if output.shape.pixels() != 1 || node.residual.is_some() =>
+        {
             let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
+            let residual = node.residual.as_ref().map(|_| inputs[1]);
             tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
-                Kernel::Pointwise(Pointwise { input, output, activation, tile })
+                Kernel::Pointwise(Pointwise { input, residual, output, activation, tile })
             })
         }
         Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. } => {

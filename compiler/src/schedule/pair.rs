@@ -33,7 +33,7 @@ pub(super) fn join(schedule: &mut Schedule) {
     let parts = ((depthwise.cycles + pointwise.cycles) / isa.policy.least_part_cycles)
         .min(MOST_PARTS)
         .min(map.shape.height);
-    if pointwise.reads != [depthwise.writes] || parts < 2 {
+    if pointwise.reads[0] != depthwise.writes || parts < 2 {
         return;
     }
     let stays = |bytes: usize| bytes < isa.l2_bytes / CACHE_SHARE;

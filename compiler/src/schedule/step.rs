@@ -12,7 +12,7 @@ pub struct Step {
     pub name: String,
     /// What is computed.
     pub work: Work,
-    /// The inputs of its first layer.
+    /// The inputs of its first layer, then the residuals of the others.
     pub reads: Vec<ValueId>,
     /// The output of its last layer.
     pub writes: ValueId,
@@ -89,6 +89,12 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Among what its step reads, the residual of a stage.
+    pub fn residual(&self, stage: usize) -> usize {
+        let before = &self.stages[..stage];
+        1 + before.iter().filter(|stage| stage.kernel.residual().is_some()).count()
+    }
+
     /// The kernels of its layers.
     pub fn kernels(&self) -> Vec<&Kernel> {
         self.stages.iter().map(|stage| &stage.kernel).collect()

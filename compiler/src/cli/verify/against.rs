@@ -145,9 +145,9 @@ fn output_of(name: &str, fused: &Fused) -> FusedId {
 fn layer_tensors(fused: &Fused, has: impl Fn(&str) -> bool) -> Vec<(String, FusedId)> {
     let nodes = || fused.nodes.iter().enumerate().skip(1);
     let outputs = fused.output_names.iter().cloned().zip(fused.outputs.iter().copied());
-    let is_node = |name: &str| fused.nodes.iter().any(|node| node.name == name);
+    let is_node = |name: &str| fused.nodes.iter().any(|node| node.value_name() == name);
     let outputs = outputs.filter(|(name, _)| !is_node(name));
-    let named = nodes().map(|(idx, node)| (node.name.clone(), FusedId(idx))).chain(outputs);
+    let named = nodes().map(|(idx, node)| (node.value_name().to_owned(), FusedId(idx))).chain(outputs);
     let convs = nodes().filter(|(_, node)| node.layer.window().is_some()).enumerate();
     let numbered = convs.map(|(number, (idx, _))| (format!("layer.{number:02}"), FusedId(idx)));
     named.chain(numbered).filter(|(name, _)| has(name)).collect()
@@ -225,7 +225,7 @@ pub(super) fn distance(recorded: &Recorded, found: &[Vec<f32>], fused: &Fused, t
     let pixel = element / channels;
     Distance {
         tensor: recorded.tensor.clone(),
-        layer: node.name.clone(),
+        layer: node.value_name().to_owned(),
         max,
         mean: if n_elements == 0 { 0.0 } else { sum / n_elements as f64 },
         at: [input, pixel / width, pixel % width, element % channels],

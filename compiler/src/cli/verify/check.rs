@@ -294,7 +294,7 @@ impl<'a> Runner<'a> {
         let fused = &self.subject.compiled.fused;
         let node = if self.cut.is_some() { fused.outputs[0] } else { layer };
         Fault {
-            layer: Some(fused.nodes[node.0].name.clone()),
+            layer: Some(fused.nodes[node.0].value_name().to_owned()),
             difference: Some(difference),
             order: (0, layer.0),
             ..self.fault(manner, input)

@@ -22,7 +22,8 @@ pub(in crate::schedule) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> 
         let id = run[run.len() - 1];
         let readers =
             network.nodes.iter().flat_map(|node| &node.inputs).filter(|input| **input == id).count();
-        let private = next.inputs == [id] && readers == 1 && !network.outputs.contains(&id);
+        // A residual is a map from before the run: what lies in it has one reader, the next.
+        let private = next.inputs[0] == id && readers == 1 && !network.outputs.contains(&id);
         if !(private && next.layer.reads_rows()) {
             break;
         }

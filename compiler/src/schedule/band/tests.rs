@@ -31,7 +31,13 @@ fn same(stride: usize, height: usize) -> Kernel {
 fn pointwise(height: usize, width: usize) -> Kernel {
     let map = FeatureMap::tight(Tensor::f32(Shape { height, width, channels: 8 }));
     let tile = Tile { mr: 6, vectors: 1 };
-    Kernel::Pointwise(Pointwise { input: map, output: map, activation: Activation::None, tile })
+    Kernel::Pointwise(Pointwise {
+        input: map,
+        residual: None,
+        output: map,
+        activation: Activation::None,
+        tile,
+    })
 }
 
 /// SplitMix64: numbers that a seed determines.
