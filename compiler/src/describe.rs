@@ -231,6 +231,35 @@ pub struct LayerSpec {
 }
 
 impl LayerSpec {
+    /// What the names of the layers end in that one repeat becomes, in their order: one empty ending where it is a single layer.
+    pub fn endings(&self) -> Vec<&'static str> {
+        match &self.kind {
+            LayerKind::Separable { squeeze, .. } => {
+                ["_dw"].into_iter().chain(squeeze.map(|_| "_se")).chain(["_pw"]).collect()
+            }
+            LayerKind::Block(block) => block.parts().into_iter().map(BlockPart::ending).collect(),
+            LayerKind::Conv { .. }
+            | LayerKind::Depthwise { .. }
+            | LayerKind::SqueezeExcite(_)
+            | LayerKind::Add { .. }
+            | LayerKind::Multiply { .. }
+            | LayerKind::Pool { .. }
+            | LayerKind::Concat { .. }
+            | LayerKind::Upsample { .. }
+            | LayerKind::GlobalAveragePool
+            | LayerKind::Dense { .. }
+            | LayerKind::Softmax => vec![""],
+        }
+    }
+
+    /// The names of the layers that it becomes, if its author named it: for each repeat those of its parts.
+    pub fn part_names(&self) -> Vec<String> {
+        let Some(name) = &self.name else { return Vec::new() };
+        let repeat = |idx: usize| if self.repeat == 1 { name.clone() } else { format!("{name}_{idx}") };
+        let names = (1..=self.repeat).map(repeat);
+        names.flat_map(|name| self.endings().into_iter().map(move |ending| name.clone() + ending)).collect()
+    }
+
     /// How many layers it stands for: its repeats, two each for a separable one, a block's layers.
     pub fn n_layers(&self) -> usize {
         match &self.kind {

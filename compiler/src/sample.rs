@@ -7,7 +7,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use crate::cost::Report;
-use crate::describe::Description;
+use crate::describe::{Description, LayerSpec};
 use crate::error::Result;
 use crate::graph::layer::Activation;
 use crate::graph::shape::Shape;
@@ -369,8 +369,24 @@ impl Writer {
             outputs.insert(random.within(0, outputs.len()), name);
         }
         // Keys of the network come before its tables.
-        self.text = self.text.replacen("\nclasses", &format!("\noutputs = {outputs:?}\nclasses"), 1);
-        self.graph = Some(self.build(&self.text).expect("every layer may be an output"));
+        let with = |outputs: &[&str]| {
+            self.text.replacen("\nclasses", &format!("\noutputs = {outputs:?}\nclasses"), 1)
+        };
+        let mut text = with(&outputs);
+        let description = Description::parse(&text, "random.toml").expect("it is well formed");
+        let parts: Vec<String> = description.layers.iter().flat_map(LayerSpec::part_names).collect();
+        if random.percent(50) {
+            let part = random.pick(&parts.iter().map(String::as_str).collect::<Vec<&str>>());
+            outputs.push(part);
+            // The last part of a layer is the layer itself, which may be there, and a sum only where shapes allow it.
+            let more = with(&outputs);
+            let is_legal = Description::parse(&more, "random.toml").is_ok_and(|description| {
+                Graph::build(&description, &Knobs { alpha: self.alpha, resolution: None }).is_ok()
+            });
+            text = if is_legal { more } else { text };
+        }
+        self.graph = Some(self.build(&text).expect("every layer may be an output"));
+        self.text = text;
     }
 
     /// The keys of a layer; whether it fits is seen later.

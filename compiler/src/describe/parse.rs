@@ -129,7 +129,8 @@ fn read_outputs(source: &Source<'_>, file: &Section<'_>, layers: &[LayerSpec]) -
     if !file.has("outputs") {
         return Vec::new();
     }
-    let names: BTreeSet<&str> = layers.iter().filter_map(|layer| layer.name.as_deref()).collect();
+    let parts = layers.iter().flat_map(LayerSpec::part_names);
+    let names: BTreeSet<String> = parts.chain(layers.iter().filter_map(|layer| layer.name.clone())).collect();
     let mut outputs: Vec<String> = Vec::new();
     for (at, name) in file.names("outputs", MAX_OUTPUTS) {
         let same = outputs.iter().find(|other| identifier(other) == identifier(&name));

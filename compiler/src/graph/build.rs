@@ -50,8 +50,8 @@ struct Builder<'d> {
     walk: Walk,
     /// The place of the layer that is added.
     origin: Option<Origin>,
-    /// Output of each named layer, after its activation, and after its last repeat.
-    named: HashMap<&'d str, NodeId>,
+    /// Output of each named layer and of its parts, after its activation, and after its last repeat.
+    named: HashMap<String, NodeId>,
     n_weights: u64,
     /// The node that the next layer reads.
     last: NodeId,
@@ -70,7 +70,7 @@ impl<'d> Builder<'d> {
             names: Names::default(),
             walk: Walk::default(),
             origin: None,
-            named: HashMap::from([(INPUT_NAME, NodeId(0))]),
+            named: HashMap::from([(INPUT_NAME.to_owned(), NodeId(0))]),
             n_weights: 0,
             last: NodeId(0),
         };
@@ -197,11 +197,17 @@ impl<'d> Builder<'d> {
         if let Some(input) = &layer.input {
             self.last = self.earlier(&repeats[0][0], "input", input);
         }
+        let start = self.nodes.len();
         for (idx, names) in repeats.into_iter().enumerate() {
             self.add_once(&layer.kind, names, idx == 0);
         }
         if let Some(name) = &layer.name {
-            self.named.insert(name, self.last);
+            // Batch norms and activations are called after their layer, and what others read is behind them.
+            for (idx, node) in self.nodes.iter().enumerate().skip(start) {
+                let part = node.name.split('.').next().unwrap_or_default();
+                self.named.insert(part.to_owned(), NodeId(idx));
+            }
+            self.named.insert(name.clone(), self.last);
         }
     }
 

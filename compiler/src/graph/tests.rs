@@ -470,3 +470,35 @@ fn pools_have_something_under_every_window() {
         ],
     );
 }
+
+/// Others read, and the network returns, what is inside of a block; names of parts are those that the layers have.
+#[test]
+fn parts_of_blocks() {
+    let text = |outputs: &str, last: &str| {
+        format!(
+            "name = \"n\"\nclasses = 2\ninput = {{ height = 8, width = 8, channels = 8 }}\noutputs = [{outputs}]\n\
+             [[layer]]\nkind = \"inverted_residual\"\nname = \"x\"\nfilters = 8\nexpand = 2\nreduce = 0.5\n\
+             [[layer]]\nkind = \"separable\"\nname = \"y\"\nfilters = 8\nrepeat = 2\n{last}"
+        )
+    };
+    let build = |text: &str| -> Result<Graph> {
+        let description = Description::parse(text, "n")?;
+        let parts: Vec<Vec<String>> = description.layers.iter().map(|layer| layer.part_names()).collect();
+        assert_eq!(parts, Graph::layer_names(&description));
+        Graph::build(&description, &Knobs::default())
+    };
+    let graph = build(&text("\"x_expand\", \"x_se\", \"y_1\", \"y_1_dw\", \"y\"", "")).unwrap_err();
+    assert_eq!(graph.to_string(), "n:4:32: `outputs`: found \"y_1\", expected the name of a layer");
+    let graph = build(&text("\"x_expand\", \"x_se\", \"y_1_dw\", \"y\"", "")).unwrap();
+    let names: Vec<&str> = graph.outputs.iter().map(|id| graph.node(*id).name.as_str()).collect();
+    assert_eq!(names, ["x_expand.relu6", "x_se", "y_1_dw.relu6", "y_2_pw.relu6"]);
+    let reads = "[[layer]]\nkind = \"add\"\nname = \"sum\"\ninput = \"x_project\"\nfrom = \"y_1_pw\"\n";
+    let graph = build(&text("\"sum\", \"y\"", reads)).unwrap();
+    let sum = graph.by_name("sum").unwrap();
+    let names: Vec<&str> = sum.inputs.iter().map(|id| graph.node(*id).name.as_str()).collect();
+    assert_eq!(names, ["x_project.norm", "y_1_pw.relu6"]);
+    // A block of other channels at its end has no sum.
+    let error = build(&text("\"x_add\", \"y\"", "").replace("filters = 8\nexpand", "filters = 6\nexpand"))
+        .unwrap_err();
+    assert_eq!(error.to_string(), "outputs: found \"x_add\", expected the name of a layer");
+}

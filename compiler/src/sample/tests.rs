@@ -57,6 +57,12 @@ fn networks_have_every_feature() {
     }
     check("padding counted", 8, &|text| text.contains("count_padding"));
     check("several outputs", 20, &|text| text.contains("outputs = [") && text.contains("\", \""));
+    check("outputs inside of blocks", 5, &|text| {
+        let outputs = text.lines().find(|line| line.starts_with("outputs = ")).unwrap_or_default();
+        ["_expand\"", "_dw\"", "_start\"", "_se\"", "_pw\"", "_project\""]
+            .iter()
+            .any(|ending| outputs.contains(ending))
+    });
     check("branches", 20, &|text| text.contains("_sum\""));
     for kind in ["inverted_residual", "fused_inverted_residual", "universal_inverted_bottleneck"] {
         check(kind, 20, &|text| text.contains(&format!("kind = \"{kind}\"")));

@@ -174,6 +174,7 @@ pub(super) fn read_layers(source: &Source<'_>, file: &Section<'_>, defaults: &De
             );
             break;
         }
+        names.extend(layer.part_names());
         layers.push(layer);
     }
     layers
