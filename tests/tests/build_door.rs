@@ -134,6 +134,35 @@ fn cross_compiled_programs_run() {
     bits::compare(&found, &reference::output(&fused, input)).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// A folder as it was downloaded is what the command makes of it: its network, alpha and labels.
+#[test]
+fn a_folder_is_enough() {
+    let cases = [("folder", "Model::new(\"data/person\")")];
+    let Some(package) = package("door-folder", &RandomNetwork::new(3), &cases) else { return };
+    let example = need::workspace().join("examples/person-detector");
+    for (from, to) in [
+        ("person.safetensors", "model.safetensors"),
+        ("config.json", "config.json"),
+        ("preprocessor_config.json", "preprocessor_config.json"),
+    ] {
+        std::fs::create_dir_all(package.path().join("data/person")).expect("the folder is ours");
+        let file = std::fs::read(example.join(from)).expect("the example has the file");
+        package.write(&format!("data/person/{to}"), file);
+    }
+    let out_dir = Folder::new();
+    let output = script(&package)("x86_64-unknown-linux-gnu", out_dir.path(), "folder");
+    let (told, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{error}");
+    for file in ["model.safetensors", "config.json", "preprocessor_config.json"] {
+        let line =
+            format!("cargo::rerun-if-changed={}", package.path().join("data/person").join(file).display());
+        assert!(told.lines().any(|it| it == line), "expected {line} among\n{told}");
+    }
+    let bindings = std::fs::read_to_string(out_dir.path().join("net.rs")).expect("the script wrote bindings");
+    assert!(bindings.contains("mobilenet-v1"), "{bindings}");
+    assert!(bindings.contains("\"person\""), "the labels are those of the folder:\n{bindings}");
+}
+
 /// The cases of the script, each with its error. `{dir}` is the package's folder.
 const ERRORS: &[(&str, &str, &str)] = &[
     (

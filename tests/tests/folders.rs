@@ -70,6 +70,52 @@ fn a_folder_is_enough() {
     assert!(!report.stdout.is_empty());
 }
 
+/// The commands that count, list, print and measure take a folder, and say the same of it as of the network and alpha that it has.
+#[test]
+fn every_command_takes_a_folder() {
+    let (Some(mnc), folder) = (mnc(), person()) else { return };
+    let stdout = |args: &[&str]| {
+        let output = run(&folder, mnc, args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // Two classes, where the description has a thousand.
+    let text = stdout(&["describe", "mobilenet-v1"]).replace("classes = 1001", "classes = 2");
+    folder.write("net.toml", text);
+    for file in [".", "model.safetensors"] {
+        let counted = |network: &str, more: &[&str]| {
+            let size = ["--resolution", "96", "--json"];
+            let report = stdout(&[&["cost", network], &size[..], more].concat());
+            serde_json::from_str::<serde_json::Value>(&report).expect("it is JSON")["total"].clone()
+        };
+        assert_eq!(counted(file, &[]), counted("net.toml", &["--alpha", "0.25"]), "{file}");
+        assert_ne!(counted(file, &["--alpha", "0.5"]), counted(file, &[]), "alpha can still be chosen");
+        let listed = stdout(&["tensors", file]);
+        assert_eq!(listed, stdout(&["tensors", "net.toml", "--alpha", "0.25", "--naming", "huggingface"]));
+        let ours = stdout(&["tensors", file, "--naming", "plain", "--alpha", "0.5"]);
+        assert_eq!(ours, stdout(&["tensors", "net.toml", "--alpha", "0.5"]));
+        let described = stdout(&["describe", file]);
+        let (first, rest) = described.split_once('\n').expect("several lines");
+        let found = "# Recognised MobileNetV1ForImageClassification, says config.json; alpha 0.25. This is the built-in description.";
+        assert_eq!((first, rest), (found, stdout(&["describe", "mobilenet-v1"]).as_str()));
+    }
+    let bench = ["bench", ".", "--resolution", "32", "--rounds", "1", "--runs", "1", "--json"];
+    let report: serde_json::Value = serde_json::from_str(&stdout(&bench)).expect("it is JSON");
+    assert_eq!(
+        (&report["networks"][0]["alpha"], &report["networks"][0]["network"]),
+        (&0.25.into(), &"mobilenet-v1".into())
+    );
+
+    let empty = Folder::new();
+    for command in ["cost", "tensors", "describe", "bench"] {
+        let text = fails(&empty, mnc, &[command, "."]);
+        assert_eq!(
+            text, "error: .: found no weights in this folder, expected model.safetensors",
+            "{command}"
+        );
+    }
+}
+
 #[test]
 fn a_folder_is_explored() {
     let (Some(mnc), folder) = (mnc(), person()) else { return };

@@ -23,9 +23,10 @@ Examples:
   mnc bench ./old ./new --threads 1,2
   mnc bench mobilenet-v1 --alpha 0.5 --target-cpu x86-64-v3,native
   mnc bench mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128 --target-cpu native
+  mnc bench downloaded/ --threads 1,2
   mnc bench mobilenet-v1 --json > bench.json")]
 pub(super) struct Args {
-    /// Executables made by `mnc compile`, or networks to compile: built-in ones or paths of descriptions (.toml)
+    /// Executables made by `mnc compile`, or networks to compile: built-in ones, paths of descriptions (.toml), folders with weights
     #[arg(required = true, value_name = "EXECUTABLE|NETWORK")]
     what: Vec<String>,
     #[command(flatten)]

@@ -26,9 +26,10 @@ Examples:
   mnc cost mobilenet-v1
   mnc cost mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128
   mnc cost mobilenet-v1 --alpha 0.5 --predict
-  mnc cost net.toml --alpha 0.5 --csv > layers.csv")]
+  mnc cost net.toml --alpha 0.5 --csv > layers.csv
+  mnc cost downloaded/")]
 pub(super) struct Args {
-    /// A built-in network or the path of a description
+    /// A built-in network, the path of a description, or a folder with weights
     network: String,
     #[command(flatten)]
     family: network::Family,
@@ -56,8 +57,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let description = network::read(&args.network)?;
-    let members = args.family.members(&description, 1.0)?;
+    let network::Known { description, alpha, .. } = network::known(&args.network)?;
+    let members = args.family.members(&description, alpha)?;
     let graphs =
         members.iter().map(|knobs| Graph::build(&description, knobs)).collect::<Result<Vec<Graph>>>()?;
     if args.predict {

@@ -4,7 +4,7 @@ use mnc::Result;
 use mnc::describe::{BUILTIN, builtin};
 
 use super::output::print;
-use super::text;
+use super::{network, text};
 
 /// Prints a built-in network description, or lists them
 ///
@@ -12,10 +12,10 @@ use super::text;
 /// compiled; docs/description.md explains every key.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mnc describe\n  mnc describe mobilenet-v1 > net.toml\n  mnc compile net.toml --weights net.safetensors"
+    after_help = "Examples:\n  mnc describe\n  mnc describe mobilenet-v1 > net.toml\n  mnc describe downloaded/\n  mnc compile net.toml --weights net.safetensors"
 )]
 pub(super) struct Args {
-    /// A built-in network; without it they are listed
+    /// A built-in network, or a folder with weights of one; without it they are listed
     name: Option<String>,
 }
 
@@ -26,6 +26,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     match builtin(name) {
         Some(network) => print(network.text),
+        None if network::is_download(name) => {
+            let known = network::known(name)?;
+            let network = builtin(&known.description.name).expect("what is recognised is built in");
+            let recognised = known.recognised.unwrap_or_default();
+            print(&format!(
+                "# Recognised {recognised}; alpha {}. This is the built-in description.\n{}",
+                known.alpha, network.text
+            ))
+        }
         None => {
             let names: Vec<&str> = BUILTIN.iter().map(|network| network.name).collect();
             super::fail(name.as_ref(), format!("no built-in network, expected one of {}", names.join(", ")))

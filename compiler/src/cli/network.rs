@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
+use mnc::job::Job;
 use mnc::request::{Download, Files, Network, Numbers, Request, Written};
 use mnc::weights::naming::Naming;
 use mnc::{Fault, Place, Result};
@@ -104,9 +105,43 @@ pub(super) fn named(network: &str) -> Result<Network> {
     Ok(Network::Named(network.to_owned()))
 }
 
-/// Its description.
-pub(super) fn read(network: &str) -> Result<Description> {
-    Ok(written(network)?.description)
+/// What is known of a network without compiling it.
+pub(super) struct Known {
+    /// With what the configuration beside its weights changes.
+    pub(super) description: Description,
+    /// That of its weights, else 1.
+    pub(super) alpha: f64,
+    /// That of its weights.
+    pub(super) naming: Option<&'static Naming>,
+    /// By what the network was recognised, where it was found and not named.
+    pub(super) recognised: Option<String>,
+}
+
+/// The network that the user names: a built-in one, a description, or a folder or a file of weights, which say what they are of.
+pub(super) fn known(network: &str) -> Result<Known> {
+    if !is_download(network) {
+        let description = written(network)?.description;
+        return Ok(Known { description, alpha: 1.0, naming: None, recognised: None });
+    }
+    let missing = Fault { place: Place::flag("--weights"), detail: String::new() };
+    let request = Request::new(named(network)?, Numbers::Missing(missing));
+    let opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
+    let (graph, _) = opened.graph()?;
+    let naming = opened.weights().map(|weights| weights.detect(&graph)).transpose()?;
+    let job = opened.job();
+    Ok(Known {
+        description: job.description().clone(),
+        alpha: graph.alpha,
+        naming,
+        recognised: job.recognised.clone(),
+    })
+}
+
+/// Whether it is a folder or a file of weights, not a name or a description.
+pub(super) fn is_download(network: &str) -> bool {
+    let path = Path::new(network);
+    let is_weights = path.extension().is_some_and(|ending| ending == "safetensors");
+    describe::builtin(network).is_none() && (path.is_dir() || is_weights)
 }
 
 /// The same, as its author wrote it.

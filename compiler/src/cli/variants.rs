@@ -8,7 +8,7 @@ use mnc::describe;
 use mnc::graph::Knobs;
 use mnc::job::{Job, Settings};
 use mnc::request::{Numbers, Request};
-use mnc::{Compiled, Options, Result, Target};
+use mnc::{Compiled, Fault, Options, Place, Result, Target};
 
 use super::executable::Executable;
 use super::guard::Scratch;
@@ -40,12 +40,15 @@ pub(super) struct Executables {
     _folder: Workbench,
 }
 
-/// Opens or compiles what each name stands for: a built-in network, a description (`.toml`), or an executable.
+/// Opens or compiles what each name stands for: a built-in network, a description (`.toml`), a folder or a file of weights, or an
+/// executable.
 pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executables> {
     let folder = Workbench::new()?;
     let mut list = Vec::new();
     for name in names {
-        if describe::builtin(name).is_none() && !name.ends_with(".toml") {
+        let is_network =
+            describe::builtin(name).is_some() || name.ends_with(".toml") || network::is_download(name);
+        if !is_network {
             list.push(Executable::open(Path::new(name))?);
         } else {
             compile(name, args, &folder, &mut list)?;
@@ -56,9 +59,13 @@ pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executabl
 
 /// Compiles all variants of a network.
 fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Executable>) -> Result<()> {
-    let numbers = match &args.weights {
-        Some(path) => Numbers::File(path.clone()),
-        None => Numbers::Random(args.random_weights.unwrap_or(1)),
+    let numbers = match (&args.weights, args.random_weights) {
+        (Some(path), _) => Numbers::File(path.clone()),
+        // A folder has weights of its own.
+        (None, None) if network::is_download(name) => {
+            Numbers::Missing(Fault { place: Place::flag("--weights"), detail: "found none".to_owned() })
+        }
+        (None, seed) => Numbers::Random(seed.unwrap_or(1)),
     };
     let job = Job::resolve(&Request::new(network::named(name)?, numbers), &mut Disk)?;
     let opened = job.open(&mut Disk)?;
