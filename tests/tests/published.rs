@@ -10,12 +10,15 @@ use std::path::Path;
 
 use mnc::job::{Job, Opened};
 use mnc::request::{Network, Numbers, Package, Request};
+use mnc::target::{ISAS, Isa};
 use mnc::{Compiled, Fault, Options, Place, Target, reference};
 use mnc_runtime::abi::Status;
+use mnc_runtime::pool::Pool;
 use mnc_tests::folder::Folder;
 use mnc_tests::link::Linked;
+use mnc_tests::networks::SMALL_CACHES;
 use mnc_tests::recipes::{Recipe, Recipes};
-use mnc_tests::{bits, need, pool};
+use mnc_tests::{bits, need, networks, pool};
 
 /// What our logits may differ from those evaluated in f64, relative to the largest of them.
 ///
@@ -65,21 +68,36 @@ const EXPECTED: [(&str, Expected); 26] = [
     ("torchvision.mobilenet_v3_small", Answers("mobilenet-v3-small")),
 ];
 
-/// Networks of fewer multiply-adds go through `reference`, the others would take it too long.
-const SMALL: u64 = 120_000_000;
-/// Those of fewer go through the interpreter.
+/// Networks of fewer multiply-adds go through `reference` at their own resolution; the five larger recipes would take it 60 s.
+const SMALL: u64 = 400_000_000;
+/// Those of fewer go through the interpreter at it.
 const TINY: u64 = 40_000_000;
+/// The resolution at which every recipe goes through both.
+const LOW: &str = "64";
+/// Second-level caches, one of which cuts a network at it into bands, as real ones do at 224.
+const LOW_CACHES: [usize; 3] = [24 << 10, 48 << 10, 96 << 10];
+/// Networks that none of them cuts: their maps have become too small beside their filters.
+const WITHOUT_BANDS: [&str; 2] = ["timm.mobilenetv4_conv_large", "timm.mobilenetv4_conv_medium"];
+/// Most threads.
+const MOST_THREADS: usize = 8;
 
-/// Writes a recipe's folder and resolves it.
-fn open(recipe: &Recipe<'_>, folder: &Folder, network: Option<&Path>) -> mnc::Result<Opened> {
-    let weights = recipe.write(folder.path());
+/// Whether there is time for all of it at its own resolution: `MNC_PUBLISHED=all`.
+fn is_thorough() -> bool {
+    std::env::var("MNC_PUBLISHED").as_deref() == Ok("all")
+}
+
+/// Resolves a recipe's folder, whose weights lie there.
+fn open(folder: &Folder, network: Option<&Path>, resolution: Option<&str>) -> mnc::Result<Opened> {
+    let weights = folder.path().join("model.safetensors");
     let missing = Fault { place: Place::flag("--weights"), detail: "found none".to_owned() };
     let (network, numbers) = match network {
         Some(path) => (path, Numbers::File(weights)),
         None => (folder.path(), Numbers::Missing(missing)),
     };
     let network = Network::Named(network.to_string_lossy().into_owned());
-    Job::resolve(&Request::new(network, numbers), &mut Package::new(""))?.open(&mut Package::new(""))
+    let mut request = Request::new(network, numbers);
+    request.resolution = resolution.map(str::to_owned);
+    Job::resolve(&request, &mut Package::new(""))?.open(&mut Package::new(""))
 }
 
 fn compile(opened: &Opened, target: &Target) -> mnc::Result<Compiled> {
@@ -98,12 +116,39 @@ fn check(name: &str) {
         Answers(_) => None,
     };
     let (Answers(network) | Described(network)) = expected;
-    let opened =
-        open(&recipe, &folder, description.as_deref()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    recipe.write(folder.path());
+    let open = |resolution| {
+        open(&folder, description.as_deref(), resolution).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    let opened = open(None);
     let compiled = compile(&opened, &target).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(compiled.info.network, *network);
     assert_eq!(opened.job().recognised.is_some(), description.is_none());
     check_answers(name, &recipe, &compiled);
+    check_low(name, &open(Some(LOW)), &target);
+}
+
+/// Compiled code, interpreter and reference agree at a resolution at which all of them are fast, in bands.
+fn check_low(name: &str, opened: &Opened, host: &Target) {
+    let compile = |target: &Target| compile(opened, target).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let has_bands =
+        |compiled: &Compiled| compiled.plan.schedule.steps.iter().any(|step| step.chain().is_some());
+    let of_cache = |l2_bytes: usize| {
+        // Instruction sets live as long as the process.
+        let isa = Box::leak(Box::new(Isa { l2_bytes, ..SMALL_CACHES[1] }));
+        compile(&Target { isa, ..need::target_of(ISAS[0]) })
+    };
+    let bands = LOW_CACHES.into_iter().map(of_cache).find(has_bands);
+    assert!(bands.is_some() || WITHOUT_BANDS.contains(&name), "{name}: a chain in bands");
+    let compiled: Vec<Compiled> = [compile(host)].into_iter().chain(bands).collect();
+    let input = networks::input(compiled[0].program.input, 1);
+    let expected = reference::output(&compiled[0].fused, &input);
+    for compiled in &compiled {
+        let found = compiled.program.interpret(&input).unwrap_or_else(|error| panic!("{name}: {error}"));
+        bits::compare(&found, &expected).unwrap_or_else(|error| panic!("{name}: interpreter: {error}"));
+        let found = &run(compiled, std::slice::from_ref(&input))[0];
+        bits::compare(found, &expected).unwrap_or_else(|error| panic!("{name}: at {LOW}: {error}"));
+    }
 }
 
 fn check_answers(name: &str, recipe: &Recipe<'_>, compiled: &Compiled) {
@@ -123,17 +168,23 @@ fn check_answers(name: &str, recipe: &Recipe<'_>, compiled: &Compiled) {
         let top = found.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).expect("there are classes");
         assert_eq!(top.0, recipe.top1()[idx], "{name}: input {idx}: the class with the largest logit");
     }
-    if compiled.info.multiply_adds < SMALL {
-        let expected = reference::output(&compiled.fused, &inputs[0]);
-        bits::compare(&answers[0], &expected).unwrap_or_else(|error| panic!("{name}: reference: {error}"));
+    check_bits(name, compiled, (&inputs[0], &answers[0]));
+}
+
+/// An answer is the reference's to the bit, and the interpreter's.
+fn check_bits(name: &str, compiled: &Compiled, (input, answer): (&[f32], &[f32])) {
+    let n = compiled.info.multiply_adds;
+    if is_thorough() || n < SMALL {
+        let expected = reference::output(&compiled.fused, input);
+        bits::compare(answer, &expected).unwrap_or_else(|error| panic!("{name}: reference: {error}"));
     }
-    if compiled.info.multiply_adds < TINY {
-        let found = compiled.program.interpret(&inputs[0]).unwrap_or_else(|error| panic!("{name}: {error}"));
-        bits::compare(&found, &answers[0]).unwrap_or_else(|error| panic!("{name}: interpreter: {error}"));
+    if is_thorough() || n < TINY {
+        let found = compiled.program.interpret(input).unwrap_or_else(|error| panic!("{name}: {error}"));
+        bits::compare(&found, answer).unwrap_or_else(|error| panic!("{name}: interpreter: {error}"));
     }
 }
 
-/// The answers of compiled code, alone and on a pool; the reference's where this machine can't run it.
+/// The answers of compiled code, alone, on all threads at once and on one to eight; the reference's where this machine can't run it.
 fn run(compiled: &Compiled, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let linked = Linked::one(compiled);
     let network = linked.as_ref().map(|linked| linked.network(compiled));
@@ -141,6 +192,12 @@ fn run(compiled: &Compiled, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
         Some((network, Ok(found))) => {
             let parallel = network.run_on(input, &pool::ALL_AT_ONCE).expect("the CPU has what it takes");
             bits::compare(&parallel, &found).unwrap_or_else(|error| panic!("in parallel: {error}"));
+            for n_threads in 1..=MOST_THREADS {
+                let pool = Pool::new(n_threads);
+                let parallel = network.run_on(input, &pool.parallel()).expect("the CPU has what it takes");
+                bits::compare(&parallel, &found)
+                    .unwrap_or_else(|error| panic!("on {n_threads} threads: {error}"));
+            }
             found
         }
         Some((_, Err(Status::MissingCpuFeature))) => {

@@ -10,7 +10,7 @@ use mnc_tests::recorded::{maps, read, vectors};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-use super::run;
+use super::{check_bits, run};
 
 /// Boxes are encoded as numbers of up to about 10, sums of at most 2304 products: 2304^0.5 * 2^-24 * 10 = 3e-5. Of scores, which have
 /// gone through a softmax, the errors are a quarter of the headers' at most. ONNX Runtime in f32 is up to 1.6e-5 away.
@@ -96,7 +96,10 @@ fn ultraface() {
 
     let io = read(&io);
     let (scores, boxes) = (vectors(&io, "scores_f64"), vectors(&io, "boxes_f64"));
-    for (idx, found) in run(&compiled, &maps(&io, "input")).iter().enumerate() {
+    let inputs = maps(&io, "input");
+    let answers = run(&compiled, &inputs);
+    check_bits("ultraface", &compiled, (&inputs[0], &answers[0]));
+    for (idx, found) in answers.iter().enumerate() {
         let found: Vec<f64> = found.iter().map(|x| f64::from(*x)).collect();
         // Each output row, column, channel is the recorded order: an anchor's two scores, or its four numbers.
         let (classes, regressions) = found.split_at(scores[idx].len());
