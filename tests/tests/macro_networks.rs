@@ -4,12 +4,16 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use mnc::graph::{Graph, Knobs};
+use mnc::job::{Job, Settings};
 use mnc::passes::Fused;
+use mnc::request::{Network::Named, Numbers, Package, Request};
 use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;
-use mnc::{describe::Description, reference, sample};
+use mnc::{Target, describe::Description, reference, sample};
+use mnc_tests::folder::Folder;
 use mnc_tests::networks::{FEW_SEEDS, RandomNetwork};
 use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
@@ -23,8 +27,12 @@ const SMALL: [usize; 3] = [0, 2, 7];
 /// Trained networks with batch norms that do something, whose weights are set at run time as well.
 const WITH_NORMS: [usize; 2] = [1, 2];
 
-/// Folders as they are downloaded, without gates and with them: for this machine only.
-const PUBLISHED: [&str; 2] = ["hf.mobilenet_v2_0.35_96", "timm.mobilenetv3_small_050"];
+/// Folders as they are downloaded, a small one of each family: for this machine only. `MNC_PUBLISHED=all` takes all.
+const PUBLISHED: [&str; 3] =
+    ["hf.mobilenet_v2_0.35_96", "timm.mobilenetv3_small_050", "timm.mobilenetv4_conv_small"];
+/// Recipes that a description of the tests is for.
+const DESCRIBED: [(&str, &str); 2] =
+    [("timm.efficientnet_lite0", "efficientnet-lite0.toml"), ("timm.lcnet_100", "lcnet.toml")];
 
 /// Layers in the macro, and the description that they stand for: every kind of block, arrays, tables, sides that differ.
 const INLINE: [(&str, &str); 2] = [
@@ -145,20 +153,6 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
             cases.push(case);
         }
     }
-    if trained.len() == TRAINED.len()
-        && let Some(recipes) = Recipes::read()
-    {
-        for name in PUBLISHED {
-            let network = recipes.get(name).read();
-            let folder = package.path().join("data").join(name);
-            std::fs::create_dir_all(&folder).expect("the package is ours");
-            recipes.get(name).write(&folder);
-            let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
-            let fields = format!("network: \"data/{name}\"");
-            let inputs = network.inputs.into_iter().take(1).collect();
-            cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
-        }
-    }
     for seed in FEW_SEEDS.into_iter().filter(|_| seeds) {
         let RandomNetwork { toml, graph, parameters, .. } = &RandomNetwork::new(seed);
         let file = parameters.to_safetensors(graph, &Naming::PLAIN).expect("the file can be written");
@@ -183,6 +177,12 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
         let fields = format!("network: {{ {layers} }}, weights: random(7)");
         cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
     }
+    write_main(&package, &cases);
+    Some((package, cases))
+}
+
+/// Writes the program of these networks.
+fn write_main(package: &UserCrate, cases: &[Case]) {
     let mut main = String::from("use mnc_macros::mobilenet;\n");
     let mut arms = String::new();
     for (idx, case) in cases.iter().enumerate() {
@@ -197,7 +197,6 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
     }
     main += &MAIN.replace("        // NETWORKS\n", &arms);
     package.write("src/main.rs", main);
-    Some((package, cases))
 }
 
 /// Runs each network and compares.
@@ -219,6 +218,42 @@ fn with_the_instructions_of_this_machine() {
     let Some((package, cases)) = user_crate("macro-std", "", &all, true) else { return };
     need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
     check(&cases, package.path(), || Command::new(package.built("release/macro-std")));
+}
+
+/// Published networks, each in a crate of its own: the largest have constants of 130 MB.
+#[test]
+fn published() {
+    let manifest = "[dependencies]\nmnc-macros = { path = \"{root}/macros\" }\n\
+                    mnc-runtime = { path = \"{root}/runtime\" }\n\
+                    [features]\nthreads = [\"mnc-runtime/std\"]\n";
+    let Some(recipes) = Recipes::read() else { return };
+    let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "macro-published", manifest) else {
+        return;
+    };
+    let is_thorough = std::env::var("MNC_PUBLISHED").as_deref() == Ok("all");
+    for name in if is_thorough { recipes.names() } else { PUBLISHED.to_vec() } {
+        let folder = Folder::new();
+        let weights = recipes.get(name).write(folder.path());
+        let description = DESCRIBED.iter().find(|(described, _)| *described == name);
+        let path = description.map(|(_, file)| need::workspace().join("tests/published").join(file));
+        let network = path.as_deref().unwrap_or(folder.path()).display().to_string();
+        let mut files = Package::new("");
+        let request = Request::new(Named(network.clone()), Numbers::File(weights.clone()));
+        let fused =
+            Job::resolve(&request, &mut files).and_then(|job| job.open(&mut files)).and_then(|opened| {
+                let (graph, _) = opened.graph()?;
+                let parameters = opened.parameters(&graph, &Settings::new(&Target::rust(), "net"))?;
+                mnc::passes::run(&graph, &parameters)
+            });
+        let fused = fused.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let fields = format!("network: {network:?}, weights: {weights:?}");
+        let cases = [Case::new("N0", &fields, &fused, recipes.get(name).inputs()[..1].to_vec())];
+        write_main(&package, &cases);
+        let start = Instant::now();
+        need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
+        println!("{name}: built in {:.1} s", start.elapsed().as_secs_f64());
+        check(&cases, package.path(), || Command::new(package.built("release/macro-published")));
+    }
 }
 
 /// Without `std` nobody asks the CPU, and without a feature of the target there is no AVX2.
