@@ -72,6 +72,27 @@ pub enum Binary {
     Min,
 }
 
+/// Half of the lanes of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Half {
+    /// Read.
+    pub src: Reg,
+    /// Whether it is the upper one.
+    pub is_upper: bool,
+}
+
+impl Reg {
+    /// The lanes of its lower half.
+    pub fn lower(self) -> Half {
+        Half { src: self, is_upper: false }
+    }
+
+    /// The lanes of its upper half.
+    pub fn upper(self) -> Half {
+        Half { src: self, is_upper: true }
+    }
+}
+
 /// One step of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
@@ -104,6 +125,22 @@ pub enum Op {
         dst: Reg,
         /// Read.
         from: Address,
+    },
+    /// Half as many consecutive elements of memory as there are lanes, into both halves.
+    LoadTwice {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        from: Address,
+    },
+    /// A half of one register, then a half of another.
+    Join {
+        /// Written.
+        dst: Reg,
+        /// What the lower lanes become.
+        low: Half,
+        /// What the upper lanes become.
+        high: Half,
     },
     /// acc = a * b + acc, rounded once.
     Fma {

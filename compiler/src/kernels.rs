@@ -14,6 +14,7 @@ mod depthwise;
 mod elementwise;
 mod epilogue;
 mod grouped;
+mod halves;
 mod name;
 mod panel;
 mod pointwise;

@@ -3,7 +3,8 @@
 //! A roofline, layer by layer. A layer takes as long as its multiply-adds or its bytes, whichever takes longer:
 //!
 //! - Multiply-adds at the core's measured peak, times the share of it that kernels of this kind reach. Output channels are
-//!   counted in whole vectors: 24 channels cost as much as 32 where a vector has 16.
+//!   counted in whole vectors: 24 channels cost as much as 32 where a vector has 16, but for 1x1 convolutions whose pixels share
+//!   halves of vectors.
 //! - Weights at the speed at which as many bytes as the whole network has are read, for between two runs the others' have
 //!   passed; results at the speed of their own size.
 //! - A call for each layer.
@@ -102,7 +103,7 @@ pub fn predict(graph: &Graph, isa: &Isa, machine: &Machine) -> Option<Prediction
     let layer = |layer: &LayerCost| {
         let node = graph.by_name(&layer.name).expect("a report is made of the graph's layers");
         let channels = layer.output.channels;
-        let work = layer.cost.mult_adds as f64 * in_vectors(channels) as f64 / channels as f64;
+        let work = layer.cost.mult_adds as f64 * paid(&node.layer, channels, isa) as f64 / channels as f64;
         let flops_per_us = shares.of(&node.layer) * machine.fma_gflops * 1e3;
         let compute_microseconds = 2.0 * work / flops_per_us;
 
@@ -126,6 +127,18 @@ pub fn predict(graph: &Graph, isa: &Isa, machine: &Machine) -> Option<Prediction
     let layers: Vec<LayerTime> = report.layers.iter().map(layer).collect();
     let microseconds = layers.iter().map(|layer| layer.microseconds).sum();
     Some(Prediction { layers, microseconds })
+}
+
+/// The channels whose multiply-adds a layer pays for.
+fn paid(layer: &Layer, channels: usize, isa: &Isa) -> usize {
+    let in_vectors = channels.next_multiple_of(isa.lanes);
+    match layer {
+        // A layer of fewer channels waits for its elements instead.
+        Layer::Conv { window, .. } if window.slide() == Slide::POINTWISE && isa.lanes < channels => {
+            if isa.ends_in_half(channels) { in_vectors - isa.lanes / 2 } else { in_vectors }
+        }
+        _ => in_vectors,
+    }
 }
 
 impl Shares {
@@ -186,6 +199,16 @@ mod tests {
             |isa| layer(&predict(&graph(0.25, 128), isa, &machine()).unwrap(), "conv_1").compute_microseconds;
         let [v3, v4] = [of(&X86_64_V3), of(&X86_64_V4)];
         assert!((v4 / v3 - 2.0 * SHARES[0].conv / SHARES[1].conv).abs() < 1e-9, "{v3} {v4}");
+    }
+
+    #[test]
+    fn pixels_share_halves_of_vectors() {
+        // 24 channels at alpha 0.375.
+        let graph = graph(0.375, 128);
+        let of = |isa| layer(&predict(&graph, isa, &machine()).unwrap(), "conv_pw_1").compute_microseconds;
+        assert_eq!(graph.by_name("conv_pw_1").unwrap().shape().channels, 24);
+        let [v3, v4] = [of(&X86_64_V3), of(&X86_64_V4)];
+        assert!((v4 / v3 - SHARES[0].pointwise / SHARES[1].pointwise).abs() < 1e-9, "{v3} {v4}");
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct Isa {
     pub pointer_registers: usize,
     /// Whether a multiply-add takes one lane of a register as its factor (aarch64 `fmla` by element).
     pub lane_fma: bool,
+    /// Whether one instruction joins halves of two registers, and one loads half a vector into both halves.
+    pub joins_halves: bool,
     /// Multiply-adds of whole vectors that a typical core starts in one cycle.
     pub fma_per_cycle: usize,
     /// Cycles until a multiply-add's result may be added to.
@@ -91,6 +93,13 @@ pub struct Isa {
     pub l2_bytes: usize,
     /// What generators and the scheduler choose for it.
     pub policy: Policy,
+}
+
+impl Isa {
+    /// Whether the last of the vectors over so many channels has room for two pixels.
+    pub fn ends_in_half(&self, channels: usize) -> bool {
+        self.joins_halves && (1..=self.lanes / 2).contains(&(channels % self.lanes))
+    }
 }
 
 /// Choices that the processor leaves open.
@@ -147,6 +156,7 @@ pub const X86_64_V3: Isa = Isa {
     vector_registers: 16,
     pointer_registers: 14,
     lane_fma: false,
+    joins_halves: false,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
@@ -165,6 +175,7 @@ pub const X86_64_V4: Isa = Isa {
     tag: "avx512f",
     lanes: 16,
     vector_registers: 32,
+    joins_halves: true,
     x86_level: Some(X86Level::V4),
     cpu_features: &[
         "avx", "avx2", "bmi1", "bmi2", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
@@ -193,6 +204,7 @@ pub const AARCH64: Isa = Isa {
     vector_registers: 32,
     pointer_registers: 24,
     lane_fma: true,
+    joins_halves: false,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
@@ -215,6 +227,7 @@ pub const RISCV64: Isa = Isa {
     vector_registers: 31,
     pointer_registers: 20,
     lane_fma: false,
+    joins_halves: false,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,

@@ -1,6 +1,6 @@
 //! Writes a [`Code`]: registers and pointers from allocators that fail loudly, loops as closures.
 
-use super::{Access, Address, Binary, Code, Op, Parameter, Ptr, Reg};
+use super::{Access, Address, Binary, Code, Half, Op, Parameter, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
@@ -127,6 +127,16 @@ impl Builder {
     /// One element into all lanes.
     pub fn splat(&mut self, dst: Reg, from: Address) {
         self.push(Op::Splat { dst, from });
+    }
+
+    /// Half a vector from memory, into both halves.
+    pub fn load_twice(&mut self, dst: Reg, from: Address) {
+        self.push(Op::LoadTwice { dst, from });
+    }
+
+    /// Two halves into one register.
+    pub fn join(&mut self, dst: Reg, low: Half, high: Half) {
+        self.push(Op::Join { dst, low, high });
     }
 
     /// acc += a * b

@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use region::{Region, Runner};
 
-use super::{Access, Binary, Code, Op, Ptr, Reg};
+use super::{Access, Binary, Code, Half, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 
 /// Where an argument points: a region and a byte of it.
@@ -128,6 +128,26 @@ impl Machine<'_> {
                 let bytes = self.regions[at.region].read(byte, Dtype::F32.bytes(), self.runner)?;
                 let value = f32::from_le_bytes(bytes.as_chunks().0[0]);
                 self.write(dst).fill(value);
+            }
+            Op::LoadTwice { dst, from } => {
+                let (half, to) = (self.lanes / 2, self.span(dst).start);
+                let at = self.pointer(from.ptr)?;
+                let byte = at.offset + i64::from(from.offset);
+                let bytes = self.regions[at.region].read(byte, half * Dtype::F32.bytes(), self.runner)?;
+                for (lane, bytes) in bytes.as_chunks().0.iter().enumerate() {
+                    let value = f32::from_le_bytes(*bytes);
+                    (self.registers[to + lane], self.registers[to + half + lane]) = (value, value);
+                }
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::Join { dst, low, high } => {
+                let half = self.lanes / 2;
+                let mut lanes = Vec::with_capacity(self.lanes);
+                for Half { src, is_upper } in [low, high] {
+                    let start = self.read(src)?.start + if is_upper { half } else { 0 };
+                    lanes.extend_from_slice(&self.registers[start..start + half]);
+                }
+                self.write(dst).copy_from_slice(&lanes);
             }
             Op::Fma { acc, a, b } => {
                 let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
@@ -285,6 +305,28 @@ mod tests {
                 b.store_part(v[2], output.at(4), 1);
             },
             Ok(&[2.5, 4.5, 6.5, 8.5, 10.5]),
+        );
+    }
+
+    #[test]
+    fn halves() {
+        check(
+            |b, input, output| {
+                let v = b.registers(2);
+                b.load_twice(v[0], input.at(3));
+                b.load(v[1], input.at(4));
+                b.join(v[1], v[1].upper(), v[0].lower());
+                b.store(v[0], output.at(0));
+                b.store(v[1], output.at(4));
+            },
+            Ok(&[3.0, 4.0, 3.0, 4.0, 6.0, 7.0, 3.0, 4.0]),
+        );
+        check(
+            |b, input, _| {
+                let v = b.register();
+                b.load_twice(v, input.at(7));
+            },
+            Err("8 bytes at byte 28 of input, which has 32"),
         );
     }
 

@@ -2,11 +2,18 @@
 
 use std::fmt;
 
-use super::{Access, Address, Binary, Code, Op, Ptr, Reg};
+use super::{Access, Address, Binary, Code, Half, Op, Ptr, Reg};
 
 impl fmt::Display for Reg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "v{}", self.0)
+    }
+}
+
+impl fmt::Display for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let half = if self.is_upper { "upper" } else { "lower" };
+        write!(f, "{}.{half}", self.src)
     }
 }
 
@@ -68,6 +75,8 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
             Op::Copy { dst, src } => writeln!(f, "{dst} = {src}")?,
             Op::Load { dst, from, lanes } => writeln!(f, "{dst} = load {from}{}", part(lanes))?,
             Op::Splat { dst, from } => writeln!(f, "{dst} = splat {from}")?,
+            Op::LoadTwice { dst, from } => writeln!(f, "{dst} = load twice {from}")?,
+            Op::Join { dst, low, high } => writeln!(f, "{dst} = join {low}, {high}")?,
             Op::Fma { acc, a, b } => writeln!(f, "{acc} += {a} * {b}")?,
             Op::FmaLane { acc, a, b, lane } => writeln!(f, "{acc} += {a} * {b}[{lane}]")?,
             Op::Binary { op, dst, a, b } => writeln!(f, "{dst} = {} {a}, {b}", op.mnemonic())?,

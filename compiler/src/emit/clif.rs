@@ -86,6 +86,9 @@ impl KernelReader<'_> {
                 let value = self.b.ins().fma(x, y, sum);
                 self.set(acc, value);
             }
+            Op::LoadTwice { .. } | Op::Join { .. } => {
+                unreachable!("vectors of four lanes are never halved, and their instruction sets say so")
+            }
             Op::FmaLane { acc, a, b, lane } => {
                 let (x, y, sum) = (self.get(a), self.get(b), self.get(acc));
                 let factor = self.broadcast_lane(y, lane);

@@ -14,7 +14,7 @@ use iced_x86::{BlockEncoderOptions, Code as Opcode, IcedError, Instruction, Memo
 pub(super) use self::cpu::cpu_check;
 pub(super) use self::float_control::{restore_mxcsr, set_mxcsr};
 pub(super) use self::listing::listing;
-use crate::code::{Address, Binary, Code, Op, Ptr, Reg};
+use crate::code::{Address, Binary, Code, Half, Op, Ptr, Reg};
 
 /// The general registers of pointers, in order. The first six carry the System V arguments.
 const POINTERS: [Register; 14] = [
@@ -55,7 +55,11 @@ struct Forms {
     min: Opcode,
     shift_left: Opcode,
     xor: Opcode,
+    /// Half a vector of memory into both halves, and halves of two registers into one, where there is such.
+    halves: Option<(Opcode, Opcode)>,
 }
+
+const NO_HALVES: &str = "only instruction sets whose halves are joined have such kernels";
 
 const AVX2: Forms = Forms {
     lanes: 8,
@@ -72,6 +76,7 @@ const AVX2: Forms = Forms {
     min: Opcode::VEX_Vminps_ymm_ymm_ymmm256,
     shift_left: Opcode::VEX_Vpslld_ymm_ymm_imm8,
     xor: Opcode::VEX_Vxorps_ymm_ymm_ymmm256,
+    halves: None,
 };
 
 const AVX512: Forms = Forms {
@@ -90,6 +95,10 @@ const AVX512: Forms = Forms {
     shift_left: Opcode::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8,
     // AVX-512F has no `vxorps`; its integer twin has the same bits.
     xor: Opcode::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
+    halves: Some((
+        Opcode::EVEX_Vbroadcastf32x8_zmm_k1z_m256,
+        Opcode::EVEX_Vshuff32x4_zmm_k1z_zmm_zmmm512b32_imm8,
+    )),
 };
 
 /// A kernel's machine code, position independent and without relocations.
@@ -198,6 +207,18 @@ impl Writer<'_> {
             }
             Op::Splat { dst, from } => {
                 self.emit(Instruction::with2(forms.splat_memory, self.vector(dst), memory(from))?)
+            }
+            Op::LoadTwice { dst, from } => {
+                let (load, _) = forms.halves.expect(NO_HALVES);
+                self.emit(Instruction::with2(load, self.vector(dst), memory(from))?)
+            }
+            Op::Join { dst, low, high } => {
+                let (_, shuffle) = forms.halves.expect(NO_HALVES);
+                // Two bits for each quarter of the result: the first two quarters are of `low`, the others of `high`.
+                let quarters = |half: Half| if half.is_upper { 0b1110 } else { 0b0100 };
+                let (which, dst) = (quarters(low) | quarters(high) << 4, self.vector(dst));
+                let (low, high) = (self.vector(low.src), self.vector(high.src));
+                self.emit(Instruction::with4(shuffle, dst, low, high, which)?)
             }
             Op::Fma { acc, a, b } => {
                 let (acc, a, b) = (self.vector(acc), self.vector(a), self.vector(b));

@@ -16,6 +16,8 @@ pub(super) struct Panels {
     pub(super) vectors: usize,
     /// Channels of a panel: elements from one of its rows to the next.
     pub(super) width: usize,
+    /// Whether two pixels share the last of the vectors ([`super::halves`]).
+    pub(super) ends_in_half: bool,
     /// Elements from one panel to the next.
     len: usize,
     lanes: usize,
@@ -25,7 +27,12 @@ impl Panels {
     /// Those of a tile of so many vectors over a reduction of `depth`.
     pub(super) fn new(vectors: usize, depth: usize, isa: &Isa) -> Panels {
         let width = isa.policy.panel_channels.unwrap_or(vectors * isa.lanes);
-        Panels { vectors, width, len: (depth + 1) * width, lanes: isa.lanes }
+        Panels { vectors, width, ends_in_half: false, len: (depth + 1) * width, lanes: isa.lanes }
+    }
+
+    /// The same where two pixels may share the last vector.
+    pub(super) fn ending_in_half(self, ends_in_half: bool) -> Panels {
+        Panels { ends_in_half, ..self }
     }
 
     /// Elements from a row of the first panel to `vector` of the tile's channels, `rows` further on.

@@ -5,12 +5,13 @@
 //! while the pixels pass by. No reordering of the input (paper, section 3.2).
 //!
 //! Register map: `mr x vectors` accumulators; of the rest, `vectors` hold weights and the others take turns with one
-//! broadcast input element each.
+//! broadcast input element each. Two pixels may share an accumulator in the last vector ([`super::halves`]).
 
 use mnc_runtime::filter::Packing;
 
+use super::halves::{PanelRun, panel_runs};
 use super::panel::Panels;
-use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Stream, Tile, panels, split_evenly};
+use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Stream, Tile, split_evenly};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
@@ -69,11 +70,13 @@ impl Pointwise {
         let residual = self.residual.map(|_| b.parameter("residual", Access::Read));
         let panel = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
-        for (vectors, count) in panels(self.output.shape.channels, self.tile, isa) {
+        for run in panel_runs(self.output.shape.channels, self.tile, isa) {
+            let PanelRun { vectors, count, ends_in_half } = run;
             let width = vectors * isa.lanes;
-            b.heading(format!("{count} panels of {width} channels"));
+            let shared = if ends_in_half { ", the last vector shared by two pixels" } else { "" };
+            b.heading(format!("{count} panels of {width} channels{shared}"));
             b.repeat(count, |b| {
-                let panels = Panels::new(vectors, depth, isa);
+                let panels = Panels::new(vectors, depth, isa).ending_in_half(ends_in_half);
                 let at = At { cursor: Cursor { input, filter: panel, output }, residual };
                 self.panel(b, isa, at, panels);
                 b.advance(panel, panels.len());

@@ -161,6 +161,19 @@ fn conv_and_depthwise() {
     }
 }
 
+/// The last vector has room for two pixels, of even and of odd numbers of them, or just not.
+#[test]
+fn pixels_that_share_a_vector() {
+    let mut random = Random::new(8);
+    for n in [3, 8, 9, 23, 24, 25, 38, 40, 56, 72, 88, 120] {
+        for pixels in [1, 2, 3, 14, 15, 28, 29, 31] {
+            let layer = Layer::Conv { window: Window::POINTWISE, n, bias: true };
+            let m = random.pick(&[1, 7, 16, 17, 35]);
+            check(shape(1, pixels, m), shape(1, pixels, n), &layer, random.pick(&Activation::ALL));
+        }
+    }
+}
+
 /// Several panels of chains, the last one narrow, over one pixel.
 #[test]
 fn pointwise_over_one_pixel() {
@@ -295,7 +308,9 @@ fn window_pools() {
 #[test]
 fn residuals() {
     let leaky = Activation::leaky_relu(0.25).unwrap();
-    for (height, width, channels) in [(1, 1, 1), (1, 5, 8), (3, 7, 16), (5, 5, 24), (2, 9, 33), (7, 7, 65)] {
+    for (height, width, channels) in
+        [(1, 1, 1), (1, 5, 8), (3, 7, 16), (5, 5, 24), (2, 9, 33), (4, 7, 40), (7, 7, 65)]
+    {
         let map = shape(height, width, channels);
         let pointwise = Layer::Conv { window: Window::POINTWISE, n: channels, bias: true };
         let filter = |seed| Filter {

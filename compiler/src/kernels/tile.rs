@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::epilogue::{Sum, store_activated};
+use super::halves::OPERANDS;
 use super::panel::Panels;
 use crate::code::{Address, Builder, Op, Ptr, Reg};
 use crate::graph::layer::Activation;
@@ -81,27 +82,30 @@ pub(super) fn runs(extent: usize, most: usize, taps: impl Fn(usize) -> Range<usi
 pub(super) struct Registers {
     /// By pixel, then by vector.
     pub(super) accumulators: Vec<Vec<Reg>>,
-    scratch: Vec<Reg>,
+    /// One for each two pixels, if they share their last vector ([`super::halves`]).
+    pub(super) halves: Vec<Reg>,
+    pub(super) scratch: Vec<Reg>,
     /// Where the weights of the tile's channels lie.
-    panels: Panels,
+    pub(super) panels: Panels,
 }
 
 impl Registers {
     /// All registers of the instruction set, divided between accumulators and operands.
     pub(super) fn take(b: &mut Builder, isa: &Isa, rows: usize, panels: Panels) -> Registers {
         let vectors = panels.vectors;
-        let accumulators = (0..rows).map(|_| b.registers(vectors)).collect();
-        let scratch = b.registers(isa.vector_registers - rows * vectors);
-        assert!(
-            rows.min(vectors) < scratch.len(),
-            "a tile of {rows}x{vectors} leaves registers for its operands"
-        );
-        Registers { accumulators, scratch, panels }
+        let n_whole = vectors - usize::from(panels.ends_in_half);
+        let accumulators = (0..rows).map(|_| b.registers(n_whole)).collect();
+        let n_halves = if panels.ends_in_half { rows.div_ceil(2) } else { 0 };
+        let halves = b.registers(n_halves);
+        let scratch = b.registers(isa.vector_registers - rows * n_whole - n_halves);
+        let n_operands = if panels.ends_in_half { vectors + OPERANDS } else { rows.min(vectors) + 1 };
+        assert!(n_operands <= scratch.len(), "a tile of {rows}x{vectors} leaves registers for its operands");
+        Registers { accumulators, halves, scratch, panels }
     }
 
     /// Gives all of them back.
     pub(super) fn give_back(self, b: &mut Builder) {
-        b.free(self.accumulators.into_iter().flatten().chain(self.scratch));
+        b.free(self.accumulators.into_iter().flatten().chain(self.halves).chain(self.scratch));
     }
 
     /// Starts each chain from the bias at the head of its panel and moves `weights` behind it.
@@ -113,6 +117,7 @@ impl Registers {
         for row in others {
             row.iter().zip(first).for_each(|(acc, bias)| b.copy(*acc, *bias));
         }
+        self.start_halves(b, weights);
         b.advance(weights, self.panels.width);
     }
 
@@ -124,10 +129,12 @@ impl Registers {
             addend: residual.map(|residual| residual.at(row, idx, isa)),
             place: output.at(row, idx, isa),
         };
-        let sums: Vec<Sum> = (self.accumulators.iter().enumerate())
-            .flat_map(|(row, sums)| sums.iter().enumerate().map(move |(idx, reg)| sum(row, idx, *reg)))
+        let (last, scratch) = self.part_halves(b);
+        let vectors = |row: usize| self.accumulators[row].iter().chain(last.get(row)).enumerate();
+        let sums: Vec<Sum> = (0..self.accumulators.len())
+            .flat_map(|row| vectors(row).map(move |(idx, register)| sum(row, idx, *register)))
             .collect();
-        store_activated(b, activation, &self.scratch, &sums);
+        store_activated(b, activation, scratch, &sums);
     }
 }
 
@@ -246,6 +253,9 @@ impl Reduction<'_> {
 
 fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Ptr, weights: Ptr) {
     let Reduction { registers, rows, depth, .. } = *reduction;
+    if !registers.halves.is_empty() {
+        return (0..depth).for_each(|k| registers.step_halves(b, rows, k, input, weights));
+    }
     let vectors = registers.accumulators[rows[0].accumulators].len();
     let scratch = &registers.scratch;
     let mut k = 0;

@@ -18,6 +18,8 @@ pub(super) struct Product {
     pub(super) depth: usize,
     /// Output channels.
     pub(super) n: usize,
+    /// Whether two pixels may share a vector of which half is enough for each.
+    pub(super) shares_vectors: bool,
 }
 
 /// A tile and the cycles that the model expects of it.
@@ -85,14 +87,23 @@ const MOST_PIXELS: usize = 14;
 
 fn cycles(product: Product, tile: Tile, isa: &Isa) -> usize {
     let total = product.n.div_ceil(isa.lanes);
-    let panels = [(tile.vectors, total / tile.vectors), (total % tile.vectors, 1)];
+    let ends_in_half = product.shares_vectors && isa.ends_in_half(product.n);
+    let (full, rest) = (total / tile.vectors, total % tile.vectors);
+    let last = if rest == 0 { (full - 1, tile.vectors) } else { (full, rest) };
+    let panels = [(tile.vectors, last.0, false), (last.1, 1, ends_in_half)];
     let mut cycles = 0;
-    for (vectors, n_panels) in panels.into_iter().filter(|(vectors, count)| vectors * count != 0) {
+    for (vectors, n_panels, ends_in_half) in panels.into_iter().filter(|(_, count, _)| *count != 0) {
         for (mr, n_tiles) in split_evenly(product.pixels, tile.mr) {
             let loads = if isa.lane_fma { vectors + mr.div_ceil(isa.lanes) } else { vectors + mr };
-            let step = (mr * vectors).div_ceil(isa.fma_per_cycle).max(loads.div_ceil(isa.loads_per_cycle));
+            // Whole cycles have chosen the tiles that are known to be good; among those with halves, half a cycle decides.
+            let fma_time = if ends_in_half {
+                (mr * vectors - mr / 2) * LOADS_A_STALL / isa.fma_per_cycle
+            } else {
+                (mr * vectors).div_ceil(isa.fma_per_cycle) * LOADS_A_STALL
+            };
+            let least = isa.fma_latency.max(loads.div_ceil(isa.loads_per_cycle)) * LOADS_A_STALL;
             let edges = (mr * vectors * EDGE_INSTRUCTIONS).div_ceil(ISSUE_WIDTH);
-            let step = step.max(isa.fma_latency) * LOADS_A_STALL + loads;
+            let step = fma_time.max(least) + loads;
             cycles += n_panels * n_tiles * (product.depth * step / LOADS_A_STALL + edges);
         }
     }
@@ -106,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_known_good_tiles_are_chosen() {
-        let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n };
+        let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n, shares_vectors: true };
         let tile = |product, isa| {
             let Tile { mr, vectors } = choose(product, isa).tile;
             (mr, vectors)
@@ -114,6 +125,9 @@ mod tests {
         assert_eq!(tile(layer(196, 512, 512), &X86_64_V3), (6, 2));
         assert_eq!(tile(layer(196, 512, 512), &X86_64_V4), (6, 4));
         assert_eq!(tile(layer(196, 512, 512), &AARCH64), (9, 2));
+        // The last vector of 24 or 40 channels is shared by two pixels.
+        assert_eq!(tile(layer(784, 88, 24), &X86_64_V4), (14, 2));
+        assert_eq!(tile(layer(784, 120, 40), &X86_64_V4), (6, 4));
         // Half a panel is enough for eight channels.
         assert_eq!(tile(layer(4096, 27, 8), &X86_64_V3), (13, 1));
         // 32 channels are two vectors of sixteen: all of them in one panel.

@@ -122,8 +122,8 @@ impl Writer<'_> {
             }
             Op::Splat { dst, from } => format!("r.splat({}, {});", dst.0, self.address(from)),
             Op::Fma { acc, a, b } => format!("r.fma({}, {}, {});", acc.0, a.0, b.0),
-            Op::FmaLane { .. } => {
-                unreachable!("this instruction set has no multiply-add by lane, and says so")
+            Op::FmaLane { .. } | Op::LoadTwice { .. } | Op::Join { .. } => {
+                unreachable!("this instruction set has no such operation, and says so")
             }
             Op::Binary { op, dst, a, b } => format!("r.{}({}, {}, {});", op.mnemonic(), dst.0, a.0, b.0),
             Op::ShiftLeft { dst, src, bits } => format!("r.shift_left::<{bits}>({}, {});", dst.0, src.0),

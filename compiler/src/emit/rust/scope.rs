@@ -58,12 +58,13 @@ fn block<'a>(ops: &'a [Op], live: &mut Live) -> Vec<Node<'a>> {
 /// The pointer that an operation reads.
 fn reads(op: &Op) -> Option<Ptr> {
     match *op {
-        Op::Load { from, .. } | Op::Splat { from, .. } => Some(from.ptr),
+        Op::Load { from, .. } | Op::LoadTwice { from, .. } | Op::Splat { from, .. } => Some(from.ptr),
         Op::Store { to, .. } => Some(to.ptr),
         Op::Prefetch { at } => Some(at.ptr),
         Op::SetPointer { from, .. } => Some(from),
         Op::Const { .. }
         | Op::Copy { .. }
+        | Op::Join { .. }
         | Op::Fma { .. }
         | Op::FmaLane { .. }
         | Op::Binary { .. }

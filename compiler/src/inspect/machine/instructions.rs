@@ -280,6 +280,8 @@ fn vector(code: Code) -> Option<Form> {
         | C::VEX_Vbroadcastss_xmm_xmm
         | C::VEX_Vbroadcastss_ymm_xmm
         | C::EVEX_Vbroadcastss_zmm_k1z_xmmm32
+        | C::EVEX_Vbroadcastf32x8_zmm_k1z_m256
+        | C::EVEX_Vshuff32x4_zmm_k1z_zmm_zmmm512b32_imm8
         | C::VEX_Vinsertps_xmm_xmm_xmmm32_imm8
         | C::VEX_Vpshufd_xmm_xmmm128_imm8
         | C::VEX_Vshufps_xmm_xmm_xmmm128_imm8
