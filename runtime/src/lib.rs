@@ -119,6 +119,12 @@ mod entry {
         fn mnc_model(out: *mut crate::abi::ModelAbi);
     }
 
+    /// What the object of a detector refers to, and no other.
+    #[unsafe(no_mangle)]
+    extern "C" fn mnc_detecting() -> *const core::ffi::c_void {
+        crate::launcher::detecting()
+    }
+
     #[unsafe(no_mangle)]
     extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         // SAFETY: the C start-up code passes argc and argv as the standard has them, and the compiler links each
