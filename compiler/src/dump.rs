@@ -1,10 +1,7 @@
 //! Every stage as text: `--dump STAGE`, golden files, debugging.
 
-mod detect;
-
 use std::fmt;
 
-use self::detect::DetectText;
 use crate::describe::{Description, Expand, LayerKind, Reduce, Slide, SqueezeSpec, Width};
 use crate::graph::Graph;
 use crate::graph::layer::{Flatten, Layer};
@@ -64,7 +61,7 @@ impl fmt::Display for Description {
             layer.stage.map_or(Ok(()), |stage| write!(f, " in stage {stage}"))?;
             writeln!(f)?;
         }
-        self.detect.as_ref().map_or(Ok(()), |detect| write!(f, "{detect}"))
+        Ok(())
     }
 }
 
@@ -168,8 +165,7 @@ impl fmt::Display for Graph {
             writeln!(f)?;
         }
         let outputs: Vec<String> = self.outputs.iter().map(|id| format!("n{}", id.0)).collect();
-        writeln!(f, "  returns {}", outputs.join(", "))?;
-        self.detect.as_ref().map_or(Ok(()), |detect| write!(f, "{}", DetectText(detect)))
+        writeln!(f, "  returns {}", outputs.join(", "))
     }
 }
 

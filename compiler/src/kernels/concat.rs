@@ -27,7 +27,7 @@ impl Concat {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             family: Family::Concat,
-            tile: NamedTile { pixels: 1, channels: isa.lanes },
+            tile: NamedTile::row(1, isa.lanes),
             activation: Activation::None,
             isa: isa.tag.to_owned(),
         }

@@ -22,7 +22,7 @@ impl Copy {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             family: Family::Copy,
-            tile: NamedTile { pixels: 1, channels: isa.lanes },
+            tile: NamedTile::row(1, isa.lanes),
             activation: Activation::None,
             isa: isa.tag.to_owned(),
         }

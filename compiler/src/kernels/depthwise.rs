@@ -1,10 +1,12 @@
 //! Depthwise convolution: output (y, x, c) = activation(bias + sum over the taps of channel c).
 //!
-//! Channels are innermost in memory, so a step computes one vector of channels for `pixels` neighbours of a row: each input
-//! vector is loaded once and used by every output under whose window it lies. Loop order: output rows, tiles of a row,
+//! Channels are innermost in memory, so a step computes one vector of channels for a block of `rows` x `pixels` neighbours: each
+//! input vector is loaded once and used by every output under whose window it lies. Loop order: blocks of rows, blocks of a row,
 //! vectors of channels. Borders have code of their own.
 //!
-//! Register map: `pixels` accumulators, the weights of up to seven columns of one kernel row, one input vector.
+//! Register map: an accumulator for each pixel, the weights of the kernel rows that are in use, one input vector. With one row
+//! that is one kernel row, up to seven columns of it at a time. With several, a kernel row stays from the first input row that
+//! it is applied to, for the first row of outputs, to the last one, for the last.
 
 use std::ops::Range;
 
@@ -29,38 +31,53 @@ pub struct Depthwise {
     pub output: FeatureMap,
     /// Applied to each output element.
     pub activation: Activation,
-    /// Output pixels of one step.
+    /// Output rows of one step; several only where the kernel has few enough columns.
+    pub rows: usize,
+    /// Output pixels of each of them.
     pub pixels: usize,
 }
 
 /// Kernel columns whose weights are in registers at a time.
 const MOST_FACTORS: usize = 7;
 
+/// Bytes between the rows of a step, at most: such a distance fits into 31 bits.
+const MOST_REACH: usize = 1 << 30;
+
 /// Kernels of more rows than this loop over them; smaller ones are written out.
 const MOST_UNROLLED_ROWS: usize = 3;
 
-/// One row of the window, over the pixels of a step.
-struct KernelRow<'a> {
-    /// The input row under it, from the leftmost tap of the first pixel on.
-    input: Address,
-    /// The row's weights, a vector for each tap.
-    weights: Address,
+/// A use of an input row: the output pixels of a step that take it under one row of the kernel.
+#[derive(Clone, Copy)]
+struct Use<'a> {
     /// One for each pixel.
     accumulators: &'a [Reg],
-    /// For each pixel, the kernel columns that are inside of the map.
-    taps: &'a [Range<usize>],
+    /// The weights of the kernel columns that are looked at.
+    factors: &'a [Reg],
 }
 
 impl Depthwise {
-    /// Accumulators that the registers leave room for beside the weights of a kernel row, an input vector and a spare one.
-    pub fn most_pixels(window: Window, isa: &Isa) -> usize {
-        isa.vector_registers - window.columns.kernel.min(MOST_FACTORS) - 2
+    /// Pixels of each of so many rows that the registers leave room for beside the weights of the kernel rows in use, an input
+    /// vector and a spare one; 0 where there is no such step.
+    pub fn most_pixels(&self, rows: usize, isa: &Isa) -> usize {
+        let Depthwise { window, input, output, .. } = *self;
+        let n_columns = window.columns.kernel;
+        if rows == 1 {
+            return isa.vector_registers - n_columns.min(MOST_FACTORS) - 2;
+        }
+        // The rows of a step lie at distances that are part of the instructions.
+        let below = ((rows - 1) * window.rows.stride + window.rows.span()) * input.row_bytes();
+        let reach = below.max(rows * output.row_bytes());
+        if MOST_FACTORS < n_columns || MOST_REACH < reach {
+            return 0;
+        }
+        let n_factors = kernel_rows_in_use(window, rows) * n_columns;
+        isa.vector_registers.saturating_sub(n_factors + 2) / rows
     }
 
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             family: Family::Depthwise(self.window.slide()),
-            tile: NamedTile { pixels: self.pixels, channels: isa.lanes },
+            tile: NamedTile { rows: self.rows, pixels: self.pixels, channels: isa.lanes },
             activation: self.activation,
             isa: isa.tag.to_owned(),
         }
@@ -79,19 +96,23 @@ impl Depthwise {
         let input = b.parameter("input", Access::Read);
         let weights = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
-        for run in &self.rows() {
-            let kernel_rows = run.taps[0].clone();
-            b.heading(format!("{} rows from {} on, kernel rows {kernel_rows:?}", run.count, run.first));
+        for rows in &self.rows() {
+            let taps: Vec<String> = rows.taps.iter().map(|taps| format!("{taps:?}")).collect();
+            let (taps, first) = (taps.join(" "), rows.first);
+            b.heading(match rows.len() {
+                1 => format!("{} rows from {first} on, kernel rows {taps}", rows.count),
+                len => format!("{} times {len} rows from {first} on, kernel rows {taps}", rows.count),
+            });
             let (row_in, row_out) = (b.pointer(), b.pointer());
-            b.set_pointer(row_in, input, self.row_offset(run));
-            b.set_pointer(row_out, output, (run.first * map_out.row_stride()) as isize);
-            b.repeat(run.count, |b| {
-                for run in &columns {
+            b.set_pointer(row_in, input, self.row_offset(rows));
+            b.set_pointer(row_out, output, (rows.first * map_out.row_stride()) as isize);
+            b.repeat(rows.count, |b| {
+                for columns in &columns {
                     let at = Cursor { input: row_in, filter: weights, output: row_out };
-                    self.tiles(b, isa, at, kernel_rows.clone(), run);
+                    self.tiles(b, isa, at, Block { rows, columns });
                 }
-                b.advance(row_in, window.rows.stride * map_in.row_stride());
-                b.advance(row_out, map_out.row_stride());
+                b.advance(row_in, rows.len() * window.rows.stride * map_in.row_stride());
+                b.advance(row_out, rows.len() * map_out.row_stride());
             });
             b.free_pointers([row_in, row_out]);
         }
@@ -101,7 +122,7 @@ impl Depthwise {
     /// The output rows, those that take the same taps together.
     fn rows(&self) -> Vec<Run> {
         let height = self.input.shape.height;
-        runs(self.output.shape.height, 1, |y| self.window.rows.taps(y, height))
+        runs(self.output.shape.height, self.rows, |y| self.window.rows.taps(y, height))
     }
 
     /// The steps of an output row, those that take the same taps together.
@@ -112,12 +133,22 @@ impl Depthwise {
 
     /// Elements from the start of the input to the first row that a run of output rows reads.
     fn row_offset(&self, run: &Run) -> isize {
-        self.window.rows.offset(run.first, run.taps[0].start) * self.input.row_stride() as isize
+        self.window.rows.offset(run.first, 0) * self.input.row_stride() as isize
+            + (self.first_row(run) * self.input.row_stride()) as isize
     }
 
-    /// The steps of a run, over all vectors of channels.
-    fn tiles(&self, b: &mut Builder, isa: &Isa, at: Cursor, kernel_rows: Range<usize>, run: &Run) {
+    /// Of the input rows from the upper end of a run's first window on, the first that one of its rows takes.
+    fn first_row(&self, run: &Run) -> usize {
+        let axis = self.window.rows;
+        let first = |(row, taps): (usize, &Range<usize>)| row * axis.stride + taps.start * axis.dilation;
+        let taken = run.taps.iter().enumerate().filter(|(_, taps)| !taps.is_empty()).map(first).min();
+        taken.unwrap_or_else(|| first((0, &run.taps[0])))
+    }
+
+    /// The steps of a block, over all vectors of channels.
+    fn tiles(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>) {
         let Depthwise { window, input: map_in, output: map_out, .. } = self;
+        let run = block.columns;
         let (tile_in, tile_out) = (b.pointer(), b.pointer());
         let left = window.columns.offset(run.first, 0);
         b.heading(format!("{} tiles of {} pixels from column {} on", run.count, run.len(), run.first));
@@ -129,8 +160,7 @@ impl Depthwise {
             b.set_pointer(vector_out, tile_out, 0);
             b.set_pointer(taps, at.filter, 0);
             b.repeat(map_out.shape.channels.div_ceil(isa.lanes), |b| {
-                let at = Cursor { input: vector_in, filter: taps, output: vector_out };
-                self.step(b, isa, at, kernel_rows.clone(), run);
+                self.step(b, isa, Cursor { input: vector_in, filter: taps, output: vector_out }, block);
                 b.advance(vector_in, isa.lanes);
                 b.advance(vector_out, isa.lanes);
                 b.advance(taps, (1 + window.taps()) * isa.lanes);
@@ -143,61 +173,114 @@ impl Depthwise {
     }
 
     /// One vector of channels of one tile.
-    fn step(&self, b: &mut Builder, isa: &Isa, at: Cursor, kernel_rows: Range<usize>, run: &Run) {
-        let Depthwise { window, input: map_in, output: map_out, .. } = self;
-        let accumulators = b.registers(run.len());
+    fn step(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>) {
+        let (n_rows, n_pixels) = (block.rows.len(), block.columns.len());
+        let accumulators = b.registers(n_rows * n_pixels);
         b.load(accumulators[0], at.filter.at(0));
         accumulators[1..].iter().for_each(|acc| b.copy(*acc, accumulators[0]));
-        let (accumulators, taps) = (accumulators.as_slice(), run.taps.as_slice());
-
-        let n_weights = window.columns.kernel * isa.lanes;
-        let row_step = window.rows.dilation * map_in.row_stride();
-        let first_row = isa.lanes + kernel_rows.start * n_weights;
-        if kernel_rows.len() <= MOST_UNROLLED_ROWS {
-            for row in 0..kernel_rows.len() {
-                let input = at.input.at(row * row_step);
-                let weights = at.filter.at(first_row + row * n_weights);
-                self.kernel_row(b, isa, KernelRow { input, weights, accumulators, taps });
-            }
+        if n_rows == 1 {
+            self.one_row(b, isa, at, block, &accumulators);
         } else {
-            let (row, weights) = (b.pointer(), b.pointer());
-            b.set_pointer(row, at.input, 0);
-            b.set_pointer(weights, at.filter, first_row as isize);
-            b.repeat(kernel_rows.len(), |b| {
-                let at = KernelRow { input: row.at(0), weights: weights.at(0), accumulators, taps };
-                self.kernel_row(b, isa, at);
-                b.advance(row, row_step);
-                b.advance(weights, n_weights);
-            });
-            b.free_pointers([row, weights]);
+            self.several_rows(b, isa, at, block, &accumulators);
         }
-
         let scratch = epilogue::scratch(b, self.activation);
-        let place = |pixel: usize| at.output.at(pixel * map_out.pixel_stride);
-        let sum =
-            |(pixel, register): (usize, &Reg)| Sum { register: *register, addend: None, place: place(pixel) };
+        let map = self.output;
+        let place = |idx: usize| idx / n_pixels * map.row_stride() + idx % n_pixels * map.pixel_stride;
+        let sum = |(idx, register): (usize, &Reg)| Sum {
+            register: *register,
+            addend: None,
+            place: at.output.at(place(idx)),
+        };
         let sums: Vec<Sum> = accumulators.iter().enumerate().map(sum).collect();
         store_activated(b, self.activation, &scratch, &sums);
         b.free(accumulators.iter().copied().chain(scratch));
     }
 
-    /// The taps of one kernel row: as many columns at a time as have registers for their weights.
-    fn kernel_row(&self, b: &mut Builder, isa: &Isa, row: KernelRow<'_>) {
-        let n_columns = self.window.columns.kernel;
-        for first in (0..n_columns).step_by(MOST_FACTORS) {
-            self.kernel_columns(b, isa, &row, first..n_columns.min(first + MOST_FACTORS));
+    /// The taps of a step of one output row, kernel row by kernel row.
+    fn one_row(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>, accumulators: &[Reg]) {
+        let kernel_rows = block.rows.taps[0].clone();
+        let n_weights = self.window.columns.kernel * isa.lanes;
+        let row_step = self.window.rows.dilation * self.input.row_stride();
+        let first_row = isa.lanes + kernel_rows.start * n_weights;
+        let taps = block.columns.taps.as_slice();
+        let kernel_row = |b: &mut Builder, input: Address, weights: Address| {
+            let n_columns = self.window.columns.kernel;
+            for first in (0..n_columns).step_by(MOST_FACTORS) {
+                let columns = first..n_columns.min(first + MOST_FACTORS);
+                let factors = load_factors(b, isa, weights, columns.clone(), taps);
+                self.input_row(b, input, (columns, taps), &[Use { accumulators, factors: &factors }]);
+                b.free(factors);
+            }
+        };
+        if kernel_rows.len() <= MOST_UNROLLED_ROWS {
+            for row in 0..kernel_rows.len() {
+                kernel_row(b, at.input.at(row * row_step), at.filter.at(first_row + row * n_weights));
+            }
+            return;
+        }
+        let (row, weights) = (b.pointer(), b.pointer());
+        b.set_pointer(row, at.input, 0);
+        b.set_pointer(weights, at.filter, first_row as isize);
+        b.repeat(kernel_rows.len(), |b| {
+            kernel_row(b, row.at(0), weights.at(0));
+            b.advance(row, row_step);
+            b.advance(weights, n_weights);
+        });
+        b.free_pointers([row, weights]);
+    }
+
+    /// The taps of a step of several output rows, input row by input row: each is loaded once for all of them.
+    fn several_rows(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>, accumulators: &[Reg]) {
+        let (n_pixels, n_columns) = (block.columns.len(), self.window.columns.kernel);
+        let axis = self.window.rows;
+        // The outputs' rows under whose window an input row lies, each with the row of the kernel.
+        let uses = |input_row: usize| -> Vec<(usize, usize)> {
+            let tap = |row: usize| {
+                let distance = input_row.checked_sub(row * axis.stride)?;
+                distance.is_multiple_of(axis.dilation).then_some(distance / axis.dilation)
+            };
+            let rows = block.rows.taps.iter().enumerate();
+            rows.filter_map(|(row, taps)| tap(row).filter(|ky| taps.contains(ky)).map(|ky| (row, ky)))
+                .collect()
+        };
+        let (first, end) = (self.first_row(block.rows), (block.rows.len() - 1) * axis.stride + axis.span());
+        let taps = block.columns.taps.as_slice();
+        let mut factors: Vec<Vec<Reg>> = vec![Vec::new(); axis.kernel];
+        for input_row in first..end {
+            let users = uses(input_row);
+            for (_, ky) in &users {
+                if factors[*ky].is_empty() {
+                    let weights = at.filter.at((1 + ky * n_columns) * isa.lanes);
+                    factors[*ky] = load_factors(b, isa, weights, 0..n_columns, taps);
+                }
+            }
+            let of_row = |(row, ky): &(usize, usize)| Use {
+                accumulators: &accumulators[row * n_pixels..][..n_pixels],
+                factors: &factors[*ky],
+            };
+            let uses_of_row: Vec<Use<'_>> = users.iter().map(of_row).collect();
+            let input = at.input.at((input_row - first) * self.input.row_stride());
+            self.input_row(b, input, (0..n_columns, taps), &uses_of_row);
+            for (_, ky) in users {
+                let is_needed =
+                    (input_row + 1..end).any(|later| uses(later).iter().any(|(_, other)| *other == ky));
+                if !is_needed {
+                    b.free(std::mem::take(&mut factors[ky]));
+                }
+            }
         }
     }
 
-    fn kernel_columns(&self, b: &mut Builder, isa: &Isa, row: &KernelRow<'_>, columns: Range<usize>) {
-        let KernelRow { input, weights, accumulators, taps } = *row;
+    /// An input row, from the leftmost tap of the first pixel on, under some columns of the kernel; for each pixel, the kernel
+    /// columns that are inside of the map.
+    fn input_row(
+        &self,
+        b: &mut Builder,
+        input: Address,
+        (columns, taps): (Range<usize>, &[Range<usize>]),
+        uses: &[Use<'_>],
+    ) {
         let axis = self.window.columns;
-        let factors = b.registers(columns.len());
-        for (kx, factor) in columns.clone().zip(&factors) {
-            if taps.iter().any(|inside| inside.contains(&kx)) {
-                b.load(*factor, weights.after(kx * isa.lanes));
-            }
-        }
         let element = b.register();
         for column in columns.start * axis.dilation..(taps.len() - 1) * axis.stride + axis.span() {
             // The outputs under whose window this input column lies, each with its tap.
@@ -209,14 +292,48 @@ impl Depthwise {
                 .filter_map(|pixel| tap(pixel).map(|kx| (pixel, kx)))
                 .filter(|(pixel, kx)| taps[*pixel].contains(kx) && columns.contains(kx))
                 .collect();
-            if users.is_empty() {
+            if users.is_empty() || uses.is_empty() {
                 continue;
             }
             b.load(element, input.after(column * self.input.pixel_stride));
-            for (pixel, kx) in users {
-                b.fma(accumulators[pixel], element, factors[kx - columns.start]);
+            for Use { accumulators, factors } in uses {
+                for (pixel, kx) in &users {
+                    b.fma(accumulators[*pixel], element, factors[kx - columns.start]);
+                }
             }
         }
-        b.free(factors.into_iter().chain([element]));
+        b.free([element]);
     }
+}
+
+/// The output pixels of a step: rows, and columns of each of them.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    rows: &'a Run,
+    columns: &'a Run,
+}
+
+/// Loads the weights of some columns of a kernel row, those of them that a pixel takes.
+fn load_factors(
+    b: &mut Builder,
+    isa: &Isa,
+    weights: Address,
+    columns: Range<usize>,
+    taps: &[Range<usize>],
+) -> Vec<Reg> {
+    let factors = b.registers(columns.len());
+    for (kx, factor) in columns.zip(&factors) {
+        if taps.iter().any(|inside| inside.contains(&kx)) {
+            b.load(*factor, weights.after(kx * isa.lanes));
+        }
+    }
+    factors
+}
+
+/// Kernel rows whose weights a step of so many output rows needs at once, at most.
+fn kernel_rows_in_use(window: Window, rows: usize) -> usize {
+    let axis = window.rows;
+    let span = |ky: usize| ky * axis.dilation..=ky * axis.dilation + (rows - 1) * axis.stride;
+    let in_use = |input_row: usize| (0..axis.kernel).filter(|ky| span(*ky).contains(&input_row)).count();
+    (0..(rows - 1) * axis.stride + axis.span()).map(in_use).max().unwrap_or(0)
 }

@@ -58,7 +58,7 @@ impl Elementwise {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             family: Family::Elementwise(self.operation),
-            tile: NamedTile { pixels: 1, channels: isa.lanes },
+            tile: NamedTile::row(1, isa.lanes),
             activation: self.activation,
             isa: isa.tag.to_owned(),
         }

@@ -51,7 +51,7 @@ impl Grouped {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             family: Family::Grouped(self.window.slide()),
-            tile: NamedTile { pixels: PIXELS, channels: isa.lanes },
+            tile: NamedTile::row(PIXELS, isa.lanes),
             activation: self.activation,
             isa: isa.tag.to_owned(),
         }

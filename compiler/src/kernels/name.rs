@@ -1,7 +1,7 @@
 //! Kernel names: computed, never typed by hand, and parsed back.
 //!
 //! `<dtype>_<family>_<tile>[_<activation>]_<isa>`, for instance `f32_pointwise_6x16_relu6_fma3` or
-//! `f32_depthwise_3x3s2_7x8_relu6_fma3`: tiles are pixels x channels.
+//! `f32_depthwise_3x3s2_7x8_relu6_fma3`: tiles are pixels x channels, those of several rows rows x pixels x channels.
 
 use std::fmt;
 use std::str::FromStr;
@@ -62,23 +62,52 @@ impl Family {
     ];
 }
 
-/// The tile of a name: pixels x channels of one step.
+/// The tile of a name: pixels x channels of one step, or rows x pixels x channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NamedTile {
-    /// Pixels.
+    /// Rows; 1 is not written.
+    pub rows: usize,
+    /// Pixels, of each row.
     pub pixels: usize,
     /// Channels, in elements.
     pub channels: usize,
 }
 
 impl NamedTile {
+    /// A tile of one row.
+    pub fn row(pixels: usize, channels: usize) -> NamedTile {
+        NamedTile { rows: 1, pixels, channels }
+    }
+
     pub(super) fn of(tile: Tile, isa: &Isa) -> NamedTile {
-        NamedTile { pixels: tile.mr, channels: tile.vectors * isa.lanes }
+        NamedTile::row(tile.mr, tile.vectors * isa.lanes)
     }
 
     /// The register tile, for an instruction set of so many lanes.
     pub(crate) fn of_lanes(self, lanes: usize) -> Tile {
         Tile { mr: self.pixels, vectors: self.channels / lanes }
+    }
+}
+
+impl fmt::Display for NamedTile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rows != 1 {
+            write!(f, "{}x", self.rows)?;
+        }
+        write!(f, "{}x{}", self.pixels, self.channels)
+    }
+}
+
+impl FromStr for NamedTile {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<NamedTile, ()> {
+        let numbers: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+        match numbers.as_deref() {
+            Ok(&[pixels, channels]) => Ok(NamedTile::row(pixels, channels)),
+            Ok(&[rows, pixels, channels]) if rows != 1 => Ok(NamedTile { rows, pixels, channels }),
+            _ => Err(()),
+        }
     }
 }
 
@@ -114,7 +143,7 @@ impl fmt::Display for KernelName {
             Family::Softmax => f.write_str("softmax")?,
             Family::Copy => f.write_str("copy")?,
         }
-        write!(f, "_{}x{}", self.tile.pixels, self.tile.channels)?;
+        write!(f, "_{}", self.tile)?;
         if self.activation != Activation::None {
             write!(f, "_{}", tag(self.activation))?;
         }
@@ -152,11 +181,7 @@ impl FromStr for KernelName {
                 Family::Elementwise(known.ok_or_else(|| fault("known family"))?)
             }
         };
-        let (pixels, channels) = next("tile")?.split_once('x').ok_or_else(|| fault("tile"))?;
-        let tile = NamedTile {
-            pixels: pixels.parse().map_err(|_| fault("tile"))?,
-            channels: channels.parse().map_err(|_| fault("tile"))?,
-        };
+        let tile = next("tile")?.parse().map_err(|()| fault("tile"))?;
         let mut isa = next("instruction set")?;
         let activation = activation(isa).unwrap_or(Activation::None);
         if activation != Activation::None {

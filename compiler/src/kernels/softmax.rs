@@ -24,7 +24,7 @@ impl Softmax {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             family: Family::Softmax,
-            tile: NamedTile { pixels: 1, channels: isa.lanes },
+            tile: NamedTile::row(1, isa.lanes),
             activation: Activation::None,
             isa: isa.tag.to_owned(),
         }

@@ -183,6 +183,64 @@ fn pointwise_over_one_pixel() {
     }
 }
 
+/// Steps of every number of rows that a depthwise kernel can be told to take, over random windows, maps and parts.
+#[test]
+fn depthwise_steps() {
+    let mut random = Random::new(11);
+    let mut n_of_rows = [0; 5];
+    while n_of_rows[2..].iter().any(|n| *n < 250) {
+        let mut axis = || {
+            let kernel = random.within(1, 9);
+            let dilation = if random.percent(25) { random.within(2, 3) } else { 1 };
+            let (before, after) = (random.within(0, kernel + 1), random.within(0, kernel + 1));
+            Axis { kernel, stride: random.within(1, 4), dilation, before, after }
+        };
+        let window = Window { rows: axis(), columns: axis() };
+        let input = shape(random.within(1, 19), random.within(1, 17), random.within(1, 40));
+        let Some((height, width)) = window.output(input.height, input.width) else { continue };
+        let layer = Layer::Depthwise { window, bias: true };
+        let n = input.channels;
+        let filter = Filter { weights: noise(1, window.taps() * n), bias: noise(2, n) };
+        let node = |layer: Layer, filter, inputs: Vec<FusedId>, shape: Shape| FusedNode {
+            name: format!("{layer:?}"),
+            layer,
+            filter,
+            activation: Activation::None,
+            residual: None,
+            inputs,
+            tensor: Tensor::f32(shape),
+        };
+        let output = shape(height, width, n);
+        let last = node(layer, Some(filter), vec![FusedId(0)], output);
+        let nodes = vec![node(Layer::Input, None, Vec::new(), input), last];
+        let network = Fused { nodes, outputs: vec![FusedId(1)], output_names: vec!["output".to_owned()] };
+        let x = noise(3, input.len());
+        let expected = reference::output(&network, &x);
+        let isa = random.pick(ISAS);
+        let mut schedule = Schedule::build(&network, isa);
+        let parts = random.within(1, 5);
+        let forced = schedule.steps.iter_mut().find_map(|step| match &mut step.work {
+            Work::Layer { stage, share } => {
+                *share = Share::Alone(random.pick(&[Split::Rows(parts), Split::Channels(parts)]));
+                let Kernel::Depthwise(kernel) = &mut stage.kernel else { panic!("{:?}", stage.kernel) };
+                let rows = random.within(2, 4);
+                let most = kernel.most_pixels(rows, isa);
+                (most != 0).then(|| {
+                    (kernel.rows, kernel.pixels) = (rows, random.within(1, most));
+                    *kernel
+                })
+            }
+            Work::Chain(_) | Work::Copy(_) => None,
+        });
+        let Some(kernel) = forced else { continue };
+        n_of_rows[kernel.rows] += 1;
+        let program = Program::build(&Plan::build(schedule), &network);
+        let found = program.interpret(&x).unwrap_or_else(|violation| panic!("{kernel:?}: {violation}"));
+        let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same && found.len() == expected.len(), "{} {kernel:?} in {parts} parts", isa.name);
+    }
+}
+
 /// Rows that become fewer until one pixel is left: a run of which some are in bands.
 #[test]
 fn a_run_may_end_with_one_pixel() {
@@ -422,13 +480,13 @@ fn names_are_parsed_back() {
     };
     for slide in [slide, Slide { dilation: Sides::square(2), ..Slide::square(3, 1) }] {
         for family in [Family::Conv(slide), Family::Depthwise(slide), Family::Grouped(slide)] {
-            let tile = NamedTile { pixels: 1, channels: 16 };
+            let tile = NamedTile::row(1, 16);
             check(&KernelName { family, tile, activation: Activation::None, isa: "neon".to_owned() });
             families[family_idx(family)] = true;
         }
     }
     // What no built-in network has.
-    let tile = NamedTile { pixels: 1, channels: 16 };
+    let tile = NamedTile::row(1, 16);
     let slide = Window::POINTWISE.slide();
     let pools = [Family::MaxPool(slide), Family::AveragePool(slide)];
     for family in Family::WINDOWLESS.into_iter().chain(pools) {

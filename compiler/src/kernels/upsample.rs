@@ -22,7 +22,7 @@ impl Upsample {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             family: Family::Upsample,
-            tile: NamedTile { pixels: self.factor, channels: isa.lanes },
+            tile: NamedTile::row(self.factor, isa.lanes),
             activation: Activation::None,
             isa: isa.tag.to_owned(),
         }

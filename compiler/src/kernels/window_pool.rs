@@ -36,7 +36,7 @@ impl WindowPool {
                 Pooling::Max => Family::MaxPool(slide),
                 Pooling::Average { .. } => Family::AveragePool(slide),
             },
-            tile: NamedTile { pixels: 1, channels: isa.lanes },
+            tile: NamedTile::row(1, isa.lanes),
             activation: Activation::None,
             isa: isa.tag.to_owned(),
         }

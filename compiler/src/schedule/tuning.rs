@@ -5,10 +5,12 @@
 
 mod file;
 
+use super::choose::MOST_DEPTHWISE_ROWS;
 use super::{Schedule, tiling};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
-use crate::kernels::{Depthwise, Kernel, KernelName, NamedTile, Tile, split_evenly};
+use crate::graph::shape::Shape;
+use crate::kernels::{Kernel, KernelName, NamedTile, Tile, split_evenly};
 use crate::passes::Fused;
 use crate::target::Isa;
 
@@ -147,14 +149,16 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
     if (KernelName { tile: own.tile, ..wanted.clone() }) != own {
         return Err(format!("found {wanted} for {name}, expected another tile of {own}"));
     }
-    let NamedTile { pixels, channels } = wanted.tile;
+    let NamedTile { rows, pixels, channels } = wanted.tile;
     let is_legal = match kernel {
         Kernel::Pointwise(_) | Kernel::Conv(_) => {
-            channels.is_multiple_of(isa.lanes)
+            rows == 1
+                && channels.is_multiple_of(isa.lanes)
                 && tiling::is_legal(wanted.tile.of_lanes(isa.lanes), kernel.output().shape.channels, isa)
         }
         Kernel::Depthwise(kernel) => {
-            channels == isa.lanes && (1..=Depthwise::most_pixels(kernel.window, isa)).contains(&pixels)
+            let most = kernel.most_pixels(rows, isa);
+            channels == isa.lanes && (1..=MOST_DEPTHWISE_ROWS).contains(&rows) && (1..=most).contains(&pixels)
         }
         Kernel::Grouped(_)
         | Kernel::Dense(_)
@@ -170,7 +174,7 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
         return Ok(());
     }
     let known: Vec<String> = candidates(kernel, isa).iter().map(KernelName::to_string).collect();
-    Err(format!("found the tile {pixels}x{channels} for {name}, expected one such as {}", known.join(", ")))
+    Err(format!("found the tile {} for {name}, expected one such as {}", wanted.tile, known.join(", ")))
 }
 
 fn check_chain(choice: &ChainChoice, schedule: &Schedule) -> std::result::Result<(), String> {
@@ -194,9 +198,14 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
         Kernel::Pointwise(kernel) => tiles(kernel.output.shape.pixels(), kernel.output.shape.channels, isa),
         Kernel::Conv(kernel) => tiles(kernel.output.shape.width, kernel.output.shape.channels, isa),
         Kernel::Depthwise(kernel) => {
-            let most = Depthwise::most_pixels(kernel.window, isa).min(MOST_DEPTHWISE_PIXELS);
-            let pixels = distinct(kernel.output.shape.width, 2.min(most)..=most);
-            pixels.map(|pixels| NamedTile { pixels, channels: isa.lanes }).collect()
+            let Shape { height, width, .. } = kernel.output.shape;
+            let of_rows = |rows: usize| {
+                let most = kernel.most_pixels(rows, isa).min(MOST_DEPTHWISE_PIXELS);
+                let tried = if rows == 1 { most } else { HEIGHTS };
+                let pixels = distinct(width, most.clamp(1, 2)..=most).take(tried);
+                pixels.map(move |pixels| NamedTile { rows, pixels, channels: isa.lanes })
+            };
+            distinct(height, 1..=MOST_DEPTHWISE_ROWS).flat_map(of_rows).collect()
         }
         Kernel::Grouped(_)
         | Kernel::Dense(_)
@@ -223,7 +232,7 @@ fn tiles(pixels: usize, channels: usize, isa: &Isa) -> Vec<NamedTile> {
     let mut tiles = Vec::new();
     for Tile { mr: most, vectors } in tiling::largest(channels, isa) {
         let heights = distinct(pixels, 1..=most).take(HEIGHTS);
-        tiles.extend(heights.map(|pixels| NamedTile { pixels, channels: vectors * isa.lanes }));
+        tiles.extend(heights.map(|pixels| NamedTile::row(pixels, vectors * isa.lanes)));
         if total <= vectors {
             // A wider one has nothing more to hold.
             break;

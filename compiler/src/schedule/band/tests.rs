@@ -18,7 +18,7 @@ fn depthwise(window: Window, height: usize, width: usize) -> Kernel {
     let map = |height: usize| FeatureMap::tight(Tensor::f32(Shape { height, width, channels: 8 }));
     let input = map(height);
     let output = map(window.rows.output(height).expect("the window fits"));
-    Kernel::Depthwise(Depthwise { window, input, output, activation: Activation::None, pixels: 4 })
+    Kernel::Depthwise(Depthwise { window, input, output, activation: Activation::None, rows: 1, pixels: 4 })
 }
 
 /// A window of 3x3 that loses no row.
