@@ -3,7 +3,7 @@
 //! A roofline, layer by layer. A layer takes as long as its multiply-adds or its bytes, whichever takes longer:
 //!
 //! - Multiply-adds at the core's measured peak, times the share of it that kernels of this kind reach. Output channels are
-//!   counted in whole vectors: 24 channels cost as much as 32 where a vector has 16, but for 1x1 convolutions whose pixels share
+//!   counted in whole vectors: 24 channels cost as much as 32 where a vector has 16, except in convolutions, whose pixels share
 //!   halves of vectors.
 //! - Weights at the speed at which as many bytes as the whole network has are read, for between two runs the others' have
 //!   passed; results at the speed of their own size.
@@ -134,8 +134,8 @@ fn paid(layer: &Layer, channels: usize, isa: &Isa) -> usize {
     let in_vectors = channels.next_multiple_of(isa.lanes);
     match layer {
         // A layer of fewer channels waits for its elements instead.
-        Layer::Conv { window, .. } if window.slide() == Slide::POINTWISE && isa.lanes < channels => {
-            if isa.ends_in_half(channels) { in_vectors - isa.lanes / 2 } else { in_vectors }
+        Layer::Conv { .. } if isa.lanes < channels && isa.ends_in_half(channels) => {
+            in_vectors - isa.lanes / 2
         }
         _ => in_vectors,
     }

@@ -4,14 +4,15 @@
 //! channels. Rows and tiles that take the same taps share one loop; the border has code of its own in which the taps outside
 //! are left out of the chain.
 //!
-//! Register map: as in `pointwise`.
+//! Register map: as in `pointwise`; at the border no two pixels share an accumulator.
 
 use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
 
+use super::halves::{PanelRun, panel_runs};
 use super::panel::Panels;
-use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Run, Tile, panels, runs};
+use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Run, Tile, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
@@ -77,9 +78,10 @@ impl Conv {
         let input = b.parameter("input", Access::Read);
         let panel = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
-        for (vectors, count) in panels(map_out.shape.channels, self.tile, isa) {
+        for run in panel_runs(map_out.shape.channels, self.tile, isa) {
+            let PanelRun { vectors, count, ends_in_half } = run;
             let width = vectors * isa.lanes;
-            let panels = Panels::new(vectors, depth, isa);
+            let panels = Panels::new(vectors, depth, isa).ending_in_half(ends_in_half);
             b.heading(format!("{count} panels of {width} channels"));
             b.repeat(count, |b| {
                 for rows in &rows {
@@ -128,6 +130,9 @@ impl Conv {
         let Conv { window, input: map_in, .. } = self;
         let Taps { rows: kernel_rows, columns: taps } = taps;
         let m = map_in.shape.channels;
+        let everywhere = taps.iter().all(|columns| *columns == (0..window.columns.kernel));
+        // At the border two pixels don't take the same taps.
+        let panels = panels.ending_in_half(panels.ends_in_half && everywhere);
         let registers = Registers::take(b, isa, taps.len(), panels);
         let weights = b.pointer();
         b.set_pointer(weights, at.filter, 0);
@@ -141,7 +146,6 @@ impl Conv {
             let reduction = Reduction { registers: &registers, rows, depth, stream: None };
             reduction.emit(b, isa, input, weights);
         };
-        let everywhere = taps.iter().all(|columns| *columns == (0..window.columns.kernel));
         let is_dense = window.columns.dilation == 1 && map_in.pixel_stride == m;
         let row = b.pointer();
         b.set_pointer(row, at.input, 0);

@@ -81,7 +81,7 @@ pub(super) fn choose(
         {
             let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
             let residual = node.residual.as_ref().map(|_| inputs[1]);
-            tiled(Product { groups: 1, pixels, depth, n, shares_vectors: true }, &|tile| {
+            tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
                 Kernel::Pointwise(Pointwise { input, residual, output, activation, tile })
             })
         }
@@ -97,7 +97,7 @@ pub(super) fn choose(
         Layer::Conv { window, .. } => {
             let Shape { height: groups, width: pixels, channels: n } = output.shape;
             let depth = window.taps() * input.shape.channels;
-            tiled(Product { groups, pixels, depth, n, shares_vectors: false }, &|tile| {
+            tiled(Product { groups, pixels, depth, n }, &|tile| {
                 Kernel::Conv(Conv { window, input, output, activation, tile })
             })
         }

@@ -18,8 +18,6 @@ pub(super) struct Product {
     pub(super) depth: usize,
     /// Output channels.
     pub(super) n: usize,
-    /// Whether two pixels may share a vector of which half is enough for each.
-    pub(super) shares_vectors: bool,
 }
 
 /// A tile and the cycles that the model expects of it.
@@ -87,7 +85,7 @@ const MOST_PIXELS: usize = 14;
 
 fn cycles(product: Product, tile: Tile, isa: &Isa) -> usize {
     let total = product.n.div_ceil(isa.lanes);
-    let ends_in_half = product.shares_vectors && isa.ends_in_half(product.n);
+    let ends_in_half = isa.ends_in_half(product.n);
     let (full, rest) = (total / tile.vectors, total % tile.vectors);
     let last = if rest == 0 { (full - 1, tile.vectors) } else { (full, rest) };
     let panels = [(tile.vectors, last.0, false), (last.1, 1, ends_in_half)];
@@ -117,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_known_good_tiles_are_chosen() {
-        let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n, shares_vectors: true };
+        let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n };
         let tile = |product, isa| {
             let Tile { mr, vectors } = choose(product, isa).tile;
             (mr, vectors)
