@@ -498,7 +498,7 @@ fn parts_of_blocks() {
     let names: Vec<&str> = sum.inputs.iter().map(|id| graph.node(*id).name.as_str()).collect();
     assert_eq!(names, ["x_project.norm", "y_1_pw.relu6"]);
     // A block of other channels at its end has no sum.
-    let error = build(&text("\"x_add\", \"y\"", "").replace("filters = 8\nexpand", "filters = 6\nexpand"))
+    let error = build(&text("\"x_add\", \"y\"", "").replace("filters = 8\nexpand", "filters = 12\nexpand"))
         .unwrap_err();
     assert_eq!(error.to_string(), "outputs: found \"x_add\", expected the name of a layer");
 }
