@@ -3,7 +3,7 @@
 mod predict;
 
 use mnc::Result;
-use mnc::cost::{Cost, Kind, KindCost, LayerCost, Report};
+use mnc::cost::{Cost, KindCost, LayerCost, Report};
 use mnc::graph::Graph;
 use mnc::passes;
 use mnc::plan::Plan;
@@ -175,22 +175,7 @@ fn layers_table(report: &Report) -> String {
         row.extend(numbers(&kind.cost));
         row
     };
-    let counted = |kind: &&KindCost| match kind.kind {
-        Kind::Conv(_)
-        | Kind::Depthwise(_)
-        | Kind::Grouped(_)
-        | Kind::Pointwise
-        | Kind::Dense
-        | Kind::BatchNorm => true,
-        Kind::Add
-        | Kind::Multiply
-        | Kind::MaxPool
-        | Kind::AveragePool
-        | Kind::Concat
-        | Kind::Upsample
-        | Kind::Pool
-        | Kind::Softmax => false,
-    };
+    let counted = |kind: &&KindCost| kind.cost != Cost::default();
     let headings = ["kind", ">layers", ">multiply-adds", ">%", ">parameters", ">%", ">weight bytes"];
     let kinds = table(&headings, report.kinds.iter().filter(counted).map(kind_row));
     let workspace = report
