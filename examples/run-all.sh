@@ -116,6 +116,41 @@ expect macro-no-std "$work/out" 'test result: ok. 1 passed'
 rust build-script run --quiet --release -- ../link-c/astronaut.ppm
 expect build-script "$work/out" '  1.444228  person' ' -1.464711  non_person'
 
+# A face detector, whose weights are too large for the repository: as a program, from C, from Rust and from Python.
+faces_example() {
+    local weights=../shared/data/next/weights/ultraface_slim_320.safetensors faces=$work/faces
+    local photo=examples/person-detector/photos/astronaut.jpg box='from 179.2, 62.0 to 270.9, 174.1'
+    [ -f "$weights" ] || { skip face-detector "$weights"; return; }
+    needs python3 face-detector || return
+    mkdir -p "$faces/module"
+    python3 examples/face-detector/rename.py "$weights" "$faces/faces.safetensors"
+    local compile=("$mnc" compile examples/face-detector/faces.toml --quiet --weights "$faces/faces.safetensors"
+        --labels examples/face-detector/labels.txt --name faces)
+    "${compile[@]}" -o "$faces/faces"
+    "$faces/faces" --draw "$faces/painted.png" "$photo" > "$work/out"
+    expect face-detector "$work/out" "  1.0000  face  (1)  $box"
+    [ "$(head -c 4 "$faces/painted.png" | tail -c 3)" = PNG ] || { echo 'face-detector: painted.png is no PNG'; exit 1; }
+    "${compile[@]}" --emit obj,header,python -o "$faces/module/"
+    if ! "$python" -c 'import numpy, PIL' 2> /dev/null; then
+        skip 'face-detector from C, Rust and Python' "NumPy and Pillow for $python"
+        return
+    fi
+    "$python" examples/face-detector/python/find.py "$faces/module" "$photo" > "$work/out"
+    # Pillow's decoder of JPEGs is another one.
+    expect 'face-detector from Python' "$work/out" '1.0000  face  from 179.' ' to 270.' ', 174.'
+    "$python" -c 'import sys; from PIL import Image
+Image.open(sys.argv[1]).resize((320, 240), Image.Resampling.BILINEAR).save(sys.argv[2])' "$photo" "$faces/photo.ppm"
+    ${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -I"$faces/module" examples/face-detector/c/main.c "$faces/module/faces.o" -o "$faces/c"
+    "$faces/c" "$faces/photo.ppm" 512 512 > "$work/out2"
+    expect 'face-detector from C' "$work/out2" '1.0000  face  from 179.' ' to 270.' ', 174.'
+    cmp "$work/out" "$work/out2"
+    cp Cargo.lock examples/face-detector/rust/Cargo.lock
+    (cd examples/face-detector/rust && FACES_WEIGHTS="$faces/faces.safetensors" CARGO_TARGET_DIR="$examples_target" \
+        cargo run --quiet --release -- "$faces/photo.ppm" 512 512) > "$work/out2" 2> "$work/log" || { cat "$work/log"; exit 1; }
+    cmp "$work/out" "$work/out2"
+    echo 'ok: face-detector from Rust'
+}
+
 # Without a linker, here and for another processor.
 "$mnc" compile mobilenet-v1 --quiet --weights examples/person-detector/person.safetensors --linker internal -o "$work/static"
 "$work/static" --top 1 examples/person-detector/photos > "$work/out"
@@ -142,3 +177,4 @@ if "$python" -c 'import numpy, PIL, ray.data' 2> /dev/null; then
 else
     skip 'python and ray' "NumPy, Pillow and Ray for $python"
 fi
+faces_example

@@ -118,7 +118,7 @@ fn compile_fused(
     };
     let plans: Vec<Plan> = isas.iter().map(|isa| Plan::build(schedule(isa))).collect();
     // Before weights are packed: what is too large takes memory and time, and has no place in a kernel's offsets.
-    check(options, &Sizes::of(&plans, &fused), &fused)?;
+    check(options, &Sizes::of(&plans, &fused), &graph, &fused)?;
     let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
     let version = |(plan, program): (Plan, Program)| {
         let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);
@@ -148,7 +148,9 @@ impl Compiled {
     /// As [`compile`].
     pub fn cut(&self, layer: FusedId) -> Result<Compiled> {
         let options = Options { name: &self.info.name, labels: &[] };
-        compile_fused(self.graph.clone(), self.fused.cut(layer), &self.target, &options, None)
+        // Its output is a layer's, of which there are no boxes.
+        let graph = Graph { detect: None, ..self.graph.clone() };
+        compile_fused(graph, self.fused.cut(layer), &self.target, &options, None)
     }
 
     /// The relocatable object: `NAME_run`, `NAME_info` and nothing else exported.
@@ -278,7 +280,7 @@ pub fn check_sizes(graph: &Graph, target: &Target, is_inside: bool) -> Result<()
     faults.propagate()
 }
 
-fn check(options: &Options<'_>, sizes: &Sizes, fused: &Fused) -> Result<()> {
+fn check(options: &Options<'_>, sizes: &Sizes, graph: &Graph, fused: &Fused) -> Result<()> {
     let mut faults = Faults::new(ErrorKind::Options);
     let mut letters = options.name.chars();
     let head = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
@@ -293,7 +295,7 @@ fn check(options: &Options<'_>, sizes: &Sizes, fused: &Fused) -> Result<()> {
     }
     sizes.check(&mut faults);
     if !options.labels.is_empty()
-        && let Err(detail) = check_n_labels(options.labels.len(), fused)
+        && let Err(detail) = check_n_labels(options.labels.len(), graph, fused)
     {
         faults.push(Place::flag("labels"), detail);
     }
@@ -303,8 +305,17 @@ fn check(options: &Options<'_>, sizes: &Sizes, fused: &Fused) -> Result<()> {
     faults.propagate()
 }
 
-/// Labels name the elements of the only output.
-fn check_n_labels(n_labels: usize, fused: &Fused) -> std::result::Result<(), String> {
+/// Labels name the elements of the only output, or the classes of a detector.
+fn check_n_labels(n_labels: usize, graph: &Graph, fused: &Fused) -> std::result::Result<(), String> {
+    if let Some(detect) = &graph.detect {
+        let n_classes = detect.rule.n_classes;
+        if n_labels == n_classes {
+            return Ok(());
+        }
+        return Err(format!(
+            "found {n_labels}, expected {n_classes}, one for each class, the background included"
+        ));
+    }
     let [output] = fused.outputs.as_slice() else {
         let n_outputs = fused.outputs.len();
         return Err(format!(
@@ -354,6 +365,7 @@ fn describe_artefact(
         batch: graph.batch,
         input: info::Input { height, width, channels },
         output: output(graph, fused, program, options.labels),
+        detect: graph.detect.clone(),
         preprocess: preprocess(&graph.preprocess, program.input),
         labels: options.labels.to_vec(),
         target: target.triple.to_string(),

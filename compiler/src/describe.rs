@@ -4,6 +4,7 @@
 
 mod block;
 mod builtin;
+pub mod detect;
 mod parse;
 mod source;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod window;
 
 pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand, Reduce, SqueezeSpec};
 pub use self::builtin::{BUILTIN, Builtin, builtin};
+use self::detect::DetectSpec;
 pub use self::window::{Padding, Pads, Sides, Slide};
 use crate::error::Result;
 use crate::graph::layer::{Activation, Flatten, Pooling};
@@ -70,6 +72,8 @@ pub struct Description {
     pub layers: Vec<LayerSpec>,
     /// The names of the layers whose outputs the network returns, in that order; none where it returns that of its last layer.
     pub outputs: Vec<String>,
+    /// How they become boxes, of a detector.
+    pub detect: Option<DetectSpec>,
 }
 
 impl Description {

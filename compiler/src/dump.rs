@@ -1,7 +1,10 @@
 //! Every stage as text: `--dump STAGE`, golden files, debugging.
 
+mod detect;
+
 use std::fmt;
 
+use self::detect::DetectText;
 use crate::describe::{Description, Expand, LayerKind, Reduce, Slide, SqueezeSpec, Width};
 use crate::graph::Graph;
 use crate::graph::layer::{Flatten, Layer};
@@ -61,7 +64,7 @@ impl fmt::Display for Description {
             layer.stage.map_or(Ok(()), |stage| write!(f, " in stage {stage}"))?;
             writeln!(f)?;
         }
-        Ok(())
+        self.detect.as_ref().map_or(Ok(()), |detect| write!(f, "{detect}"))
     }
 }
 
@@ -165,7 +168,8 @@ impl fmt::Display for Graph {
             writeln!(f)?;
         }
         let outputs: Vec<String> = self.outputs.iter().map(|id| format!("n{}", id.0)).collect();
-        writeln!(f, "  returns {}", outputs.join(", "))
+        writeln!(f, "  returns {}", outputs.join(", "))?;
+        self.detect.as_ref().map_or(Ok(()), |detect| write!(f, "{}", DetectText(detect)))
     }
 }
 

@@ -14,6 +14,8 @@ pub mod tensor;
 mod tests;
 mod verify;
 
+use mnc_runtime::info::Detect;
+
 pub use self::knobs::{Knobs, MAX_ALPHA, Resolution, SIDES};
 use self::layer::{FilterShape, Layer};
 pub use self::origin::{Origin, Role};
@@ -65,6 +67,8 @@ pub struct Graph {
     pub preprocess: Preprocess,
     /// What the outputs mean, if anybody said it.
     pub scores: Option<Scores>,
+    /// How the outputs become boxes, of a detector.
+    pub detect: Option<Detect>,
     /// Images that one run takes, one behind the other. Shapes are those of one image, and so is the arithmetic.
     pub batch: usize,
 }

@@ -158,6 +158,8 @@ pub struct ModelAbi {
     pub n_steps: u64,
     /// Binds a workspace to weights; `None` where they are part of the executable.
     pub bind: Option<Bind>,
+    /// `mnc_detecting` of the launcher, where the outputs become boxes: what only that takes is reached through it alone.
+    pub detecting: Option<extern "C" fn() -> *const c_void>,
 }
 
 #[cfg(test)]
@@ -180,6 +182,7 @@ mod tests {
         assert_eq!(core::mem::offset_of!(ModelAbi, step), 64);
         assert_eq!(core::mem::offset_of!(ModelAbi, n_steps), 72);
         assert_eq!(core::mem::offset_of!(ModelAbi, bind), 80);
-        assert_eq!(size_of::<ModelAbi>(), 88);
+        assert_eq!(core::mem::offset_of!(ModelAbi, detecting), 88);
+        assert_eq!(size_of::<ModelAbi>(), 96);
     }
 }

@@ -3,6 +3,7 @@
 //! The compiler writes it and the launcher reads it with the same types. Every size is in the unit that its name ends
 //! in. A field is never removed or given another meaning without a new [`SCHEMA`].
 
+use crate::detect::{Detector, Map, Rule};
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON.
@@ -27,9 +28,13 @@ pub struct Info {
     pub input: Input,
     /// Shape and meaning of the output of one image.
     pub output: Output,
+    /// How the outputs become boxes, of a detector. [`Info::from_json`] leaves it out, which keeps its reader out of classifiers:
+    /// [`Info::whole_from_json`] reads it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub detect: Option<Detect>,
     /// How a picture becomes an input.
     pub preprocess: Preprocess,
-    /// The name of each output, or nothing.
+    /// The name of each output, of a detector's classes, or nothing.
     pub labels: Vec<String>,
     /// The triple compiled for.
     pub target: String,
@@ -158,6 +163,33 @@ impl OutputPart {
     }
 }
 
+/// How the outputs of an image become boxes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detect {
+    /// How numbers become scores and boxes.
+    pub rule: Rule,
+    /// The priors, in their order.
+    pub maps: Vec<Map<Vec<[f64; 2]>>>,
+}
+
+impl Detect {
+    /// What makes the boxes.
+    pub fn detector(&self) -> Detector<'_, Vec<[f64; 2]>> {
+        Detector { rule: self.rule, maps: &self.maps }
+    }
+
+    /// Reads what of [`Info::to_json`] says it, if that is the description of a detector; the error says where it goes wrong.
+    pub fn from_json(json: &[u8]) -> Result<Option<Detect>, String> {
+        #[derive(Deserialize)]
+        struct Whole {
+            #[serde(default)]
+            detect: Option<Detect>,
+        }
+        let whole: Whole = serde_json::from_slice(json).map_err(|e| format!("network description: {e}"))?;
+        Ok(whole.detect)
+    }
+}
+
 /// What the numbers of an output are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -244,6 +276,11 @@ impl Info {
         }
         Ok(info)
     }
+
+    /// As [`Info::from_json`], with what makes boxes.
+    pub fn whole_from_json(json: &[u8]) -> Result<Info, String> {
+        Ok(Info { detect: Detect::from_json(json)?, ..Info::from_json(json)? })
+    }
 }
 
 #[cfg(test)]
@@ -265,6 +302,7 @@ pub(crate) mod tests {
                 scores: Scores::Softmax,
                 parts: Vec::new(),
             },
+            detect: None,
             preprocess: Preprocess {
                 resize: Resize::Cover { height: 146, width: 146 },
                 multiplier: vec![1.0 / 127.5; 3],

@@ -3,8 +3,10 @@
 //! Before the first inference nothing is done but reading the description. A file that fails costs a line on standard
 //! error and the exit code, not the other files.
 
+mod answer;
 mod args;
 mod bench;
+mod detect;
 mod inputs;
 mod interrupt;
 mod model;
@@ -24,19 +26,17 @@ use crate::abi::{ModelAbi, Status};
 use crate::files::{self, Output};
 use crate::info::Info;
 use args::{Action, Options, Threads};
-use indicatif::{ProgressBar, ProgressStyle};
 use inputs::Listed;
-use interrupt::Document;
 use model::Model;
 use picture::{Format, Memory, Picture};
 use prepare::Prepare;
 use report::{Report, Style};
-use std::ffi::{OsString, c_char, c_int};
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ffi::{OsString, c_char, c_int, c_void};
+use std::io::{self, BufWriter, Write};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The input that the program makes of a picture's bytes: what tests and fuzzers call without a network.
 ///
@@ -50,6 +50,9 @@ pub fn input_of(info: &Info, picture: &[u8]) -> Result<Vec<f32>, String> {
     prepare.fill(picture, &mut input, &mut memory)?;
     Ok(input)
 }
+
+/// How many classes an answer shows.
+const USUAL_TOP: usize = 5;
 
 /// Runs the program and returns its exit code: 0; 1 if something failed; 2 if the arguments are wrong.
 ///
@@ -117,6 +120,11 @@ unsafe fn arguments(_: c_int, _: *const *const c_char) -> Vec<OsString> {
     std::env::args_os().collect()
 }
 
+/// What the object of a detector refers to, as [`ModelAbi::detecting`].
+pub fn detecting() -> *const c_void {
+    (&raw const detect::DETECTING).cast()
+}
+
 /// Why the program ends early.
 enum Stop {
     Usage(String),
@@ -136,13 +144,17 @@ fn run(
     mut model: Model,
     started: Instant,
 ) -> Result<c_int, Stop> {
-    let options = args::parse(args).map_err(Stop::Usage)?;
+    let detecting = model.detecting();
+    let options = args::parse(args, detecting.is_some()).map_err(Stop::Usage)?;
     check_svg(&options, &model.info)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if let Some(path) = &options.labels {
-        let n_classes = model.output().len() / model.info.batch;
-        model.info.labels =
-            labels(path, n_classes).map_err(|e| Stop::Failed(format!("{}: {e}", path.display())))?;
+        let n_classes = match detecting {
+            Some(detecting) => (detecting.n_classes)(model.info_json()).map_err(Stop::Failed)?,
+            None => model.output().len() / model.info.batch,
+        };
+        let labels = labels(path, n_classes).map_err(|e| Stop::Failed(format!("{}: {e}", path.display())))?;
+        model.set_labels(labels);
     }
     model.set_threads(match options.threads {
         Threads::Count(threads) => threads,
@@ -154,14 +166,18 @@ fn run(
     let info = &model.info;
     match options.action {
         Action::Help => {
-            out.write_all(args::help(program, &format!("{} {}", info.network, info.alpha)).as_bytes())?;
+            let help = detecting.map_or(args::help as fn(&str, &str) -> String, |detecting| detecting.help);
+            out.write_all(help(program, &format!("{} {}", info.network, info.alpha)).as_bytes())?;
         }
         Action::Version => writeln!(out, "{} {} (mnc {})", info.network, info.alpha, info.compiler)?,
         Action::Info if options.json => {
             out.write_all(model.info_json())?;
             writeln!(out)?;
         }
-        Action::Info => report::describe(info, &mut out)?,
+        Action::Info => {
+            let answers = detecting.map(|detecting| (detecting.answers)(model.info_json()));
+            report::describe(info, answers.transpose().map_err(Stop::Failed)?, &mut out)?;
+        }
         Action::Bench(n) => {
             load_first(&options, &mut model)?;
             bench(&options, model, n, started, &mut out)?;
@@ -171,7 +187,12 @@ fn run(
             profile(&options, model, n_runs, &mut out)?;
         }
         Action::Orders => orders::obey(&mut model, &mut io::stdin().lock(), &mut out)?,
-        Action::Classify => return classify(program, &options, model, out),
+        Action::Classify => {
+            return match detecting {
+                Some(detecting) => (detecting.find)(program, &options, model, out),
+                None => classify(program, &options, model, out),
+            };
+        }
     }
     out.flush()?;
     Ok(0)
@@ -266,51 +287,11 @@ fn profile(
     Ok(())
 }
 
-fn classify(program: &str, options: &Options, mut model: Model, out: impl Write) -> Result<c_int, Stop> {
-    let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
+fn classify(program: &str, options: &Options, model: Model, out: impl Write) -> Result<c_int, Stop> {
     let info = model.info.clone();
-    let style = Style { json: options.json, raw: options.raw, top: options.top };
-    if let Some(seed) = info.random_weights {
-        eprintln!("{program}: the weights are random (seed {seed}): the answers mean nothing");
-    }
-    let mut report = Report::new(out, style, &info);
-    let document = Document::new(options.json);
-    let inputs::Listing { files, notes } = inputs::list(&options.inputs);
-    notes.iter().for_each(|note| eprintln!("{program}: {note}"));
-    let mut progress = Progress::new(files.len());
-    let mut code = 0;
-    let (input_len, output_len) = (info.input.len(), model.output().len() / info.batch);
-    for files in files.chunks(info.batch) {
-        let mut n_loaded = 0;
-        let mut faults = Vec::with_capacity(files.len());
-        for Listed { path, fault } in files {
-            // The next place of the batch; those behind the last hold what they held, and nobody asks for their answers.
-            let place = &mut model.input[n_loaded * input_len..][..input_len];
-            let fault = fault.clone();
-            let fault = fault.or_else(|| inputs::load(path, &prepare, place, options.most_memory).err());
-            n_loaded += usize::from(fault.is_none());
-            faults.push(fault);
-        }
-        let mut milliseconds = 0.0;
-        if n_loaded != 0 {
-            let latency = bench::timed(&mut model).map_err(|status| refused(status, &info))?;
-            milliseconds = bench::to_ms(latency) / n_loaded as f64;
-        }
-        let mut outputs = model.output().chunks_exact(output_len);
-        for (file, fault) in files.iter().zip(faults) {
-            let name = file.path.to_string_lossy();
-            if let Some(fault) = fault {
-                code = 1;
-                progress.hide(|| eprintln!("{program}: {name}: {fault}"));
-                progress.hide(|| document.element(|| report.fault(&name, &fault)))?;
-            } else if let Some(output) = outputs.next() {
-                progress.hide(|| document.element(|| report.answer(&name, output, milliseconds)))?;
-            }
-        }
-        progress.advance(files.len());
-    }
-    document.last(|| report.finish())?;
-    Ok(code)
+    let style = Style { json: options.json, raw: options.raw, top: options.top.unwrap_or(USUAL_TOP) };
+    let report = Report::new(out, style, &info);
+    answer::all(program, options, model, inputs::list(&options.inputs), report)
 }
 
 /// More than the names of all outputs that a network may have.
@@ -338,47 +319,4 @@ fn refused(status: Status, info: &Info) -> Stop {
         status => format!("the network refused to run: {status}"),
     };
     Stop::Failed(detail)
-}
-
-/// A bar on standard error, for a person who would otherwise wait without a sign.
-struct Progress {
-    started: Instant,
-    n_files: usize,
-    n_done: usize,
-    bar: Option<ProgressBar>,
-}
-
-impl Progress {
-    fn new(n_files: usize) -> Progress {
-        Progress { started: Instant::now(), n_files, n_done: 0, bar: None }
-    }
-
-    fn advance(&mut self, n_files: usize) {
-        self.n_done += n_files;
-        let is_long = Duration::from_millis(500) < self.started.elapsed() && self.n_done < self.n_files;
-        if self.bar.is_none() && is_long && io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files, {eta} left");
-            let bar = ProgressBar::new(self.n_files as u64);
-            self.bar = Some(bar.with_style(style.expect("the template is ours and well formed")));
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position(self.n_done as u64);
-        }
-    }
-
-    /// Takes the bar out of the way of what `write` writes.
-    fn hide<T>(&self, write: impl FnOnce() -> T) -> T {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`abi`] | none, `no_std` | the C interface of a compiled network: types and status codes |
 //! | [`network`], [`simd`], [`fma`] | none, `no_std` | what the macro `mobilenet!` expands to: memory, vectors, threads |
+//! | [`detect`] | none, `no_std` | the outputs of a detector become boxes |
 //! | [`weights`], [`filter`] | none, `no_std` | weights at run time; how they are ordered, folded and packed, then or when compiling |
 //! | `pool` | `std` | a thread pool made for a network's short steps, behind [`abi::Parallel`] |
 //! | `peak` | `std` | what this core can do at most: multiply-adds and reads |
@@ -79,6 +80,8 @@ pub mod abi;
 mod bare;
 #[cfg(feature = "chart")]
 pub mod chart;
+pub mod detect;
+mod exp;
 #[cfg(feature = "std")]
 pub mod files;
 pub mod filter;
@@ -114,6 +117,12 @@ mod entry {
 
     unsafe extern "C" {
         fn mnc_model(out: *mut crate::abi::ModelAbi);
+    }
+
+    /// What the object of a detector refers to, and no other.
+    #[unsafe(no_mangle)]
+    extern "C" fn mnc_detecting() -> *const core::ffi::c_void {
+        crate::launcher::detecting()
     }
 
     #[unsafe(no_mangle)]

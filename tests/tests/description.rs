@@ -15,7 +15,7 @@ fn examples() -> Vec<&'static str> {
 #[test]
 fn examples_are_legal() {
     let examples = examples();
-    assert_eq!(examples.len(), 7, "examples found in docs/description.md");
+    assert_eq!(examples.len(), 8, "examples found in docs/description.md");
     for example in examples {
         let description =
             Description::parse(example, "example.toml").unwrap_or_else(|error| panic!("{error}\n{example}"));
@@ -37,7 +37,8 @@ fn the_errors_shown_are_real() {
 /// Kinds and keys are learnt from the errors that list them, so that a new one can't be forgotten here.
 #[test]
 fn every_kind_and_key_is_documented() {
-    let mut text = "zzzzzzzz = 1\n[input]\nzzzzzzzz = 1\n[alpha]\nzzzzzzzz = 1\n[preprocess]\nzzzzzzzz = 1\n"
+    let mut text = "zzzzzzzz = 1\n[input]\nzzzzzzzz = 1\n[alpha]\nzzzzzzzz = 1\n[preprocess]\nzzzzzzzz = 1\n\
+                    [detect]\nzzzzzzzz = 1\npriors = [{ zzzzzzzz = 1 }]\n"
         .to_string();
     let kinds = kinds();
     for kind in &kinds {
@@ -51,8 +52,13 @@ fn every_kind_and_key_is_documented() {
         .filter(|fault| fault.detail.contains("zzzzzzzz"))
         .filter_map(|fault| fault.detail.split_once(", expected ").map(|(_, keys)| keys))
         .collect();
-    assert_eq!(lists.len(), 4 + kinds.len(), "{lists:?}");
-    for key in lists.iter().flat_map(|keys| keys.split('`').skip(1).step_by(2)) {
+    assert_eq!(lists.len(), 6 + kinds.len(), "{lists:?}");
+    let rule =
+        Description::parse("[detect]\npriors = { zzzzzzzz = 1 }\n", "keys.toml").expect_err("likewise");
+    let unknown = rule.faults().iter().find(|fault| fault.detail.contains("zzzzzzzz"));
+    let of_rule =
+        unknown.and_then(|fault| fault.detail.split_once(", expected ")).expect("it lists the keys").1;
+    for key in lists.iter().copied().chain([of_rule]).flat_map(|keys| keys.split('`').skip(1).step_by(2)) {
         let documented = [format!("| `{key}` |"), format!("| `[{key}]` |"), format!("| `[[{key}]]` |")];
         assert!(
             documented.iter().any(|row| DOCS.contains(row)),

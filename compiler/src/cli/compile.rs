@@ -254,6 +254,14 @@ fn files_read(opened: &Opened) -> Vec<File> {
 /// A file of labels is one of this network's outputs.
 fn check_labels(job: &Job, graph: &Graph) -> Result<()> {
     let Some((path, _)) = &job.labels_file else { return Ok(()) };
+    if let Some(detect) = &graph.detect {
+        let (found, expected) = (job.labels.len(), detect.rule.n_classes);
+        if found != expected {
+            let each = "one for each class, the background included";
+            return super::fail(path, format!("found {found} labels, expected {expected}, {each}"));
+        }
+        return Ok(());
+    }
     let [output] = graph.outputs.as_slice() else {
         let n_outputs = graph.outputs.len();
         return super::fail(

@@ -9,6 +9,7 @@ use mnc::cost::Report;
 use mnc::job::{AlphaSource, Job};
 use mnc::program::Program;
 use mnc::request::PREPROCESSING;
+use mnc_runtime::detect::Rule;
 use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scores};
 
 use super::config;
@@ -145,6 +146,13 @@ fn outputs(program: &Program) -> String {
 
 /// What is shown of the outputs.
 fn answers(info: &Info) -> String {
+    if let Some(detect) = &info.detect {
+        let n_priors: usize = detect.maps.iter().map(|map| map.n_priors()).sum();
+        let Rule { n_classes, background, threshold, .. } = detect.rule;
+        let n_classes = n_classes - usize::from(background.is_some());
+        let classes = if n_classes == 1 { "one class".to_owned() } else { format!("{n_classes} classes") };
+        return format!("boxes of {classes} with a score above {threshold}, by {n_priors} priors");
+    }
     if !info.output.parts.is_empty() {
         return format!("the {} outputs, each under its name", info.output.parts.len());
     }
@@ -160,6 +168,7 @@ fn answers(info: &Info) -> String {
 
 fn labels(info: &Info) -> String {
     match (info.labels.len(), info.output.kind) {
+        (0, _) if info.detect.is_some() => "none (--labels FILE names the classes)".to_owned(),
         (0, OutputKind::Features) if !info.output.parts.is_empty() => {
             "none, no one output is a list of classes".to_owned()
         }

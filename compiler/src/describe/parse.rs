@@ -4,10 +4,12 @@
 //! repeated layers) is checked by [`Graph::build`](crate::graph::Graph::build).
 
 mod block;
+mod detect;
 mod layer;
 
 use std::collections::BTreeSet;
 
+use self::detect::read_detect;
 use self::layer::{read_layers, unknown_name};
 use super::source::{Section, Source, quote};
 use super::{
@@ -101,6 +103,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         "preprocess",
         "scores",
         "outputs",
+        "detect",
         "layer",
     ]);
     let input = read_input(file);
@@ -119,8 +122,10 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         scores: file.has("scores").then(|| file.choice("scores", Scores::NAMES, Scores::Softmax)),
         layers: read_layers(source, file, &defaults),
         outputs: Vec::new(),
+        detect: None,
     };
     description.outputs = read_outputs(source, file, &description.layers);
+    description.detect = read_detect(source, file, &description.outputs, description.classes);
     description
 }
 

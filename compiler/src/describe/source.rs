@@ -4,6 +4,8 @@
 //! read too. [`Source::finish`] fails when there was any fault: a stand-in never leaves this module's users. Knows TOML and
 //! nothing of networks.
 
+mod lists;
+
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -53,6 +53,7 @@ fn defaults() {
         },
         scores: None,
         outputs: Vec::new(),
+        detect: None,
         layers: vec![LayerSpec { name: None, input: None, repeat: 1, stage: None, kind: LayerKind::Softmax }],
     };
     assert_eq!(description, expected);
@@ -453,7 +454,7 @@ fn columns_count_characters() {
         "\"äöü\" = 1\n[alpha]\n\"ä\" = 1",
         &[
             "4:1: unknown key \"äöü\" in the file, expected `name`, `classes`, `activation`, `slope`, `padding`, `batch_norm_epsilon`, \
-         `input`, `alpha`, `preprocess`, `scores`, `outputs` or `layer`",
+         `input`, `alpha`, `preprocess`, `scores`, `outputs`, `detect` or `layer`",
             "6:1: unknown key \"ä\" in [alpha], expected `rounding`, `minimum` or `multiple`",
         ],
     );

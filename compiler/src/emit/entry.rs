@@ -453,6 +453,8 @@ pub(super) struct ModelRefs<'a> {
     pub(super) info_len: usize,
     /// `NAME_bind`; `None` where the weights are in the object.
     pub(super) bind: Option<FuncRef>,
+    /// `mnc_detecting` of the launcher, where the outputs become boxes.
+    pub(super) detecting: Option<FuncRef>,
 }
 
 /// Fills `func` with `void mnc_model(ModelAbi *)`, by which the launcher of an executable finds its network: the version that
@@ -472,10 +474,10 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
         let [run, run_parallel, step] =
             [refs.run, refs.run_parallel, refs.body.step()].map(|function| b.ins().func_addr(I64, function));
         let info = b.ins().symbol_value(I64, refs.info);
-        let bind = match refs.bind {
-            Some(bind) => b.ins().func_addr(I64, bind),
+        let [bind, detecting] = [refs.bind, refs.detecting].map(|function| match function {
+            Some(function) => b.ins().func_addr(I64, function),
             None => b.ins().iconst(I64, 0),
-        };
+        });
         let mut number = |number: u64| b.ins().iconst(I64, number as i64);
         let fields = [
             (offset_of!(ModelAbi, abi_version), number(ABI_VERSION)),
@@ -489,6 +491,7 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
             (offset_of!(ModelAbi, step), step),
             (offset_of!(ModelAbi, n_steps), number(program.steps.len() as u64)),
             (offset_of!(ModelAbi, bind), bind),
+            (offset_of!(ModelAbi, detecting), detecting),
         ];
         for (offset, value) in fields {
             b.ins().store(memory(), value, table, offset as i32);

@@ -1,5 +1,7 @@
 //! The C header of an object: its functions, its sizes, and all that a caller must know, in plain words.
 
+mod detect;
+
 use std::fmt::Write as _;
 
 use mnc_runtime::abi::{ABI_VERSION, Status, WORKSPACE_ALIGN};
@@ -45,6 +47,9 @@ pub fn header(info: &Info) -> String {
     }
     if info.weights_file.is_some() {
         add(&bind(info, &upper));
+    }
+    if let Some(detect) = &info.detect {
+        add(&detect::detect(info, detect, &upper));
     }
     add(&format!(
         "/* What this network is, as JSON: shapes, preprocessing, labels, target. Ends with a zero byte, never freed. */\n\

@@ -63,12 +63,13 @@ mod tests {
         assert!(launcher.libraries.iter().all(|library| !library.contains(char::is_whitespace)));
     }
 
-    /// Executables have 1.5 MB for all but weights, and `mnc` carries this much for each target.
+    /// What `mnc` carries for each target, with all that only a detector's program takes. How large executables are is measured in
+    /// the tests of linking.
     #[test]
     fn the_launcher_is_small() {
         if !LAUNCHER.is_archive {
             let len = LAUNCHER.bytes.len();
-            assert!(len < 2_500_000, "{len} bytes, expected below 2500000");
+            assert!(len < 2_600_000, "{len} bytes, expected below 2600000");
         }
     }
 }

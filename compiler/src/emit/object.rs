@@ -97,6 +97,8 @@ struct Emitted<'a> {
     constants: Option<Place<'a>>,
     info: DataId,
     info_len: usize,
+    /// Whether the outputs become boxes.
+    is_detector: bool,
     cpu_check: Option<FuncId>,
     environment: EnvironmentIds,
     /// Once it is written.
@@ -229,6 +231,7 @@ impl<'a> Writer<'a> {
             constants,
             info: self.data(&symbol("info_json"), format!("{info_json}\0{behind_info}").into_bytes())?,
             info_len: info_json.len(),
+            is_detector: info.detect.is_some(),
             cpu_check: self.cpu_check(&symbol("cpu_check"), program.isa)?,
             environment,
             task: None,
@@ -309,15 +312,24 @@ impl<'a> Writer<'a> {
     ) -> Result<()> {
         let signature = self.signature(1, false);
         let id = self.declare("mnc_model", Linkage::Export, &signature)?;
+        let is_detector = emitted.iter().any(|version| version.is_detector);
+        let detecting = if is_detector {
+            let mut signature = self.signature(0, false);
+            signature.returns.push(AbiParam::new(I64));
+            Some(self.declare("mnc_detecting", Linkage::Import, &signature)?)
+        } else {
+            None
+        };
         self.define(id, &[], signature, |writer, func| {
             let [run, run_parallel] = runs.map(|id| writer.module.declare_func_in_func(id, func));
-            let bind = bind.map(|id| writer.module.declare_func_in_func(id, func));
+            let [bind, detecting] =
+                [bind, detecting].map(|id| id.map(|id| writer.module.declare_func_in_func(id, func)));
             let versions: Vec<ModelRefs<'_>> = emitted
                 .iter()
                 .map(|version| {
                     let body = writer.body(func, version);
                     let info = writer.module.declare_data_in_func(version.info, func);
-                    ModelRefs { body, run, run_parallel, info, info_len: version.info_len, bind }
+                    ModelRefs { body, run, run_parallel, info, info_len: version.info_len, bind, detecting }
                 })
                 .collect();
             entry::model(&mut writer.frontend, func, &versions);

@@ -5,6 +5,7 @@
 //! Knows no token and no file: the weights are an expression of the caller's, or come when the network runs.
 
 pub mod bindings;
+mod detector;
 mod interface;
 mod kernel;
 mod scope;

@@ -1,6 +1,7 @@
 //! [`Description`] x [`Knobs`] -> [`Graph`]: sugar expanded, names given, shapes computed.
 
 mod block;
+mod detect;
 mod ranges;
 mod walk;
 
@@ -108,7 +109,8 @@ impl<'d> Builder<'d> {
         }
         self.check_readers(&outputs);
         self.check_scores(&outputs);
-        self.faults.propagate()?;
+        std::mem::replace(&mut self.faults, Faults::new(ErrorKind::Graph)).propagate()?;
+        let detect = self.detect(&outputs, &output_names)?;
         self.walk.finish(&mut self.nodes);
         let graph = Graph {
             name: self.description.name.clone(),
@@ -118,6 +120,7 @@ impl<'d> Builder<'d> {
             output_names,
             preprocess: self.description.preprocess.clone(),
             scores: self.description.scores,
+            detect,
             batch: 1,
         };
         debug_assert_eq!(graph.verify().map_err(|error| error.to_string()), Ok(()), "a built graph verifies");

@@ -3,6 +3,8 @@
 use super::*;
 use crate::describe::{self, Padding};
 
+mod detect;
+
 /// A description with an 8 x 8 x 3 input and these layers, one TOML inline table each.
 fn network(layers: &[&str]) -> Description {
     let head = "name = \"net\"\nclasses = 5\ninput = { height = 8, width = 8, channels = 3 }\n";

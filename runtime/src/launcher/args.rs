@@ -9,8 +9,8 @@ pub(crate) struct Options {
     pub(crate) action: Action,
     /// Files and folders as typed; `-` is standard input.
     pub(crate) inputs: Vec<PathBuf>,
-    /// How many classes to show; at least 1.
-    pub(crate) top: usize,
+    /// How many classes or boxes to show; at least 1.
+    pub(crate) top: Option<usize>,
     pub(crate) json: bool,
     /// Whether to print every output.
     pub(crate) raw: bool,
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) harness: bool,
     /// Where a profile draws its roofline.
     pub(crate) svg: Option<PathBuf>,
+    /// Where a detector paints its boxes.
+    pub(crate) draw: Option<PathBuf>,
 }
 
 /// What the picture of a camera of 100 million pixels takes, or the progressive one of 50.
@@ -61,7 +63,7 @@ impl Default for Options {
         Options {
             action: Action::Classify,
             inputs: Vec::new(),
-            top: 5,
+            top: None,
             json: false,
             raw: false,
             labels: None,
@@ -71,12 +73,13 @@ impl Default for Options {
             warmup: None,
             harness: false,
             svg: None,
+            draw: None,
         }
     }
 }
 
-/// Reads the arguments after the program's name. The error is the line to show.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, String> {
+/// Reads the arguments after the program's name; a detector takes some that others don't. The error is the line to show.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>, is_detector: bool) -> Result<Options, String> {
     use lexopt::Arg::{Long, Short, Value};
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(args);
@@ -96,7 +99,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options,
             Long("svg") => options.svg = Some(file("--svg", &mut parser)?),
             Short('t') | Long("threads") => options.threads = threads(&mut parser)?,
             Long("max-picture-memory") => options.most_memory = memory(&mut parser)?,
-            Short('k') | Long("top") => options.top = number("--top", 1, &mut parser)?,
+            Short('k') | Long("top") => options.top = Some(number("--top", 1, &mut parser)?),
+            Long("draw") if is_detector => options.draw = Some(file("--draw", &mut parser)?),
             Long("json") => options.json = true,
             Long("raw") => options.raw = true,
             Long("labels") => options.labels = Some(file("--labels", &mut parser)?),
@@ -133,6 +137,9 @@ fn check(options: &Options) -> Result<(), String> {
     }
     if !is_profile && options.svg.is_some() {
         return Err("--svg: found no --profile to go with".to_string());
+    }
+    if action != Action::Classify && options.draw.is_some() {
+        return Err("--draw: found nothing to paint, expected photographs alone".to_string());
     }
     if is_profile && options.threads != Threads::Count(1) {
         return Err("--profile: found --threads, expected none: it measures one core".to_string());
@@ -199,15 +206,53 @@ pub(crate) fn help(program: &str, network: &str) -> String {
 
 Usage: {program} [OPTIONS] FILE-OR-FOLDER...
 
-  JPEG, PNG, BMP and PNM pictures are known by their content; in a folder, by their names. A damaged
-  picture gets no answer. A file that ends in .f32, .raw or .bin holds one input: little-endian f32, rows,
-  columns, channels, already normalised. - is standard input.
-
+{INPUTS}
 Options:
   -k, --top K        show the K most probable classes [5]
       --json         print one JSON document
       --raw          print every output, one a line
-      --labels FILE  take the names of the classes from FILE, one a line
+{OPTIONS}
+Examples:
+  {program} photo.jpg
+  {program} --top 3 --json holiday/ > classes.json
+{EXAMPLES}",
+        EXAMPLES = examples(program)
+    )
+}
+
+/// The same of a detector.
+pub(crate) fn help_of_detector(program: &str, network: &str) -> String {
+    format!(
+        "{program}: finds things in photographs with {network}
+
+Usage: {program} [OPTIONS] FILE-OR-FOLDER...
+
+{INPUTS}
+  A box is printed as score, class, and the pixels of its upper left and its lower right corner.
+
+Options:
+  -k, --top K        show the K most probable boxes [all]
+      --draw PATH    paint the boxes on the photograph, as a PNG: PATH is a file that ends in .png, or a folder, in
+                     which each photograph gets a file of its own name
+      --json         print one JSON document
+      --raw          print every output in place of boxes, with --json beside them
+{OPTIONS}
+Examples:
+  {program} photo.jpg
+  {program} --draw painted.png photo.jpg
+  {program} --json --draw painted/ holiday/ > boxes.json
+{EXAMPLES}",
+        EXAMPLES = examples(program)
+    )
+}
+
+const INPUTS: &str =
+    "  JPEG, PNG, BMP and PNM pictures are known by their content; in a folder, by their names. A damaged
+  picture gets no answer. A file that ends in .f32, .raw or .bin holds one input: little-endian f32, rows,
+  columns, channels, already normalised. - is standard input.
+";
+
+const OPTIONS: &str = "      --labels FILE  take the names of the classes from FILE, one a line
       --weights FILE take the weights from FILE, if they aren't in this program [the file beside it]
   -t, --threads T    work on each inference with T threads, or with as many as there are cores: auto [1];
                      the answers are the same to the last bit
@@ -226,11 +271,11 @@ Measuring, on the first input, or on zeros:
                      #out (its outputs); N may be 0
       --profile[=N]  time each layer, the best of N runs [2 seconds of them], and say what bounds it
       --svg FILE     with --profile: draw the layers under this core's roofline
+";
 
-Examples:
-  {program} photo.jpg
-  {program} --top 3 --json holiday/ > classes.json
-  {program} --threads auto --bench 200 photo.jpg
+fn examples(program: &str) -> String {
+    format!(
+        "  {program} --threads auto --bench 200 photo.jpg
   {program} --profile --svg roofline.svg
   curl -s https://example.org/cat.png | {program} -
 
@@ -244,7 +289,7 @@ mod tests {
     use super::*;
 
     fn check(line: &str, expected: Result<Options, &str>) {
-        let found = parse(line.split_whitespace().map(OsString::from));
+        let found = parse(line.split_whitespace().map(OsString::from), false);
         assert_eq!(found, expected.map_err(str::to_string), "{line}");
     }
 
@@ -255,12 +300,15 @@ mod tests {
     #[test]
     fn options_and_inputs_mix() {
         let inputs = vec![PathBuf::from("a.jpg"), PathBuf::from("-"), PathBuf::from("--top")];
-        check("a.jpg --top=3 - --json -- --top", Ok(Options { top: 3, json: true, inputs, ..options() }));
+        check(
+            "a.jpg --top=3 - --json -- --top",
+            Ok(Options { top: Some(3), json: true, inputs, ..options() }),
+        );
         let inputs = vec![PathBuf::from("a.jpg")];
         let labels = Some(PathBuf::from("names.txt"));
         check(
             "-k7 --raw --labels names.txt a.jpg",
-            Ok(Options { top: 7, raw: true, labels, inputs, ..options() }),
+            Ok(Options { top: Some(7), raw: true, labels, inputs, ..options() }),
         );
         check("--bench 10", Ok(Options { action: Action::Bench(10), ..options() }));
         check("--orders", Ok(Options { action: Action::Orders, ..options() }));
@@ -283,6 +331,17 @@ mod tests {
             "--threads 3 --info",
             Ok(Options { threads: Threads::Count(3), action: Action::Info, ..options() }),
         );
+    }
+
+    #[test]
+    fn only_detectors_draw() {
+        check("--draw a.png b", Err("--draw: no such option; --help lists them"));
+        let args = |line: &str| parse(line.split_whitespace().map(OsString::from), true);
+        let (inputs, draw) = (vec![PathBuf::from("b")], Some(PathBuf::from("a.png")));
+        assert_eq!(args("--draw a.png b"), Ok(Options { draw, inputs, ..options() }));
+        let nothing = Err("--draw: found nothing to paint, expected photographs alone".to_string());
+        assert_eq!(args("--draw a.png b --bench 3"), nothing);
+        assert_eq!(args("--draw"), Err("--draw: found nothing, expected a file".to_string()));
     }
 
     #[test]

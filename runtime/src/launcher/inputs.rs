@@ -105,14 +105,14 @@ fn skipped_text(skipped: &Skipped) -> Option<String> {
     (n != 0).then(|| format!("{n} {}: {}", if n == 1 { "file" } else { "files" }, sorts.join(", ")))
 }
 
-/// Reads a file, or standard input for `-`, into the network's input, with at most so many bytes of memory. The error says what
-/// was found and expected, without the path.
+/// Reads a file, or standard input for `-`, into the network's input, with at most so many bytes of memory. Returns the picture
+/// that it is, if it is one; the error says what was found and expected, without the path.
 pub(crate) fn load(
     path: &Path,
     prepare: &Prepare,
     input: &mut [f32],
     most_memory: u64,
-) -> Result<(), String> {
+) -> Result<Option<Picture>, String> {
     let memory = Memory::new(most_memory);
     if path == "-" {
         return load_from(
@@ -126,7 +126,7 @@ pub(crate) fn load(
     let metadata = reader.metadata().map_err(unreadable)?;
     let len = metadata.is_file().then_some(metadata.len());
     if ends_in(path, &RAW) {
-        return raw(reader, len, input);
+        return raw(reader, len, input).map(|()| None);
     }
     load_from(Source { reader, len, is_stdin: false }, prepare, input, memory)
 }
@@ -144,26 +144,26 @@ fn load_from(
     prepare: &Prepare,
     input: &mut [f32],
     mut memory: Memory,
-) -> Result<(), String> {
+) -> Result<Option<Picture>, String> {
     // What isn't a picture isn't read any further.
     let mut head = Vec::with_capacity(HEAD_BYTES);
     source.reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(unreadable)?;
     let format = match Format::of(&head) {
         // Standard input has no name that could end in `.f32`: its length tells.
         Err(error) if source.is_stdin => {
-            return raw(head.chain(source.reader), None, input).map_err(|_| error);
+            return raw(head.chain(source.reader), None, input).map(|()| None).map_err(|_| error);
         }
         format => format?,
     };
     let bytes = memory.read(&head, source.reader, source.len)?;
     if source.is_stdin && format == Format::Pnm && bytes.len() == size_of_val(input) {
         // Three bytes of an input may look like the start of a PNM.
-        return raw(&*bytes, None, input);
+        return raw(&*bytes, None, input).map(|()| None);
     }
     let picture = Picture::decode(format, &bytes, &mut memory)?;
     memory.give(bytes.capacity());
     drop(bytes);
-    prepare.fill(picture, input, &mut memory)
+    prepare.fill(picture, input, &mut memory).map(Some)
 }
 
 fn ends_in(path: &Path, endings: &[&str]) -> bool {

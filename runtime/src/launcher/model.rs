@@ -1,15 +1,18 @@
 //! The linked network behind a safe interface: its table checked once, its memory owned here.
 
+use super::detect::Detecting;
 use crate::abi::{ABI_VERSION, ModelAbi, Parallel, Status, WORKSPACE_ALIGN};
 use crate::info::Info;
 use crate::orders::Region;
 use crate::pool::Pool;
 use memmap2::MmapMut;
 use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 
 /// A network that can be run.
 pub(crate) struct Model {
-    pub(crate) info: Info,
+    /// Shared with who shows answers: a copy would take code.
+    pub(crate) info: Rc<Info>,
     pub(crate) input: Floats,
     output: Floats,
     workspace: Floats,
@@ -54,13 +57,28 @@ impl Model {
         }
         let workspace = Floats::zeroed((abi.workspace_bytes as usize).div_ceil(size_of::<f32>()))?;
         let (input, output) = (Floats::zeroed(input_len)?, Floats::zeroed(output_len)?);
+        let info = Rc::new(info);
         Ok(Model { info, input, output, workspace, pool: None, weights: None, has_run: false, abi: *abi })
+    }
+
+    /// What the program of a detector does otherwise.
+    pub(crate) fn detecting(&self) -> Option<&'static Detecting> {
+        // SAFETY: the compiler links a detector's object with this program alone, and the object refers to nothing else of it: the
+        // function is `launcher::detecting`.
+        self.abi.detecting.map(|detecting| unsafe { &*detecting().cast::<Detecting>() })
     }
 
     /// The network's description as it lies in the program: no code is needed to write it anew.
     pub(crate) fn info_json(&self) -> &[u8] {
         // SAFETY: whoever made the model vouched for pointer and length.
         unsafe { std::slice::from_raw_parts(self.abi.info, self.abi.info_len as usize) }
+    }
+
+    /// Takes other names for the classes, before anybody else has the description.
+    pub(crate) fn set_labels(&mut self, labels: Vec<String>) {
+        if let Some(info) = Rc::get_mut(&mut self.info) {
+            info.labels = labels;
+        }
     }
 
     /// From now on `run` shares its work among so many threads, the caller's included.
@@ -269,6 +287,7 @@ pub(crate) mod tests {
             step: one_step,
             n_steps: 1,
             bind: None,
+            detecting: None,
         };
         change(&mut abi);
         // SAFETY: `json` outlives the call, and `first_three` touches three elements.

@@ -42,26 +42,32 @@ impl Prepare {
         Ok(Prepare { input: *input, resize: preprocess.resize, channels: (0..n).map(table).collect() })
     }
 
-    /// Writes the input of `picture`, `input` being as long as the network's.
+    /// What of an upright picture of that size the network sees, columns before rows.
+    pub(crate) fn windows(&self, (width, height): (usize, usize)) -> (Window, Window) {
+        windows(width, height, self.resize, self.input)
+    }
+
+    /// Writes the input of `picture`, `input` being as long as the network's, and gives the picture back, in grey if the network
+    /// takes that.
     pub(crate) fn fill(
         &self,
         picture: Picture,
         input: &mut [f32],
         memory: &mut Memory,
-    ) -> Result<(), String> {
+    ) -> Result<Picture, String> {
         let picture = if self.channels.len() == 1 { picture.into_grey() } else { picture };
         let (width, height) = picture.size();
-        let (columns, rows) = windows(width, height, self.resize, self.input);
-        let picture = resize(&picture, columns, rows, memory)
+        let (columns, rows) = self.windows((width, height));
+        let resized = resize(&picture, columns, rows, memory)
             .map_err(|error| format!("found {width} x {height} pixels, {error}"))?;
-        let pixels = picture.pixels.chunks_exact(picture.channels);
+        let pixels = resized.pixels.chunks_exact(resized.channels);
         for (values, pixel) in input.chunks_exact_mut(self.channels.len()).zip(pixels) {
             for (value, (from, table)) in values.iter_mut().zip(&self.channels) {
                 // A grey picture has one channel for all.
                 *value = table[usize::from(*pixel.get(*from).unwrap_or(&pixel[0]))];
             }
         }
-        Ok(())
+        Ok(picture)
     }
 }
 

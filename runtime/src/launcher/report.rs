@@ -1,9 +1,12 @@
 //! Answers -> text for people, or one JSON document that grows by one element a file.
 
+use super::answer::Answers;
+use super::picture::Picture;
 use super::rank::{shown, top_k};
 use crate::info::{Info, Output, OutputKind, OutputPart, Scores};
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
+use std::path::Path;
 
 /// One class of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,9 +49,20 @@ struct Fault<'a> {
 
 /// Several outputs of one image, as a map. Collected into a `BTreeMap` it made each program 7.5 kB longer.
 #[derive(Debug)]
-struct Parts<'a> {
-    parts: &'a [OutputPart],
-    output: &'a [f32],
+pub(super) struct Parts<'a> {
+    pub(super) parts: &'a [OutputPart],
+    pub(super) output: &'a [f32],
+}
+
+impl Parts<'_> {
+    /// Each under its name, one number a line.
+    pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        for part in self.parts {
+            writeln!(out, "{} ({})", part.name, axes(&part.shape))?;
+            part.of(self.output).iter().try_for_each(|value| writeln!(out, "  {value:?}"))?;
+        }
+        Ok(())
+    }
 }
 
 impl Serialize for Parts<'_> {
@@ -79,9 +93,16 @@ impl<'a, W: Write> Report<'a, W> {
         let raw = style.raw || info.output.kind == OutputKind::Features;
         Report { out, style: Style { raw, ..style }, info, n_answers: 0 }
     }
+}
 
-    /// Writes one answer, all of it before the next file is read.
-    pub(crate) fn answer(&mut self, file: &str, output: &[f32], milliseconds: f64) -> io::Result<()> {
+impl<W: Write> Answers for Report<'_, W> {
+    fn take(&mut self, _: usize, _: &Path, _: Option<Picture>) {}
+
+    fn after(&mut self, _: usize) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn answer(&mut self, _: usize, file: &str, output: &[f32], milliseconds: f64) -> io::Result<()> {
         let (info, out) = (self.info, &mut self.out);
         let parts = &info.output.parts;
         let is_first = self.n_answers == 0;
@@ -100,10 +121,7 @@ impl<'a, W: Write> Report<'a, W> {
             serde_json::to_writer(&mut *out, &answer)?;
         } else if !parts.is_empty() {
             writeln!(out, "{}{file}", if is_first { "" } else { "\n" })?;
-            for part in parts {
-                writeln!(out, "{} ({})", part.name, axes(&part.shape))?;
-                part.of(output).iter().try_for_each(|value| writeln!(out, "  {value:?}"))?;
-            }
+            Parts { parts, output }.write(out)?;
         } else if self.style.raw {
             for value in output {
                 writeln!(out, "{value:?}")?;
@@ -126,28 +144,41 @@ impl<'a, W: Write> Report<'a, W> {
         out.flush()
     }
 
-    /// Notes a file that has no answer; only a document does. People are told elsewhere.
-    pub(crate) fn fault(&mut self, file: &str, error: &str) -> io::Result<()> {
+    fn fault(&mut self, file: &str, error: &str) -> io::Result<()> {
         if !self.style.json {
             return Ok(());
         }
-        self.out.write_all(separator(self.n_answers == 0))?;
         self.n_answers += 1;
-        serde_json::to_writer(&mut self.out, &Fault { file, error })?;
-        self.out.flush()
+        write_fault(&mut self.out, self.n_answers == 1, (file, error))
     }
 
-    /// Ends the document.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<()> {
         if self.style.json {
-            self.out.write_all(if self.n_answers == 0 { b"[]\n" } else { b"\n]\n" })?;
+            self.out.write_all(end(self.n_answers))?;
         }
         self.out.flush()
     }
 }
 
-fn separator(is_first: bool) -> &'static [u8] {
+/// What comes before an element of the document.
+pub(super) fn separator(is_first: bool) -> &'static [u8] {
     if is_first { b"[\n" } else { b",\n" }
+}
+
+/// What comes behind so many.
+pub(super) fn end(n_answers: usize) -> &'static [u8] {
+    if n_answers == 0 { b"[]\n" } else { b"\n]\n" }
+}
+
+/// The element of a file without an answer.
+pub(super) fn write_fault(
+    out: &mut impl Write,
+    is_first: bool,
+    (file, error): (&str, &str),
+) -> io::Result<()> {
+    out.write_all(separator(is_first))?;
+    serde_json::to_writer(&mut *out, &Fault { file, error })?;
+    out.flush()
 }
 
 /// The outputs to show, the largest first. The channels of a feature map aren't among them.
@@ -167,8 +198,8 @@ fn classes<'a>(info: &'a Info, output: &[f32], k: usize) -> Vec<Class<'a>> {
     top_k(output, k).into_iter().map(class).collect()
 }
 
-/// Writes what `--info` shows.
-pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
+/// Writes what `--info` shows; what answers are, if the outputs aren't shown as they are.
+pub(crate) fn describe(info: &Info, boxes: Option<String>, out: &mut impl Write) -> io::Result<()> {
     let Info { input, output, preprocess, .. } = info;
     let features =
         if info.cpu_features.is_empty() { "none".to_string() } else { info.cpu_features.join(", ") };
@@ -183,7 +214,7 @@ pub(crate) fn describe(info: &Info, out: &mut impl Write) -> io::Result<()> {
         ("input", format!("{} x {} x {} f32", input.height, input.width, input.channels)),
         ("preprocess", format!("{resize}, {:?}", preprocess.channel_order).to_lowercase()),
         ("output", outputs(output)),
-        ("answers", answers(output.scores).to_string()),
+        ("answers", boxes.unwrap_or_else(|| answers(output.scores).to_string())),
         ("labels", info.labels.len().to_string()),
         ("weights", format!("{} bytes{}{}", info.weight_bytes, weights_file(info), random(info))),
         ("workspace", format!("{} bytes", info.workspace_bytes)),
@@ -237,7 +268,7 @@ mod tests {
         let (info, mut out) = (example(), Vec::new());
         let mut report = Report::new(&mut out, style, &info);
         for (output, file) in outputs.iter().zip(["a.jpg", "b.jpg"]) {
-            report.answer(file, output, 1.25).unwrap();
+            report.answer(0, file, output, 1.25).unwrap();
         }
         report.finish().unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -274,7 +305,7 @@ mod tests {
         let style = Style { json: true, raw: false, top: 1 };
         let mut report = Report::new(&mut out, style, &info);
         report.fault("a.jpg", "found \"x\"").unwrap();
-        report.answer("b.jpg", &[0.0, 99.0, 0.0], 1.0).unwrap();
+        report.answer(0, "b.jpg", &[0.0, 99.0, 0.0], 1.0).unwrap();
         report.fault("c.jpg", "gone").unwrap();
         report.finish().unwrap();
         let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
@@ -291,7 +322,7 @@ mod tests {
         info.labels.clear();
         let shown = |info: &Info, style| {
             let mut out = Vec::new();
-            Report::new(&mut out, style, info).answer("a", &[0.25, 0.5, 0.125], 1.0).unwrap();
+            Report::new(&mut out, style, info).answer(0, "a", &[0.25, 0.5, 0.125], 1.0).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(shown(&info, HUMAN), "a\n  0.5000  class 1\n  0.2500  class 0\n");
@@ -310,7 +341,7 @@ mod tests {
         let shown = |info: &Info, json, output: &[f32]| {
             let mut out = Vec::new();
             let style = Style { json, ..HUMAN };
-            Report::new(&mut out, style, info).answer("a", output, 1.0).unwrap();
+            Report::new(&mut out, style, info).answer(0, "a", output, 1.0).unwrap();
             String::from_utf8(out).unwrap()
         };
         info.output.scores = Scores::Sigmoid;
@@ -332,7 +363,7 @@ mod tests {
     #[test]
     fn the_description_names_what_is_inside() {
         let mut out = Vec::new();
-        describe(&example(), &mut out).unwrap();
+        describe(&example(), None, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         for line in [
             "network        mobilenet-v1, alpha 0.25\n",

@@ -1,12 +1,13 @@
-//! A face detector of eight outputs, described by the layer table of its recorded answers.
+//! The face detector of the examples against its recorded answers: eight outputs, and the faces in three photographs.
 
 use mnc::Target;
 use mnc::describe::Description;
 use mnc::graph::{Graph, Knobs};
 use mnc::weights::Weights;
 use mnc::weights::naming::Naming;
-use mnc_tests::need;
+use mnc_runtime::detect::Found;
 use mnc_tests::recorded::{maps, read, vectors};
+use mnc_tests::{bits, need};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -19,28 +20,6 @@ const TOLERANCE: f64 = 1e-4;
 /// Layers' names with the signs that descriptions allow.
 fn plain(name: &Value) -> String {
     name.as_str().expect("a name").replace('.', "_")
-}
-
-fn description(layers: &[Value], outputs: &[String]) -> String {
-    let mut text = format!(
-        "name = \"faces\"\nclasses = 2\npadding = \"symmetric\"\nbatch_norm_epsilon = 1e-5\noutputs = {outputs:?}\n\
-         input = {{ height = 240, width = 320, channels = 3 }}\nalpha = {{ minimum = 1 }}\n"
-    );
-    for layer in layers {
-        let kind = layer["kind"].as_str().expect("a kind");
-        let (name, from) = (plain(&layer["name"]), plain(&layer["from"]));
-        let has_norm = !layer["norm"].is_null();
-        let [kernel, stride, padding, dilation, bias, activation] =
-            ["kernel", "stride", "padding", "dilation", "bias", "activation"].map(|key| &layer[key]);
-        text += &format!(
-            "[[layer]]\nkind = \"{kind}\"\nname = \"{name}\"\ninput = \"{from}\"\nkernel = {kernel}\nstride = {stride}\n\
-             padding = {padding}\ndilation = {dilation}\nbias = {bias}\nactivation = {activation}\nbatch_norm = {has_norm}\n"
-        );
-        if kind == "conv" {
-            text += &format!("filters = {}\n", layer["out"]);
-        }
-    }
-    text
 }
 
 /// The file with the tensors' names in the plain naming.
@@ -79,13 +58,9 @@ fn ultraface() {
     let Some(target): Option<Target> = need::host_targets().into_iter().next() else { return };
     let table: Value = serde_json::from_slice(&read(&table)).expect("it is JSON");
     let layers = table["layers"].as_array().expect("an array of layers");
-    let headers: Vec<String> = ["classification", "regression"]
-        .iter()
-        .flat_map(|kind| (0..4).map(move |idx| (kind, idx)))
-        .map(|(kind, idx)| format!("{kind}_headers_{idx}{}", if idx == 3 { "" } else { "_2" }))
-        .collect();
     let fail = |error: mnc::Error| -> ! { panic!("{error}") };
-    let description = Description::parse(&description(layers, &headers), "faces.toml");
+    let text = read(&need::workspace().join("examples/face-detector/faces.toml"));
+    let description = Description::parse(&String::from_utf8(text).expect("UTF-8"), "faces.toml");
     let description = description.unwrap_or_else(|error| fail(error));
     let graph = Graph::build(&description, &Knobs::default()).unwrap_or_else(|error| fail(error));
     let bytes = renamed(&read(&weights), layers);
@@ -99,8 +74,15 @@ fn ultraface() {
     let inputs = maps(&io, "input");
     let answers = run(&compiled, &inputs);
     check_bits("ultraface", &compiled, (&inputs[0], &answers[0]));
-    for (idx, found) in answers.iter().enumerate() {
-        let found: Vec<f64> = found.iter().map(|x| f64::from(*x)).collect();
+    let anchors = SafeTensors::deserialize(&io).expect("it is safetensors");
+    let anchors = bits::from_bytes(anchors.tensor("anchors").expect("it is recorded").data());
+    let anchors: Vec<f64> = anchors.into_iter().map(f64::from).collect();
+    let detect = compiled.info.detect.as_ref().expect("it is a detector");
+    let mut memory = vec![Found::default(); detect.rule.candidates];
+    for (idx, output) in answers.iter().enumerate() {
+        let decoded = decoded(&scores[idx], &boxes[idx], &anchors);
+        check_faces(detect.detector().boxes(output, &mut memory), &decoded, &table["images"][idx]);
+        let found: Vec<f64> = output.iter().map(|x| f64::from(*x)).collect();
         // Each output row, column, channel is the recorded order: an anchor's two scores, or its four numbers.
         let (classes, regressions) = found.split_at(scores[idx].len());
         let softmax = classes.chunks_exact(2).flat_map(|pair| {
@@ -111,5 +93,65 @@ fn ultraface() {
         assert_eq!(regressions.len(), boxes[idx].len());
         let furthest = pairs.map(|(found, expected)| (found - expected).abs()).fold(0.0, f64::max);
         assert!(furthest <= TOLERANCE, "input {idx}: {furthest:e} from the answer");
+    }
+}
+
+/// A face by the recorded rules: its anchor, its score, and its edges as parts of the picture.
+struct Face {
+    anchor: usize,
+    score: f64,
+    edges: [f64; 4],
+}
+
+/// The faces of recorded answers, by recorded anchors (centre, width and height) and in the words of the record.
+fn decoded(scores: &[f64], boxes: &[f64], anchors: &[f64]) -> Vec<Face> {
+    let mut faces: Vec<Face> =
+        (scores.chunks_exact(2).zip(boxes.chunks_exact(4)).zip(anchors.chunks_exact(4)))
+            .enumerate()
+            .filter(|(_, ((scores, _), _))| scores[1] > 0.7)
+            .map(|(idx, ((scores, at), anchor))| {
+                let (cx, cy) = (at[0] * 0.1 * anchor[2] + anchor[0], at[1] * 0.1 * anchor[3] + anchor[1]);
+                let (w, h) = ((at[2] * 0.2).exp() * anchor[2], (at[3] * 0.2).exp() * anchor[3]);
+                let edges = [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0];
+                Face { anchor: idx, score: scores[1], edges }
+            })
+            .collect();
+    faces.sort_by(|a, b| b.score.total_cmp(&a.score));
+    faces.truncate(200);
+    let area = |e: &[f64; 4]| (e[2] - e[0]) * (e[3] - e[1]);
+    let mut kept: Vec<Face> = Vec::new();
+    for face in faces {
+        let hides = |other: &Face| {
+            let (a, b) = (&face.edges, &other.edges);
+            let side = |axis: usize| (a[axis + 2].min(b[axis + 2]) - a[axis].max(b[axis])).max(0.0);
+            let shared = side(0) * side(1);
+            0.3 < shared / (area(a) + area(b) - shared + 1e-5)
+        };
+        if !kept.iter().any(hides) {
+            kept.push(face);
+        }
+    }
+    kept
+}
+
+/// Encoded numbers are 1e-4 away at most ([`TOLERANCE`]), of which a fifth reaches the exponent of a box that is smaller than the
+/// picture; the record has two digits behind the point of pixels.
+fn check_faces(found: &[Found], decoded: &[Face], recorded: &Value) {
+    let faces = recorded["faces"].as_array().expect("an array");
+    assert_eq!((found.len(), decoded.len()), (faces.len(), faces.len()), "{recorded}");
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let [width, height] = ["width", "height"].map(|side| number(&recorded[side]));
+    for ((found, decoded), face) in found.iter().zip(decoded).zip(faces) {
+        assert_eq!(
+            (found.prior as u64, decoded.anchor),
+            (face["anchor"].as_u64().expect("a number"), found.prior)
+        );
+        assert!((found.score - decoded.score).abs() < TOLERANCE);
+        let edges = [found.left, found.top, found.right, found.bottom];
+        for (axis, edge) in edges.into_iter().enumerate() {
+            assert!((edge - decoded.edges[axis]).abs() < 3e-5, "{found:?} {:?}", decoded.edges);
+            let pixels = edge * [width, height][axis % 2];
+            assert!((pixels - number(&face["left_top_right_bottom"][axis])).abs() < 0.02, "{found:?} {face}");
+        }
     }
 }

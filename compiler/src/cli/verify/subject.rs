@@ -165,6 +165,10 @@ impl Found {
             let place = &self.launch.program;
             return fail(place, format!("found a network {found}, expected {expected} as NETWORK says"));
         }
+        if self.info.detect != compiled.info.detect {
+            let detail = "found a network that makes other boxes, expected the [detect] of NETWORK";
+            return fail(&self.launch.program, detail.to_owned());
+        }
         let mut subject = Subject::new(self.launch, self.info, compiled);
         subject.has_steps = !self.is_object;
         subject.reads_pictures = !self.is_object;
@@ -201,7 +205,7 @@ fn versions(compiled: &Compiled) -> impl Iterator<Item = (&Info, &Plan, &Program
 /// What a program says of its network.
 fn ask_info(launch: &Launch, place: &str) -> Result<Info> {
     let detail = match launch.start()?.ask(&Order::Info, &[]) {
-        Ok(json) => match Info::from_json(&json) {
+        Ok(json) => match Info::whole_from_json(&json) {
             Ok(info) => return Ok(info),
             Err(error) => format!("{error}; compile it again"),
         },
@@ -222,7 +226,7 @@ fn read_info(path: &Path, expected: &str) -> Result<Info> {
     // Of several versions the last is the one that runs anywhere.
     let infos = starts.by_ref().filter_map(|(at, _)| {
         let end = bytes[at..].iter().position(|byte| *byte == 0)?;
-        Info::from_json(&bytes[at..at + end]).ok()
+        Info::whole_from_json(&bytes[at..at + end]).ok()
     });
     match infos.max_by_key(|info| info.wider.len()) {
         Some(info) => Ok(info),

@@ -155,6 +155,11 @@ def prepare(picture):
 
     Takes a Pillow image, or an array of bytes, rows of pixels of three channels. Needs Pillow and NumPy.
     """
+    return _prepare(_upright(picture))
+
+
+def _upright(picture):
+    """The picture as cameras mean it."""
     _need_numpy()
     from PIL import Image, ImageOps
 
@@ -163,22 +168,19 @@ def prepare(picture):
         if pixels.dtype != numpy.uint8:
             raise TypeError("picture: found an array of %s, expected a Pillow image or an array of uint8" % pixels.dtype)
         picture = Image.fromarray(numpy.ascontiguousarray(pixels))
-    # As cameras mean it.
-    picture = ImageOps.exif_transpose(picture)
+    return ImageOps.exif_transpose(picture)
+
+
+def _prepare(picture):
+    from PIL import Image
+
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         # Pillow would cut 16 bits off at 255.
         wide = numpy.asarray(picture).astype(numpy.int64)
         picture = Image.fromarray(((wide + 128) // 257).clip(0, 255).astype(numpy.uint8))
     height, width, channels = INPUT_SHAPE
     picture = picture.convert("L" if channels == 1 else "RGB")
-    rule = INFO["preprocess"]["resize"]
-    full = (width, height)
-    if rule["rule"] == "cover":
-        if picture.height * rule["width"] <= picture.width * rule["height"]:
-            full = (rule["height"] * picture.width // picture.height, rule["height"])
-        else:
-            full = (rule["width"], rule["width"] * picture.height // picture.width)
-    left, top = (full[0] - width) // 2, (full[1] - height) // 2
+    full, (left, top) = _seen(picture.size)
     picture = picture.resize(full, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
     pixels = numpy.asarray(picture, numpy.float64).reshape(INPUT_SHAPE)
     if INFO["preprocess"]["channel_order"] == "bgr":
@@ -188,6 +190,152 @@ def prepare(picture):
         numpy.asarray(INFO["preprocess"][key], numpy.float32).astype(numpy.float64) for key in ("multiplier", "offset")
     )
     return (pixels * multiplier + offset).astype(numpy.float32)
+
+
+def _seen(size):
+    """Width and height to which a picture of that size is resized, and where in it the input begins."""
+    rule = INFO["preprocess"]["resize"]
+    full = INPUT_SHAPE[1], INPUT_SHAPE[0]
+    if rule["rule"] == "cover":
+        if size[1] * rule["width"] <= size[0] * rule["height"]:
+            full = (rule["height"] * size[0] // size[1], rule["height"])
+        else:
+            full = (rule["width"], rule["width"] * size[1] // size[0])
+    return full, ((full[0] - INPUT_SHAPE[1]) // 2, (full[1] - INPUT_SHAPE[0]) // 2)
+
+
+def detect(picture, k=None):
+    """The boxes that a detector finds in a picture, the k best or all: see `boxes`. Takes what `prepare` takes."""
+    _need_detector()
+    picture = _upright(picture)
+    return boxes(run(_prepare(picture)), picture.size, k)
+
+
+def boxes(outputs, size=None, k=None):
+    """The boxes in the outputs of a detector, as `run` returns them, the k best or all, the best first.
+
+    Dictionaries with `index` and `label` (or None) of the class, `score`, `left`, `top`, `right` and `bottom` in pixels of a picture of
+    `size` (width, height), and `prior`: those of the executables, to the last bit. Without a size the picture is the input.
+    """
+    rule = _need_detector()["rule"]
+    output = []
+    for part in INFO["output"]["parts"]:
+        values = outputs[part["name"]]
+        output += list(values) if numpy is None else numpy.asarray(values, numpy.float32).reshape(-1).tolist()
+    # From here on the operations and their order are those of docs/arithmetic.md.
+    found = sorted(_candidates(output))[: rule["candidates"]]
+    kept = []
+    for box in filter(None, (_place(candidate, output) for candidate in found)):
+        if len(kept) == rule["most_boxes"]:
+            break
+        if not any(other["index"] == box["index"] and _overlap(other, box) for other in kept):
+            kept.append(box)
+    whole = (INPUT_SHAPE[1], INPUT_SHAPE[0])
+    full, start = (whole, (0, 0)) if size is None else _seen(size)
+    size = whole if size is None else size
+    shown = []
+    for box in kept:
+        for axis, edges in enumerate((("left", "right"), ("top", "bottom"))):
+            for edge in edges:
+                pixels = (box[edge] * float(INPUT_SHAPE[1 - axis]) + start[axis]) * float(size[axis]) / float(full[axis])
+                box[edge] = min(max(pixels, 0.0), float(size[axis]))
+        # What lies beyond the picture's edge is no box in it.
+        if box["left"] < box["right"] and box["top"] < box["bottom"]:
+            shown.append(box)
+    return shown if k is None else shown[:k]
+
+
+def _need_detector():
+    if "detect" not in INFO:
+        raise TypeError("detect: found a network whose description has no [detect], expected a detector")
+    return INFO["detect"]
+
+
+def _candidates(output):
+    """Of each class of each prior that is likely enough: the score, made negative for sorting, the prior, and the class."""
+    rule = INFO["detect"]["rule"]
+    n_classes, least, threshold = rule["n_classes"], rule["least"], rule["threshold"]
+    labels = [label for label in range(n_classes) if label != rule["background"]]
+    prior = 0
+    for cells in INFO["detect"]["maps"]:
+        n_priors = cells["rows"] * cells["columns"] * len(cells["priors"])
+        for first in range(cells["scores"], cells["scores"] + n_priors * n_classes, n_classes):
+            scores = output[first : first + n_classes]
+            if rule["probability"] == "softmax":
+                most = -math.inf
+                for score in scores:
+                    if most < score:
+                        most = score
+                if not all(scores[label] - most < least for label in labels):
+                    total = 0.0
+                    for score in scores:
+                        total += _power(score - most)
+                    for label in labels:
+                        score = _power(scores[label] - most) / total
+                        if threshold < score:
+                            yield -score, prior, label
+            else:
+                for label in labels:
+                    score = scores[label]
+                    if rule["probability"] == "sigmoid":
+                        if score < least:
+                            continue
+                        small = _power(-abs(score))
+                        score = small / (1.0 + small) if score < 0.0 else 1.0 / (1.0 + small)
+                    if threshold < score:
+                        yield -score, prior, label
+            prior += 1
+
+
+def _place(candidate, output):
+    """The box of a candidate, of an input of 1 x 1; None if it has no area, or an infinite one."""
+    score, prior, label = candidate
+    rule = INFO["detect"]["rule"]
+    at = prior
+    for cells in INFO["detect"]["maps"]:
+        n_priors = cells["rows"] * cells["columns"] * len(cells["priors"])
+        if at < n_priors:
+            break
+        at -= n_priors
+    cell, kind = divmod(at, len(cells["priors"]))
+    row, column = divmod(cell, cells["columns"])
+    first = cells["locations"] + 4 * at
+    x, y, width, height = output[first : first + 4]
+    if rule["order"] == "yxhw":
+        x, y, width, height = y, x, height, width
+    box = {"index": label, "label": LABELS[label] if LABELS else None, "score": -score}
+    sizes, divisors = cells["priors"][kind], cells["divisors"]
+    for edges, along, extent, size, position, divisor in (
+        (("left", "right"), x, width, sizes[0], column, divisors[1]),
+        (("top", "bottom"), y, height, sizes[1], row, divisors[0]),
+    ):
+        centre = along * rule["center_variance"] * size + (position + 0.5) / divisor
+        half = _power(extent * rule["size_variance"]) * size * 0.5
+        box[edges[0]], box[edges[1]] = centre - half, centre + half
+        if not 0.0 < box[edges[1]] - box[edges[0]] < math.inf:
+            return None
+    box = {key: box[key] for key in ("index", "label", "score", "left", "top", "right", "bottom")}
+    box["prior"] = prior
+    return box
+
+
+def _overlap(one, other):
+    width = min(one["right"], other["right"]) - max(one["left"], other["left"])
+    height = min(one["bottom"], other["bottom"]) - max(one["top"], other["top"])
+    if width <= 0.0 or height <= 0.0:
+        return False
+    shared = width * height
+    area, area_of_other = (
+        (box["right"] - box["left"]) * (box["bottom"] - box["top"]) for box in (one, other)
+    )
+    return INFO["detect"]["rule"]["overlap"] * (area + area_of_other - shared) < shared
+
+
+def _power(x):
+    """e to the power of x: 0 where that is no normal number."""
+    if not -708.0 <= x <= 709.0:
+        return x if math.isnan(x) else math.inf if 0.0 < x else 0.0
+    return _exp(x)
 
 
 def top(scores, k=5):
@@ -223,14 +371,15 @@ def _sigmoid(x):
 
 
 def _exp(x):
-    """e to the power of x, which isn't positive, with the bits of the executables: FreeBSD's algorithm, as in Rust's libm."""
+    """e to the power of x up to 709, with the bits of the executables: FreeBSD's algorithm, as in Rust's libm."""
     if not x >= -745.13321910194110842:
         return x if math.isnan(x) else 0.0
-    if -x < float.fromhex("0x1.00001p-28"):
+    if abs(x) < float.fromhex("0x1.00001p-28"):
         return 1.0 + x
     power, high, low = 0, x, 0.0
-    if -x >= float.fromhex("0x1.62e43p-2"):
-        power = int(1.44269504088896338700 * x - 0.5) if -x >= float.fromhex("0x1.0a2b2p+0") else -1
+    if abs(x) >= float.fromhex("0x1.62e43p-2"):
+        sign = math.copysign(1.0, x)
+        power = int(1.44269504088896338700 * x + 0.5 * sign) if abs(x) >= float.fromhex("0x1.0a2b2p+0") else int(sign)
         high, low = x - power * 6.93147180369123816490e-01, power * 1.90821492927058770002e-10
         x = high - low
     square = x * x
@@ -247,7 +396,8 @@ def classify(paths, k=5, threads=1):
     """
     _need_numpy()
     if OUTPUT_SHAPES:
-        raise TypeError("classify: found a network of several outputs, expected one; run(prepare(picture)) returns them by name")
+        how = "detect(picture) returns its boxes" if "detect" in INFO else "run(prepare(picture)) returns them by name"
+        raise TypeError("classify: found a network of several outputs, expected one; " + how)
     from PIL import Image
 
     def answer(path):
@@ -345,11 +495,33 @@ def _call(input, output):
     _check(_run(input, output, _memory.workspace))
 
 
+def _find(name, paths):
+    """Prints the boxes in pictures."""
+    _need_numpy()
+    from PIL import Image
+
+    code = 0
+    for path in _files(paths):
+        try:
+            with Image.open(path) as picture:
+                found = detect(picture)
+        except Exception as error:
+            print("%s: %s: %s" % (name, path, str(error) or type(error).__name__), file=sys.stderr)
+            code = 1
+            continue
+        for box in found:
+            corners = (box["left"], box["top"], box["right"], box["bottom"])
+            label = box["index"] if box["label"] is None else box["label"]
+            print("%s\t%.4f\t%s\t%.1f\t%.1f\t%.1f\t%.1f" % (path, box["score"], label, *corners))
+    return code
+
+
 def _main(arguments):
     name = os.path.basename(__file__)
     usage = """usage: python %s PICTURE|FOLDER...
 
-Prints the path, the score and the label of the most probable class of each picture. Needs Pillow and NumPy.
+Prints the path, the score and the label of the most probable class of each picture; of a detector those of each box, with the
+pixels of its left, upper, right and lower edge. Needs Pillow and NumPy.
 Exit code: 0; 1 if a picture failed; 2 if the arguments are wrong.""" % name
     if arguments[:1] in (["-h"], ["--help"]):
         print(usage)
@@ -361,6 +533,8 @@ Exit code: 0; 1 if a picture failed; 2 if the arguments are wrong.""" % name
         return 2
     if INFO.get("random_weights") is not None:
         print("%s: the weights are random: the answers mean nothing" % name, file=sys.stderr)
+    if "detect" in INFO:
+        return _find(name, arguments)
     code = 0
     for answer in classify(arguments, k=1, threads=os.cpu_count() or 1):
         if "error" in answer:

@@ -54,6 +54,8 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
     let (input, output_len) = (program.input, program.output_len());
     let output = outputs(program);
     let parts = parts(program);
+    let detector =
+        info.detect.as_ref().map_or(String::new(), |detect| super::detector::detector(detect, output_len));
     let labels: Vec<String> = info.labels.iter().map(|label| format!("{label:?}")).collect();
     let Info { network, alpha, preprocess, .. } = info;
     let floats = |values: &[f32]| -> String {
@@ -94,7 +96,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         pub const fn workspace() -> {type_name}Workspace {{
             {type_name}Workspace::new()
         }}
-{tables}
+{tables}{detector}
         /// From {input} to {output}. The input has rows of pixels, the channels of a pixel side by side, normalised.{panics}
         pub fn run<'w>(
             input: &[f32; {input_len}],

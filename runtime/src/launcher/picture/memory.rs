@@ -24,8 +24,8 @@ impl Memory {
         Memory { limit, held: 0 }
     }
 
-    /// Counts bytes that are about to be allocated. The error begins with their number.
-    fn take(&mut self, bytes: u64) -> Result<(), String> {
+    /// Counts bytes that are about to be allocated, or have been. The error begins with their number.
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<(), String> {
         let held = self.held.saturating_add(bytes);
         if self.limit < held {
             let (need, limit) = (size(held), size(self.limit));
