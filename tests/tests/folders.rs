@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use mnc_tests::command::mnc;
 use mnc_tests::folder::Folder;
 use mnc_tests::need;
+use mnc_tests::recipes::Recipes;
 
 /// The person detector's folder, with its weights as hubs call them.
 fn person() -> Folder {
@@ -133,6 +134,19 @@ fn tensors_tell_the_network() {
     let by = "by the tensors of model.safetensors, in the naming huggingface (Hugging Face MobileNetV1 and \
               MobileNetV2ForImageClassification)";
     assert_eq!(found[1], format!("  recognised {by}"));
+}
+
+/// timm's tensors don't say with which padding and epsilon they were trained, and its models have two of each.
+#[test]
+fn what_timm_does_not_say_is_assumed() {
+    let (Some(mnc), Some(recipes)) = (mnc(), Recipes::read()) else { return };
+    let folder = Folder::new();
+    recipes.get("timm.mobilenetv3_small_050").write(folder.path());
+    std::fs::remove_file(folder.path().join("config.json")).expect("timm writes one");
+    let found = summary(&folder, mnc, &["."]);
+    let assumed = found.iter().find(|line| line.starts_with("  assumed")).expect("something is assumed");
+    let expected = "padding same, epsilon 0.001, alpha rounded to multiples of 8 (no config.json)";
+    assert!(assumed.contains(expected), "{found:?}");
 }
 
 #[test]
