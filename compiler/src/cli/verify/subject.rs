@@ -69,30 +69,42 @@ impl Workshop {
     /// A program around a network: the executable that `mnc compile` makes, or the harness.
     pub(super) fn make(&self, compiled: Compiled, linker: Option<Linker>) -> Result<Subject> {
         let target = &compiled.target;
-        let emulator = emulator(target)?;
-        let object = compiled.executable_object()?;
-        let name = self.new_name();
-        let (launch, has_launcher) = match link::program(target, linker) {
-            Ok(program) => {
-                let path = self.folder.join(&name);
-                files::write_scratch(&path, &link::link(&object, program, false)?, true)?;
-                if let Some(weights) = compiled.weights_file() {
-                    let file = compiled.info.weights_file.as_ref().expect("it has a weights file");
-                    files::write_scratch(&self.folder.join(&file.file), &weights, false)?;
-                }
-                let launch = self.launch(path, emulator);
-                (Launch { arguments: vec!["--orders".into()], ..launch }, true)
-            }
+        let program = match link::program(target, linker) {
+            Ok(program) => program,
             Err(error) if linker.is_some() || target.triple == HOST => return Err(error),
-            Err(_) => {
-                let path = harness::link(&object, None, target, &self.folder, &name)?;
-                (self.launch(path, emulator), false)
-            }
+            Err(_) => return self.in_harness(compiled),
         };
+        let path = self.folder.join(&self.new_name());
+        files::write_scratch(&path, &link::link(&compiled.executable_object()?, program, false)?, true)?;
+        // The launcher finds them beside itself.
+        self.write_weights(&compiled)?;
+        let launch = self.launch(path, emulator(target)?);
+        let launch = Launch { arguments: vec!["--orders".into()], ..launch };
         let info = ask_info(&launch, &compiled.info.network)?;
         let mut subject = Subject::new(launch, info, compiled);
-        subject.reads_pictures = has_launcher;
+        subject.reads_pictures = true;
         Ok(subject)
+    }
+
+    /// The harness around a network, which needs nothing but a C compiler for the target.
+    fn in_harness(&self, compiled: Compiled) -> Result<Subject> {
+        let target = &compiled.target;
+        let object = compiled.executable_object()?;
+        let path = harness::link(&object, None, target, &self.folder, &self.new_name())?;
+        let arguments = self.write_weights(&compiled)?.into_iter().map(Into::into).collect();
+        let launch = Launch { arguments, ..self.launch(path, emulator(target)?) };
+        let info = ask_info(&launch, &compiled.info.network)?;
+        Ok(Subject::new(launch, info, compiled))
+    }
+
+    /// The file of the weights that aren't in the network's object; `None` where all of them are.
+    fn write_weights(&self, compiled: &Compiled) -> Result<Option<PathBuf>> {
+        let (Some(file), Some(bytes)) = (&compiled.info.weights_file, compiled.weights_file()) else {
+            return Ok(None);
+        };
+        let path = self.folder.join(&file.file);
+        files::write_scratch(&path, &bytes, false)?;
+        Ok(Some(path))
     }
 
     /// The network up to a layer, in a program of its own.
@@ -231,5 +243,36 @@ fn read_info(path: &Path, expected: &str) -> Result<Info> {
     match infos.max_by_key(|info| info.wider.len()) {
         Some(info) => Ok(info),
         None => fail(path, format!("not made by this mnc, expected {expected}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::verify::check::{Input, Work, check};
+    use mnc::sample::{RandomNetwork, inputs};
+    use mnc_runtime::orders::Manner;
+
+    /// As for processors that no launcher was built for: with the weights in the object, and in a file.
+    #[test]
+    fn the_harness_binds_weights() {
+        let (Ok(target), Some(_)) = (host::target(None, None), mnc_need::program("cc")) else { return };
+        for weights_file in [None, Some("network.weights")] {
+            let network = RandomNetwork::new(5);
+            let options = mnc::Options { name: "net", labels: &[] };
+            let compiled = mnc::compile(network.graph, &network.parameters, &target, &options).unwrap();
+            let compiled = match weights_file {
+                None => compiled,
+                Some(file) => compiled.with_weights_file(file),
+            };
+            let len = compiled.graph.batch * compiled.graph.input_shape().len();
+            let values = inputs(len, 5).into_iter().next().unwrap();
+            let workshop = Workshop::new(Duration::from_secs(60)).unwrap();
+            let subject = workshop.in_harness(compiled).unwrap();
+            let work = Work { manners: vec![Manner::Serial, Manner::Threads(3)], n_threads: 1 };
+            let input = Input { label: "random input".to_owned(), values };
+            let verdict = check(&subject, &[], &[input], &work, &mut |_| ()).unwrap();
+            assert!(verdict.is_right(), "{weights_file:?}");
+        }
     }
 }
