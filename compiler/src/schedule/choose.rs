@@ -168,17 +168,23 @@ const MOST_DEPTHWISE_PIXELS: usize = 12;
 const MOST_DEPTHWISE_SUMS: usize = 16;
 /// The same, at least: with 16 registers there is room for eight, which gained nothing over one row.
 const LEAST_DEPTHWISE_SUMS: usize = 12;
-/// The same where the code's length is time in the user's build.
+/// The same where neighbours share less, with a larger stride, and where the code's length is time in the user's build.
 const FEW_DEPTHWISE_PIXELS: usize = 7;
 
-/// The rows and pixels of a depthwise step: those with which the fewest vectors are loaded over the whole map, inputs and
-/// weights. Where few kernels are wanted, the widest step of one row that splits it evenly.
+/// The rows and pixels of a depthwise step: of one row, the widest step that splits it evenly, or several rows where fewer vectors
+/// are then loaded over the whole map, inputs and weights.
 fn depthwise_step(kernel: &Depthwise, isa: &Isa) -> (usize, usize) {
     let Depthwise { window, output: FeatureMap { shape: Shape { height, width, .. }, .. }, .. } = *kernel;
+    let most = if window.columns.stride == 1 && !isa.policy.few_kernels {
+        MOST_DEPTHWISE_PIXELS
+    } else {
+        FEW_DEPTHWISE_PIXELS
+    };
+    let most = most.min(kernel.most_pixels(1, isa));
+    let even = (most.div_ceil(2)..=most).rev().find(|pixels| width.is_multiple_of(*pixels));
+    let one_row = (1, even.unwrap_or(most));
     if isa.policy.few_kernels {
-        let most = FEW_DEPTHWISE_PIXELS.min(kernel.most_pixels(1, isa));
-        let even = (most.div_ceil(2)..=most).rev().find(|pixels| width.is_multiple_of(*pixels));
-        return (1, even.unwrap_or(most));
+        return one_row;
     }
     let loads = |(rows, pixels): &(usize, usize)| -> usize {
         let pieces = |extent, most| split_evenly(extent, most).into_iter();
@@ -192,13 +198,11 @@ fn depthwise_step(kernel: &Depthwise, isa: &Isa) -> (usize, usize) {
             .map(|(rows, pixels, count)| count * block(rows, pixels))
             .sum()
     };
-    let fits = |(rows, pixels): &(usize, usize)| *rows == 1 || LEAST_DEPTHWISE_SUMS <= rows * pixels;
-    let steps = (1..=MOST_DEPTHWISE_ROWS).flat_map(|rows| {
-        let most = if rows == 1 { MOST_DEPTHWISE_PIXELS } else { MOST_DEPTHWISE_SUMS / rows };
-        let most = most.min(kernel.most_pixels(rows, isa));
-        (1..=most).map(move |pixels| (rows, pixels))
+    let several = (2..=MOST_DEPTHWISE_ROWS).flat_map(|rows| {
+        let most = (MOST_DEPTHWISE_SUMS / rows).min(kernel.most_pixels(rows, isa));
+        (LEAST_DEPTHWISE_SUMS.div_ceil(rows)..=most).map(move |pixels| (rows, pixels))
     });
-    steps.filter(fits).min_by_key(loads).expect("there is room for a pixel")
+    [one_row].into_iter().chain(several).min_by_key(loads).expect("one row is there")
 }
 
 /// Parts that a step is cut into, at most: enough to feed eight threads, few enough to keep the code small.
