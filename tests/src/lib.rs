@@ -5,6 +5,7 @@
 //! engines ([`recorded`]).
 
 pub mod bits;
+pub mod checkpoints;
 pub mod command;
 pub mod folder;
 pub mod fuzz;

@@ -13,12 +13,13 @@ use mnc::request::{Network::Named, Numbers, Package, Request};
 use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;
 use mnc::{Target, describe::Description, reference, sample};
+use mnc_tests::checkpoints::Checkpoint;
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::{FEW_SEEDS, RandomNetwork};
 use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::user_crate::UserCrate;
-use mnc_tests::{bits, each, need};
+use mnc_tests::{bits, checkpoints, each, need};
 use safetensors::SafeTensors;
 
 /// Trained networks that are small enough for emulators and portable code.
@@ -236,24 +237,37 @@ fn published() {
         let weights = recipes.get(name).write(folder.path());
         let description = DESCRIBED.iter().find(|(described, _)| *described == name);
         let path = description.map(|(_, file)| need::workspace().join("tests/published").join(file));
-        let network = path.as_deref().unwrap_or(folder.path()).display().to_string();
-        let mut files = Package::new("");
-        let request = Request::new(Named(network.clone()), Numbers::File(weights.clone()));
-        let fused =
-            Job::resolve(&request, &mut files).and_then(|job| job.open(&mut files)).and_then(|opened| {
-                let (graph, _) = opened.graph()?;
-                let parameters = opened.parameters(&graph, &Settings::new(&Target::rust(), "net"))?;
-                mnc::passes::run(&graph, &parameters)
-            });
-        let fused = fused.unwrap_or_else(|error| panic!("{name}: {error}"));
-        let fields = format!("network: {network:?}, weights: {weights:?}");
-        let cases = [Case::new("N0", &fields, &fused, recipes.get(name).inputs()[..1].to_vec())];
-        write_main(&package, &cases);
-        let start = Instant::now();
-        need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
-        println!("{name}: built in {:.1} s", start.elapsed().as_secs_f64());
-        check(&cases, package.path(), || Command::new(package.built("release/macro-published")));
+        let network = path.unwrap_or_else(|| folder.path().to_owned());
+        check_published(&package, &Checkpoint { network, weights }, Some(&recipes.get(name).inputs()[0]));
     }
+    for write in if is_thorough { &checkpoints::ALL[..] } else { &[] } {
+        let folder = Folder::new();
+        let Some(checkpoint) = write(&folder) else { return };
+        check_published(&package, &checkpoint, None);
+    }
+}
+
+/// The macro gives the reference's bits for that input, or for one that is drawn.
+fn check_published(package: &UserCrate, checkpoint: &Checkpoint, input: Option<&Vec<f32>>) {
+    let [network, weights] =
+        [&checkpoint.network, &checkpoint.weights].map(|path| path.display().to_string());
+    let mut files = Package::new("");
+    let request = Request::new(Named(network.clone()), Numbers::File(checkpoint.weights.clone()));
+    let fused = Job::resolve(&request, &mut files).and_then(|job| job.open(&mut files)).and_then(|opened| {
+        let (graph, _) = opened.graph()?;
+        let parameters = opened.parameters(&graph, &Settings::new(&Target::rust(), "net"))?;
+        mnc::passes::run(&graph, &parameters)
+    });
+    let fused = fused.unwrap_or_else(|error| panic!("{network}: {error}"));
+    let drawn = || sample::inputs(fused.nodes[0].shape().len(), 1).swap_remove(0);
+    let input = input.cloned().unwrap_or_else(drawn);
+    let fields = format!("network: {network:?}, weights: {weights:?}");
+    let cases = [Case::new("N0", &fields, &fused, vec![input])];
+    write_main(package, &cases);
+    let start = Instant::now();
+    need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
+    println!("{network}: built in {:.1} s", start.elapsed().as_secs_f64());
+    check(&cases, package.path(), || Command::new(package.built("release/macro-published")));
 }
 
 /// Without `std` nobody asks the CPU, and without a feature of the target there is no AVX2.

@@ -1,73 +1,27 @@
 //! The face detector of the examples against its recorded answers: eight outputs, and the faces in three photographs.
 
-use mnc::Target;
-use mnc::describe::Description;
-use mnc::graph::{Graph, Knobs};
-use mnc::weights::Weights;
-use mnc::weights::naming::Naming;
 use mnc_runtime::detect::Found;
+use mnc_tests::folder::Folder;
 use mnc_tests::recorded::{maps, read, vectors};
-use mnc_tests::{bits, need};
+use mnc_tests::{bits, checkpoints};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
+use super::weights::compiled;
 use super::{check_bits, run};
 
 /// Boxes are encoded as numbers of up to about 10, sums of at most 2304 products: 2304^0.5 * 2^-24 * 10 = 3e-5. Of scores, which have
 /// gone through a softmax, the errors are a quarter of the headers' at most. ONNX Runtime in f32 is up to 1.6e-5 away.
 const TOLERANCE: f64 = 1e-4;
 
-/// Layers' names with the signs that descriptions allow.
-fn plain(name: &Value) -> String {
-    name.as_str().expect("a name").replace('.', "_")
-}
-
-/// The file with the tensors' names in the plain naming.
-fn renamed(file: &[u8], layers: &[Value]) -> Vec<u8> {
-    let file = SafeTensors::deserialize(file).expect("it is safetensors");
-    let mut tensors = Vec::new();
-    for layer in layers {
-        let (name, ours) = (layer["name"].as_str().expect("a name"), plain(&layer["name"]));
-        let bias = layer["bias"]
-            .as_bool()
-            .expect("yes or no")
-            .then(|| (format!("{name}.bias"), format!("{ours}.bias")));
-        let norms = ["weight gamma", "bias beta", "running_mean mean", "running_var variance"];
-        let norm = layer["norm"].as_str().into_iter().flat_map(|norm| {
-            let words = norms.iter().filter_map(|words| words.split_once(' '));
-            let ours = &ours;
-            words.map(move |(theirs, word)| (format!("{norm}.{theirs}"), format!("{ours}.norm.{word}")))
-        });
-        let weight = (format!("{name}.weight"), format!("{ours}.weight"));
-        for (theirs, ours) in [weight].into_iter().chain(bias).chain(norm.collect::<Vec<_>>()) {
-            tensors.push((ours, file.tensor(&theirs).unwrap_or_else(|error| panic!("{theirs}: {error}"))));
-        }
-    }
-    safetensors::serialize(tensors, None).expect("names are unique")
-}
-
 #[test]
 fn ultraface() {
-    let shared = |name: &str| need::shared_data(&format!("next/{name}"));
-    let files = ["weights/ultraface_slim_320.safetensors", "expected/ultraface_slim_320.json"].map(shared);
-    let ([Some(weights), Some(table)], Some(io)) =
-        (files, shared("expected/ultraface_slim_320.io.safetensors"))
-    else {
+    let folder = Folder::new();
+    let (Some(checkpoint), Some(table)) = (checkpoints::ultraface(&folder), checkpoints::faces()) else {
         return;
     };
-    let Some(target): Option<Target> = need::host_targets().into_iter().next() else { return };
-    let table: Value = serde_json::from_slice(&read(&table)).expect("it is JSON");
-    let layers = table["layers"].as_array().expect("an array of layers");
-    let fail = |error: mnc::Error| -> ! { panic!("{error}") };
-    let text = read(&need::workspace().join("examples/face-detector/faces.toml"));
-    let description = Description::parse(&String::from_utf8(text).expect("UTF-8"), "faces.toml");
-    let description = description.unwrap_or_else(|error| fail(error));
-    let graph = Graph::build(&description, &Knobs::default()).unwrap_or_else(|error| fail(error));
-    let bytes = renamed(&read(&weights), layers);
-    let weights = Weights::parse(&bytes, "faces").unwrap_or_else(|error| fail(error));
-    let parameters = weights.parameters(&graph, Some(&Naming::PLAIN)).unwrap_or_else(|error| fail(error));
-    let options = mnc::Options { name: "faces", labels: &[] };
-    let compiled = mnc::compile(graph, &parameters, &target, &options).unwrap_or_else(|error| fail(error));
+    let Some(io) = checkpoints::shared("expected/ultraface_slim_320.io.safetensors") else { return };
+    let Some(compiled) = compiled(&checkpoint, None) else { return };
 
     let io = read(&io);
     let (scores, boxes) = (vectors(&io, "scores_f64"), vectors(&io, "boxes_f64"));

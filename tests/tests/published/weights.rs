@@ -1,10 +1,9 @@
 //! Trained weights that were published, and what other engines make of them.
 
-use std::path::{Path, PathBuf};
-
 use mnc::job::Job;
 use mnc::request::{Network, Numbers, Package, Request};
 use mnc::{Compiled, Target};
+use mnc_tests::checkpoints::{self, Checkpoint, shared};
 use mnc_tests::folder::Folder;
 use mnc_tests::need;
 use mnc_tests::recorded::{maps, maps_f64, read, rows};
@@ -12,23 +11,16 @@ use safetensors::SafeTensors;
 
 use super::{TOLERANCE, check_bits, compile, run};
 
-fn shared(name: &str) -> Option<PathBuf> {
-    need::shared_data(&format!("next/{name}"))
-}
-
 /// The network of those weights, for the first target that runs here.
-fn compiled(network: &Path, weights: &Path, resolution: Option<&str>) -> Option<Compiled> {
+pub(super) fn compiled(checkpoint: &Checkpoint, resolution: Option<&str>) -> Option<Compiled> {
     let target: Target = need::host_targets().into_iter().next()?;
-    let mut request = Request::new(
-        Network::Named(network.to_string_lossy().into_owned()),
-        Numbers::File(weights.to_owned()),
-    );
-    request.config = Some(PathBuf::from("none"));
+    let network = Network::Named(checkpoint.network.to_string_lossy().into_owned());
+    let mut request = Request::new(network, Numbers::File(checkpoint.weights.clone()));
     request.resolution = resolution.map(str::to_owned);
     let opened =
         Job::resolve(&request, &mut Package::new("")).and_then(|job| job.open(&mut Package::new("")));
     let compiled = opened.and_then(|opened| compile(&opened, &target));
-    Some(compiled.unwrap_or_else(|error| panic!("{}: {error}", weights.display())))
+    Some(compiled.unwrap_or_else(|error| panic!("{}: {error}", checkpoint.weights.display())))
 }
 
 /// The furthest of our numbers from those evaluated in f64, relative to their range, is near.
@@ -53,12 +45,10 @@ fn check_near(name: &str, found: &[f32], expected: &[f64]) {
 /// F16, with batch norms whose variances are subnormal or 0.
 #[test]
 fn mobilenetv2_torchvision() {
-    let weights = shared("weights/mobilenetv2_torchvision.safetensors");
-    let (Some(weights), Some(io)) = (weights, shared("expected/mobilenetv2_torchvision.io.safetensors"))
-    else {
-        return;
-    };
-    let Some(compiled) = compiled(&weights, &weights, None) else { return };
+    let folder = Folder::new();
+    let Some(checkpoint) = checkpoints::mobilenetv2_torchvision(&folder) else { return };
+    let Some(io) = shared("expected/mobilenetv2_torchvision.io.safetensors") else { return };
+    let Some(compiled) = compiled(&checkpoint, None) else { return };
     let io = read(&io);
     check("mobilenetv2_torchvision", &compiled, &maps(&io, "input"), &rows(&io, "logits_f64"));
 }
@@ -66,12 +56,11 @@ fn mobilenetv2_torchvision() {
 /// The same numbers under the names of three exporters are one network to the bit, each with its exporter's configuration.
 #[test]
 fn one_network_under_three_namings() {
-    let weights = shared("weights/mobilenetv2_torchvision.safetensors");
-    let (Some(weights), Some(keys)) = (weights, shared("expected/mobilenetv2_torchvision.keys.json")) else {
-        return;
-    };
-    let Some(expected) = compiled(&weights, &weights, None) else { return };
-    let (bytes, keys) = (read(&weights), read(&keys));
+    let own = Folder::new();
+    let Some(checkpoint) = checkpoints::mobilenetv2_torchvision(&own) else { return };
+    let Some(keys) = shared("expected/mobilenetv2_torchvision.keys.json") else { return };
+    let Some(expected) = compiled(&checkpoint, None) else { return };
+    let (bytes, keys) = (read(&checkpoint.weights), read(&keys));
     let file = SafeTensors::deserialize(&bytes).expect("it is safetensors");
     let keys: serde_json::Value = serde_json::from_slice(&keys).expect("it is JSON");
     let rows = keys["keys"].as_array().expect("an array of keys");
@@ -99,49 +88,25 @@ fn one_network_under_three_namings() {
     }
 }
 
-/// Described layer by layer, in the plain naming.
 #[test]
 fn pp_lcnet_orientation() {
-    let weights = shared("weights/pp_lcnet_1.0_224_orientation.safetensors");
-    let io = shared("expected/pp_lcnet_1.0_224_orientation.io.safetensors");
-    let (Some(weights), Some(io)) = (weights, io) else { return };
-    let text =
-        std::fs::read_to_string(need::workspace().join("tests/published/lcnet.toml")).expect("it is there");
-    // The exporter of this file made the head without a bias.
-    let text = text
-        .replace("classes = 1000", "classes = 4")
-        .replace("batch_norm = false", "batch_norm = false\nbias = false");
     let folder = Folder::new();
-    let Some(compiled) = compiled(&folder.write("lcnet.toml", text), &weights, None) else { return };
+    let Some(checkpoint) = checkpoints::pp_lcnet_orientation(&folder) else { return };
+    let Some(io) = shared("expected/pp_lcnet_1.0_224_orientation.io.safetensors") else { return };
+    let Some(compiled) = compiled(&checkpoint, None) else { return };
     let io = read(&io);
     check("pp_lcnet", &compiled, &maps(&io, "input"), &rows(&io, "logits_f64"));
 }
 
-/// The features of strides 4, 8, 16 and 32, square and not; the first two lie inside of blocks. Those of strides 4 and 8 were recorded
-/// in f32, whose own distance from f64 is 1.3e-6 of their range.
+/// Square and not. The features of strides 4 and 8 were recorded in f32, whose own distance from f64 is 1.3e-6 of their range.
 #[test]
 fn mobilenetv3_large_backbone() {
-    let weights = shared("weights/mobilenetv3_large_0.75_backbone.safetensors");
-    let io = shared("expected/mobilenetv3_large_0.75_backbone.io.safetensors");
-    let (Some(weights), Some(io)) = (weights, io) else { return };
-    let text = mnc::describe::builtin("mobilenet-v3-large").expect("it is built in").text;
-    // Without what follows stage 5.
-    let end =
-        text.find("stage = 6").and_then(|at| text[..at].rfind("[[layer]]")).expect("stage 6 is its last");
-    // Blocks 2.0 and 2.2 are the first and the last repeat of the fourth layer that is a block, 4.1 and 5.2 the last of the eighth and ninth.
-    let mut n_blocks = 0;
-    let mut text = text[..end].lines().fold(String::new(), |text, line| {
-        let is_block = line == "kind = \"inverted_residual\"";
-        n_blocks += usize::from(is_block);
-        let name = if is_block { format!("name = \"part{n_blocks}\"\n") } else { String::new() };
-        text + line + "\n" + &name
-    });
-    text.insert_str(0, "outputs = [\"part4_1_expand\", \"part4_3_expand\", \"part8\", \"part9\"]\n");
     let folder = Folder::new();
-    let network = folder.write("backbone.toml", text);
+    let Some(checkpoint) = checkpoints::mobilenetv3_large_backbone(&folder) else { return };
+    let Some(io) = shared("expected/mobilenetv3_large_0.75_backbone.io.safetensors") else { return };
     let io = read(&io);
     for (resolution, ending) in [("128", ""), ("96x160", "_96x160")] {
-        let Some(compiled) = compiled(&network, &weights, Some(resolution)) else { return };
+        let Some(compiled) = compiled(&checkpoint, Some(resolution)) else { return };
         let inputs = maps(&io, &format!("input{ending}"));
         let widened = |name: &str| -> Vec<Vec<f64>> {
             let maps = maps(&io, name).into_iter();
