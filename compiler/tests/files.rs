@@ -281,8 +281,11 @@ fn only_plain_files_of_a_sane_length_are_read() {
             let ran = Ran::of(folder.sh(&format!("ulimit -v 2000000; {}", folder.shell(&command))));
             assert_eq!(ran.code, Some(1), "{command:?}: {}", ran.err);
             // A folder may be a network, and this one is none.
-            let is_network = command[..2] == ["compile", "."];
-            let expected = if is_network { "found neither a config.json that names" } else { expected };
+            let expected = match command[..2] {
+                ["compile", "."] => "found neither a config.json that names",
+                ["cost" | "bench", "."] => "found no weights in this folder",
+                _ => expected,
+            };
             assert!(ran.err.contains(path) && ran.err.contains(expected), "{command:?}: {}", ran.err);
             assert_eq!(ran.err.lines().count(), 1, "{command:?}: {}", ran.err);
         }

@@ -115,6 +115,12 @@ fn timm() {
         r#"{"architecture": "net", "num_classes": 7, "model_args": {"num_classes": 1001, "pad_type": "same"}}"#,
         &[],
     );
+    let channels = |text: &str| ModelConfig::parse(text, "c").unwrap().channels;
+    let pretrained = r#""architecture": "mobilenetv2_100", "pretrained_cfg": {"input_size": [3, 32, 32]}"#;
+    assert_eq!(channels(&format!("{{{pretrained}}}")), Some(3));
+    assert_eq!(channels(&format!(r#"{{{pretrained}, "model_args": {{"in_chans": 1}}}}"#)), Some(1));
+    let error = ModelConfig::parse(&format!(r#"{{{pretrained}, "in_chans": "grey"}}"#), "c").unwrap_err();
+    assert!(error.to_string().contains("in_chans"), "{error}");
 }
 
 #[test]

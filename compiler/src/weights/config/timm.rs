@@ -18,12 +18,14 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
     let input_size = find("input_size").read("input_size", "[channels, height, width]", faults, |value| {
         <[usize; 3]>::try_from(json::list(value, json::count)?).ok()
     });
+    let in_chans = find("in_chans").read("in_chans", json::COUNT, faults, json::count);
     let crop_pct = find("crop_pct").read("crop_pct", "a number above 0, at most 1", faults, |value| {
         json::positive(value).filter(|&share| share <= 1.0)
     });
     let mut config = ModelConfig {
         height_width: input_size.map(|[_, height, width]| (height, width)),
-        channels: input_size.map(|[channels, ..]| channels),
+        // A model for grey pictures keeps the size of the coloured ones that its weights came with.
+        channels: in_chans.or(input_size.map(|[channels, ..]| channels)),
         activation: find("act_layer").read("act_layer", ACTIVATIONS, faults, activation),
         padding: find("pad_type").read("pad_type", r#""same", "valid" or """#, faults, |value| {
             match value.as_str()? {
