@@ -32,26 +32,41 @@ pub(in crate::schedule) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> 
     run
 }
 
+/// A cut of the first stages of a run, ordered as cuts are preferred.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Cut {
+    /// Bytes between two chains that don't stay in the second-level cache.
+    far_bytes: usize,
+    /// Layers in bands.
+    banded: usize,
+    /// Where the last chain begins.
+    last_chain: usize,
+}
+
 /// Cuts a run of stages into chains, as their lengths: the cut of which the fewest bytes between two chains don't stay in the
 /// second-level cache; among equals that with the fewest layers in bands.
 pub(in crate::schedule) fn cut(stages: &[&Kernel], isa: &Isa) -> Vec<usize> {
     let n = stages.len();
     let bytes = |stage: usize| stages[stage].output().bytes();
     let far = |stage: usize| if isa.l2_bytes < bytes(stage) { bytes(stage) } else { 0 };
-    // For each number of stages, the cheapest cut: bytes, layers in bands, where its last chain begins.
-    let mut best: Vec<(usize, usize, usize)> = vec![(0, 0, 0)];
+    // For each number of stages, the cheapest.
+    let mut best = vec![Cut { far_bytes: 0, banded: 0, last_chain: 0 }];
     for end in 1..=n {
         let far_behind = if end < n { far(end - 1) } else { 0 };
         let cuts = (1..=longest(&stages[..end], isa)).map(|len| {
-            let (before, banded, _) = best[end - len];
-            (before + far_behind, banded + if len == 1 { 0 } else { len }, end - len)
+            let before = &best[end - len];
+            Cut {
+                far_bytes: before.far_bytes + far_behind,
+                banded: before.banded + if len == 1 { 0 } else { len },
+                last_chain: end - len,
+            }
         });
         best.push(cuts.min().expect("a stage by itself fits"));
     }
     let mut lens = Vec::new();
     let mut end = n;
     while end != 0 {
-        let first = best[end].2;
+        let first = best[end].last_chain;
         lens.push(end - first);
         end = first;
     }
