@@ -62,6 +62,11 @@ impl Axis {
         (self.kernel - 1) * self.dilation + 1
     }
 
+    /// Elements from the first tap of a position to the last tap of the last of so many, both counted.
+    pub fn covered(self, positions: usize) -> usize {
+        (positions - 1) * self.stride + self.span()
+    }
+
     /// Positions of the window over `extent` elements; `None` when they and their padding are fewer than it spans.
     pub fn output(self, extent: usize) -> Option<usize> {
         let free = (extent + self.before + self.after).checked_sub(self.span())?;

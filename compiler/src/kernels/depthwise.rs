@@ -17,7 +17,7 @@ use super::tile::{Cursor, Run, runs};
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Address, Builder, Code, Reg};
 use crate::graph::layer::Activation;
-use crate::graph::shape::Window;
+use crate::graph::shape::{Axis, Window};
 use crate::target::Isa;
 
 /// A depthwise convolution with channel multiplier 1.
@@ -65,7 +65,7 @@ impl Depthwise {
             return isa.vector_registers - n_columns.min(MOST_FACTORS) - 2;
         }
         // The rows of a step lie at distances that are part of the instructions.
-        let below = ((rows - 1) * window.rows.stride + window.rows.span()) * input.row_bytes();
+        let below = window.rows.covered(rows) * input.row_bytes();
         let reach = below.max(rows * output.row_bytes());
         if MOST_FACTORS < n_columns || MOST_REACH < reach {
             return 0;
@@ -233,39 +233,29 @@ impl Depthwise {
     fn several_rows(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>, accumulators: &[Reg]) {
         let (n_pixels, n_columns) = (block.columns.len(), self.window.columns.kernel);
         let axis = self.window.rows;
-        // The outputs' rows under whose window an input row lies, each with the row of the kernel.
-        let uses = |input_row: usize| -> Vec<(usize, usize)> {
-            let tap = |row: usize| {
-                let distance = input_row.checked_sub(row * axis.stride)?;
-                distance.is_multiple_of(axis.dilation).then_some(distance / axis.dilation)
-            };
-            let rows = block.rows.taps.iter().enumerate();
-            rows.filter_map(|(row, taps)| tap(row).filter(|ky| taps.contains(ky)).map(|ky| (row, ky)))
-                .collect()
-        };
-        let (first, end) = (self.first_row(block.rows), (block.rows.len() - 1) * axis.stride + axis.span());
+        let first = self.first_row(block.rows);
+        let users: Vec<Vec<(usize, usize)>> =
+            (first..axis.covered(block.rows.len())).map(|row| users(axis, &block.rows.taps, row)).collect();
         let taps = block.columns.taps.as_slice();
         let mut factors: Vec<Vec<Reg>> = vec![Vec::new(); axis.kernel];
-        for input_row in first..end {
-            let users = uses(input_row);
-            for (_, ky) in &users {
+        for (input_row, of_row) in users.iter().enumerate() {
+            for (_, ky) in of_row {
                 if factors[*ky].is_empty() {
                     let weights = at.filter.at((1 + ky * n_columns) * isa.lanes);
                     factors[*ky] = load_factors(b, isa, weights, 0..n_columns, taps);
                 }
             }
-            let of_row = |(row, ky): &(usize, usize)| Use {
+            let as_use = |(row, ky): &(usize, usize)| Use {
                 accumulators: &accumulators[row * n_pixels..][..n_pixels],
                 factors: &factors[*ky],
             };
-            let uses_of_row: Vec<Use<'_>> = users.iter().map(of_row).collect();
-            let input = at.input.at((input_row - first) * self.input.row_stride());
-            self.input_row(b, input, (0..n_columns, taps), &uses_of_row);
-            for (_, ky) in users {
-                let is_needed =
-                    (input_row + 1..end).any(|later| uses(later).iter().any(|(_, other)| *other == ky));
+            let uses: Vec<Use<'_>> = of_row.iter().map(as_use).collect();
+            let input = at.input.at(input_row * self.input.row_stride());
+            self.input_row(b, input, (0..n_columns, taps), &uses);
+            for (_, ky) in of_row {
+                let is_needed = users[input_row + 1..].iter().flatten().any(|(_, other)| other == ky);
                 if !is_needed {
-                    b.free(std::mem::take(&mut factors[ky]));
+                    b.free(std::mem::take(&mut factors[*ky]));
                 }
             }
         }
@@ -282,16 +272,9 @@ impl Depthwise {
     ) {
         let axis = self.window.columns;
         let element = b.register();
-        for column in columns.start * axis.dilation..(taps.len() - 1) * axis.stride + axis.span() {
-            // The outputs under whose window this input column lies, each with its tap.
-            let tap = |pixel: usize| {
-                let distance = column.checked_sub(pixel * axis.stride)?;
-                distance.is_multiple_of(axis.dilation).then_some(distance / axis.dilation)
-            };
-            let users: Vec<(usize, usize)> = (0..taps.len())
-                .filter_map(|pixel| tap(pixel).map(|kx| (pixel, kx)))
-                .filter(|(pixel, kx)| taps[*pixel].contains(kx) && columns.contains(kx))
-                .collect();
+        for column in columns.start * axis.dilation..axis.covered(taps.len()) {
+            let mut users = users(axis, taps, column);
+            users.retain(|(_, kx)| columns.contains(kx));
             if users.is_empty() || uses.is_empty() {
                 continue;
             }
@@ -311,6 +294,21 @@ impl Depthwise {
 struct Block<'a> {
     rows: &'a Run,
     columns: &'a Run,
+}
+
+/// Of the outputs of a block along an axis, with the taps that are inside of the map, those under whose window an input element lies,
+/// each with its tap. The element is counted from the first tap of the first output.
+fn users(axis: Axis, taps: &[Range<usize>], element: usize) -> Vec<(usize, usize)> {
+    let tap = |output: usize| {
+        let distance = element.checked_sub(output * axis.stride)?;
+        distance.is_multiple_of(axis.dilation).then_some(distance / axis.dilation)
+    };
+    let outputs = taps.iter().enumerate();
+    outputs
+        .filter_map(|(output, inside)| {
+            tap(output).filter(|tap| inside.contains(tap)).map(|tap| (output, tap))
+        })
+        .collect()
 }
 
 /// Loads the weights of some columns of a kernel row, those of them that a pixel takes.
@@ -335,5 +333,5 @@ fn kernel_rows_in_use(window: Window, rows: usize) -> usize {
     let axis = window.rows;
     let span = |ky: usize| ky * axis.dilation..=ky * axis.dilation + (rows - 1) * axis.stride;
     let in_use = |input_row: usize| (0..axis.kernel).filter(|ky| span(*ky).contains(&input_row)).count();
-    (0..(rows - 1) * axis.stride + axis.span()).map(in_use).max().unwrap_or(0)
+    (0..axis.covered(rows)).map(in_use).max().unwrap_or(0)
 }

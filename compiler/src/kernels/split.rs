@@ -153,8 +153,8 @@ fn window_rows(window: Window, height: usize, (first, rows): (usize, usize)) -> 
     let origin = first * axis.stride;
     let before = axis.before.saturating_sub(origin);
     let low = origin.saturating_sub(axis.before);
-    let high = ((first + rows - 1) * axis.stride + axis.span()).saturating_sub(axis.before).min(height);
-    let covered = (rows - 1) * axis.stride + axis.span();
+    let high = axis.covered(first + rows).saturating_sub(axis.before).min(height);
+    let covered = axis.covered(rows);
     // All taps of a row may lie in the padding; a row of input keeps the map from being empty.
     if height <= low {
         // Behind the last row: the taps of all rows, and so before this one.

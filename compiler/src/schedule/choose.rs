@@ -5,7 +5,7 @@
 use super::tiling::{self, Choice, Product};
 use super::tuning::LayerChoice;
 use crate::graph::layer::{Layer, Pooling};
-use crate::graph::shape::{Axis, Shape, Window};
+use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
     Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Grouped, Kernel, Operation,
     Pointwise, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
@@ -188,9 +188,7 @@ fn depthwise_step(kernel: &Depthwise, isa: &Isa) -> (usize, usize) {
     }
     let loads = |(rows, pixels): &(usize, usize)| -> usize {
         let pieces = |extent, most| split_evenly(extent, most).into_iter();
-        let covered = |axis: Axis, len: usize| (len - 1) * axis.stride + axis.span();
-        let block =
-            |rows, pixels| covered(window.rows, rows) * covered(window.columns, pixels) + window.taps();
+        let block = |rows, pixels| window.rows.covered(rows) * window.columns.covered(pixels) + window.taps();
         pieces(height, *rows)
             .flat_map(|(rows, times)| {
                 pieces(width, *pixels).map(move |(pixels, count)| (rows, pixels, times * count))
