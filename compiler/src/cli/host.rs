@@ -3,6 +3,8 @@
 use mnc::target::{Isa, PLATFORMS};
 use mnc::{Result, Target};
 
+use super::machine;
+
 /// The target of `--target` and `--target-cpu`: the host's triple by default, `native` for the best of the host's CPU.
 pub(super) fn target(triple: Option<&str>, cpu: Option<&str>) -> Result<Target> {
     let host = target_lexicon::HOST.to_string();
@@ -19,12 +21,44 @@ pub(super) fn target(triple: Option<&str>, cpu: Option<&str>) -> Result<Target> 
     }
 }
 
-/// The instruction set of this CPU with wider vectors than those of a target that is this machine, if there is one.
-pub(super) fn faster(target: &Target) -> Option<&'static Isa> {
-    let is_host = target.triple == target_lexicon::HOST;
-    let best = native(&target.triple.to_string()).ok().filter(|_| is_host)?.isa;
+/// What this CPU has beyond the instruction set of a target that is this machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Wider {
+    /// Wider vectors, which are faster.
+    Faster(&'static Isa),
+    /// Wider vectors, which it computes in parts.
+    NoGain(Gain),
+}
+
+/// What wider vectors were measured to bring.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Gain {
+    /// The narrower ones, and multiply-adds of a core in GFLOP/s.
+    pub(super) from: (&'static Isa, f64),
+    /// The wider ones.
+    pub(super) to: (&'static Isa, f64),
+}
+
+impl Gain {
+    /// Wider vectors waste more on what doesn't fill them, so they must bring something where all are full.
+    const LEAST: f64 = 1.25;
+
+    fn is_worth_it(&self) -> bool {
+        Gain::LEAST <= self.to.1 / self.from.1
+    }
+}
+
+/// What the CPU could do beyond the target, if there is anything to say.
+pub(super) fn wider(target: &Target) -> Option<Wider> {
+    if target.triple != target_lexicon::HOST {
+        return None;
+    }
+    let (best, unused) = best(&target.triple.to_string())?;
     let widest = target.wider.first().unwrap_or(&target.isa);
-    (widest.lanes < best.lanes).then_some(best)
+    if widest.lanes < best.lanes {
+        return Some(Wider::Faster(best));
+    }
+    unused.filter(|gain| target.isa.lanes < gain.to.0.lanes).map(Wider::NoGain)
 }
 
 /// Whether this CPU has all that code for an instruction set needs.
@@ -32,21 +66,35 @@ pub(super) fn runs(isa: &Isa) -> bool {
     missing(isa).is_empty()
 }
 
-/// Of the instruction sets that this CPU has, the one with the widest vectors.
+/// Of the instruction sets that this CPU has, the one that is expected to be the fastest.
 fn native(triple: &str) -> Result<Target> {
     // The platform's own default first: an unknown triple is reported there.
     let default = Target::new(triple, None)?;
-    let isas =
-        PLATFORMS.iter().find(|platform| platform.triple == triple).map_or(&[][..], |platform| platform.isas);
-    let best = isas.iter().filter(|isa| runs(isa)).max_by_key(|isa| isa.lanes);
-    match best {
-        Some(isa) => Target::new(triple, Some(isa.name)),
+    match best(triple) {
+        Some((isa, _)) => Target::new(triple, Some(isa.name)),
         None => {
             let detail =
                 format!("this CPU lacks {} for {}", missing(default.isa).join(", "), default.isa.name);
             super::usage("--target-cpu native", detail)
         }
     }
+}
+
+/// The widest vectors of this CPU that it gains by, and wider ones that it doesn't gain by; `None` if it runs no code of the platform.
+fn best(triple: &str) -> Option<(&'static Isa, Option<Gain>)> {
+    let platform = PLATFORMS.iter().find(|platform| platform.triple == triple)?;
+    let mut found = platform.isas.iter().copied().filter(|isa| runs(isa));
+    let mut best = found.next()?;
+    let mut unused = None;
+    for isa in found.filter(|isa| platform.isas[0].lanes < isa.lanes) {
+        // What can't be measured is taken to be what it seems.
+        let gain = machine::peaks([best, isa]).map(|[from, to]| Gain { from: (best, from), to: (isa, to) });
+        match gain.filter(|gain| !gain.is_worth_it()) {
+            Some(gain) => unused = Some(gain),
+            None => best = isa,
+        }
+    }
+    Some((best, unused))
 }
 
 /// The features that code for this instruction set needs and this CPU doesn't have, or is not known to have.
@@ -99,6 +147,14 @@ mod tests {
                 assert!(source.contains(&format!("\"{feature}\" =>")), "{feature} of {}", isa.name);
             }
         }
+    }
+
+    #[test]
+    fn halves_are_no_gain() {
+        let isas = mnc::target::ISAS;
+        let gain = |from, to| Gain { from: (isas[0], from), to: (isas[1], to) };
+        assert!(gain(118.2, 236.0).is_worth_it() && gain(100.0, 160.0).is_worth_it());
+        assert!(!gain(118.2, 118.2).is_worth_it() && !gain(100.0, 120.0).is_worth_it());
     }
 
     #[test]

@@ -3,9 +3,24 @@
 use mnc::predict::Machine;
 use mnc::target::Isa;
 use mnc_runtime::limits::Limits;
+use mnc_runtime::peak::Probe;
 
 /// Samples of each limit, of which the best counts: a shared core is at its best now and then only.
 const N_SAMPLES: usize = 8;
+
+/// The peaks of multiply-adds of one core, in GFLOP/s, of two instruction sets that take turns: some milliseconds. `None` where one
+/// can't be measured.
+pub(super) fn peaks(isas: [&Isa; 2]) -> Option<[f64; 2]> {
+    let [one, other] = isas.map(|isa| Probe::new(isa.name));
+    let probes = [one?, other?];
+    let mut best = [0.0; 2];
+    for _ in 0..N_SAMPLES {
+        for (best, probe) in best.iter_mut().zip(probes) {
+            *best = probe.fma().max(*best);
+        }
+    }
+    Some(best)
+}
 
 /// What one core of this machine can do. `None` where there is no probe for the instruction set, or this CPU lacks it.
 pub(super) fn measure(isa: &Isa) -> Option<Machine> {

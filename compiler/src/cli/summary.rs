@@ -14,7 +14,7 @@ use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scor
 
 use super::config;
 use super::files::is_stream;
-use super::host;
+use super::host::{self, Gain, Wider};
 use super::output::Format;
 use super::text::{numbers, size, thousands};
 
@@ -66,13 +66,22 @@ impl fmt::Display for Summary<'_> {
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
         row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
         row(f, "target", target.to_string())?;
-        if let Some(isa) = host::faster(target) {
+        match host::wider(target) {
             // A default that runs anywhere is half as fast here, and nobody would know.
-            row(
+            Some(Wider::Faster(isa)) => row(
                 f,
                 "faster",
                 format!("this CPU has {}: --target-cpu native, or --multiversion for both", isa.name),
-            )?;
+            )?,
+            Some(Wider::NoGain(Gain { from, to })) => row(
+                f,
+                "vectors",
+                format!(
+                    "{} brings nothing here: this CPU computes it in parts ({:.0} GFLOP/s at most, {:.0} with {})",
+                    to.0.name, to.1, from.1, from.0.name
+                ),
+            )?,
+            None => {}
         }
         row(
             f,

@@ -29,7 +29,7 @@ pub(super) fn run(_: &Args) -> Result<()> {
     let isas = text::table(&["--target-cpu", ">lanes", ">registers", "needs of the CPU"], isas);
     print(&format!(
         "{platforms}\n{isas}\nLanes are f32 elements of a vector register. Objects and headers are made for every target.\n\
-         This machine is {}; --target-cpu native picks the widest vectors that it has.\n",
+         This machine is {}; --target-cpu native picks the widest vectors that it gains by.\n",
         target_lexicon::HOST
     ))
 }

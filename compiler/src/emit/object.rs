@@ -451,13 +451,15 @@ impl<'a> Writer<'a> {
         Ok(id)
     }
 
-    /// The function that asks the processor, where the instruction set is more than the architecture's baseline.
+    /// The function that asks the processor, where the instruction set is more than the architecture's baseline. A version that
+    /// isn't the last must also gain by it.
     fn cpu_check(&mut self, name: &str, isa: &Isa) -> Result<Option<FuncId>> {
         let Some(level) = isa.x86_level else {
             return Ok(None);
         };
         let signature = self.signature(0, true);
-        Ok(Some(self.raw(name, &signature, &x86::cpu_check(level))?))
+        let question = if isa == self.target.isa { x86::Question::Has } else { x86::Question::Gains };
+        Ok(Some(self.raw(name, &signature, &x86::cpu_check(level, question))?))
     }
 
     /// The functions that set the floating-point environment and restore it.

@@ -11,7 +11,7 @@ mod listing;
 use iced_x86::code_asm::CodeAssembler;
 use iced_x86::{BlockEncoderOptions, Code as Opcode, IcedError, Instruction, MemoryOperand, Register};
 
-pub(super) use self::cpu::cpu_check;
+pub(super) use self::cpu::{Question, cpu_check};
 pub(super) use self::float_control::{restore_mxcsr, set_mxcsr};
 pub(super) use self::listing::listing;
 use crate::code::{Address, Binary, Code, Half, Op, Ptr, Reg};
