@@ -118,7 +118,7 @@ fn compile_fused(
     };
     let plans: Vec<Plan> = isas.iter().map(|isa| Plan::build(schedule(isa))).collect();
     // Before weights are packed: what is too large takes memory and time, and has no place in a kernel's offsets.
-    check(options, &Sizes::of(&plans, &fused), &graph, &fused)?;
+    check(options, &Sizes::of(&plans, &fused), &graph)?;
     let programs = Program::build_all(&plans.iter().collect::<Vec<_>>(), &fused);
     let version = |(plan, program): (Plan, Program)| {
         let info = describe_artefact(&graph, &fused, (&plan, &program), target, options);
@@ -280,7 +280,7 @@ pub fn check_sizes(graph: &Graph, target: &Target, is_inside: bool) -> Result<()
     faults.propagate()
 }
 
-fn check(options: &Options<'_>, sizes: &Sizes, graph: &Graph, fused: &Fused) -> Result<()> {
+fn check(options: &Options<'_>, sizes: &Sizes, graph: &Graph) -> Result<()> {
     let mut faults = Faults::new(ErrorKind::Options);
     let mut letters = options.name.chars();
     let head = letters.next().is_some_and(|letter| letter.is_ascii_alphabetic() || letter == '_');
@@ -294,10 +294,15 @@ fn check(options: &Options<'_>, sizes: &Sizes, graph: &Graph, fused: &Fused) -> 
         faults.push(Place::flag("name"), detail);
     }
     sizes.check(&mut faults);
-    if !options.labels.is_empty()
-        && let Err(detail) = check_n_labels(options.labels.len(), graph, fused)
-    {
-        faults.push(Place::flag("labels"), detail);
+    if !options.labels.is_empty() {
+        match n_labels(graph) {
+            Ok(expected) if options.labels.len() == expected => {}
+            Ok(expected) => faults.push(
+                Place::flag("labels"),
+                format!("found {}, expected {expected}, one for each output", options.labels.len()),
+            ),
+            Err(detail) => faults.push(Place::flag("labels"), detail),
+        }
     }
     if let Some(idx) = options.labels.iter().position(|label| label.contains('\0')) {
         faults.push(Place::flag("labels"), format!("label {idx} holds a zero byte, expected text"));
@@ -305,28 +310,21 @@ fn check(options: &Options<'_>, sizes: &Sizes, graph: &Graph, fused: &Fused) -> 
     faults.propagate()
 }
 
-/// Labels name the elements of the only output, or the classes of a detector.
-fn check_n_labels(n_labels: usize, graph: &Graph, fused: &Fused) -> std::result::Result<(), String> {
-    if let Some(detect) = &graph.detect {
-        let n_classes = detect.rule.n_classes;
-        if n_labels == n_classes {
-            return Ok(());
+/// How many labels a network takes: they name the elements of its only output, or the classes of a detector.
+///
+/// # Errors
+/// A network whose several outputs have no classes.
+pub(crate) fn n_labels(graph: &Graph) -> std::result::Result<usize, String> {
+    match (&graph.detect, graph.outputs.as_slice()) {
+        (Some(detect), _) => Ok(detect.rule.n_classes),
+        (None, [output]) => Ok(graph.node(*output).shape().len()),
+        (None, outputs) => {
+            let n_outputs = outputs.len();
+            Err(format!(
+                "found labels for a network of {n_outputs} outputs, expected none: they name classes of one output"
+            ))
         }
-        return Err(format!(
-            "found {n_labels}, expected {n_classes}, one for each class, the background included"
-        ));
     }
-    let [output] = fused.outputs.as_slice() else {
-        let n_outputs = fused.outputs.len();
-        return Err(format!(
-            "found {n_labels} for a network of {n_outputs} outputs, expected none: they name classes of one output"
-        ));
-    };
-    let n_elements = fused.nodes[output.0].shape().len();
-    if n_labels == n_elements {
-        return Ok(());
-    }
-    Err(format!("found {n_labels}, expected {n_elements}, one for each output"))
 }
 
 impl Options<'_> {

@@ -11,7 +11,7 @@ use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
-use crate::request::{Configured, Download, Files, Numbers, Request, Written, labels};
+use crate::request::{Configured, Download, Files, Labels, Numbers, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
 use crate::weights::naming::Naming;
@@ -32,8 +32,8 @@ pub struct Job {
     pub naming: Option<&'static Naming>,
     /// Where the numbers come from.
     pub numbers: Numbers,
-    /// The name of each output, in order; may be empty.
-    pub labels: Vec<String>,
+    /// Where the names of the outputs come from.
+    pub labels: Labels,
     /// The file with the labels and its text, where the user named one.
     pub labels_file: Option<(PathBuf, String)>,
     /// What nobody says of how the weights were trained, with value and reason; nothing where there are none.
@@ -119,15 +119,21 @@ impl Job {
             let detail = format!("found {alpha}, expected a number above 0, at most {MAX_ALPHA}");
             return Err(options("alpha", detail));
         }
+        let word = request.labels.as_deref().and_then(Labels::of_word);
         let labels_file = match &request.labels {
-            Some(path) => Some((path.clone(), files.text(path, Kind::Labels)?)),
-            None => None,
+            Some(path) if word.is_none() => Some((path.clone(), files.text(path, Kind::Labels)?)),
+            Some(_) | None => None,
         };
-        let labels = match &labels_file {
-            Some((_, text)) => labels(text),
+        let is_trained = match request.numbers {
+            Numbers::File(_) => true,
+            Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => false,
+        };
+        let labels = match (&labels_file, word) {
+            (Some((_, text)), _) => Labels::Named(labels(text)),
+            (None, Some(word)) => word,
             // They name the classes of one output.
-            None if 1 < written.description.outputs.len() => Vec::new(),
-            None => configured.labels.clone().unwrap_or_default(),
+            (None, None) if 1 < written.description.outputs.len() => Labels::None,
+            (None, None) => Labels::configured(configured.labels.clone(), is_trained && is_builtin(&written)),
         };
         let assumed = match request.numbers {
             Numbers::File(_) => configured.assumed(written.said),
@@ -167,7 +173,7 @@ impl Job {
 
     /// Takes from the tensors of a built-in network what no configuration says: whose code has written them, and their classes.
     fn look_at(&mut self, weights: &Weights<'_>) {
-        if builtin(&self.written.description.name).is_none_or(|network| network.text != self.written.text) {
+        if !is_builtin(&self.written) {
             return;
         }
         let Ok(graph) = self.graph(1.0, None) else { return };
@@ -258,6 +264,17 @@ impl Opened {
         Ok((self.job.graph(alpha, self.job.resolution)?, source))
     }
 
+    /// The name of each output of a graph of this job, in order; may be empty.
+    ///
+    /// # Errors
+    /// A number of labels that isn't that of its outputs.
+    pub fn labels(&self, graph: &Graph) -> Result<Vec<String>> {
+        self.job.labels.names(graph).map_err(|detail| match &self.job.labels_file {
+            Some((path, _)) => Error::new(ErrorKind::Io, Place::file(path), detail),
+            None => options("labels", detail),
+        })
+    }
+
     /// The numbers of a graph of this job, if it can be compiled at all.
     ///
     /// # Errors
@@ -285,7 +302,7 @@ impl Opened {
         parameters: &Parameters,
         settings: &Settings<'_>,
     ) -> Result<Compiled> {
-        let options = Options { name: settings.name, labels: &self.job.labels };
+        let options = Options { name: settings.name, labels: &self.labels(&graph)? };
         let compiled = compile_tuned(graph, parameters, settings.target, &options, settings.tuning)?;
         Ok(compiled.with_marks(&self.job.marks()))
     }
@@ -308,6 +325,11 @@ pub fn run(request: &Request, files: &mut impl Files, settings: &Settings<'_>) -
     let opened = Job::resolve(request, files)?.open(files)?;
     let (graph, _) = opened.graph()?;
     opened.run(graph, settings)
+}
+
+/// Whether a network is one of ours, as it is.
+fn is_builtin(written: &Written) -> bool {
+    builtin(&written.description.name).is_some_and(|network| network.text == written.text)
 }
 
 fn options(knob: &str, detail: impl Into<String>) -> Error {

@@ -5,6 +5,7 @@
 
 mod configured;
 mod download;
+mod labels;
 mod package;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::configured::{Configured, PREPROCESSING, Reading, beside};
 pub use self::download::Download;
+pub use self::labels::{Labels, labels};
 pub use self::package::Package;
 use crate::describe::{self, BUILTIN, Description};
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
@@ -59,7 +61,8 @@ pub struct Request {
     pub config: Option<PathBuf>,
     /// The preprocessor's configuration, likewise.
     pub preprocessor: Option<PathBuf>,
-    /// A file with the name of an output on each line; else those of the configuration.
+    /// A file with the name of an output on each line, `imagenet` for the built-in ones or `none`; if `None`, those of the
+    /// configuration, else what [`Labels`] assumes.
     pub labels: Option<PathBuf>,
     /// Width multiplier, checked against the weights; else theirs.
     pub alpha: Option<f64>,
@@ -180,11 +183,6 @@ pub trait Files {
 
 fn unread(path: &Path, why: &dyn fmt::Display, expected: &str) -> Error {
     Error::new(ErrorKind::Io, Place::file(path), format!("{why}, expected {expected}"))
-}
-
-/// The labels in a file's text, one a line.
-pub fn labels(text: &str) -> Vec<String> {
-    text.trim_start_matches('\u{feff}').lines().map(str::to_owned).collect()
 }
 
 /// A path's last part: where the folder is has no place in what is compiled.

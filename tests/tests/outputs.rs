@@ -239,7 +239,8 @@ fn labels_are_refused() {
     let arguments = ["compile", "several.toml", "--random-weights", "3", "--labels", "labels.txt", "-o", "x"];
     let output = command.current_dir(folder.path()).args(arguments).output().expect("it starts");
     let error = String::from_utf8_lossy(&output.stderr);
-    let expected = "labels.txt: found labels for a network of 3 outputs, expected one output";
+    let expected =
+        "labels.txt: found labels for a network of 3 outputs, expected none: they name classes of one output";
     assert!(!output.status.success() && error.contains(expected), "{error}");
     // What a configuration says of a classifier is left aside.
     folder.write("config.json", r#"{"num_labels": 3, "id2label": {"0": "a", "1": "b", "2": "c"}}"#);

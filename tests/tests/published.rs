@@ -103,7 +103,8 @@ fn open(folder: &Folder, network: Option<&Path>, resolution: Option<&str>) -> mn
 fn compile(opened: &Opened, target: &Target) -> mnc::Result<Compiled> {
     let (graph, _) = opened.graph()?;
     let parameters = opened.parameters(&graph, &mnc::job::Settings::new(target, "published"))?;
-    mnc::compile(graph, &parameters, target, &Options { name: "published", labels: &opened.job().labels })
+    let labels = opened.labels(&graph)?;
+    mnc::compile(graph, &parameters, target, &Options { name: "published", labels: &labels })
 }
 
 fn check(name: &str) {

@@ -39,8 +39,10 @@ pub(super) struct Args {
 
     #[command(flatten)]
     source: network::Source,
-    /// Names of the outputs, one a line [default: those of the model configuration]
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    /// Names of the outputs, one a line; `imagenet` for the built-in names of its 1000 classes, or 1001 with "background" first;
+    /// `none` for none [default: those of the model configuration, else ImageNet's where trained weights of a built-in network
+    /// have as many classes]
+    #[arg(long, value_name = "FILE|imagenet|none", help_heading = "Network")]
     labels: Option<PathBuf>,
 
     /// Where to: a file, of whose name those of several formats are made, or a folder (FOLDER/ is made); - is standard output,
@@ -136,7 +138,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let configurations = job.configured.read.iter().map(|read| read.path.clone());
     let configurations: Vec<PathBuf> = configurations.collect();
-    let inputs = [weights.as_deref(), args.labels.as_deref(), Some(Path::new(&args.network))];
+    let labels = job.labels_file.as_ref().map(|(path, _)| path.clone());
+    let inputs = [weights.as_deref(), labels.as_deref(), Some(Path::new(&args.network))];
     if 1 < args.batch && outputs.iter().any(|(format, _)| *format == Format::Python) {
         return super::usage(
             "--batch",
@@ -176,7 +179,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let parameters = opened.parameters(&graph, &settings)?;
     clock.note("read weights");
 
-    check_labels(job, &graph)?;
+    opened.labels(&graph)?;
     let tuning = tune::tuning(&args.schedule, &graph, &parameters, &target)?;
     let compiled = opened.compile(graph, &parameters, &Settings { tuning: tuning.as_ref(), ..settings })?;
     let compiled = match outputs.iter().find(|(format, _)| *format == Format::WeightsFile) {
@@ -249,31 +252,6 @@ fn files_read(opened: &Opened) -> Vec<File> {
     let configurations = job.configured.read.iter();
     files.extend(configurations.map(|read| file("configuration", &read.path, read.text.as_bytes())));
     files
-}
-
-/// A file of labels is one of this network's outputs.
-fn check_labels(job: &Job, graph: &Graph) -> Result<()> {
-    let Some((path, _)) = &job.labels_file else { return Ok(()) };
-    if let Some(detect) = &graph.detect {
-        let (found, expected) = (job.labels.len(), detect.rule.n_classes);
-        if found != expected {
-            let each = "one for each class, the background included";
-            return super::fail(path, format!("found {found} labels, expected {expected}, {each}"));
-        }
-        return Ok(());
-    }
-    let [output] = graph.outputs.as_slice() else {
-        let n_outputs = graph.outputs.len();
-        return super::fail(
-            path,
-            format!("found labels for a network of {n_outputs} outputs, expected one output"),
-        );
-    };
-    let (found, expected) = (job.labels.len(), graph.node(*output).shape().len());
-    if found != expected {
-        return super::fail(path, format!("found {found} labels, expected {expected}, one for each output"));
-    }
-    Ok(())
 }
 
 /// Prints a stage that exists before there are weights. Whether it did.

@@ -62,7 +62,7 @@ impl fmt::Display for Summary<'_> {
         if let Some(seed) = info.random_weights {
             row(f, "weights", format!("RANDOM (seed {seed}): what this network answers means nothing"))?;
         }
-        row(f, "labels", labels(info))?;
+        row(f, "labels", self.labels())?;
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
         row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
         row(f, "target", target.to_string())?;
@@ -173,6 +173,16 @@ fn answers(info: &Info) -> String {
         (Scores::Values, _) => "the outputs, which are no probabilities",
     };
     text.to_owned()
+}
+
+impl Summary<'_> {
+    fn labels(&self) -> String {
+        let labels = labels(&self.compiled.info);
+        match self.job.labels.assumes_imagenet(&self.compiled.graph) {
+            true => format!("{labels} of ImageNet, by the number of classes (--labels none: no names)"),
+            false => labels,
+        }
+    }
 }
 
 fn labels(info: &Info) -> String {
