@@ -26,7 +26,7 @@ use crate::abi::{ModelAbi, Status};
 use crate::files::{self, Output};
 use crate::info::Info;
 use args::{Action, Options, Threads};
-use inputs::Listed;
+use inputs::{Listed, Loader};
 use model::Model;
 use picture::{Format, Memory, Picture};
 use prepare::Prepare;
@@ -234,13 +234,13 @@ fn bind(named: Option<&Path>, model: &mut Model) -> Result<(), Stop> {
 /// Fills the input, every place of a batch, from the first picture there is; without paths it stays zero.
 fn load_first(options: &Options, model: &mut Model) -> Result<(), Stop> {
     let Some(path) = options.inputs.first() else { return Ok(()) };
-    let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
+    let loader = Loader { prepare: Prepare::new(&model.info).map_err(Stop::Failed)?, keeps: false };
     let files = inputs::list(std::slice::from_ref(path)).files;
     let Some(Listed { path, fault }) = files.into_iter().next() else { return Ok(()) };
     let (first, others) = model.input.split_at_mut(model.info.input.len());
     let loaded = match fault {
         Some(fault) => Err(fault),
-        None => inputs::load(&path, &prepare, first, options.most_memory),
+        None => loader.load(&path, first, Memory::new(options.most_memory)),
     };
     loaded.map_err(|error| Stop::Failed(format!("{}: {error}", path.display())))?;
     others.chunks_exact_mut(first.len()).for_each(|other| other.copy_from_slice(first));

@@ -1,22 +1,30 @@
 //! Every file -> its answer, in order. What an answer is made of, and how it is shown, is the business of an [`Answers`].
+//!
+//! Where there are at least as many batches as threads, each thread takes whole batches ([`crew`]): reading a photograph takes
+//! longer than a small network, and can't be shared. Otherwise the threads share each inference.
+
+mod crew;
 
 use super::args::Options;
-use super::inputs::{self, Listed, Listing};
+use super::inputs::{Listed, Listing, Loaded, Loader};
 use super::interrupt::Document;
 use super::model::Model;
-use super::picture::Picture;
+use super::picture::Memory;
 use super::prepare::Prepare;
 use super::{Stop, bench, refused};
+use crate::abi::Status;
+use crew::Crew;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ffi::c_int;
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Who makes answers of outputs.
 pub(crate) trait Answers {
-    /// Takes the picture whose input lies in a place of the batch; none if the file holds an input.
-    fn take(&mut self, place: usize, file: &Path, picture: Option<Picture>);
+    /// Takes what was loaded into a place of the batch.
+    fn take(&mut self, place: usize, file: &Path, loaded: Loaded);
     /// Writes the answer of the file whose input lay there, all of it.
     fn answer(&mut self, place: usize, file: &str, output: &[f32], milliseconds: f64) -> io::Result<()>;
     /// Does what comes after an answer. The error is the line to show.
@@ -45,50 +53,106 @@ pub(crate) fn all(
     notes.iter().for_each(|note| eprintln!("{program}: {note}"));
     let mut progress = Progress::new(files.len());
     let mut code = 0;
-    let (input_len, output_len) = (info.input.len(), model.output().len() / info.batch);
-    for files in files.chunks(info.batch) {
-        let mut n_loaded = 0;
-        let mut faults = Vec::with_capacity(files.len());
-        for Listed { path, fault } in files {
-            // The next place of the batch; those behind the last hold what they held, and nobody asks for their answers.
-            let input = &mut model.input[n_loaded * input_len..][..input_len];
-            let fault = match fault {
-                Some(fault) => Some(fault.clone()),
-                None => match inputs::load(path, &prepare, input, options.most_memory) {
-                    Ok(picture) => {
-                        answers.take(n_loaded, path, picture);
-                        n_loaded += 1;
-                        None
-                    }
-                    Err(fault) => Some(fault),
-                },
-            };
-            faults.push(fault);
-        }
-        let mut milliseconds = 0.0;
-        if n_loaded != 0 {
-            let latency = bench::timed(&mut model).map_err(|status| refused(status, &info))?;
-            milliseconds = bench::to_ms(latency) / n_loaded as f64;
-        }
-        let mut outputs = model.output().chunks_exact(output_len).enumerate();
-        for (file, fault) in files.iter().zip(faults) {
+    let output_len = model.output().len() / info.batch;
+    let loader = Loader { prepare, keeps: options.draw.is_some() };
+    let work = Arc::new(Work { files, batch: info.batch, loader, most_memory: options.most_memory });
+    let crew = Crew::start(&model, &work);
+    for idx in 0..work.n_batches() {
+        let files = work.files_of(idx);
+        let done = match &crew {
+            Some(crew) => crew.wait_for_next(),
+            None => work.answer(&mut model, idx, || Memory::new(options.most_memory)),
+        };
+        let Done { loaded, outputs, milliseconds } = done.map_err(|status| refused(status, &info))?;
+        let mut outputs = outputs.chunks_exact(output_len).enumerate();
+        for (file, loaded) in files.iter().zip(loaded) {
             let name = file.path.to_string_lossy();
-            if let Some(fault) = fault {
-                code = 1;
-                progress.hide(|| eprintln!("{program}: {name}: {fault}"));
-                progress.hide(|| document.element(|| answers.fault(&name, &fault)))?;
-            } else if let Some((place, output)) = outputs.next() {
-                progress.hide(|| document.element(|| answers.answer(place, &name, output, milliseconds)))?;
-                if let Err(fault) = answers.after(place) {
+            match loaded {
+                Err(fault) => {
                     code = 1;
-                    progress.hide(|| eprintln!("{program}: {fault}"));
+                    progress.hide(|| eprintln!("{program}: {name}: {fault}"));
+                    progress.hide(|| document.element(|| answers.fault(&name, &fault)))?;
+                }
+                Ok(loaded) => {
+                    let Some((place, output)) = outputs.next() else { continue };
+                    answers.take(place, &file.path, loaded);
+                    progress
+                        .hide(|| document.element(|| answers.answer(place, &name, output, milliseconds)))?;
+                    if let Err(fault) = answers.after(place) {
+                        code = 1;
+                        progress.hide(|| eprintln!("{program}: {fault}"));
+                    }
                 }
             }
+        }
+        if let Some(crew) = &crew {
+            crew.advance();
         }
         progress.advance(files.len());
     }
     document.last(|| answers.finish())?;
     Ok(code)
+}
+
+/// What there is to do, a batch at a time.
+#[derive(Debug)]
+struct Work {
+    files: Vec<Listed>,
+    /// Files of a batch.
+    batch: usize,
+    loader: Loader,
+    most_memory: u64,
+}
+
+/// A batch that the network has seen.
+#[derive(Debug)]
+struct Done {
+    /// Of each file what it was, or its fault.
+    loaded: Vec<Result<Loaded, String>>,
+    /// Of those that aren't at fault.
+    outputs: Vec<f32>,
+    /// For each of them.
+    milliseconds: f64,
+}
+
+impl Work {
+    fn n_batches(&self) -> usize {
+        self.files.len().div_ceil(self.batch)
+    }
+
+    fn files_of(&self, batch_idx: usize) -> &[Listed] {
+        let start = batch_idx * self.batch;
+        &self.files[start..(start + self.batch).min(self.files.len())]
+    }
+
+    /// Loads a batch, a file at a time, and runs the network on it.
+    fn answer(
+        &self,
+        model: &mut Model,
+        batch_idx: usize,
+        memory: impl Fn() -> Memory,
+    ) -> Result<Done, Status> {
+        let input_len = model.info.input.len();
+        let output_len = model.output().len() / self.batch;
+        let mut n_loaded = 0;
+        let load = |Listed { path, fault }: &Listed| {
+            // The next place of the batch; those behind the last hold what they held, and nobody asks for their answers.
+            let input = &mut model.input[n_loaded * input_len..][..input_len];
+            let loaded = match fault {
+                Some(fault) => Err(fault.clone()),
+                None => self.loader.load(path, input, memory()),
+            };
+            n_loaded += usize::from(loaded.is_ok());
+            loaded
+        };
+        let loaded = self.files_of(batch_idx).iter().map(load).collect();
+        let mut milliseconds = 0.0;
+        if n_loaded != 0 {
+            milliseconds = bench::to_ms(bench::timed(model)?) / n_loaded as f64;
+        }
+        let outputs = model.output()[..n_loaded * output_len].to_vec();
+        Ok(Done { loaded, outputs, milliseconds })
+    }
 }
 
 /// A bar on standard error, for a person who would otherwise wait without a sign.

@@ -34,7 +34,7 @@ pub(crate) struct Options {
 /// What the picture of a camera of 100 million pixels takes, or the progressive one of 50.
 pub(crate) const MOST_MEMORY: u64 = 512 << 20;
 
-/// How many threads work on one inference.
+/// How many threads work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threads {
     /// So many; at least 1.
@@ -254,8 +254,8 @@ const INPUTS: &str =
 
 const OPTIONS: &str = "      --labels FILE  take the names of the classes from FILE, one a line
       --weights FILE take the weights from FILE, if they aren't in this program [the file beside it]
-  -t, --threads T    work on each inference with T threads, or with as many as there are cores: auto [1];
-                     the answers are the same to the last bit
+  -t, --threads T    work with T threads, or with as many as there are cores: auto [1]. Of at least T pictures each
+                     takes its own, of fewer all work on each; the answers are the same to the last bit
       --max-picture-memory SIZE
                      refuse a picture that takes more memory: its file, its pixels and what decoding needs [512M,
                      enough for 100 megapixels]

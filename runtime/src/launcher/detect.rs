@@ -12,9 +12,8 @@ mod tests;
 use super::Stop;
 use super::answer::{self, Answers};
 use super::args::{self, Options};
-use super::inputs::{self, Listing};
+use super::inputs::{self, Listing, Loaded};
 use super::model::Model;
-use super::picture::Picture;
 use super::prepare::Prepare;
 use super::report::{Parts, end, separator, write_fault};
 use super::resize::Window;
@@ -89,8 +88,8 @@ struct Place {
     size: (usize, usize),
     /// What of the picture the network sees, along each.
     seen: (Window, Window),
-    /// To be painted on.
-    picture: Option<Picture>,
+    /// With the picture to be painted on, if there is one.
+    loaded: Loaded,
     boxes: Vec<Box>,
     file: std::path::PathBuf,
 }
@@ -169,15 +168,14 @@ fn in_picture(edge: f64, seen: Window, size: usize) -> f64 {
 }
 
 impl<W: Write> Answers for Boxes<'_, W> {
-    fn take(&mut self, place: usize, file: &Path, picture: Option<Picture>) {
+    fn take(&mut self, place: usize, file: &Path, loaded: Loaded) {
         let input = self.info.input;
         let whole = |full| Window { full, start: 0, len: full };
-        let (size, seen) = match &picture {
-            Some(picture) => (picture.size(), self.prepare.windows(picture.size())),
+        let (size, seen) = match loaded.size {
+            Some(size) => (size, self.prepare.windows(size)),
             None => ((input.width, input.height), (whole(input.width), whole(input.height))),
         };
-        let picture = picture.filter(|_| self.draw.is_some());
-        self.places[place] = Some(Place { size, seen, picture, boxes: Vec::new(), file: file.to_owned() });
+        self.places[place] = Some(Place { size, seen, loaded, boxes: Vec::new(), file: file.to_owned() });
     }
 
     fn answer(&mut self, place: usize, file: &str, output: &[f32], milliseconds: f64) -> io::Result<()> {
@@ -216,8 +214,8 @@ impl<W: Write> Answers for Boxes<'_, W> {
 
     fn after(&mut self, place: usize) -> Result<(), String> {
         match (self.places[place].take(), &self.draw) {
-            (Some(Place { picture, boxes, file, .. }), Some(draw)) => {
-                draw.paint(&file, picture.as_ref(), &boxes, self.options.most_memory)
+            (Some(Place { loaded, boxes, file, .. }), Some(draw)) => {
+                draw.paint(&file, loaded.picture.as_ref(), &boxes, self.options.most_memory)
             }
             _ => Ok(()),
         }

@@ -105,30 +105,85 @@ fn skipped_text(skipped: &Skipped) -> Option<String> {
     (n != 0).then(|| format!("{n} {}: {}", if n == 1 { "file" } else { "files" }, sorts.join(", ")))
 }
 
-/// Reads a file, or standard input for `-`, into the network's input, with at most so many bytes of memory. Returns the picture
-/// that it is, if it is one; the error says what was found and expected, without the path.
-pub(crate) fn load(
-    path: &Path,
-    prepare: &Prepare,
-    input: &mut [f32],
-    most_memory: u64,
-) -> Result<Option<Picture>, String> {
-    let memory = Memory::new(most_memory);
-    if path == "-" {
-        return load_from(
-            Source { reader: io::stdin().lock(), len: None, is_stdin: true },
-            prepare,
-            input,
-            memory,
-        );
+/// What a file was that is in the network's input now.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// Columns and rows of the upright picture; none if the file holds an input.
+    pub(crate) size: Option<(usize, usize)>,
+    /// The picture, where it is wanted.
+    pub(crate) picture: Option<Picture>,
+    /// What the picture takes, as long as it is there.
+    _memory: Memory,
+}
+
+impl Loaded {
+    pub(crate) fn new(size: Option<(usize, usize)>, picture: Option<Picture>, mut memory: Memory) -> Loaded {
+        memory.keep(picture.as_ref().map_or(0, |picture| picture.pixels.capacity()));
+        Loaded { size, picture, _memory: memory }
     }
-    let reader = File::open(path).map_err(unreadable)?;
-    let metadata = reader.metadata().map_err(unreadable)?;
-    let len = metadata.is_file().then_some(metadata.len());
-    if ends_in(path, &RAW) {
-        return raw(reader, len, input).map(|()| None);
+}
+
+/// How a file becomes an input.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    pub(crate) prepare: Prepare,
+    /// Whether the picture is wanted as well.
+    pub(crate) keeps: bool,
+}
+
+impl Loader {
+    /// Reads a file, or standard input for `-`, into the network's input, with so much memory. The error says what was found and
+    /// expected, without the path.
+    pub(crate) fn load(&self, path: &Path, input: &mut [f32], memory: Memory) -> Result<Loaded, String> {
+        if path == "-" {
+            memory.wait_for_turn();
+            let source = Source { reader: io::stdin().lock(), len: None, is_stdin: true };
+            return self.load_from(source, input, memory);
+        }
+        // A pipe may be named twice, and whoever writes to it may wait for an answer: each is read in its turn.
+        if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+            memory.wait_for_turn();
+        }
+        let reader = File::open(path).map_err(unreadable)?;
+        let metadata = reader.metadata().map_err(unreadable)?;
+        let len = metadata.is_file().then_some(metadata.len());
+        if ends_in(path, &RAW) {
+            raw(reader, len, input)?;
+            return Ok(Loaded::new(None, None, memory));
+        }
+        self.load_from(Source { reader, len, is_stdin: false }, input, memory)
     }
-    load_from(Source { reader, len, is_stdin: false }, prepare, input, memory)
+
+    fn load_from(
+        &self,
+        mut source: Source<impl Read>,
+        input: &mut [f32],
+        mut memory: Memory,
+    ) -> Result<Loaded, String> {
+        // What isn't a picture isn't read any further.
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        source.reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(unreadable)?;
+        let format = match Format::of(&head) {
+            // Standard input has no name that could end in `.f32`: its length tells.
+            Err(error) if source.is_stdin => {
+                raw(head.chain(source.reader), None, input).map_err(|_| error)?;
+                return Ok(Loaded::new(None, None, memory));
+            }
+            format => format?,
+        };
+        let bytes = memory.read(&head, source.reader, source.len)?;
+        if source.is_stdin && format == Format::Pnm && bytes.len() == size_of_val(input) {
+            // Three bytes of an input may look like the start of a PNM.
+            raw(&*bytes, None, input)?;
+            return Ok(Loaded::new(None, None, memory));
+        }
+        let picture = Picture::decode(format, &bytes, &mut memory)?;
+        memory.give(bytes.capacity());
+        drop(bytes);
+        let picture = self.prepare.fill(picture, input, &mut memory)?;
+        let size = Some(picture.size());
+        Ok(Loaded::new(size, self.keeps.then_some(picture), memory))
+    }
 }
 
 /// An open file.
@@ -137,33 +192,6 @@ struct Source<R> {
     /// What a plain file says of itself. Pipes and devices say nothing, and may never end.
     len: Option<u64>,
     is_stdin: bool,
-}
-
-fn load_from(
-    mut source: Source<impl Read>,
-    prepare: &Prepare,
-    input: &mut [f32],
-    mut memory: Memory,
-) -> Result<Option<Picture>, String> {
-    // What isn't a picture isn't read any further.
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    source.reader.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(unreadable)?;
-    let format = match Format::of(&head) {
-        // Standard input has no name that could end in `.f32`: its length tells.
-        Err(error) if source.is_stdin => {
-            return raw(head.chain(source.reader), None, input).map(|()| None).map_err(|_| error);
-        }
-        format => format?,
-    };
-    let bytes = memory.read(&head, source.reader, source.len)?;
-    if source.is_stdin && format == Format::Pnm && bytes.len() == size_of_val(input) {
-        // Three bytes of an input may look like the start of a PNM.
-        return raw(&*bytes, None, input).map(|()| None);
-    }
-    let picture = Picture::decode(format, &bytes, &mut memory)?;
-    memory.give(bytes.capacity());
-    drop(bytes);
-    prepare.fill(picture, input, &mut memory).map(Some)
 }
 
 fn ends_in(path: &Path, endings: &[&str]) -> bool {

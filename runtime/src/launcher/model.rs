@@ -7,23 +7,27 @@ use crate::orders::Region;
 use crate::pool::Pool;
 use memmap2::MmapMut;
 use std::ops::{Deref, DerefMut};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A network that can be run.
 pub(crate) struct Model {
     /// Shared with who shows answers: a copy would take code.
-    pub(crate) info: Rc<Info>,
+    pub(crate) info: Arc<Info>,
     pub(crate) input: Floats,
     output: Floats,
     workspace: Floats,
     /// The threads that work on a run; `None` for the caller alone.
     pool: Option<Pool>,
     /// The weights that the workspace is bound to; `None` where they are in the executable.
-    weights: Option<MmapMut>,
+    weights: Option<Arc<MmapMut>>,
     /// Whether a run has succeeded, so that this CPU can run the network.
     has_run: bool,
     abi: ModelAbi,
 }
+
+// SAFETY: what the table points to stays as it is, its functions may be called on any thread, and all else that it is made of may go
+// to another thread by itself.
+unsafe impl Send for Model {}
 
 impl Model {
     /// Checks the table against the description that it points to, and allocates input, output and workspace.
@@ -57,7 +61,7 @@ impl Model {
         }
         let workspace = Floats::zeroed((abi.workspace_bytes as usize).div_ceil(size_of::<f32>()))?;
         let (input, output) = (Floats::zeroed(input_len)?, Floats::zeroed(output_len)?);
-        let info = Rc::new(info);
+        let info = Arc::new(info);
         Ok(Model { info, input, output, workspace, pool: None, weights: None, has_run: false, abi: *abi })
     }
 
@@ -76,7 +80,7 @@ impl Model {
 
     /// Takes other names for the classes, before anybody else has the description.
     pub(crate) fn set_labels(&mut self, labels: Vec<String>) {
-        if let Some(info) = Rc::get_mut(&mut self.info) {
+        if let Some(info) = Arc::get_mut(&mut self.info) {
             info.labels = labels;
         }
     }
@@ -97,6 +101,10 @@ impl Model {
     ///
     /// When its weights are in the executable.
     pub(crate) fn bind(&mut self, weights: MmapMut) -> Result<(), Status> {
+        self.bind_shared(Arc::new(weights))
+    }
+
+    fn bind_shared(&mut self, weights: Arc<MmapMut>) -> Result<(), Status> {
         let bind = self.abi.bind.expect("only a network with a weights file is bound");
         let workspace = self.workspace.as_mut_ptr().cast();
         // SAFETY: the workspace is as long as the table says, and the weights as their own length says.
@@ -109,6 +117,25 @@ impl Model {
             }
             status => Err(status),
         }
+    }
+
+    /// The same network with the same weights and memory of its own, for one thread.
+    pub(crate) fn another(&self) -> Result<Model, String> {
+        let floats = |like: &Floats| Floats::zeroed(like.len);
+        let mut model = Model {
+            info: self.info.clone(),
+            input: floats(&self.input)?,
+            output: floats(&self.output)?,
+            workspace: floats(&self.workspace)?,
+            pool: None,
+            weights: None,
+            has_run: false,
+            abi: self.abi,
+        };
+        if let Some(weights) = &self.weights {
+            model.bind_shared(weights.clone()).map_err(|status| format!("network: {status}"))?;
+        }
+        Ok(model)
     }
 
     /// Runs the network on `input`.

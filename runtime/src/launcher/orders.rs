@@ -2,9 +2,11 @@
 //!
 //! Before each run workspace and output are filled with NaN, so that what nobody wrote is seen to be read.
 
+use super::args;
+use super::inputs::Loader;
 use super::model::Model;
+use super::picture::Memory;
 use super::prepare::Prepare;
-use super::{args, inputs};
 use crate::abi::{Parallel, Status, Task};
 use crate::orders::{Manner, Order, Outcome, Region, View, write_answer};
 use crate::pool::Pool;
@@ -37,7 +39,8 @@ pub(super) fn obey(model: &mut Model, from: &mut impl Read, to: &mut impl Write)
 
 fn prepare(model: &Model, path: Vec<u8>) -> Result<Vec<u8>, String> {
     let mut input = vec![0.0; model.info.input.len()];
-    inputs::load(&to_path(path)?, &Prepare::new(&model.info)?, &mut input, args::MOST_MEMORY)?;
+    let loader = Loader { prepare: Prepare::new(&model.info)?, keeps: false };
+    loader.load(&to_path(path)?, &mut input, Memory::new(args::MOST_MEMORY))?;
     Ok(input.into_iter().flat_map(f32::to_le_bytes).collect())
 }
 

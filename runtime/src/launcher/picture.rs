@@ -9,9 +9,11 @@ mod jpeg;
 mod memory;
 mod plain;
 mod png;
+mod together;
 
 pub(crate) use self::format::{Format, HEAD_BYTES};
 pub(crate) use self::memory::{Memory, unreadable};
+pub(crate) use self::together::Together;
 use image::metadata::Orientation;
 
 /// Pixels by rows, channels innermost, as they are in the file.

@@ -5,6 +5,7 @@ use super::resize::{Window, resize};
 use crate::info::{ChannelOrder, Info, Input, Resize};
 
 /// The way from a picture to an input of one network.
+#[derive(Debug)]
 pub(crate) struct Prepare {
     input: Input,
     resize: Resize,

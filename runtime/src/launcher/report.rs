@@ -1,7 +1,7 @@
 //! Answers -> text for people, or one JSON document that grows by one element a file.
 
 use super::answer::Answers;
-use super::picture::Picture;
+use super::inputs::Loaded;
 use super::rank::{shown, top_k};
 use crate::info::{Info, Output, OutputKind, OutputPart, Scores};
 use serde::{Serialize, Serializer};
@@ -96,7 +96,7 @@ impl<'a, W: Write> Report<'a, W> {
 }
 
 impl<W: Write> Answers for Report<'_, W> {
-    fn take(&mut self, _: usize, _: &Path, _: Option<Picture>) {}
+    fn take(&mut self, _: usize, _: &Path, _: Loaded) {}
 
     fn after(&mut self, _: usize) -> Result<(), String> {
         Ok(())

@@ -1,6 +1,7 @@
 //! Photographs against the inputs that Pillow makes of them, where the test data is at hand.
 
-use super::inputs::load;
+use super::inputs::Loader;
+use super::picture::Memory;
 use super::prepare::Prepare;
 use crate::info::{Info, Input, Resize, tests::example};
 use std::fs;
@@ -53,7 +54,8 @@ fn lossless_pictures_become_pillows_to_the_last_bit() {
         let path = std::env::temp_dir().join(name);
         fs::write(&path, formula(width, height)).unwrap();
         let mut found = vec![0.0; input.len()];
-        load(&path, &Prepare::new(&info).unwrap(), &mut found, 1 << 20).unwrap();
+        let loader = Loader { prepare: Prepare::new(&info).unwrap(), keeps: false };
+        loader.load(&path, &mut found, Memory::new(1 << 20)).unwrap();
         fs::remove_file(&path).unwrap();
         assert_eq!(found, expected.iter().copied().map(f32::from).collect::<Vec<f32>>(), "{resize:?}");
     };
@@ -73,11 +75,11 @@ fn photographs_become_pillows_inputs() {
         let Expected { files, input: expected, side } = read(&data.join("expected"), network);
         let mut info = Info { input: Input { height: side, width: side, channels: 3 }, ..example() };
         info.preprocess.resize = Resize::Cover { height: cover, width: cover };
-        let prepare = Prepare::new(&info).unwrap();
+        let loader = Loader { prepare: Prepare::new(&info).unwrap(), keeps: false };
         let mut input = vec![0.0; info.input.len()];
         assert_eq!(files.len(), 6);
         for (file, expected) in files.iter().zip(expected.chunks_exact(input.len())) {
-            load(&data.join("images").join(file), &prepare, &mut input, 64 << 20).unwrap();
+            loader.load(&data.join("images").join(file), &mut input, Memory::new(64 << 20)).unwrap();
             let steps = |i: usize| {
                 let (pixel, c) = (i / 3, i % 3);
                 ((input[i] - expected[c * side * side + pixel]) * 127.5).abs()

@@ -6,7 +6,7 @@ use crate::detect::{Map, Order, Probability, Rule};
 use crate::info::tests::example;
 use crate::info::{Input, Resize};
 use crate::launcher::inputs::Listed;
-use crate::launcher::picture::Memory;
+use crate::launcher::picture::{Memory, Picture};
 use image::metadata::Orientation;
 use std::fs;
 use std::path::PathBuf;
@@ -57,7 +57,9 @@ fn printed(options: &Options, info: &Info, pictures: &[(Option<Picture>, Vec<f32
     let mut boxes = Boxes::new(options, info, (json.as_bytes(), &listing(&["a"])), &mut out)
         .unwrap_or_else(|_| panic!("the options are legal"));
     for (picture, output) in pictures {
-        boxes.take(0, Path::new("a.jpg"), picture.clone());
+        let size = picture.as_ref().map(Picture::size);
+        let loaded = Loaded::new(size, picture.clone(), Memory::new(1 << 30));
+        boxes.take(0, Path::new("a.jpg"), loaded);
         boxes.answer(0, "a.jpg", output, 1.5).unwrap();
         boxes.after(0).unwrap();
     }

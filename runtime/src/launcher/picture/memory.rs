@@ -4,7 +4,9 @@
 //! file is counted against a limit and allocated fallibly. Decoders allocate some of theirs without asking; [`Memory::expect`]
 //! asks for them, before the decoder does.
 
+use super::together::{Share, Together};
 use std::io::{self, Read};
+use std::sync::Arc;
 
 /// The option that raises the limit.
 const HINT: &str = "--max-picture-memory allows more";
@@ -17,11 +19,33 @@ const SPARE_BYTES: u64 = 4 << 20;
 pub(crate) struct Memory {
     limit: u64,
     held: u64,
+    /// Its part of what all pictures may take, where several are read at once.
+    share: Option<Share>,
 }
 
 impl Memory {
     pub(crate) fn new(limit: u64) -> Memory {
-        Memory { limit, held: 0 }
+        Memory { limit, held: 0, share: None }
+    }
+
+    /// That of a picture of a batch, beside others that are read at the same time.
+    pub(crate) fn among(limit: u64, together: &Arc<Together>, batch: usize) -> Memory {
+        Memory { share: Some(Share::new(together.clone(), batch)), ..Memory::new(limit) }
+    }
+
+    /// Waits until the answers for all pictures of batches before have been given.
+    pub(crate) fn wait_for_turn(&self) {
+        if let Some(share) = &self.share {
+            share.wait_for_turn();
+        }
+    }
+
+    /// From now on so many bytes are held.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        self.held = bytes as u64;
+        if let Some(share) = &mut self.share {
+            share.shrink(self.held);
+        }
     }
 
     /// Counts bytes that are about to be allocated, or have been. The error begins with their number.
@@ -30,6 +54,10 @@ impl Memory {
         if self.limit < held {
             let (need, limit) = (size(held), size(self.limit));
             return Err(format!("which takes {need} of memory, expected at most {limit}; {HINT}"));
+        }
+        // What was free again may be asked for by a decoder that doesn't count: the share never shrinks meanwhile.
+        if let Some(share) = &mut self.share {
+            share.grow(held);
         }
         self.held = held;
         Ok(())
