@@ -3,7 +3,7 @@
 use mnc_runtime::info::{self, Info};
 
 use crate::cost;
-use crate::describe::{ChannelOrder, Preprocess, Resize, Scores};
+use crate::describe::{ChannelOrder, Margin, Preprocess, Resize, Scores};
 use crate::emit;
 #[cfg(feature = "cranelift")]
 use crate::emit::weights_file::WeightsFile;
@@ -475,15 +475,21 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
 /// (x * scale - mean) / std as one fused multiply-add, x * multiplier + offset, its two constants rounded once.
 fn preprocess(preprocess: &Preprocess, input: Shape) -> info::Preprocess {
     let resize = match preprocess.resize {
-        Resize::Cover { ratio } => {
-            let side = |extent: usize| (extent as f64 * ratio).round() as usize;
-            info::Resize::Cover { height: side(input.height), width: side(input.width) }
+        Resize::Cover(margin) => {
+            info::Resize::Cover { height: margin.around(input.height), width: margin.around(input.width) }
         }
-        Resize::Stretch => info::Resize::Stretch,
+        Resize::Stretch(Margin::NONE) => info::Resize::Stretch,
+        Resize::Stretch(margin) => {
+            info::Resize::Squash { height: margin.around(input.height), width: margin.around(input.width) }
+        }
+        Resize::Crop => info::Resize::Crop,
+        Resize::Keep => info::Resize::Keep,
     };
     let pairs = || preprocess.mean.iter().zip(&preprocess.std);
     info::Preprocess {
         resize,
+        resample: preprocess.resample,
+        crop_rounding: preprocess.crop_rounding,
         multiplier: pairs().map(|(_, std)| (preprocess.scale / std) as f32).collect(),
         offset: pairs().map(|(mean, std)| ((0.0 - mean) / std) as f32).collect(),
         channel_order: match preprocess.channel_order {

@@ -17,6 +17,7 @@ use self::detect::DetectSpec;
 pub use self::window::{Padding, Pads, Sides, Slide};
 use crate::error::Result;
 use crate::graph::layer::{Activation, Flatten, Pooling};
+pub use mnc_runtime::info::{CropRounding, Resample};
 
 /// The name of the network's input, as the `from` of an `add` and as the first node of a graph.
 pub const INPUT_NAME: &str = "input";
@@ -163,8 +164,12 @@ impl Width {
 /// From an 8-bit image to the network's input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
-    /// How the image is brought to size, by an antialiased triangle (bilinear) filter.
+    /// How the image is brought to size.
     pub resize: Resize,
+    /// By which filter.
+    pub resample: Resample,
+    /// Where the input begins, if it can't be in the middle.
+    pub crop_rounding: CropRounding,
     /// Multiplies the 8-bit value first; 1/255 as a rule.
     pub scale: f64,
     /// Subtracted from the scaled value, per channel.
@@ -175,16 +180,41 @@ pub struct Preprocess {
     pub channel_order: ChannelOrder,
 }
 
-/// How an image is brought to the network's input size.
+/// How an image is brought to the network's input size. What is larger than the input loses its margin: the centre is cut out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Resize {
-    /// Scale, keeping the aspect, until it just covers `ratio` times the input's extent, then cut out the centre.
-    Cover {
-        /// 8/7 as a rule: 256 for an input of 224.
-        ratio: f64,
-    },
-    /// Scale both sides to the input's extent; the aspect is not kept.
-    Stretch,
+    /// Scale, keeping the aspect, until it just covers the input and its margin.
+    Cover(Margin),
+    /// Scale both sides to the input's extent and its margin; the aspect is not kept.
+    Stretch(Margin),
+    /// Take the image as it is, which is of the input's size or larger.
+    Crop,
+    /// Take the image as it is, which is of the input's size.
+    Keep,
+}
+
+/// How large the image is beside the input that is cut out of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Margin {
+    /// So many times the input's extent, to the nearest pixel. 8/7 as a rule: 256 for an input of 224.
+    Ratio(f64),
+    /// The input's extent by this share, rounded down: 248 for an input of 224 and 0.9.
+    CropPct(f64),
+}
+
+impl Margin {
+    /// No margin.
+    pub const NONE: Margin = Margin::Ratio(1.0);
+    /// Of 32 for an input of 224.
+    pub const USUAL: Margin = Margin::Ratio(8.0 / 7.0);
+
+    /// The extent of the image for one of the input.
+    pub fn around(self, extent: usize) -> usize {
+        match self {
+            Margin::Ratio(ratio) => (extent as f64 * ratio).round() as usize,
+            Margin::CropPct(share) => (extent as f64 / share).floor() as usize,
+        }
+    }
 }
 
 /// Order of colour channels.

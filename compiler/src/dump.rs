@@ -56,7 +56,9 @@ impl fmt::Display for Description {
         writeln!(f, "  classes {}, alpha rounding {:?}", self.classes, self.rounding)?;
         writeln!(f, "  batch norm epsilon {}, padding {:?}", self.batch_norm_epsilon, self.padding)?;
         let p = &self.preprocess;
-        writeln!(f, "  preprocess {:?}, scale {}, mean {:?}, std {:?}", p.resize, p.scale, p.mean, p.std)?;
+        let (filter, crop) = (p.resample.name(), p.crop_rounding);
+        writeln!(f, "  preprocess {:?}, {filter}, crop rounding {crop:?}", p.resize)?;
+        writeln!(f, "  scale {}, mean {:?}, std {:?}", p.scale, p.mean, p.std)?;
         for layer in &self.layers {
             let name = layer.name.as_deref().unwrap_or("-");
             write!(f, "  {:2} x {name:<12} {}", layer.repeat, LayerText(&layer.kind))?;

@@ -221,6 +221,12 @@ pub enum Scores {
 pub struct Preprocess {
     /// The size before the crop.
     pub resize: Resize,
+    /// The filter; left out where it is the usual one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resample: Resample,
+    /// Where the crop begins; left out where it is the usual place.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub crop_rounding: CropRounding,
     /// One factor an input channel.
     pub multiplier: Vec<f32>,
     /// One summand an input channel.
@@ -229,11 +235,15 @@ pub struct Preprocess {
     pub channel_order: ChannelOrder,
 }
 
-/// The size to which a picture is resized; a triangle filter, widened when shrinking.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// The size to which a picture is resized. Where that is more than the input's, the middle is cut out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "rule", rename_all = "lowercase")]
+#[serde(from = "ResizeJson", into = "ResizeJson")]
 pub enum Resize {
-    /// Keep the aspect and cover `height` x `width`; then cut the input's size out of the centre.
+    /// Keep the aspect and cover `height` x `width`.
     Cover {
         /// Rows to cover.
         height: usize,
@@ -242,6 +252,117 @@ pub enum Resize {
     },
     /// Take the input's size, whatever becomes of the aspect.
     Stretch,
+    /// Take this size, whatever becomes of the aspect.
+    Squash {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// Stay as it is, and be of the input's size or larger.
+    Crop,
+    /// Stay as it is, and be of the input's size.
+    Keep,
+}
+
+/// The JSON of [`Resize`]. An enum that serde tags itself takes kilobytes more in every executable.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct ResizeJson {
+    rule: ResizeRule,
+    #[serde(default, skip_serializing_if = "is_default")]
+    height: usize,
+    #[serde(default, skip_serializing_if = "is_default")]
+    width: usize,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ResizeRule {
+    Cover,
+    Stretch,
+    Squash,
+    Crop,
+    Keep,
+}
+
+impl From<ResizeJson> for Resize {
+    fn from(ResizeJson { rule, height, width }: ResizeJson) -> Resize {
+        match rule {
+            ResizeRule::Cover => Resize::Cover { height, width },
+            ResizeRule::Stretch => Resize::Stretch,
+            ResizeRule::Squash => Resize::Squash { height, width },
+            ResizeRule::Crop => Resize::Crop,
+            ResizeRule::Keep => Resize::Keep,
+        }
+    }
+}
+
+impl From<Resize> for ResizeJson {
+    fn from(resize: Resize) -> ResizeJson {
+        let (rule, height, width) = match resize {
+            Resize::Cover { height, width } => (ResizeRule::Cover, height, width),
+            Resize::Stretch => (ResizeRule::Stretch, 0, 0),
+            Resize::Squash { height, width } => (ResizeRule::Squash, height, width),
+            Resize::Crop => (ResizeRule::Crop, 0, 0),
+            Resize::Keep => (ResizeRule::Keep, 0, 0),
+        };
+        ResizeJson { rule, height, width }
+    }
+}
+
+/// The filter by which a picture is resized, widened when shrinking; as Pillow has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resample {
+    /// The nearest pixel, without a filter.
+    Nearest,
+    /// The mean.
+    Box,
+    /// A triangle.
+    #[default]
+    Bilinear,
+    /// A sine cardinal in the window of that name.
+    Hamming,
+    /// Cubics of the slope -0.5.
+    Bicubic,
+    /// A sine cardinal in one of three times its width.
+    Lanczos,
+}
+
+impl Resample {
+    /// All of them.
+    pub const ALL: [Resample; 6] = [
+        Resample::Nearest,
+        Resample::Box,
+        Resample::Bilinear,
+        Resample::Hamming,
+        Resample::Bicubic,
+        Resample::Lanczos,
+    ];
+
+    /// Its name in the JSON, which is that in Pillow.
+    pub fn name(self) -> &'static str {
+        match self {
+            Resample::Nearest => "nearest",
+            Resample::Box => "box",
+            Resample::Bilinear => "bilinear",
+            Resample::Hamming => "hamming",
+            Resample::Bicubic => "bicubic",
+            Resample::Lanczos => "lanczos",
+        }
+    }
+}
+
+/// Where the input begins in the resized picture, if as many pixels can't be left off on both sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CropRounding {
+    /// Half of the pixels that are left off, rounded down: transformers.
+    #[default]
+    Down,
+    /// Half of them, rounded to an even number: torchvision and timm. A side that covers more than an input that isn't square is
+    /// rounded likewise, instead of down.
+    Even,
 }
 
 /// The order of an input's channels.
@@ -305,6 +426,8 @@ pub(crate) mod tests {
             detect: None,
             preprocess: Preprocess {
                 resize: Resize::Cover { height: 146, width: 146 },
+                resample: Resample::Bilinear,
+                crop_rounding: CropRounding::Down,
                 multiplier: vec![1.0 / 127.5; 3],
                 offset: vec![-1.0; 3],
                 channel_order: ChannelOrder::Rgb,
@@ -339,7 +462,12 @@ pub(crate) mod tests {
     fn json_gives_the_same_back() {
         let info = example();
         assert_eq!(Info::from_json(info.to_json().as_bytes()), Ok(info.clone()));
-        let stretch = Preprocess { resize: Resize::Stretch, ..info.preprocess.clone() };
+        let stretch = Preprocess {
+            resize: Resize::Squash { height: 140, width: 150 },
+            resample: Resample::Lanczos,
+            crop_rounding: CropRounding::Even,
+            ..info.preprocess.clone()
+        };
         let assumed = vec!["preprocessing: no preprocessor_config.json".to_string()];
         let info = Info { preprocess: stretch, random_weights: Some(7), assumed, ..info };
         assert_eq!(Info::from_json(info.to_json().as_bytes()), Ok(info));
@@ -358,6 +486,21 @@ pub(crate) mod tests {
             r#""weight_bytes":1900000,"input_bytes":196608,"output_bytes":12}]"#,
         ] {
             assert!(json.contains(part), "{part} in {json}");
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_in_pictures_has_its_names_too() {
+        let mut info = example();
+        info.preprocess.resize = Resize::Keep;
+        info.preprocess.crop_rounding = CropRounding::Even;
+        for resample in Resample::ALL.into_iter().filter(|filter| *filter != Resample::Bilinear) {
+            info.preprocess.resample = resample;
+            let name = resample.name();
+            let part = format!(
+                r#""preprocess":{{"resize":{{"rule":"keep"}},"resample":"{name}","crop_rounding":"even","#
+            );
+            assert!(info.to_json().contains(&part), "{part}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mnc::describe::{ChannelOrder, ConvSpec, Description, Resize, Rounding, Scores};
+use mnc::describe::{ChannelOrder, ConvSpec, CropRounding, Description, Margin, Resize, Rounding, Scores};
 use mnc::graph::layer::Activation;
 use mnc::job::Job;
 
@@ -68,8 +68,19 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
     note(
         old.resize != new.resize,
         match new.resize {
-            Resize::Cover { ratio } => format!("resize to {ratio:.3} times the input, then crop"),
-            Resize::Stretch => "resize by stretching".to_owned(),
+            Resize::Cover(margin) => format!("resize to {}, then crop", times(margin)),
+            Resize::Stretch(Margin::NONE) => "resize by stretching".to_owned(),
+            Resize::Stretch(margin) => format!("stretch to {}, then crop", times(margin)),
+            Resize::Crop => "crop without a resize".to_owned(),
+            Resize::Keep => "no resize".to_owned(),
+        },
+    );
+    note(old.resample != new.resample, format!("{} filter", new.resample.name()));
+    note(
+        old.crop_rounding != new.crop_rounding,
+        match new.crop_rounding {
+            CropRounding::Down => "middle rounded down".to_owned(),
+            CropRounding::Even => "middle rounded to even".to_owned(),
         },
     );
     let numbers = (new.scale, &new.mean, &new.std);
@@ -98,6 +109,13 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
         );
     }
     changes
+}
+
+fn times(margin: Margin) -> String {
+    match margin {
+        Margin::Ratio(ratio) => format!("{ratio:.3} times the input"),
+        Margin::CropPct(share) => format!("the input by {share}"),
+    }
 }
 
 fn specs(description: &Description) -> impl Iterator<Item = &ConvSpec> {

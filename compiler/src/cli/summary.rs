@@ -10,7 +10,7 @@ use mnc::job::{AlphaSource, Job};
 use mnc::program::Program;
 use mnc::request::PREPROCESSING;
 use mnc_runtime::detect::Rule;
-use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resize, Scores};
+use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resample, Resize, Scores};
 
 use super::config;
 use super::files::is_stream;
@@ -104,10 +104,20 @@ impl fmt::Display for Summary<'_> {
 
 /// What becomes of a picture before the first layer: a network that is fed otherwise than it was trained is silently worse.
 fn images(info: &Info) -> String {
-    let Preprocess { resize, multiplier, offset, channel_order } = &info.preprocess;
+    let Preprocess { resize, resample, crop_rounding: _, multiplier, offset, channel_order } =
+        &info.preprocess;
+    let filter = match resample {
+        Resample::Bilinear => String::new(),
+        other => format!(" ({})", other.name()),
+    };
     let size = match resize {
-        Resize::Cover { height, width } => format!("resized to cover {height}x{width}, then cropped"),
-        Resize::Stretch => "stretched to the input's size".to_owned(),
+        Resize::Cover { height, width } => {
+            format!("resized{filter} to cover {height}x{width}, then cropped")
+        }
+        Resize::Stretch => format!("stretched{filter} to the input's size"),
+        Resize::Squash { height, width } => format!("stretched{filter} to {height}x{width}, then cropped"),
+        Resize::Crop => "cropped, not resized".to_owned(),
+        Resize::Keep => "not resized: of the input's size".to_owned(),
     };
     let colours = match (info.input.channels, channel_order) {
         (3, ChannelOrder::Rgb) => "RGB ",

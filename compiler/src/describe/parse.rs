@@ -13,8 +13,8 @@ use self::detect::read_detect;
 use self::layer::{read_layers, unknown_name};
 use super::source::{Section, Source, quote};
 use super::{
-    ChannelOrder, Description, INPUT_NAME, InputSpec, LayerSpec, MAX_CHANNELS, MAX_OUTPUTS, MAX_PAD,
-    MAX_SIDE, Padding, Pads, Preprocess, Resize, Rounding, Scores, Sides,
+    ChannelOrder, CropRounding, Description, INPUT_NAME, InputSpec, LayerSpec, MAX_CHANNELS, MAX_OUTPUTS,
+    MAX_PAD, MAX_SIDE, Margin, Padding, Pads, Preprocess, Resample, Resize, Rounding, Scores, Sides,
 };
 use crate::error::Result;
 use crate::graph::layer::Activation;
@@ -216,30 +216,70 @@ fn read_rounding(file: &Section<'_>) -> Rounding {
 
 fn read_preprocess(file: &Section<'_>, channels: usize) -> Preprocess {
     let default = Preprocess {
-        resize: Resize::Cover { ratio: 8.0 / 7.0 },
+        resize: Resize::Cover(Margin::USUAL),
+        resample: Resample::default(),
+        crop_rounding: CropRounding::default(),
         scale: 1.0 / 255.0,
         mean: vec![0.5; channels],
         std: vec![0.5; channels],
         channel_order: ChannelOrder::Rgb,
     };
     let Some(section) = file.section("preprocess") else { return default };
-    section.only(&["resize", "ratio", "scale", "mean", "std", "channel_order"]);
-    let cover = section.choice("resize", &[("cover", true), ("stretch", false)], true);
-    if !cover && section.has("ratio") {
-        section
-            .fault("ratio", "`ratio` has no meaning with resize \"stretch\", expected it absent".to_string());
-    }
-    let resize = if cover {
-        Resize::Cover { ratio: section.number("ratio", 1.0..=4.0, Some(8.0 / 7.0)) }
-    } else {
-        Resize::Stretch
-    };
+    section.only(&[
+        "resize",
+        "ratio",
+        "crop_pct",
+        "resample",
+        "crop_rounding",
+        "scale",
+        "mean",
+        "std",
+        "channel_order",
+    ]);
     let orders = [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
+    let resize = read_resize(&section);
+    let filters = Resample::ALL.map(|filter| (filter.name(), filter));
     Preprocess {
         resize,
+        resample: section.choice("resample", &filters, default.resample),
+        crop_rounding: section.choice(
+            "crop_rounding",
+            &[("down", CropRounding::Down), ("even", CropRounding::Even)],
+            default.crop_rounding,
+        ),
         scale: section.number("scale", 1e-9..=1e9, Some(default.scale)),
         mean: section.numbers("mean", channels, -1e9..=1e9, 0.5),
         std: section.numbers("std", channels, 1e-9..=1e9, 0.5),
         channel_order: section.choice("channel_order", &orders, ChannelOrder::Rgb),
     }
+}
+
+/// How an image is brought to size, and how much of it is cut off.
+fn read_resize(section: &Section<'_>) -> Resize {
+    let rules = [
+        ("cover", Resize::Cover(Margin::USUAL)),
+        ("stretch", Resize::Stretch(Margin::NONE)),
+        ("crop", Resize::Crop),
+        ("none", Resize::Keep),
+    ];
+    let mut resize = section.choice("resize", &rules, Resize::Cover(Margin::USUAL));
+    match &mut resize {
+        Resize::Cover(margin) | Resize::Stretch(margin) => {
+            if section.has("crop_pct") {
+                section.meaningless("ratio", "beside `crop_pct`");
+                *margin = Margin::CropPct(section.number("crop_pct", 0.25..=1.0, None));
+            } else if section.has("ratio") {
+                *margin = Margin::Ratio(section.number("ratio", 1.0..=4.0, None));
+            }
+        }
+        Resize::Crop | Resize::Keep => {
+            for key in ["ratio", "crop_pct", "resample"] {
+                section.meaningless(key, "without a resize");
+            }
+            if resize == Resize::Keep {
+                section.meaningless("crop_rounding", "with resize \"none\"");
+            }
+        }
+    }
+    resize
 }

@@ -200,6 +200,13 @@ impl<'s> Section<'s> {
         if self.has(key) { self.required_choice(key, choices).unwrap_or(default) } else { default }
     }
 
+    /// A fault if there is a key that others make pointless.
+    pub(super) fn meaningless(&self, key: &str, beside: &str) {
+        if self.has(key) {
+            self.fault(key, format!("`{key}` has no meaning {beside}, expected it absent"));
+        }
+    }
+
     /// One of a closed set of words; `None` after a fault, for a reader that can't go on with a stand-in.
     pub(super) fn required_choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();

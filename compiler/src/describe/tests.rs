@@ -45,7 +45,9 @@ fn defaults() {
         batch_norm_epsilon: 1e-3,
         padding: Padding::Same,
         preprocess: Preprocess {
-            resize: Resize::Cover { ratio: 8.0 / 7.0 },
+            resize: Resize::Cover(Margin::USUAL),
+            resample: Resample::Bilinear,
+            crop_rounding: CropRounding::Down,
             scale: 1.0 / 255.0,
             mean: vec![0.5; 3],
             std: vec![0.5; 3],
@@ -77,6 +79,9 @@ rounding = "nearest"
 multiple = 4
 [preprocess]
 resize = "stretch"
+crop_pct = 0.5
+resample = "lanczos"
+crop_rounding = "even"
 scale = 1
 mean = [127.5]
 std = [1]
@@ -122,8 +127,13 @@ name = "probabilities"
     assert_eq!(description.input, InputSpec { height: 10, width: 12, channels: 1 });
     assert_eq!((description.classes, description.batch_norm_epsilon), (16, 1e-5));
     assert_eq!(description.rounding, Rounding::Nearest { multiple: 4 });
-    let Preprocess { resize, scale, mean, std, channel_order } = description.preprocess;
-    assert_eq!((resize, scale, mean, std), (Resize::Stretch, 1.0, vec![127.5], vec![1.0]));
+    let Preprocess { resize, resample, crop_rounding, scale, mean, std, channel_order } =
+        description.preprocess;
+    assert_eq!(
+        (resize, scale, mean, std),
+        (Resize::Stretch(Margin::CropPct(0.5)), 1.0, vec![127.5], vec![1.0])
+    );
+    assert_eq!((resample, crop_rounding), (Resample::Lanczos, CropRounding::Even));
     assert_eq!(channel_order, ChannelOrder::Bgr);
     assert_eq!(description.scores, Some(Scores::Sigmoid));
     let spec = ConvSpec {
@@ -268,11 +278,29 @@ fn wrong_values() {
         ],
     );
     check_keys(
-        "[preprocess]\nresize = \"stretch\"\nratio = 1\nmean = 0.5\n[alpha]\nrounding = \"nearest\"\nminimum = 8",
+        "[preprocess]\nratio = 1\ncrop_pct = 1.5\nmean = 0.5\n[alpha]\nrounding = \"nearest\"\nminimum = 8",
         &[
-            "6:9: `ratio` has no meaning with resize \"stretch\", expected it absent",
+            "5:9: `ratio` has no meaning beside `crop_pct`, expected it absent",
+            "6:12: `crop_pct`: found 1.5, expected a number from 0.25 to 1.0",
             "7:8: `mean`: found 0.5, expected an array of 3 numbers, one per input channel",
             "10:11: `minimum` has no meaning with rounding \"nearest\", expected it absent",
+        ],
+    );
+    check_keys(
+        "[preprocess]\nresize = \"none\"\ncrop_pct = 0.9\nresample = \"box\"\ncrop_rounding = \"even\"",
+        &[
+            "6:12: `crop_pct` has no meaning without a resize, expected it absent",
+            "7:12: `resample` has no meaning without a resize, expected it absent",
+            "8:17: `crop_rounding` has no meaning with resize \"none\", expected it absent",
+        ],
+    );
+    check_keys(
+        "[preprocess]\nresize = \"crop\"\nratio = 1.5\nresample = \"cubic\"\ncrop_rounding = \"up\"",
+        &[
+            "6:9: `ratio` has no meaning without a resize, expected it absent",
+            "7:12: `resample` has no meaning without a resize, expected it absent",
+            "7:12: `resample`: found \"cubic\", expected \"nearest\", \"box\", \"bilinear\", \"hamming\", \"bicubic\" or \"lanczos\"",
+            "8:17: `crop_rounding`: found \"up\", expected \"down\" or \"even\"",
         ],
     );
     check_layer(
@@ -478,7 +506,12 @@ fn builtins() {
             "mobilenet-v4-conv-medium" | "mobilenet-v4-conv-large" => 95.0,
             _ => 87.5,
         };
-        assert_eq!(description.preprocess.resize, Resize::Cover { ratio: 100.0 / seen });
+        let v4 = builtin.name.starts_with("mobilenet-v4");
+        let margin = if v4 { Margin::CropPct(seen / 100.0) } else { Margin::Ratio(100.0 / seen) };
+        assert_eq!(description.preprocess.resize, Resize::Cover(margin));
+        let others = (description.preprocess.resample, description.preprocess.crop_rounding);
+        let expected = if v4 { (Resample::Bicubic, CropRounding::Even) } else { Default::default() };
+        assert_eq!(others, expected);
     }
 }
 

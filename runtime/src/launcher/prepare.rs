@@ -2,13 +2,15 @@
 
 use super::picture::{Memory, Picture};
 use super::resize::{Window, resize};
-use crate::info::{ChannelOrder, Info, Input, Resize};
+use crate::info::{ChannelOrder, CropRounding, Info, Input, Resample, Resize};
 
 /// The way from a picture to an input of one network.
 #[derive(Debug)]
 pub(crate) struct Prepare {
     input: Input,
     resize: Resize,
+    resample: Resample,
+    crop_rounding: CropRounding,
     /// For each input channel the picture's channel and the value of each of its 256 levels.
     channels: Vec<(usize, [f32; 256])>,
 }
@@ -27,11 +29,11 @@ impl Prepare {
             let found = (multipliers.len(), offsets.len());
             return Err(format!("{place}: found {found:?} multipliers and offsets, expected {n} of each"));
         }
-        if let Resize::Cover { height, width } = preprocess.resize
+        if let Resize::Cover { height, width } | Resize::Squash { height, width } = preprocess.resize
             && (height < input.height || width < input.width)
         {
             let Input { height: h, width: w, .. } = input;
-            return Err(format!("{place}: found cover {height} x {width}, expected at least {h} x {w}"));
+            return Err(format!("{place}: found {height} x {width}, expected at least {h} x {w}"));
         }
         let table = |c: usize| {
             let from = match preprocess.channel_order {
@@ -40,12 +42,40 @@ impl Prepare {
             };
             (from, std::array::from_fn(|level| (level as f32).mul_add(multipliers[c], offsets[c])))
         };
-        Ok(Prepare { input: *input, resize: preprocess.resize, channels: (0..n).map(table).collect() })
+        let (resize, resample, crop_rounding) =
+            (preprocess.resize, preprocess.resample, preprocess.crop_rounding);
+        Ok(Prepare { input: *input, resize, resample, crop_rounding, channels: (0..n).map(table).collect() })
     }
 
     /// What of an upright picture of that size the network sees, columns before rows.
     pub(crate) fn windows(&self, (width, height): (usize, usize)) -> (Window, Window) {
-        windows(width, height, self.resize, self.input)
+        let Input { height: h, width: w, .. } = self.input;
+        let is_even = self.crop_rounding == CropRounding::Even;
+        let (full_width, full_height) = match self.resize {
+            Resize::Stretch => (w, h),
+            Resize::Squash { height, width } => (width, height),
+            Resize::Crop | Resize::Keep => (width, height),
+            Resize::Cover { height: th, width: tw } if is_even && th != tw => {
+                // As timm computes it, in f64.
+                let [x, y] = [(width, tw), (height, th)].map(|(side, of)| side as f64 / of as f64);
+                let ratio = x.min(y);
+                (to_even(width as f64 / ratio), to_even(height as f64 / ratio))
+            }
+            Resize::Cover { height: th, width: tw } => {
+                if height * tw <= width * th {
+                    (th * width / height, th)
+                } else {
+                    (tw, tw * height / width)
+                }
+            }
+        };
+        let centre = |full: usize, len: usize| {
+            let left_off = full.saturating_sub(len);
+            // Half of 3, 7, 11 and so on is as far from an even number above as from an odd one below.
+            let up = is_even && left_off % 4 == 3;
+            Window { full, start: left_off / 2 + usize::from(up), len }
+        };
+        (centre(full_width, w), centre(full_height, h))
     }
 
     /// Writes the input of `picture`, `input` being as long as the network's, and gives the picture back, in grey if the network
@@ -59,7 +89,18 @@ impl Prepare {
         let picture = if self.channels.len() == 1 { picture.into_grey() } else { picture };
         let (width, height) = picture.size();
         let (columns, rows) = self.windows((width, height));
-        let resized = resize(&picture, columns, rows, memory)
+        let Input { height: h, width: w, .. } = self.input;
+        let is_other = match self.resize {
+            Resize::Keep => (width, height) != (w, h),
+            _ => columns.full < w || rows.full < h,
+        };
+        if is_other {
+            let least = if self.resize == Resize::Keep { "" } else { "at least " };
+            return Err(format!(
+                "found {width} x {height} pixels, expected {least}{w} x {h}: this network's pictures aren't resized"
+            ));
+        }
+        let resized = resize(&picture, self.resample, columns, rows, memory)
             .map_err(|error| format!("found {width} x {height} pixels, {error}"))?;
         let pixels = resized.pixels.chunks_exact(resized.channels);
         for (values, pixel) in input.chunks_exact_mut(self.channels.len()).zip(pixels) {
@@ -72,20 +113,11 @@ impl Prepare {
     }
 }
 
-/// The resize and crop, columns before rows, of a picture of at least one pixel.
-fn windows(width: usize, height: usize, rule: Resize, input: Input) -> (Window, Window) {
-    let (full_width, full_height) = match rule {
-        Resize::Stretch => (input.width, input.height),
-        Resize::Cover { height: th, width: tw } => {
-            if height * tw <= width * th {
-                (th * width / height, th)
-            } else {
-                (tw, tw * height / width)
-            }
-        }
-    };
-    let centre = |full: usize, len: usize| Window { full, start: (full - len) / 2, len };
-    (centre(full_width, input.width), centre(full_height, input.height))
+/// The nearest whole number, of two the even one.
+fn to_even(x: f64) -> usize {
+    let whole = x as usize;
+    let rest = x - whole as f64;
+    whole + usize::from(0.5 < rest || (rest == 0.5 && whole % 2 == 1))
 }
 
 #[cfg(test)]
@@ -96,9 +128,8 @@ mod tests {
 
     #[test]
     fn the_shorter_side_covers_and_the_centre_is_cut_out() {
-        let check = |(w, h), rule, expected: [(usize, usize); 2]| {
-            let input = Input { height: 224, width: 224, channels: 3 };
-            let (columns, rows) = windows(w, h, rule, input);
+        let check = |size @ (w, h), rule, expected: [(usize, usize); 2]| {
+            let (columns, rows) = windows_of(rule, CropRounding::Down, size);
             assert_eq!([(columns.full, columns.start), (rows.full, rows.start)], expected, "{w} x {h}");
             assert_eq!((columns.len, rows.len), (224, 224));
         };
@@ -109,8 +140,59 @@ mod tests {
         check((10, 20), cover, [(256, 16), (512, 144)]);
         check((65535, 1), cover, [(65535 * 256, (65535 * 256 - 224) / 2), (256, 16)]);
         check((500, 375), Resize::Stretch, [(224, 0), (224, 0)]);
+        check((500, 375), Resize::Squash { height: 256, width: 229 }, [(229, 2), (256, 16)]);
+        check((224, 227), Resize::Crop, [(224, 0), (227, 1)]);
         check((100, 50), Resize::Cover { height: 224, width: 300 }, [(448, 112), (224, 0)]);
         check((100, 90), Resize::Cover { height: 224, width: 300 }, [(300, 38), (270, 23)]);
+    }
+
+    fn windows_of(resize: Resize, crop_rounding: CropRounding, size: (usize, usize)) -> (Window, Window) {
+        let mut info = Info { input: Input { height: 224, width: 224, channels: 3 }, ..example() };
+        (info.preprocess.resize, info.preprocess.crop_rounding) = (resize, crop_rounding);
+        Prepare::new(&info).unwrap().windows(size)
+    }
+
+    /// Python's `round` of halves, which torchvision and timm call.
+    #[test]
+    fn a_middle_between_pixels_may_be_rounded_to_even() {
+        let starts = |crop| {
+            [224, 225, 226, 227, 228, 229, 231]
+                .map(|side| windows_of(Resize::Crop, crop, (side, 224)).0.start)
+        };
+        assert_eq!(starts(CropRounding::Down), [0, 0, 1, 1, 2, 2, 3]);
+        assert_eq!(starts(CropRounding::Even), [0, 0, 1, 2, 2, 2, 4]);
+        // timm's `ResizeKeepRatio` for what isn't square; torchvision's rule, which rounds down, for what is.
+        let full = |height, width, size| {
+            let (columns, rows) = windows_of(Resize::Cover { height, width }, CropRounding::Even, size);
+            (columns.full, rows.full)
+        };
+        assert_eq!(full(256, 256, (500, 375)), (341, 256));
+        assert_eq!(full(224, 300, (100, 90)), (300, 270));
+        assert_eq!(full(224, 300, (1000, 749)), (300, 225));
+        assert_eq!(full(224, 300, (1000, 667)), (336, 224));
+        assert_eq!([2.5, 3.5, 3.4, 3.6, 4.0].map(to_even), [2, 4, 3, 4, 4]);
+    }
+
+    #[test]
+    fn pictures_that_are_not_resized_have_the_size() {
+        let check = |resize, (width, height): (usize, usize), expected: Option<&str>| {
+            let mut info = Info { input: Input { height: 3, width: 4, channels: 3 }, ..example() };
+            info.preprocess.resize = resize;
+            let (channels, orientation) = (3, Orientation::NoTransforms);
+            let pixels = vec![7; width * height * channels];
+            let picture = Picture { width, height, channels, pixels, orientation };
+            let mut input = vec![0.0; info.input.len()];
+            let filled = Prepare::new(&info).unwrap().fill(picture, &mut input, &mut Memory::new(1 << 10));
+            assert_eq!(filled.err().as_deref(), expected);
+            assert!(expected.is_some() || input.iter().all(|x| *x == input[0] && *x != 0.0), "{input:?}");
+        };
+        check(Resize::Keep, (4, 3), None);
+        check(Resize::Crop, (4, 3), None);
+        check(Resize::Crop, (9, 8), None);
+        let why = "this network's pictures aren't resized";
+        check(Resize::Keep, (9, 8), Some(&format!("found 9 x 8 pixels, expected 4 x 3: {why}")));
+        check(Resize::Crop, (3, 8), Some(&format!("found 3 x 8 pixels, expected at least 4 x 3: {why}")));
+        check(Resize::Crop, (9, 2), Some(&format!("found 9 x 2 pixels, expected at least 4 x 3: {why}")));
     }
 
     #[test]
@@ -161,6 +243,6 @@ mod tests {
             |info| info.preprocess.offset.clear(),
             "found (3, 0) multipliers and offsets, expected 3 of each",
         );
-        check(|info| info.input.height = 147, "found cover 146 x 146, expected at least 147 x 128");
+        check(|info| info.input.height = 147, "found 146 x 146, expected at least 147 x 128");
     }
 }

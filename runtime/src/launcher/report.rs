@@ -3,7 +3,7 @@
 use super::answer::Answers;
 use super::inputs::Loaded;
 use super::rank::{shown, top_k};
-use crate::info::{Info, Output, OutputKind, OutputPart, Scores};
+use crate::info::{Info, Output, OutputKind, OutputPart, Resize, Scores};
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 use std::path::Path;
@@ -203,9 +203,13 @@ pub(crate) fn describe(info: &Info, boxes: Option<String>, out: &mut impl Write)
     let Info { input, output, preprocess, .. } = info;
     let features =
         if info.cpu_features.is_empty() { "none".to_string() } else { info.cpu_features.join(", ") };
+    let filter = preprocess.resample.name();
     let resize = match preprocess.resize {
-        crate::info::Resize::Stretch => "stretch".to_string(),
-        crate::info::Resize::Cover { height, width } => format!("cover {height} x {width}, centre crop"),
+        Resize::Stretch => format!("stretch, {filter}"),
+        Resize::Cover { height, width } => format!("cover {height} x {width}, {filter}, centre crop"),
+        Resize::Squash { height, width } => format!("stretch to {height} x {width}, {filter}, centre crop"),
+        Resize::Crop => "no resize, centre crop".to_string(),
+        Resize::Keep => "no resize".to_string(),
     };
     let rows = [
         ("name", info.name.clone()),
@@ -368,7 +372,7 @@ mod tests {
         for line in [
             "network        mobilenet-v1, alpha 0.25\n",
             "input          128 x 128 x 3 f32\n",
-            "preprocess     cover 146 x 146, centre crop, rgb\n",
+            "preprocess     cover 146 x 146, bilinear, centre crop, rgb\n",
             "output         1 x 1 x 3 f32, logits\n",
             "answers        probabilities, the softmax of the outputs\n",
             "CPU features   avx, fma\n",

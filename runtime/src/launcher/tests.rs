@@ -3,7 +3,7 @@
 use super::inputs::Loader;
 use super::picture::Memory;
 use super::prepare::Prepare;
-use crate::info::{Info, Input, Resize, tests::example};
+use crate::info::{Info, Input, Resample, Resize, tests::example};
 use std::fs;
 use std::path::Path;
 
@@ -63,6 +63,31 @@ fn lossless_pictures_become_pillows_to_the_last_bit() {
     check((45, 37), (20, 20), cover(23), include_bytes!("fixtures/pillow-cover.rgb"));
     check((6, 9), (16, 16), cover(18), include_bytes!("fixtures/pillow-grow.rgb"));
     check((45, 37), (12, 16), Resize::Stretch, include_bytes!("fixtures/pillow-stretch.rgb"));
+}
+
+/// The same for the other filters: Pillow 13's `resize`, shrinking and growing, one result behind the other.
+#[test]
+fn every_filter_is_pillows_to_the_last_bit() {
+    let mut expected: &[u8] = include_bytes!("fixtures/pillow-filters.rgb");
+    for resample in
+        [Resample::Nearest, Resample::Box, Resample::Hamming, Resample::Bicubic, Resample::Lanczos]
+    {
+        for ((width, height), (w, h)) in [((45, 37), (13, 11)), ((7, 6), (16, 18))] {
+            let mut info = Info { input: Input { height: h, width: w, channels: 3 }, ..example() };
+            info.preprocess.resize = Resize::Stretch;
+            info.preprocess.resample = resample;
+            info.preprocess.multiplier = vec![1.0; 3];
+            info.preprocess.offset = vec![0.0; 3];
+            let found = super::input_of(&info, &formula(width, height)).unwrap();
+            let (now, later) = expected.split_at(found.len());
+            assert!(
+                found.iter().zip(now).all(|(x, byte)| *x == f32::from(*byte)),
+                "{resample:?} to {w} x {h}"
+            );
+            expected = later;
+        }
+    }
+    assert!(expected.is_empty());
 }
 
 /// What is left between us and Pillow is that two JPEG decoders may differ.

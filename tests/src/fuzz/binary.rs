@@ -9,7 +9,7 @@ use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
 use mnc::{Compiled, Options, Target as Platform};
 use mnc_runtime::abi::Status;
-use mnc_runtime::info::{ChannelOrder, Info, Input, Preprocess, Resize};
+use mnc_runtime::info::{ChannelOrder, CropRounding, Info, Input, Preprocess, Resample, Resize};
 use mnc_runtime::launcher::input_of;
 
 use super::Target;
@@ -134,9 +134,15 @@ pub(super) const PICTURE: Target = Target {
     name: "picture",
     run: |bytes| {
         let mut is_accepted = false;
-        for (channels, resize) in [(3, Resize::Cover { height: 12, width: 12 }), (1, Resize::Stretch)] {
+        for (channels, resize, resample, crop_rounding) in [
+            (3, Resize::Cover { height: 12, width: 12 }, Resample::Bilinear, CropRounding::Down),
+            (1, Resize::Stretch, Resample::Lanczos, CropRounding::Down),
+            (3, Resize::Cover { height: 12, width: 10 }, Resample::Nearest, CropRounding::Even),
+        ] {
             let preprocess = Preprocess {
                 resize,
+                resample,
+                crop_rounding,
                 channel_order: ChannelOrder::Rgb,
                 multiplier: vec![2.0 / 255.0; channels],
                 offset: vec![-1.0; channels],

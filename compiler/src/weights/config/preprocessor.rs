@@ -2,7 +2,7 @@
 
 use super::Said;
 use super::json::{self, Object};
-use crate::describe::{Description, Resize};
+use crate::describe::{Description, Margin, Resize};
 use crate::error::{ErrorKind, Faults, Result};
 
 /// What a `preprocessor_config.json` says: resize, cut, scale, normalise. A key that isn't there leaves the description as
@@ -128,7 +128,7 @@ fn read_extent(root: &Object<'_>, faults: &mut Faults) -> (Option<Resize>, Optio
     let crop = if does_crop { crop } else { None };
     match (size, crop) {
         (Some(Size::Exact(height, width)), None) if !does_crop => {
-            (Some(Resize::Stretch), Some((height, width)))
+            (Some(Resize::Stretch(Margin::NONE)), Some((height, width)))
         }
         (Some(Size::Exact(height, width)), Some(Size::Exact(crop_height, crop_width))) => {
             if (height, width) != (crop_height, crop_width) {
@@ -140,7 +140,7 @@ fn read_extent(root: &Object<'_>, faults: &mut Faults) -> (Option<Resize>, Optio
                     ),
                 );
             }
-            (Some(Resize::Stretch), Some((height, width)))
+            (Some(Resize::Stretch(Margin::NONE)), Some((height, width)))
         }
         (Some(Size::ShortestEdge(edge)), Some(Size::Exact(height, width))) => {
             let side = height.min(width);
@@ -150,7 +150,7 @@ fn read_extent(root: &Object<'_>, faults: &mut Faults) -> (Option<Resize>, Optio
                     format!("found {edge}, expected at least {side}, the side that is cut out"),
                 );
             }
-            (Some(Resize::Cover { ratio: edge as f64 / side as f64 }), Some((height, width)))
+            (Some(Resize::Cover(Margin::Ratio(edge as f64 / side as f64))), Some((height, width)))
         }
         (Some(Size::ShortestEdge(_)), None) if !does_crop => {
             faults.push(

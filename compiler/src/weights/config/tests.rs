@@ -105,7 +105,7 @@ fn timm() {
             "Nearest { multiple: 8 }",
             "epsilon 0.00001",
             "padding Symmetric",
-            "Cover { ratio: 1.1111111111111112 }",
+            "Cover(CropPct(0.9))",
             "mean [0.485, 0.456, 0.406]",
             "std [0.229, 0.224, 0.225]",
             "layers Symmetric Relu6",
@@ -206,16 +206,16 @@ fn preprocessors() {
     check_preprocessor("{}", &[]);
     check_preprocessor(
         r#"{"size": {"height": 96, "width": 128}, "do_normalize": false, "do_rescale": false}"#,
-        &["input 96x128x3", "Stretch", "scale 1", "mean [0.0, 0.0, 0.0]", "std [1.0, 1.0, 1.0]"],
+        &["input 96x128x3", "Stretch(Ratio(1.0))", "scale 1", "mean [0.0, 0.0, 0.0]", "std [1.0, 1.0, 1.0]"],
     );
     check_preprocessor(
         r#"{"size": 182, "crop_size": 160, "image_mean": 0, "image_std": 0.25}"#,
-        &["input 160x160x3", "Cover { ratio: 1.1375 }", "mean [0.0, 0.0, 0.0]", "std [0.25, 0.25, 0.25]"],
+        &["input 160x160x3", "Cover(Ratio(1.1375))", "mean [0.0, 0.0, 0.0]", "std [0.25, 0.25, 0.25]"],
     );
     check_preprocessor(r#"{"crop_size": {"height": 160, "width": 160}}"#, &["input 160x160x3"]);
     check_preprocessor(
         r#"{"size": {"height": 96, "width": 96}, "crop_size": 96}"#,
-        &["input 96x96x3", "Stretch"],
+        &["input 96x96x3", "Stretch(Ratio(1.0))"],
     );
 }
 

@@ -4,7 +4,7 @@ use super::architecture::{self, Architecture};
 use super::change::Change;
 use super::json::{self, Object};
 use super::{ACTIVATIONS, ModelConfig, USUAL_ACTIVATION, activation, scores};
-use crate::describe::{Padding, Resize, Rounding};
+use crate::describe::{Margin, Padding, Resize, Rounding};
 use crate::error::Faults;
 
 /// The keys of a timm model's `config.json`: some at the top, some in `model_args`, some in `pretrained_cfg`.
@@ -43,7 +43,7 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
             .read("mean", "an array of numbers", faults, |value| json::list(value, json::number)),
         std: find("std")
             .read("std", "an array of numbers above 0", faults, |value| json::list(value, json::positive)),
-        resize: crop_pct.map(|share| Resize::Cover { ratio: 1.0 / share }),
+        resize: crop_pct.map(|share| Resize::Cover(Margin::CropPct(share))),
         ..ModelConfig::default()
     };
     config.scores = scores(find("problem_type"), config.classes, faults);
