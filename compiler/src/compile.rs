@@ -376,6 +376,7 @@ fn describe_artefact(
         random_weights: None,
         assumed: Vec::new(),
         multiply_adds: graph.batch as u64 * report.total.mult_adds,
+        padding_multiply_adds: graph.batch as u64 * report.total.padding_mult_adds,
         steps: steps(plan, fused, &report),
     }
 }
@@ -454,14 +455,22 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
         let map = schedule.value(*id).map;
         batch * (map.shape.len() * map.dtype.bytes()) as u64
     };
-    let multiply_adds = |name: &str| {
-        report.layers.iter().find(|layer| layer.name == name).map_or(0, |layer| layer.cost.mult_adds)
+    let cost = |name: &str| {
+        report
+            .layers
+            .iter()
+            .find(|layer| layer.name == name)
+            .map_or_else(cost::Cost::default, |layer| layer.cost)
     };
     let nodes = |step: &Step| -> Vec<FusedId> { step.stages().iter().map(|stage| stage.node).collect() };
     let step = |step: &Step| info::StepInfo {
         name: step.name.clone(),
         kernel: step.summary(schedule.isa),
-        multiply_adds: nodes(step).iter().map(|id| batch * multiply_adds(&fused.nodes[id.0].name)).sum(),
+        multiply_adds: nodes(step).iter().map(|id| batch * cost(&fused.nodes[id.0].name).mult_adds).sum(),
+        padding_multiply_adds: nodes(step)
+            .iter()
+            .map(|id| batch * cost(&fused.nodes[id.0].name).padding_mult_adds)
+            .sum(),
         weight_bytes: nodes(step)
             .iter()
             .map(|id| fused.nodes[id.0].filter.as_ref().map_or(0, Filter::bytes) as u64)

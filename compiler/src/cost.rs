@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 
 use crate::describe::Sides;
 use crate::graph::layer::{FilterShape, Layer, Pooling};
-use crate::graph::shape::{Shape, Window};
+use crate::graph::shape::{Axis, Shape, Window};
 use crate::graph::tensor::Dtype;
 use crate::graph::{Graph, Node};
 
@@ -27,6 +27,8 @@ const WEIGHT_BYTES: u64 = Dtype::F32.bytes() as u64;
 pub struct Cost {
     /// Multiply-adds of one inference.
     pub mult_adds: u64,
+    /// Of these, those on padding, which kernels leave out.
+    pub padding_mult_adds: u64,
     /// Weights of filters, without any bias.
     pub weights: u64,
     /// Weights and the layers' own biases, without batch norm: the paper's parameters.
@@ -42,6 +44,7 @@ pub struct Cost {
 impl AddAssign for Cost {
     fn add_assign(&mut self, other: Cost) {
         self.mult_adds += other.mult_adds;
+        self.padding_mult_adds += other.padding_mult_adds;
         self.weights += other.weights;
         self.parameters += other.parameters;
         self.parameters_folded += other.parameters_folded;
@@ -242,6 +245,11 @@ fn count_node(
 ) -> Option<usize> {
     let filter = graph.filter(node);
     let mut cost = filter.map_or(Cost::default(), |filter| filter_cost(filter, node.shape()));
+    if let Some((window, filter)) = node.layer.window().zip(filter) {
+        let inside = inside(window, graph.input_shapes(node)[0], node.shape());
+        let per_tap = (filter.n_weights() / filter.taps()) as u64;
+        cost.padding_mult_adds = cost.mult_adds - per_tap * inside;
+    }
     let kind = match &node.layer {
         Layer::Input => return None,
         Layer::Activation(_) => return owner,
@@ -282,12 +290,21 @@ fn reduction(graph: &Graph, pointwise: &Node, cost: &Cost) -> Option<f64> {
     Some((taps * m + cost.mult_adds) as f64 / (taps * m * n) as f64)
 }
 
+/// The taps of all positions of a window that are on the map, not on its padding.
+fn inside(window: Window, input: Shape, output: Shape) -> u64 {
+    let along = |axis: Axis, extent: usize, positions: usize| -> u64 {
+        (0..positions).map(|out| axis.taps(out, extent).len() as u64).sum()
+    };
+    along(window.rows, input.height, output.height) * along(window.columns, input.width, output.width)
+}
+
 /// A layer with a filter, each of whose weights is used once per output pixel.
 fn filter_cost(filter: FilterShape, output: Shape) -> Cost {
     let weights = filter.n_weights() as u64;
     let parameters = weights + if filter.has_bias { filter.n as u64 } else { 0 };
     Cost {
         mult_adds: weights * output.pixels() as u64,
+        padding_mult_adds: 0,
         weights,
         parameters,
         parameters_folded: parameters,
@@ -343,8 +360,7 @@ fn serialize_shape<S: Serializer>(shape: &Shape, serializer: S) -> Result<S::Ok,
 }
 
 fn numbers(cost: &Cost) -> String {
-    let Cost { mult_adds, parameters, parameters_folded, parameters_batch_norm, weight_bytes, weights: _ } =
-        cost;
+    let Cost { mult_adds, parameters, parameters_folded, parameters_batch_norm, weight_bytes, .. } = cost;
     format!("{mult_adds},{parameters},{parameters_folded},{parameters_batch_norm},{weight_bytes}")
 }
 

@@ -58,8 +58,11 @@ pub struct Info {
     /// What neither a file nor an option says of how the weights were trained, and was assumed, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<String>,
-    /// Multiply-adds of one run.
+    /// Multiply-adds of one run, as the paper counts them.
     pub multiply_adds: u64,
+    /// Of these, those on padding, which kernels leave out.
+    #[serde(default)]
+    pub padding_multiply_adds: u64,
     /// What the network does, in order.
     pub steps: Vec<StepInfo>,
 }
@@ -71,8 +74,11 @@ pub struct StepInfo {
     pub name: String,
     /// The kernel that computes it: `f32_pointwise_6x16_relu6_fma3`; those of several layers are joined by `+`.
     pub kernel: String,
-    /// Multiply-adds of the step.
+    /// Multiply-adds of the step, as the paper counts them.
     pub multiply_adds: u64,
+    /// Of these, those on padding, which kernels leave out.
+    #[serde(default)]
+    pub padding_multiply_adds: u64,
     /// Bytes of weights and biases that the step reads.
     pub weight_bytes: u64,
     /// Bytes that the step reads of other steps' results or of the network's input.
@@ -447,10 +453,12 @@ pub(crate) mod tests {
             random_weights: None,
             assumed: Vec::new(),
             multiply_adds: 14_000_000,
+            padding_multiply_adds: 0,
             steps: vec![StepInfo {
                 name: "conv_pw_1".to_string(),
                 kernel: "f32_pointwise_6x16_relu6_fma3".to_string(),
                 multiply_adds: 14_000_000,
+                padding_multiply_adds: 0,
                 weight_bytes: 1_900_000,
                 input_bytes: 196_608,
                 output_bytes: 12,
@@ -482,7 +490,7 @@ pub(crate) mod tests {
             r#""preprocess":{"resize":{"rule":"cover","height":146,"width":146},"multiplier":[0.007843138,"#,
             r#""channel_order":"rgb"},"labels":["background","#,
             r#""cpu_features":["avx","fma"],"workspace_bytes":1048576,"weight_bytes":1900000,"#,
-            r#""steps":[{"name":"conv_pw_1","kernel":"f32_pointwise_6x16_relu6_fma3","multiply_adds":14000000,"#,
+            r#""steps":[{"name":"conv_pw_1","kernel":"f32_pointwise_6x16_relu6_fma3","multiply_adds":14000000,"padding_multiply_adds":0,"#,
             r#""weight_bytes":1900000,"input_bytes":196608,"output_bytes":12}]"#,
         ] {
             assert!(json.contains(part), "{part} in {json}");

@@ -42,8 +42,11 @@ fn percentile(sorted: &[f64], p: usize) -> Option<f64> {
 /// What is done in the time that is measured, and what it could be done with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Work {
-    /// Of one inference.
+    /// Of one inference, as the paper counts them.
     pub multiply_adds: u64,
+    /// Of these, those on padding, which kernels leave out: they count for no speed.
+    #[serde(default)]
+    pub padding_multiply_adds: u64,
     /// That work on each inference.
     pub threads: usize,
     /// Of one core; `None` where it can't be measured.
@@ -53,10 +56,16 @@ pub struct Work {
 impl Work {
     /// How fast a latency is.
     pub fn speed(self, milliseconds: f64) -> Speed {
-        let gflops = 2.0 * self.multiply_adds as f64 / (milliseconds * 1e6);
-        let share_of_peak = self.fma_peak_gflops.map(|peak| gflops / (peak * self.threads as f64));
+        let done = self.multiply_adds.saturating_sub(self.padding_multiply_adds);
+        let gflops = 2.0 * done as f64 / (milliseconds * 1e6);
+        let share_of_peak = self.fma_peak_gflops.map(|peak| share_of(peak * self.threads as f64, gflops));
         Speed { gflops, share_of_peak }
     }
+}
+
+/// The share of a peak, at most 1: whatever is faster than the peak has shown that the peak was looked at in a bad moment.
+pub(crate) fn share_of(peak: f64, gflops: f64) -> f64 {
+    (gflops / peak).min(1.0)
 }
 
 /// How fast a latency is.
@@ -125,8 +134,26 @@ mod tests {
         check(101, 95, Some(96.0));
     }
 
+    #[test]
+    fn padding_is_no_speed_and_no_share_is_above_one() {
+        let work = |padding_multiply_adds| Work {
+            multiply_adds: 30_000_000,
+            padding_multiply_adds,
+            threads: 1,
+            fma_peak_gflops: Some(50.0),
+        };
+        let check = |padding, gflops, share| {
+            assert_eq!(work(padding).speed(1.0), Speed { gflops, share_of_peak: Some(share) });
+        };
+        check(0, 60.0, 1.0);
+        check(5_000_000, 50.0, 1.0);
+        check(10_000_000, 40.0, 0.8);
+        check(u64::MAX, 0.0, 0.0);
+    }
+
     fn latencies(milliseconds: &[f64], peak: Option<f64>) -> Latencies {
-        let work = Work { multiply_adds: 30_000_000, threads: 2, fma_peak_gflops: peak };
+        let work =
+            Work { multiply_adds: 30_000_000, padding_multiply_adds: 0, threads: 2, fma_peak_gflops: peak };
         Latencies::new(milliseconds.to_vec(), work, Some(5)).unwrap()
     }
 
@@ -142,7 +169,7 @@ mod tests {
     fn json_is_flat_and_gives_the_same_back() {
         let latencies = latencies(&[0.25, 0.5], None);
         let json = serde_json::to_string(&latencies).unwrap();
-        let expected = r#"{"milliseconds":[0.25,0.5],"min":0.25,"median":0.25,"p95":0.5,"multiply_adds":30000000,"threads":2,"fma_peak_gflops":null,"#;
+        let expected = r#"{"milliseconds":[0.25,0.5],"min":0.25,"median":0.25,"p95":0.5,"multiply_adds":30000000,"padding_multiply_adds":0,"threads":2,"fma_peak_gflops":null,"#;
         assert!(json.starts_with(expected), "{json}");
         assert_eq!(serde_json::from_str::<Latencies>(&json).unwrap(), latencies);
     }

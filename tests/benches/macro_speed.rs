@@ -53,8 +53,13 @@ fn main() -> ExitCode {
     let description = describe::builtin("mobilenet-v1").expect("it is built in").description();
     let graph = Graph::build(&description, &Knobs::default()).expect("it is a network");
     let peak = numbers("peak").into_iter().fold(0.0, f64::max);
-    let work =
-        Work { multiply_adds: Report::of(&graph).total.mult_adds, threads: 1, fma_peak_gflops: Some(peak) };
+    let total = Report::of(&graph).total;
+    let work = Work {
+        multiply_adds: total.mult_adds,
+        padding_multiply_adds: total.padding_mult_adds,
+        threads: 1,
+        fma_peak_gflops: Some(peak),
+    };
     println!("1.0@224 on one thread, {N_ROUNDS} rounds in turns, peak {peak:.1} GFLOP/s");
     println!("{:8} {:>10} {:>10} {:>14}", "", "minimum", "median", "share of peak");
     let [of_macro, of_object] = ["macro", "object"].map(|name| {

@@ -238,3 +238,18 @@ fn parameters_that_timm_counts() {
         assert_eq!(total.parameters_batch_norm, parameters, "{name}");
     }
 }
+
+/// A 3x3 window over 4x4 has (2 + 3 + 3 + 2)^2 of its 12^2 taps on the map.
+#[test]
+fn padding_is_counted_apart() {
+    let text = "name = \"net\"\nclasses = 2\n[input]\nheight = 4\nwidth = 4\nchannels = 3\n\
+                [[layer]]\nkind = \"depthwise\"\nkernel = 3\n\
+                [[layer]]\nkind = \"pointwise\"\nfilters = 8\n\
+                [[layer]]\nkind = \"conv\"\nkernel = 2\npadding = \"valid\"\nfilters = 16\n";
+    let description = Description::parse(text, "net.toml").unwrap();
+    let report = Report::of(&Graph::build(&description, &Knobs::default()).unwrap());
+    let found: Vec<(u64, u64)> =
+        report.layers.iter().map(|layer| (layer.cost.mult_adds, layer.cost.padding_mult_adds)).collect();
+    assert_eq!(found, [(144 * 3, 44 * 3), (16 * 3 * 8, 0), (9 * 4 * 8 * 16, 0)]);
+    assert_eq!(report.total.padding_mult_adds, 44 * 3);
+}

@@ -29,6 +29,7 @@ pub(crate) fn bench(model: &mut Model, n: usize) -> Result<Option<Latencies>, St
     }
     let work = Work {
         multiply_adds: model.info.multiply_adds,
+        padding_multiply_adds: model.info.padding_multiply_adds,
         threads: model.threads(),
         fma_peak_gflops: limits.fma_gflops(),
     };
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn the_summary_ends_the_list() {
         let check = |threads, fma_peak_gflops, expected: &str| {
-            let work = Work { multiply_adds: 30_000_000, threads, fma_peak_gflops };
+            let work = Work { multiply_adds: 30_000_000, padding_multiply_adds: 0, threads, fma_peak_gflops };
             let mut out = Vec::new();
             let latencies = Latencies::new(vec![3.0, 1.0, 2.0], work, None).unwrap();
             write(&latencies, false, &mut out).unwrap();

@@ -3,7 +3,7 @@
 //! The bound of a step is its roofline: it can't be done before its multiply-adds are done at the core's peak, nor before
 //! its bytes have come. Weights come at the speed at which as much memory as the whole network has is read over and
 //! over, for between two runs the others' have passed; what a step reads and writes of results comes at the speed of
-//! their own size. A step may be held up by something else, such as loads from the first-level cache: then it stays
+//! their own size. A step that is faster than that had its weights in a nearer memory, and that one's speed is its roof. A step may be held up by something else, such as loads from the first-level cache: then it stays
 //! below its roof.
 
 mod table;
@@ -16,6 +16,7 @@ use crate::abi::Status;
 use crate::info::{Info, StepInfo};
 use crate::limits::{Limits, gb_per_s};
 use crate::measured::profile::{Bound, Profile, Read, Roof, StepProfile, Total};
+use crate::measured::share_of;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -85,15 +86,15 @@ impl Profile {
         let total_time: Duration = best.iter().sum();
         let step = |(info, time): (&StepInfo, &Duration)| {
             let microseconds = micros(*time);
-            let gflops = gflops(info.multiply_adds, microseconds);
+            let gflops = gflops(done(info), microseconds);
             let bytes = info.weight_bytes + info.input_bytes + info.output_bytes;
             StepProfile {
                 kind: kind(&info.kernel).to_string(),
                 microseconds,
                 share: ratio(microseconds, micros(total_time)),
                 gflops,
-                share_of_peak: peak.map(|peak| gflops / peak),
-                flops_per_byte: ratio(2.0 * info.multiply_adds as f64, bytes as f64),
+                share_of_peak: peak.map(|peak| share_of(peak, gflops)),
+                flops_per_byte: ratio(2.0 * done(info) as f64, bytes as f64),
                 roof: peak.and_then(|peak| Roof::new(info, microseconds, peak, (reads, network_bytes))),
                 info: info.clone(),
             }
@@ -141,12 +142,23 @@ impl Roof {
         peak_gflops: f64,
         (reads, network_bytes): (&[Read], u64),
     ) -> Option<Roof> {
-        let compute = 2.0 * step.multiply_adds as f64 / (peak_gflops * 1e3);
+        let compute = 2.0 * done(step) as f64 / (peak_gflops * 1e3);
         let results = step.input_bytes + step.output_bytes;
-        let weights = step.weight_bytes as f64 / (gb_per_s(reads, network_bytes)? * 1e3);
-        let memory = weights + results as f64 / (gb_per_s(reads, results)? * 1e3);
-        let bound = if memory <= compute { Bound::Compute } else { Bound::Memory };
-        let least = compute.max(memory);
+        let results = results as f64 / (gb_per_s(reads, results)? * 1e3);
+        let memory = |weights_within: u64| {
+            Some(results + step.weight_bytes as f64 / (gb_per_s(reads, weights_within)? * 1e3))
+        };
+        let mut memory_time = memory(network_bytes)?;
+        for nearer in reads.iter().rev().map(|read| read.bytes as u64).filter(|bytes| *bytes < network_bytes)
+        {
+            if memory_time <= microseconds {
+                break;
+            }
+            memory_time = memory(nearer)?;
+        }
+        let bound = if memory_time <= compute { Bound::Compute } else { Bound::Memory };
+        // What is left above is the noise of the limits.
+        let least = compute.max(memory_time).min(microseconds);
         Some(Roof { bound, microseconds: least, share: ratio(least, microseconds) })
     }
 }
@@ -165,12 +177,13 @@ impl Total {
         let sum = |of: fn(&StepProfile) -> u64| steps.iter().map(of).sum::<u64>();
         let microseconds: f64 = steps.iter().map(|step| step.microseconds).sum();
         let multiply_adds = sum(|step| step.info.multiply_adds);
+        let done = sum(|step| done(&step.info));
         let [weight_bytes, input_bytes, output_bytes] = [
             sum(|step| step.info.weight_bytes),
             sum(|step| step.info.input_bytes),
             sum(|step| step.info.output_bytes),
         ];
-        let gflops = gflops(multiply_adds, microseconds);
+        let gflops = gflops(done, microseconds);
         let roof = |step: &StepProfile| step.roof.map(|roof| roof.microseconds);
         let roof_microseconds = steps.iter().map(roof).sum::<Option<f64>>().filter(|_| !steps.is_empty());
         let bytes = weight_bytes + input_bytes + output_bytes;
@@ -179,11 +192,11 @@ impl Total {
             run_microseconds,
             multiply_adds,
             gflops,
-            share_of_peak: peak.map(|peak| gflops / peak),
+            share_of_peak: peak.map(|peak| share_of(peak, gflops)),
             weight_bytes,
             input_bytes,
             output_bytes,
-            flops_per_byte: ratio(2.0 * multiply_adds as f64, bytes as f64),
+            flops_per_byte: ratio(2.0 * done as f64, bytes as f64),
             roof_microseconds,
             roof_share: roof_microseconds.map(|roof| ratio(roof, microseconds)),
         }
@@ -192,6 +205,11 @@ impl Total {
 
 fn micros(duration: Duration) -> f64 {
     to_ms(duration) * 1e3
+}
+
+/// The multiply-adds that a kernel does: those on padding are left out.
+pub(super) fn done(step: &StepInfo) -> u64 {
+    step.multiply_adds.saturating_sub(step.padding_multiply_adds)
 }
 
 /// A multiply-add is two operations.
@@ -219,7 +237,15 @@ pub(crate) mod tests {
     fn step(name: &str, kernel: &str, [multiply_adds, weight, input, output]: [u64; 4]) -> StepInfo {
         let (name, kernel) = (name.to_string(), kernel.to_string());
         let [weight_bytes, input_bytes, output_bytes] = [weight, input, output];
-        StepInfo { name, kernel, multiply_adds, weight_bytes, input_bytes, output_bytes }
+        StepInfo {
+            name,
+            kernel,
+            multiply_adds,
+            padding_multiply_adds: 0,
+            weight_bytes,
+            input_bytes,
+            output_bytes,
+        }
     }
 
     /// A core of 100 GFLOP/s that reads 100 GB/s, 20 where the network's whole memory is.
@@ -265,6 +291,24 @@ pub(crate) mod tests {
             (1426.0, 56_000_000, 1_004_400)
         );
         assert!((total.roof_microseconds.unwrap() - 1120.08).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_step_is_above_its_roof() {
+        let reads = [Read { bytes: 1 << 20, gb_per_s: 100.0 }, Read { bytes: 4 << 20, gb_per_s: 20.0 }];
+        let step = step("dense", "f32_dense_1x16_fma3", [250_000, 1_000_000, 0, 0]);
+        let check = |microseconds: f64, bound, least: f64| {
+            let roof = Roof::new(&step, microseconds, 100.0, (&reads, 4 << 20)).unwrap();
+            assert!(roof.bound == bound && (roof.microseconds - least).abs() < 1e-9, "{roof:?}");
+            assert!(roof.share <= 1.0, "{roof:?}");
+        };
+        check(60.0, Bound::Memory, 50.0);
+        // Its weights came from the second-level cache.
+        check(30.0, Bound::Memory, 10.0);
+        check(9.0, Bound::Memory, 9.0);
+        let padded = StepInfo { padding_multiply_adds: 50_000, weight_bytes: 0, ..step.clone() };
+        let roof = Roof::new(&padded, 8.0, 100.0, (&reads, 4 << 20)).unwrap();
+        assert_eq!((roof.bound, roof.microseconds), (Bound::Compute, 4.0));
     }
 
     #[test]

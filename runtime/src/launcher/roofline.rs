@@ -11,6 +11,7 @@ use super::profile::size;
 use crate::chart::labels::{self, Circle, Label};
 use crate::chart::{Short, Tick, escape};
 use crate::measured::profile::{Profile, StepProfile};
+use crate::measured::share_of;
 use plot::Plot;
 use std::fmt::{self, Write as _};
 
@@ -220,7 +221,7 @@ impl Picture<'_> {
                 escape(&dot.info.name),
                 dot.microseconds,
                 dot.gflops,
-                dot.gflops / self.peak * 100.0,
+                share_of(self.peak, dot.gflops) * 100.0,
                 dot.share * 100.0,
                 escape(&dot.info.kernel),
             )?;

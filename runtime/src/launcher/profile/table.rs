@@ -51,14 +51,7 @@ pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
         }
         writeln!(out, "{}", line(row, &widths))?;
     }
-    writeln!(out, "\na whole run: {:.1} us", total.run_microseconds)?;
-    if profile.steps.iter().any(|step| step.share_of_peak.is_some_and(|share| 1.0 < share)) {
-        writeln!(
-            out,
-            "above 100 % of peak: taps on padding count as multiply-adds, and kernels leave them out"
-        )?;
-    }
-    Ok(())
+    writeln!(out, "\na whole run: {:.1} us", total.run_microseconds)
 }
 
 fn line(row: &[String; N_COLUMNS], widths: &[usize; N_COLUMNS]) -> String {

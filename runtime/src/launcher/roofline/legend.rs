@@ -1,7 +1,9 @@
 //! What stands beside the plot: kinds by their share of time, and the network as a whole.
 
+use super::super::profile::done;
 use super::{Picture, RIGHT, TOP, colour};
 use crate::chart::escape;
+use crate::measured::share_of;
 use std::fmt::{self, Write as _};
 
 impl Picture<'_> {
@@ -39,7 +41,7 @@ impl Picture<'_> {
         y += 18.0;
         writeln!(svg, r##"<path d="M{x} {y}H{}" stroke="#cbd2d9"/>"##, columns[1])?;
         y += 22.0;
-        let of_peak = total.gflops / self.peak * 100.0;
+        let of_peak = share_of(self.peak, total.gflops) * 100.0;
         writeln!(
             svg,
             r##"<text x="{x}" y="{y}" font-weight="600">Network</text><text x="{}" y="{y}" text-anchor="end" font-weight="600">{of_peak:.1} %</text>"##,
@@ -60,12 +62,7 @@ impl Picture<'_> {
             )?;
         }
         y += 40.0;
-        let mut notes =
-            vec!["The area of a dot is its share of the time.", "A multiply-add is two operations."];
-        if self.dots.iter().any(|dot| self.peak < dot.gflops) {
-            notes.extend(["Taps on padding count, but aren’t done:", "a dot may lie above the roof."]);
-        }
-        for note in notes {
+        for note in ["The area of a dot is its share of the time.", "A multiply-add is two operations."] {
             writeln!(svg, r##"<text x="{x}" y="{y}" font-size="11" {muted}>{note}</text>"##)?;
             y += 17.0;
         }
@@ -88,7 +85,7 @@ impl Picture<'_> {
             });
             let kind = &mut kinds[at];
             kind.share += step.share;
-            kind.multiply_adds += step.info.multiply_adds;
+            kind.multiply_adds += done(&step.info);
             kind.microseconds += step.microseconds;
             kind.gflops = 2.0 * kind.multiply_adds as f64 / (kind.microseconds * 1e3).max(f64::MIN_POSITIVE);
         }
