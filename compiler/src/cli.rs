@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod cost;
 mod describe;
+mod doubts;
 mod executable;
 mod explore;
 mod files;

@@ -26,6 +26,7 @@ fn executables_and_networks_take_turns() {
     let bench = ["bench", "./net", "mobilenet-v1", "--resolution", "32", "--alpha", "0.25,0.5"];
     let document = json(folder.path(), &bench, &["--rounds", "2", "--runs", "3", "-t", "1,2", "--json"]);
     assert_eq!((&document["rounds"], &document["warm_up"]), (&2.into(), &10.into()));
+    assert!(document["warnings"].is_array(), "a quiet machine has none, and says that too");
     let networks = document["networks"].as_array().expect("a list");
     let of = |network: &Value| {
         let threads = network["latencies"]["threads"].as_u64();

@@ -1,15 +1,22 @@
 //! `mnc bench`: latencies of compiled networks, in interleaved rounds, beside what the core could do meanwhile.
 
+use std::collections::BTreeMap;
+
 use mnc::Result;
+use mnc::graph::Graph;
+use mnc::predict::{Machine, predict};
+use mnc::target::Isa;
 use mnc_runtime::measured::{Latencies, Speed, Summary};
 use mnc_runtime::peak::cpu_name;
 use serde::Serialize;
 
+use super::doubts::{self, Timed, Watch};
 use super::executable::Executable;
+use super::machine;
 use super::output::print;
 use super::rounds::{self, Measured, Rounds, Subject};
 use super::text::{size, table};
-use super::variants;
+use super::variants::{self, Executables};
 
 /// Measures how fast compiled networks are
 ///
@@ -66,10 +73,33 @@ pub(super) fn run(args: &Args) -> Result<()> {
         n_runs: args.runs.map(|runs| runs as usize),
         n_warm_up: args.warmup as usize,
     };
+    let predicted = predictions(&executables);
+    let watch = Watch::begin();
     let measured = rounds::measure(&subjects, rounds)?;
+    let timed: Vec<Timed> = subjects
+        .iter()
+        .zip(&measured)
+        .zip(predicted.iter().flat_map(|ms| args.threads.iter().map(|threads| ms.filter(|_| *threads == 1))))
+        .map(|((subject, measured), predicted)| {
+            Timed::new(subject.executable.label(), &measured.rounds, predicted)
+        })
+        .collect();
+    let doubts = watch.doubts(&timed);
     let rows: Vec<Row<'_>> =
         subjects.iter().zip(&measured).map(|(subject, measured)| Row::new(*subject, measured)).collect();
-    print(&if args.json { json(&rows, rounds) } else { text(&rows, rounds) })
+    print(&if args.json { json(&rows, rounds, &doubts) } else { text(&rows, rounds) })?;
+    doubts::warn(&doubts);
+    Ok(())
+}
+
+/// Milliseconds on one thread of each network that was compiled for this.
+fn predictions(executables: &Executables) -> Vec<Option<f64>> {
+    let mut machines: BTreeMap<&str, Option<Machine>> = BTreeMap::new();
+    let mut of = |(graph, isa): &(Graph, &'static Isa)| {
+        let machine = machines.entry(isa.name).or_insert_with(|| machine::measure(isa)).as_ref()?;
+        Some(predict(graph, isa, machine)?.microseconds / 1e3)
+    };
+    executables.networks.iter().map(|network| network.as_ref().and_then(&mut of)).collect()
 }
 
 /// A subject and what was measured of it.
@@ -111,12 +141,13 @@ impl Row<'_> {
     }
 }
 
-fn json(rows: &[Row<'_>], rounds: Rounds) -> String {
+fn json(rows: &[Row<'_>], rounds: Rounds, warnings: &[String]) -> String {
     let document = serde_json::json!({
         "cpu": cpu_name(),
         "rounds": rounds.n_rounds,
         "warm_up": rounds.n_warm_up,
         "networks": rows,
+        "warnings": warnings,
     });
     format!("{document}\n")
 }
@@ -247,7 +278,12 @@ mod tests {
     #[test]
     fn tables_compare_with_the_first_line() {
         let latencies = |ms: f64, peak| {
-            let work = Work { multiply_adds: 50_000_000, threads: 1, fma_peak_gflops: peak };
+            let work = Work {
+                multiply_adds: 50_000_000,
+                padding_multiply_adds: 0,
+                threads: 1,
+                fma_peak_gflops: peak,
+            };
             Latencies::new(vec![ms, ms * 2.0], work, Some(4_000_000)).unwrap()
         };
         let (slow, fast) = (latencies(2.0, Some(100.0)), latencies(1.0, None));
@@ -267,7 +303,7 @@ mod tests {
 
     #[test]
     fn one_line_is_no_comparison() {
-        let work = Work { multiply_adds: 1, threads: 1, fma_peak_gflops: None };
+        let work = Work { multiply_adds: 1, padding_multiply_adds: 0, threads: 1, fma_peak_gflops: None };
         let latencies = Latencies::new(vec![1.0], work, None).unwrap();
         assert!(!latencies_table(&[row("./a", &latencies)]).contains("times"));
     }

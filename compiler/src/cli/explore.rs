@@ -30,6 +30,7 @@ use self::map::{AccuracySource, Map, Measured, Member, Setting};
 use self::page::Page;
 use self::store::{Conditions, Store};
 use self::survey::{Circumstances, Compiled};
+use super::doubts::{self, Timed, Watch};
 use super::files::Output;
 use super::output::{self, Destination, Format};
 use super::variants::Workbench;
@@ -161,16 +162,22 @@ pub(super) fn run(args: &Args) -> Result<()> {
     family.notes.iter().chain(&note).for_each(|note| eprintln!("note: {note}"));
 
     let compiled = survey::compile(wanted, &workbench, circumstances)?;
+    let watch = Watch::begin();
     survey::measure(&compiled, circumstances, &mut store)?;
+    let timed: Vec<Timed> = compiled.iter().map(|subject| subject.timed(&store, circumstances)).collect();
     let measured: Vec<Measured> =
         compiled.iter().map(|subject| subject.measured(&store, circumstances)).collect();
     let map = Map {
         network: description.name,
         setting: setting(&target, cpu, circumstances),
+        warnings: watch.doubts(&timed),
         accuracy_source: accuracy_source(args, images.as_ref(), &measured[..n_members]),
         members: measured[..n_members].to_vec(),
     };
-    let claims = if args.claims { judge(&map, &measured)? } else { Vec::new() };
+    let mut claims = if args.claims { judge(&map, &measured)? } else { Vec::new() };
+    if !map.warnings.is_empty() {
+        claims::withhold(&mut claims);
+    }
     finish(args, (&map, &claims), (&budgets, destination.as_deref()), &compiled, &folder)
 }
 
@@ -306,6 +313,7 @@ fn finish(
             names.join(", ")
         ))?;
     }
+    doubts::warn(&map.warnings);
     let Some(choice) = choice.transpose()? else { return Ok(()) };
     let Some(path) = destination else { return Ok(()) };
     let idx = map.members.iter().position(|member| member.member == choice.chosen.member);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mnc::Result;
 
+use super::doubts::{self, Watch};
 use super::{files, variants};
 
 /// Measures each layer of a compiled network
@@ -49,5 +50,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.svg {
         options.extend(["--svg".into(), path.as_os_str().to_owned()]);
     }
-    executable.tell(&options)
+    let watch = Watch::begin();
+    executable.tell(&options)?;
+    doubts::warn(&watch.of_machine(1));
+    Ok(())
 }

@@ -35,6 +35,8 @@ pub(super) struct Subject<'a> {
 /// What all rounds of a subject gave.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
+    /// Those of each process.
+    pub(super) rounds: Vec<Latencies>,
     /// All timed runs.
     pub(super) latencies: Latencies,
     /// Milliseconds from the start of a process to its first result, one a round.
@@ -103,7 +105,8 @@ struct Seen {
 impl Seen {
     fn sum_up(self) -> Measured {
         let latencies = Latencies::merge(&self.latencies).expect("there is a round, and a run in it");
-        Measured { latencies, start: Summary::of(&self.starts).expect("there is a round") }
+        let start = Summary::of(&self.starts).expect("there is a round");
+        Measured { rounds: self.latencies, latencies, start }
     }
 }
 

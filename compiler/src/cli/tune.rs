@@ -18,9 +18,10 @@ use mnc_runtime::measured::profile::Profile;
 use mnc_runtime::peak::cpu_name;
 
 use self::verdict::{Times, verdict};
+use super::doubts::{self, Timed, Watch};
 use super::executable::Executable;
 use super::files::Kind;
-use super::rounds::{self, Rounds, Subject};
+use super::rounds::{self, Measured, Rounds, Subject};
 use super::variants::Workbench;
 use super::{files, host};
 
@@ -98,6 +99,7 @@ impl Bench<'_> {
     fn tune(&self) -> Result<Tuning> {
         let cpu = cpu_name().unwrap_or_else(|| "unknown".to_owned());
         let none = Tuning::new(self.graph, self.target.isa, &cpu);
+        let watch = Watch::begin();
         let model = self.compile(&none)?;
         let tiles = self.tune_tiles(&model, &none)?;
         let tuned = self.tune_bands(&model, &tiles)?;
@@ -111,6 +113,11 @@ impl Bench<'_> {
             pair.each_ref().map(|candidate| Subject { executable: &candidate.executable, threads: 1 });
         let measured =
             rounds::measure(&subjects, Rounds { n_rounds: N_ROUNDS, n_runs: None, n_warm_up: 10 })?;
+        let timed = |(label, measured): (&str, &Measured)| {
+            Timed::new(format!("{}, {label}", self.graph.name), &measured.rounds, None)
+        };
+        let pairs = ["as the cost model has it", "tuned"].into_iter().zip(&measured);
+        doubts::warn(&watch.doubts(&pairs.map(timed).collect::<Vec<_>>()));
         let [before, after] = [0, 1].map(|i| measured[i].latencies.summary);
         let change = |before: f64, after: f64| format!("{:+.1} %", (after / before - 1.0) * 100.0);
         let told = format!(

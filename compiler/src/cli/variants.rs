@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mnc::describe;
-use mnc::graph::Knobs;
+use mnc::graph::{Graph, Knobs};
 use mnc::job::{Job, Settings};
 use mnc::request::{Numbers, Request};
+use mnc::target::Isa;
 use mnc::{Compiled, Fault, Options, Place, Result, Target};
 
 use super::executable::Executable;
@@ -37,28 +38,30 @@ pub(super) struct Variants {
 pub(super) struct Executables {
     /// In the order of the names.
     pub(super) list: Vec<Executable>,
-    _folder: Workbench,
+    /// Of each, the network that was compiled for this.
+    pub(super) networks: Vec<Option<(Graph, &'static Isa)>>,
+    folder: Workbench,
 }
 
 /// Opens or compiles what each name stands for: a built-in network, a description (`.toml`), a folder or a file of weights, or an
 /// executable.
 pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executables> {
-    let folder = Workbench::new()?;
-    let mut list = Vec::new();
+    let mut found = Executables { list: Vec::new(), networks: Vec::new(), folder: Workbench::new()? };
     for name in names {
         let is_network =
             describe::builtin(name).is_some() || name.ends_with(".toml") || network::is_download(name);
         if !is_network {
-            list.push(Executable::open(Path::new(name))?);
+            found.list.push(Executable::open(Path::new(name))?);
+            found.networks.push(None);
         } else {
-            compile(name, args, &folder, &mut list)?;
+            compile(name, args, &mut found)?;
         }
     }
-    Ok(Executables { list, _folder: folder })
+    Ok(found)
 }
 
 /// Compiles all variants of a network.
-fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Executable>) -> Result<()> {
+fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
     let numbers = match (&args.weights, args.random_weights) {
         (Some(path), _) => Numbers::File(path.clone()),
         // A folder has weights of its own.
@@ -85,8 +88,9 @@ fn compile(name: &str, args: &Variants, folder: &Workbench, list: &mut Vec<Execu
             let started = Instant::now();
             let graph = job.graph(alpha, resolution)?;
             let symbols = Options::name_of(&graph.name);
-            let compiled = opened.run(graph, &Settings::new(target, &symbols))?;
-            list.push(folder.link(&compiled, started)?);
+            let compiled = opened.run(graph.clone(), &Settings::new(target, &symbols))?;
+            found.list.push(found.folder.link(&compiled, started)?);
+            found.networks.push(Some((graph, target.isa)));
             progress.inc(1);
         }
     }

@@ -14,10 +14,11 @@ pub(crate) fn mnc(folder: &Path, args: &[&str], more: &[&str]) -> (i32, String, 
     (output.status.code().expect("not ended by a signal"), text(output.stdout), text(output.stderr))
 }
 
-/// Standard output of what must succeed without a word on standard error.
+/// Standard output of what must succeed without a word on standard error, but for warnings of a busy machine.
 pub(crate) fn stdout(folder: &Path, args: &[&str], more: &[&str]) -> String {
     let (code, out, err) = mnc(folder, args, more);
-    assert_eq!((code, err.as_str()), (0, ""), "{args:?} {more:?}");
+    let rest: Vec<&str> = err.lines().filter(|line| !line.starts_with("warning: ")).collect();
+    assert_eq!((code, rest), (0, Vec::new()), "{args:?} {more:?}: {err}");
     out
 }
 

@@ -48,15 +48,22 @@ pub(super) struct Finding {
     pub(super) text: String,
     /// Whether it is as the paper has it; `None` where the paper says nothing.
     pub(super) confirmed: Option<bool>,
+    /// Whether the clock has said it.
+    #[serde(skip)]
+    is_timed: bool,
 }
 
 impl Finding {
     fn judged(confirmed: bool, text: String) -> Finding {
-        Finding { text, confirmed: Some(confirmed) }
+        Finding { text, confirmed: Some(confirmed), is_timed: false }
+    }
+
+    fn timed(confirmed: bool, text: String) -> Finding {
+        Finding { is_timed: true, ..Finding::judged(confirmed, text) }
     }
 
     fn note(text: String) -> Finding {
-        Finding { text, confirmed: None }
+        Finding { text, confirmed: None, is_timed: false }
     }
 
     /// The word for it.
@@ -77,6 +84,15 @@ pub(super) fn judge(evidence: Evidence<'_>) -> Vec<Claim> {
         scaling::claim(evidence),
         narrow::claim(evidence),
     ]
+}
+
+/// Takes back what doubtful times have decided.
+pub(super) fn withhold(claims: &mut [Claim]) {
+    let findings = claims.iter_mut().flat_map(|claim| &mut claim.findings);
+    findings.filter(|finding| finding.is_timed).for_each(|finding| {
+        finding.confirmed = None;
+        finding.text += ", on a machine that was disturbed";
+    });
 }
 
 /// The claims as text.

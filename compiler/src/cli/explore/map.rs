@@ -185,6 +185,8 @@ pub(super) struct Map {
     pub(super) network: String,
     #[serde(flatten)]
     pub(super) setting: Setting,
+    /// Why its times say little.
+    pub(super) warnings: Vec<String>,
     /// What `accuracy` of each member is.
     pub(super) accuracy_source: AccuracySource,
     /// In the order asked for.

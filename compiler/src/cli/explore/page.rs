@@ -37,6 +37,9 @@ impl Page<'_> {
             escape(cpu),
             title = escape(&title),
         );
+        for warning in &map.warnings {
+            html += &format!("<p class=\"warning\">These figures say little: {}.</p>\n", escape(warning));
+        }
         if let Some(answer) = answer {
             html += &format!("<div class=\"answer\">{}</div>\n", escape(answer.trim_end()));
         }

@@ -12,6 +12,7 @@ use mnc::{Options, Result, Target};
 use mnc_runtime::measured::Latencies;
 use mnc_runtime::measured::profile::Profile;
 
+use super::super::doubts::Timed;
 use super::super::executable::Executable;
 use super::super::network::Disk;
 use super::super::rounds::progress;
@@ -158,6 +159,14 @@ impl Compiled {
     /// Timed runs of a process: a quarter of a second on a core of 200 GFLOP/s, the same number in every run of mnc.
     fn n_runs(&self) -> usize {
         (25_000_000_000 / self.report.total.mult_adds.max(1)).clamp(20, 400) as usize
+    }
+
+    /// Why what the store has of it says little.
+    pub(super) fn timed(&self, store: &Store, circumstances: Circumstances<'_>) -> Timed {
+        let record = store.record(self.fingerprint).expect("it was measured");
+        let rounds = &record.rounds[..circumstances.rounds];
+        let prediction = self.prediction.as_ref().filter(|_| circumstances.threads == 1);
+        Timed::new(self.wanted.label(), rounds, prediction.map(|prediction| prediction.microseconds / 1e3))
     }
 
     /// What the store has of it, as a member of a map.

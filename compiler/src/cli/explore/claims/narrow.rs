@@ -29,7 +29,7 @@ pub(super) fn claim(evidence: Evidence<'_>) -> Claim {
                 shallow.parameters as f64 / 1e6,
             ),
         ),
-        Finding::judged(
+        Finding::timed(
             (time - 1.0).abs() <= SIMILAR,
             format!(
                 "timed: {:.3} against {:.3} ms, {time:.2} times; {} as fast as the whole network",

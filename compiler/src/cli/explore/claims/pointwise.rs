@@ -32,7 +32,7 @@ pub(super) fn claim(evidence: Evidence<'_>) -> Claim {
             is(parameters[0], paper_parameters, SAME_COUNT),
             format!("{:.2} % of the parameters (Table 2: {paper_parameters})", parameters[0]),
         ),
-        Finding::judged(
+        Finding::timed(
             is(time[0], 95.0, SAME_TIME),
             format!(
                 "{:.1} % of the time here; depthwise layers take {:.1} %, the first layer {:.1} %, the dense one {:.1} %",

@@ -31,7 +31,7 @@ pub(super) fn claim(evidence: Evidence<'_>) -> Claim {
             for (name, time, counted) in
                 [("alpha", time.alpha, mult_adds.alpha), ("rho", time.rho, mult_adds.rho)]
             {
-                findings.push(Finding::judged(
+                findings.push(Finding::timed(
                     is_square(time),
                     format!(
                         "time grows with {name} to the power of {time:.2}; multiply-adds with {counted:.2}"

@@ -31,7 +31,7 @@ pub(super) fn claim(evidence: Evidence<'_>) -> Claim {
                 times(counted)
             ),
         ),
-        Finding::judged(
+        Finding::timed(
             is_8_to_9(timed),
             format!(
                 "timed: {:.2} against {:.3} ms at the fastest, {} times ({} at the median)",

@@ -50,6 +50,7 @@ pub(in super::super) fn map() -> Map {
             rounds: 3,
             machine: None,
         },
+        warnings: Vec::new(),
         accuracy_source: AccuracySource::Measured("measured on 4 pictures".to_owned()),
         members: members.map(|(alpha, side, ms, top1)| measured(alpha, side, ms, Some(top1))).to_vec(),
     }
