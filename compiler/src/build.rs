@@ -61,6 +61,18 @@ impl Model {
         self
     }
 
+    /// A file that says what the weights' tensors are called.
+    pub fn names(mut self, path: impl Into<PathBuf>) -> Model {
+        self.request.names = Some(path.into());
+        self
+    }
+
+    /// The order of the axes of the weights' filters: `OIHW`, `HWIO` or `OHWI`; found out without it.
+    pub fn axes(mut self, order: impl Into<String>) -> Model {
+        self.request.axes = Some(order.into());
+        self
+    }
+
     /// The model's configuration, or `none`; looked for beside the weights without it.
     pub fn config(mut self, path: impl Into<PathBuf>) -> Model {
         self.request.config = Some(path.into());

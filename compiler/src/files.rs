@@ -17,6 +17,8 @@ pub enum Kind {
     Weights,
     /// Names of outputs, or labels of pictures.
     Labels,
+    /// What the tensors of weights are called.
+    Names,
     /// The JSON beside weights.
     Configuration,
     /// What `--tune` wrote.
@@ -34,7 +36,7 @@ impl Kind {
     pub fn most_bytes(self) -> u64 {
         match self {
             Kind::Network | Kind::Schedule => 1 << 20,
-            Kind::Configuration => 16 << 20,
+            Kind::Configuration | Kind::Names => 16 << 20,
             Kind::Labels | Kind::Manifest => 64 << 20,
             Kind::Measurements => 1 << 30,
             // Weights of a network are at most 4 GiB, and executables have theirs inside.
@@ -48,6 +50,7 @@ impl Kind {
             Kind::Network => "a description in TOML",
             Kind::Weights => "a safetensors file",
             Kind::Labels => "a text file",
+            Kind::Names => "a file of names",
             Kind::Configuration => "a JSON file",
             Kind::Schedule => "a schedule that `mnc compile --tune` wrote",
             Kind::Manifest => "a manifest",

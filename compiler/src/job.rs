@@ -11,9 +11,11 @@ use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
-use crate::request::{Configured, Download, Files, Labels, Numbers, Request, Written, labels};
+use crate::request::{Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
+use crate::weights::layout::Layout;
+use crate::weights::names::Renamed;
 use crate::weights::naming::Naming;
 use crate::weights::{Parameters, Weights};
 
@@ -30,6 +32,8 @@ pub struct Job {
     pub alpha: Option<f64>,
     /// The naming that was asked for.
     pub naming: Option<&'static Naming>,
+    /// What the weights' tensors are called, where the user says it.
+    pub renames: Renames,
     /// Where the numbers come from.
     pub numbers: Numbers,
     /// Where the names of the outputs come from.
@@ -40,6 +44,8 @@ pub struct Job {
     pub assumed: Vec<String>,
     /// How the network is known, where nobody named it.
     pub recognised: Option<String>,
+    /// What was made of the weights' tensors before they were read: other names, another order of axes. Known with the weights.
+    pub translated: Vec<String>,
 }
 
 /// A job with its weights.
@@ -113,6 +119,7 @@ impl Job {
         };
         let configured = Configured::read(files, &written.description, request)?;
         let naming = request.naming.as_deref().map(Naming::asked).transpose()?;
+        check_names(request)?;
         if let Some(alpha) = request.alpha
             && !(0.0 < alpha && alpha <= MAX_ALPHA)
         {
@@ -145,11 +152,13 @@ impl Job {
             resolution,
             alpha: request.alpha,
             naming,
+            renames: Renames::read(request, files)?,
             numbers: request.numbers.clone(),
             labels,
             labels_file,
             assumed,
             recognised: None,
+            translated: Vec::new(),
         })
     }
 
@@ -161,14 +170,48 @@ impl Job {
         let weights = match &self.numbers {
             Numbers::File(path) => {
                 let bytes = files.bytes(path, Kind::Weights)?;
-                Some(Weights::parse(Cow::Owned(bytes), &path.display().to_string())?)
+                let mut weights = Weights::parse(Cow::Owned(bytes), &path.display().to_string())?;
+                if let Some(renamed) = self.renames.apply(&mut weights)? {
+                    self.tell(&renamed);
+                }
+                Some(weights)
             }
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
         };
         if let Some(weights) = &weights {
             self.look_at(weights);
+            self.tell_axes(weights);
         }
         Ok(Opened { job: self, weights })
+    }
+
+    /// In which order the axes are, where it isn't that of the arithmetic's description.
+    fn tell_axes(&mut self, weights: &Weights<'_>) {
+        let Ok(graph) = self.graph(1.0, None) else { return };
+        let Some(naming) = self.naming.or_else(|| weights.detect(&graph).ok()) else { return };
+        match weights.layout(&graph, naming) {
+            // Two orders are an error as soon as they are read.
+            Ok(Layout::Oihw) | Err(_) => {}
+            Ok(layout) => {
+                let told = format!("axes {layout}: filters are brought into the order of {}", Layout::Oihw);
+                self.translated.push(told);
+            }
+        }
+    }
+
+    /// What the file of names did.
+    fn tell(&mut self, renamed: &Renamed) {
+        let Renamed { n_renamed, n_ignored, unused } = renamed;
+        let place = self.renames.file().map_or(String::new(), |(path, _)| path.display().to_string());
+        let mut told = format!("{place}: {n_renamed} tensors renamed");
+        if 0 < *n_ignored {
+            told += &format!(", {n_ignored} left out");
+        }
+        if !unused.is_empty() {
+            let lines: Vec<String> = unused.iter().map(ToString::to_string).collect();
+            told += &format!("; nothing to ignore for line {}", lines.join(", "));
+        }
+        self.translated.push(told);
     }
 
     /// Takes from the tensors of a built-in network what no configuration says: whose code has written them, and their classes.
@@ -330,6 +373,22 @@ pub fn run(request: &Request, files: &mut impl Files, settings: &Settings<'_>) -
 /// Whether a network is one of ours, as it is.
 fn is_builtin(written: &Written) -> bool {
     builtin(&written.description.name).is_some_and(|network| network.text == written.text)
+}
+
+/// Names and axes are those of a file.
+fn check_names(request: &Request) -> Result<()> {
+    match request.numbers {
+        // A network that was never asked for its numbers may name the file all the same.
+        Numbers::File(_) | Numbers::Missing(_) => return Ok(()),
+        Numbers::Random(_) | Numbers::Runtime => {}
+    }
+    for (is_there, knob) in [(request.names.is_some(), "names"), (request.axes.is_some(), "axes")] {
+        if is_there {
+            let detail = "found without a file of weights, expected one whose tensors it speaks of";
+            return Err(options(knob, detail));
+        }
+    }
+    Ok(())
 }
 
 fn options(knob: &str, detail: impl Into<String>) -> Error {

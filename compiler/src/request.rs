@@ -7,6 +7,7 @@ mod configured;
 mod download;
 mod labels;
 mod package;
+mod renames;
 
 use std::fmt;
 use std::io;
@@ -16,6 +17,7 @@ pub use self::configured::{Configured, PREPROCESSING, Reading, beside};
 pub use self::download::Download;
 pub use self::labels::{Labels, labels};
 pub use self::package::Package;
+pub use self::renames::Renames;
 use crate::describe::{self, BUILTIN, Description};
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
 use crate::files::Kind;
@@ -57,6 +59,10 @@ pub struct Request {
     pub numbers: Numbers,
     /// The name of the tensors' naming; found out if `None`.
     pub naming: Option<String>,
+    /// A file that says what the weights' tensors are called.
+    pub names: Option<PathBuf>,
+    /// The order of the axes of their filters; found out if `None`.
+    pub axes: Option<String>,
     /// The model's configuration, `none` for none; looked for beside the weights if `None`.
     pub config: Option<PathBuf>,
     /// The preprocessor's configuration, likewise.
@@ -79,6 +85,8 @@ impl Request {
             network,
             numbers,
             naming: None,
+            names: None,
+            axes: None,
             config: None,
             preprocessor: None,
             labels: None,

@@ -1,14 +1,17 @@
 //! Stage 2: safetensors -> [`Weights`] -> [`Parameters`] of a graph.
 //!
 //! Bytes come from the caller (the command maps the file into memory). Nothing here reads a file or knows a target.
-//! In order: `header` checks the file's own claims, [`naming`] says which tensor belongs to which layer, `assign` checks
-//! each against the graph and turns it into the order of the arithmetic. [`config`] reads the JSON that lies beside it; `recognise` tells
+//! In order: `header` checks the file's own claims, [`names`] renames tensors where a user says how, [`naming`] says which tensor
+//! belongs to which layer, `assign` checks each against the graph and turns it, with its axes in the order of a [`layout`], into
+//! the order of the arithmetic. [`config`] reads the JSON that lies beside it; `recognise` tells
 //! of which built-in network they are.
 
 mod alpha;
 mod assign;
 pub mod config;
 mod header;
+pub mod layout;
+pub mod names;
 pub mod naming;
 mod random;
 mod recognise;
@@ -22,7 +25,9 @@ use std::ops::Range;
 use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result};
+use self::layout::Layout;
+use self::names::Names;
+use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result, quoted};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 
@@ -32,6 +37,10 @@ pub struct Weights<'a> {
     place: String,
     bytes: Cow<'a, [u8]>,
     tensors: BTreeMap<String, Tensor>,
+    /// The order of filters' axes that somebody has asked for.
+    asked_layout: Option<Layout>,
+    /// By what the tensors were renamed.
+    file_of_names: Option<Names>,
 }
 
 /// One tensor as the file holds it.
@@ -41,6 +50,15 @@ struct Tensor {
     shape: Vec<usize>,
     /// In the file: little-endian, as long as dtype and shape say.
     data: Range<usize>,
+    /// What the file calls it, where it was [renamed](Weights::rename).
+    own_name: Option<String>,
+}
+
+impl Tensor {
+    /// What the file calls it.
+    fn name<'t>(&'t self, name: &'t str) -> &'t str {
+        self.own_name.as_deref().unwrap_or(name)
+    }
 }
 
 impl<'a> Weights<'a> {
@@ -74,10 +92,10 @@ impl<'a> Weights<'a> {
         let start = header::LENGTH_BYTES + n_header_bytes;
         let tensor = |(name, info): (String, &TensorInfo)| {
             let data = start + info.data_offsets.0..start + info.data_offsets.1;
-            (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), data })
+            (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), data, own_name: None })
         };
         let tensors = file.tensors().into_iter().map(tensor).collect();
-        Ok(Weights { place: place.to_owned(), bytes, tensors })
+        Ok(Weights { place: place.to_owned(), bytes, tensors, asked_layout: None, file_of_names: None })
     }
 
     /// What errors call the file.
@@ -98,6 +116,19 @@ impl<'a> Weights<'a> {
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// Reads filters with their axes in this order, whatever their shapes say.
+    pub fn set_layout(&mut self, layout: Layout) {
+        self.asked_layout = Some(layout);
+    }
+
+    /// What a message calls a tensor: as the file does, and where it was renamed what it became.
+    fn told(&self, name: &str) -> String {
+        match self.tensors.get(name).and_then(|tensor| tensor.own_name.as_deref()) {
+            Some(own) => format!("{} (for {name:?})", quoted(own)),
+            None => format!("{name:?}"),
+        }
     }
 
     /// The shape of a tensor as the file holds it: `[N, M, D_K, D_K]` for a convolution.

@@ -30,8 +30,19 @@ pub(crate) struct Field {
     pub(crate) text: Option<String>,
 }
 
-const FIELDS: &[&str] =
-    &["network", "weights", "naming", "config", "preprocessor", "labels", "alpha", "rho", "resolution"];
+const FIELDS: &[&str] = &[
+    "network",
+    "weights",
+    "naming",
+    "names",
+    "axes",
+    "config",
+    "preprocessor",
+    "labels",
+    "alpha",
+    "rho",
+    "resolution",
+];
 
 impl Parse for Definition {
     fn parse(input: ParseStream<'_>) -> syn::Result<Definition> {
@@ -134,6 +145,8 @@ impl Fields {
                 self.numbers = Some(Numbers::File(PathBuf::from(string(WEIGHTS)?)));
             }
             "naming" => self.others.naming = Some(string("the name of a naming")?),
+            "names" => self.others.names = Some(PathBuf::from(string("a path")?)),
+            "axes" => self.others.axes = Some(string("\"OIHW\", \"HWIO\" or \"OHWI\"")?),
             "config" => self.others.config = Some(PathBuf::from(string("a path, or \"none\"")?)),
             "preprocessor" => self.others.preprocessor = Some(PathBuf::from(string("a path, or \"none\"")?)),
             "labels" => self.others.labels = Some(PathBuf::from(string("a path")?)),

@@ -41,6 +41,16 @@ impl Order {
         Order { taps: 1, m: depth, n, strides: [0, n, 1] }
     }
 
+    /// With distances of one's own: from a tap, an input channel and an output channel to the next.
+    pub const fn with_strides(n: usize, m: usize, taps: usize, strides: [usize; 3]) -> Order {
+        Order { taps, m, n, strides }
+    }
+
+    /// The distances from a tap, an input channel and an output channel to the next.
+    pub const fn strides(self) -> [usize; 3] {
+        self.strides
+    }
+
     /// Products of each output element.
     pub const fn depth(self) -> usize {
         self.taps * self.m

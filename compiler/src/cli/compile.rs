@@ -249,6 +249,7 @@ fn files_read(opened: &Opened) -> Vec<File> {
     files
         .extend(opened.weights().map(|weights| file("weights", Path::new(weights.place()), weights.bytes())));
     files.extend(job.labels_file.iter().map(|(path, text)| file("labels", path, text.as_bytes())));
+    files.extend(job.renames.file().map(|(path, text)| file("names", path, text.as_bytes())));
     let configurations = job.configured.read.iter();
     files.extend(configurations.map(|read| file("configuration", &read.path, read.text.as_bytes())));
     files

@@ -13,7 +13,7 @@ use super::guard;
 
 /// Whether a pipe will do: what is small, and read once.
 fn may_be_piped(kind: Kind) -> bool {
-    matches!(kind, Kind::Network | Kind::Labels | Kind::Configuration | Kind::Schedule)
+    matches!(kind, Kind::Network | Kind::Labels | Kind::Names | Kind::Configuration | Kind::Schedule)
 }
 
 /// What has been read so far. The command's own measurements are no input: they are replaced by newer ones.

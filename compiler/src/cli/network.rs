@@ -8,6 +8,7 @@ use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
 use mnc::job::Job;
 use mnc::request::{Download, Files, Network, Numbers, Request, Written};
+use mnc::weights::layout::Layout;
 use mnc::weights::naming::Naming;
 use mnc::{Fault, Place, Result};
 
@@ -25,6 +26,12 @@ pub(super) struct Source {
     /// Whose tensor names the weights have [default: the one that fits]
     #[arg(long, value_parser = naming(), help_heading = "Network")]
     naming: Option<&'static Naming>,
+    /// What the weights' tensors are called, line by line (docs/names.md; `mnc tensors --match` proposes it)
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    names: Option<PathBuf>,
+    /// Order of the filters' axes: OIHW (PyTorch), HWIO (TensorFlow, Keras) or OHWI (TFLite) [default: that of their shapes]
+    #[arg(long, value_name = "ORDER", value_parser = axes(), help_heading = "Network")]
+    axes: Option<Layout>,
     /// Model configuration, or `none` [default: looked for beside the weights]
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     config: Option<PathBuf>,
@@ -58,6 +65,8 @@ impl Source {
         };
         Ok(Request {
             naming: self.naming.map(|naming| naming.name.to_owned()),
+            names: self.names.clone(),
+            axes: self.axes.map(|axes| axes.name().to_owned()),
             config: self.config.clone(),
             preprocessor: self.preprocessor.clone(),
             alpha: self.alpha,
@@ -232,4 +241,10 @@ pub(super) fn resolution(text: &str) -> Result<Resolution, String> {
 pub(super) fn naming() -> impl TypedValueParser<Value = &'static Naming> {
     PossibleValuesParser::new(Naming::ALL.iter().map(|naming| naming.name))
         .map(|name| Naming::by_name(&name).expect("the values are the namings' names"))
+}
+
+/// An order of axes by its name.
+pub(super) fn axes() -> impl TypedValueParser<Value = Layout> {
+    PossibleValuesParser::new(Layout::ALL.map(Layout::name))
+        .map(|name| Layout::by_name(&name).expect("the values are the orders' names"))
 }

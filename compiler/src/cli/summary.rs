@@ -45,6 +45,9 @@ impl fmt::Display for Summary<'_> {
         if let Some(recognised) = &self.job.recognised {
             row(f, "recognised", recognised.clone())?;
         }
+        for translated in &self.job.translated {
+            row(f, "tensors", translated.clone())?;
+        }
         if let Some(exporter) = config::told_by_exporter(self.job) {
             row(f, "known", exporter)?;
         }

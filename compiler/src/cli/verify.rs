@@ -104,7 +104,7 @@ pub(super) struct Args {
     tensor: Option<String>,
 
     /// Draw N networks, sizes, schedules and instruction sets instead of taking one
-    #[arg(long, value_name = "N", conflicts_with_all = ["network", "weights", "random_weights", "naming", "config", "preprocessor"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["network", "weights", "random_weights", "naming", "names", "axes", "config", "preprocessor"])]
     #[arg(conflicts_with_all = ["alpha", "rho", "resolution", "executable", "object", "images", "inputs", "batch", "threads", "runs"])]
     #[arg(help_heading = "Random networks")]
     random: Option<u64>,

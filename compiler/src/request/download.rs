@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::configured::find_file;
-use super::{Files, Network, Numbers, Request, file_name};
+use super::{Files, Network, Numbers, Renames, Request, file_name};
 use crate::describe::{self, Builtin};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
@@ -110,6 +110,8 @@ fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Buil
         return Err(Error::new(ErrorKind::Io, Place::file(name), detail));
     };
     let bytes = files.bytes(path, Kind::Weights)?;
-    let found = Weights::parse(Cow::Owned(bytes), &path.display().to_string())?.recognise()?;
+    let mut weights = Weights::parse(Cow::Owned(bytes), &path.display().to_string())?;
+    Renames::read(request, files)?.apply(&mut weights)?;
+    let found = weights.recognise()?;
     Ok((found.network, format!("by the tensors of {}, in the naming {}", file_name(path), found.naming)))
 }

@@ -63,7 +63,7 @@ impl Weights<'_> {
     /// The output channels of each layer with a filter that the file has, depthwise convolutions aside, which have those of the
     /// layer before.
     fn observe(&self, graph: &Graph, naming: &Naming) -> Result<Vec<Observed>> {
-        let specs = naming.tensors(graph)?.into_iter();
+        let specs = self.specs(graph, naming)?.into_iter();
         let observed = specs.filter_map(|spec| {
             let layer = &graph.node(spec.node).layer;
             let is_convolution = matches!(layer, Layer::Conv { .. });
@@ -71,7 +71,7 @@ impl Weights<'_> {
             if spec.role != Role::Weight || !is_of_interest {
                 return None;
             }
-            let n = *self.shape(&spec.tensor)?.first()?;
+            let n = spec.layout.outputs(self.shape(&spec.tensor)?)?;
             Some(Observed { name: spec.layer, n, is_convolution })
         });
         Ok(observed.collect())

@@ -1,7 +1,7 @@
 //! [`Weights`] x graph x naming -> [`Parameters`]: each tensor found, checked and brought into the arithmetic's order.
 //!
-//! Files hold filters as `[N, M, D_K, D_K]`, the order of PyTorch; the chain of multiply-adds runs over kernel row, kernel
-//! column and input channel with the output channel innermost. Knows the graph's shapes; folds nothing.
+//! Files hold filters as `[N, M, D_K, D_K]`, the order of PyTorch, or as another `layout` says; the chain of multiply-adds runs
+//! over kernel row, kernel column and input channel with the output channel innermost. Knows the graph's shapes; folds nothing.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,10 @@ use mnc_runtime::filter::{self, Filter, Order, Packing};
 use safetensors::Dtype;
 
 use super::header::tensor_place;
+use super::layout::{self, Layout};
 use super::naming::{Naming, Role, TensorSpec};
-use super::{NodeParameters, Parameters, Weights, push_listed};
-use crate::error::{ErrorKind, Fault, Faults, Place, Result, quoted};
+use super::{NodeParameters, Parameters, Tensor, Weights, push_listed};
+use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result, quoted};
 use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::{Graph, Node, NodeId};
 
@@ -94,12 +95,16 @@ impl Weights<'_> {
             Some(naming) => naming,
             None => self.detect(graph)?,
         };
-        let specs = naming.tensors(graph)?;
+        let specs = self.specs(graph, naming)?;
         let mut found = Vec::new();
         let mut parts: Vec<Parts> = vec![Parts::default(); graph.nodes.len()];
+        let mut orders: Vec<Option<Order>> = vec![None; graph.nodes.len()];
         for spec in &specs {
             match self.numbers(graph, spec) {
-                Ok(numbers) => parts[spec.node.0][spec.role as usize] = numbers,
+                Ok((numbers, order)) => {
+                    parts[spec.node.0][spec.role as usize] = numbers;
+                    orders[spec.node.0] = orders[spec.node.0].or(order);
+                }
                 Err(detail) => found.push(Fault { place: Place::layer(&spec.layer), detail }),
             }
         }
@@ -108,12 +113,82 @@ impl Weights<'_> {
         push_listed(&mut faults, self.file(), self.unknown(graph, naming, &specs));
         faults.propagate()?;
 
-        let nodes = parts.into_iter().enumerate().map(|(index, parts)| arrange(graph, NodeId(index), parts));
+        let nodes = parts.into_iter().zip(orders).enumerate();
+        let nodes = nodes.map(|(index, (parts, order))| arrange(graph, NodeId(index), parts, order));
         let parameters = Parameters(nodes.collect());
         if cfg!(debug_assertions) {
             parameters.verify(graph);
         }
         Ok(parameters)
+    }
+
+    /// The tensors of a graph under a naming, their axes in this file's order.
+    pub(super) fn specs(&self, graph: &Graph, naming: &Naming) -> Result<Vec<TensorSpec>> {
+        naming.tensors_in(graph, self.layout(graph, naming)?)
+    }
+
+    /// The order of this file's axes: the one that was [asked for](Weights::set_layout), else the one that the filters' shapes
+    /// tell, else the naming's own.
+    ///
+    /// # Errors
+    /// Filters of two orders; a naming that has no name for a layer; names that no exporter gave, and filters that tell nothing.
+    pub fn layout(&self, graph: &Graph, naming: &Naming) -> Result<Layout> {
+        if let Some(layout) = self.asked_layout {
+            return Ok(layout);
+        }
+        let mut told: Option<(Layout, &str, &Tensor)> = None;
+        let specs = naming.tensors(graph)?;
+        for spec in specs.iter().filter(|spec| spec.role == Role::Weight) {
+            let filter = graph.filter(graph.node(spec.node)).expect("weights are of a filter");
+            let Some(tensor) = self.tensors.get(&spec.tensor) else { continue };
+            let Some(layout) = Layout::of(&filter, &tensor.shape) else { continue };
+            match told {
+                Some((other, name, first)) if other != layout => {
+                    let detail = format!(
+                        "is {:?}, {layout} by its shape, but {} is {:?}, {other}; expected one order of axes in a \
+                         file: transpose one of the two",
+                        tensor.shape,
+                        self.told(name),
+                        first.shape
+                    );
+                    let place = tensor_place(&self.place, tensor.name(&spec.tensor));
+                    return Err(Error::new(ErrorKind::Weights, place, detail));
+                }
+                Some(_) => {}
+                None => told = Some((layout, &spec.tensor, tensor)),
+            }
+        }
+        match told {
+            Some((layout, ..)) => Ok(layout),
+            None if self.file_of_names.is_some() => {
+                let detail = format!(
+                    "found no filter whose shape tells the order of its axes, expected --axes with {}",
+                    layout::EXPECTED
+                );
+                Err(Error::new(ErrorKind::Weights, self.file(), detail))
+            }
+            None => Ok(naming.layout()),
+        }
+    }
+
+    /// What the file of names has for a tensor that isn't there.
+    fn names_of_missing(&self, name: &str) -> String {
+        let Some(names) = &self.file_of_names else { return String::new() };
+        let lines = names.expected(name);
+        let lines: Vec<String> =
+            lines.iter().map(|(line, own)| format!("{} by line {line}", quoted(own))).collect();
+        match lines.is_empty() {
+            true => format!("; no line of {} speaks of it", names.place()),
+            false => format!("; in {} it is {}", names.place(), lines.join(" or ")),
+        }
+    }
+
+    /// What a line has made of a tensor that nobody asks for.
+    fn renamed_to(&self, name: &str) -> String {
+        match (&self.tensors[name].own_name, &self.file_of_names) {
+            (Some(_), Some(names)) => format!(", which {} calls {}", names.place(), quoted(name)),
+            _ => String::new(),
+        }
     }
 
     /// The tensors that no layer asks for.
@@ -123,30 +198,39 @@ impl Weights<'_> {
         self.names()
             .filter(|&name| !known.contains(name))
             .map(|name| Fault {
-                place: tensor_place(&self.place, name),
+                place: tensor_place(&self.place, self.tensors[name].name(name)),
                 detail: format!(
-                    "found, expected no tensor of this name for the network in the naming {naming}"
+                    "found{}, expected no tensor of this name for the network in the naming {naming}",
+                    self.renamed_to(name)
                 ),
             })
             .collect()
     }
 
-    /// One tensor's numbers in the file's order, or what is wrong with it.
-    fn numbers(&self, graph: &Graph, spec: &TensorSpec) -> Result<Vec<f32>, String> {
-        let TensorSpec { tensor: name, shape: expected, .. } = spec;
+    /// One tensor's numbers in the file's order, a filter's with that order, or what is wrong with it.
+    fn numbers(&self, graph: &Graph, spec: &TensorSpec) -> Result<(Vec<f32>, Option<Order>), String> {
+        let TensorSpec { tensor: name, shape: expected, layout, .. } = spec;
         let Some(tensor) = self.tensors.get(name) else {
-            return Err(format!("tensor {name:?} is missing, expected {expected:?}{}", symbols(graph, spec)));
-        };
-        if tensor.shape != *expected {
+            let names = self.names_of_missing(name);
             return Err(format!(
-                "tensor {name:?} is {:?}, expected {expected:?}{}{}",
+                "tensor {name:?} is missing, expected {expected:?}{}{names}",
+                symbols(graph, spec)
+            ));
+        };
+        let told = self.told(name);
+        let filter = graph.filter(graph.node(spec.node)).filter(|_| spec.role == Role::Weight);
+        let order = filter.and_then(|filter| layout.order(&filter, expected, &tensor.shape));
+        let fits = if filter.is_some() { order.is_some() } else { tensor.shape == *expected };
+        if !fits {
+            return Err(format!(
+                "tensor {told} is {:?}, expected {expected:?}{}{}",
                 tensor.shape,
                 symbols(graph, spec),
                 hint(graph, spec, &tensor.shape)
             ));
         }
         let numbers = widen(tensor.dtype, &self.bytes[tensor.data.clone()])
-            .ok_or_else(|| format!("tensor {name:?} is {}, expected F32, F16 or BF16", tensor.dtype))?;
+            .ok_or_else(|| format!("tensor {told} is {}, expected F32, F16 or BF16", tensor.dtype))?;
         let mut wrong = numbers.iter().enumerate().filter(|&(_, &x)| !spec.role.allows(x));
         if let Some((index, x)) = wrong.next() {
             let more = match wrong.count() {
@@ -154,12 +238,12 @@ impl Weights<'_> {
                 n_more => format!(" and {n_more} more such"),
             };
             return Err(format!(
-                "tensor {name:?} holds {x} at {:?}{more}, expected {}",
+                "tensor {told} holds {x} at {:?}{more}, expected {}",
                 position(index, &tensor.shape),
                 spec.role.rule()
             ));
         }
-        Ok(numbers)
+        Ok((numbers, order))
     }
 }
 
@@ -184,8 +268,12 @@ fn hint(graph: &Graph, spec: &TensorSpec, found: &[usize]) -> String {
     };
     let last = graph.nodes.iter().rposition(has_filter);
     let is_classifier = last == Some(spec.node.0) && spec.role == Role::Weight;
-    match (found, spec.shape.as_slice()) {
-        ([n, rest @ ..], [_, expected @ ..]) if is_classifier && rest == expected => format!(
+    let others = |shape: &[usize]| match spec.layout {
+        Layout::Oihw | Layout::Ohwi => shape.get(1..).map(<[usize]>::to_vec),
+        Layout::Hwio => shape.split_last().map(|(_, rest)| rest.to_vec()),
+    };
+    match spec.layout.outputs(found) {
+        Some(n) if is_classifier && others(found) == others(&spec.shape) => format!(
             "; for {n} classes set `classes` in the description (`mnc describe`), or put the weights' config.json beside them"
         ),
         _ => String::new(),
@@ -196,12 +284,12 @@ fn hint(graph: &Graph, spec: &TensorSpec, found: &[usize]) -> String {
 type Parts = [Vec<f32>; Role::ALL.len()];
 
 /// From the file's order to the arithmetic's.
-fn arrange(graph: &Graph, id: NodeId, parts: Parts) -> NodeParameters {
+fn arrange(graph: &Graph, id: NodeId, parts: Parts, order: Option<Order>) -> NodeParameters {
     let node = &graph.nodes[id.0];
     let [weight, bias, gamma, beta, mean, variance] = parts;
     match graph.filter(node) {
         Some(shape) => NodeParameters::Filter {
-            weights: transpose_filter(&weight, shape),
+            weights: transpose_filter(&weight, shape, order.expect("a filter that fits has an order")),
             bias: shape.has_bias.then_some(bias),
         },
         None if matches!(node.layer, Layer::BatchNorm { .. }) => {
@@ -214,9 +302,8 @@ fn arrange(graph: &Graph, id: NodeId, parts: Parts) -> NodeParameters {
     }
 }
 
-/// `[n][m][taps]` -> `[taps][m][n]`.
-fn transpose_filter(file: &[f32], shape: FilterShape) -> Vec<f32> {
-    let order = Order::file(shape.n, shape.m, shape.taps());
+/// The file's order -> `[taps][m][n]`.
+fn transpose_filter(file: &[f32], shape: FilterShape, order: Order) -> Vec<f32> {
     let filter = Filter { weights: file, order, bias: None, norm: None };
     let mut rows = vec![0.0; shape.n + file.len()];
     filter::pack(&filter, &Packing::chain(shape.n, shape.fan_in()), &mut rows)

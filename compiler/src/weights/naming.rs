@@ -13,6 +13,7 @@ use std::fmt;
 pub use mnc_runtime::weights::Role;
 
 use self::places::{Place as LayerPlace, places};
+use super::layout::Layout;
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::layer::Layer;
 use crate::graph::{Graph, NodeId, Role as LayerRole};
@@ -26,6 +27,8 @@ pub struct Naming {
     pub exporter: &'static str,
     /// Its families of networks. The first that has a name for every layer of a graph names it.
     families: &'static [Family],
+    /// The order of its filters' axes, where their shapes don't tell.
+    layout: Layout,
     /// After the filter's pattern: weight, bias.
     filter_words: [&'static str; 2],
     /// After the norm's pattern: gamma, beta, mean, variance.
@@ -127,13 +130,24 @@ impl Naming {
     /// # Ok::<(), mnc::Error>(())
     /// ```
     pub fn tensors(&self, graph: &Graph) -> Result<Vec<TensorSpec>> {
+        self.tensors_in(graph, self.layout)
+    }
+
+    /// The same, with the axes of filters in an order of choice.
+    ///
+    /// # Errors
+    /// As [`Naming::tensors`].
+    pub fn tensors_in(&self, graph: &Graph, layout: Layout) -> Result<Vec<TensorSpec>> {
         let mut faults = Faults::new(ErrorKind::Weights);
         let mut specs: Vec<TensorSpec> = Vec::new();
         let (family, prefixes) = self.prefixes(graph);
         for (index, (node, prefix)) in graph.nodes.iter().zip(&prefixes).enumerate() {
-            let shapes = file_shapes(graph, NodeId(index), &family.axes);
+            let mut shapes = file_shapes(graph, NodeId(index), &family.axes);
             if shapes.is_empty() {
                 continue;
+            }
+            if let (Some(filter), Some((Role::Weight, shape))) = (graph.filter(node), shapes.first_mut()) {
+                *shape = layout.shape(&filter, shape);
             }
             let Some(prefix) = prefix else {
                 faults.push(
@@ -148,6 +162,7 @@ impl Naming {
                 role,
                 tensor: format!("{prefix}.{}", self.word(role)),
                 shape,
+                layout,
             }));
         }
         let mut layers: BTreeMap<&str, &str> = BTreeMap::new();
@@ -162,6 +177,11 @@ impl Naming {
         }
         faults.propagate()?;
         Ok(specs)
+    }
+
+    /// The order of its filters' axes, where their shapes don't tell.
+    pub fn layout(&self) -> Layout {
+        self.layout
     }
 
     /// The tensors that an exporter adds and inference has no use for: `….num_batches_tracked`.
@@ -254,8 +274,11 @@ pub struct TensorSpec {
     pub role: Role,
     /// Its name in the file.
     pub tensor: String,
-    /// Its shape in the file: `[N, M, D_K, D_K]`, depthwise `[M, 1, D_K, D_K]`, dense `[N, M]`, else `[N]`.
+    /// Its shape in the file: `[N, M, D_K, D_K]`, depthwise `[M, 1, D_K, D_K]`, dense `[N, M]`, else `[N]`; filters of another
+    /// layout than [`Layout::Oihw`] as that one says.
     pub shape: Vec<usize>,
+    /// The order of a filter's axes.
+    pub layout: Layout,
 }
 
 impl fmt::Display for TensorSpec {

@@ -102,11 +102,11 @@ impl Weights<'_> {
 
     /// How many classes the file's classifier has, under that naming.
     pub fn classes(&self, graph: &Graph, naming: &Naming) -> Option<usize> {
-        let specs = naming.tensors(graph).ok()?;
+        let specs = self.specs(graph, naming).ok()?;
         let is_classifier =
             |id| graph.node(id).origin.is_some_and(|origin| origin.role == LayerRole::Classifier);
         let spec = specs.iter().find(|spec| spec.role == Role::Weight && is_classifier(spec.node))?;
-        self.shape(&spec.tensor)?.first().copied()
+        spec.layout.outputs(self.shape(&spec.tensor)?)
     }
 }
 

@@ -21,8 +21,7 @@ impl Parameters {
         self.verify(graph);
         let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
         for spec in naming.tensors(graph)? {
-            let numbers = in_file_order(&self.0[spec.node.0], graph, &spec);
-            let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let bytes = self.tensor(graph, &spec).iter().flat_map(|x| x.to_le_bytes()).collect();
             tensors.push((spec.tensor, Dtype::F32, spec.shape, bytes));
         }
         for name in naming.bookkeeping(graph) {
@@ -38,18 +37,55 @@ impl Parameters {
     }
 }
 
+impl Parameters {
+    /// The numbers of one tensor in a file's order.
+    pub fn tensor(&self, graph: &Graph, spec: &TensorSpec) -> Vec<f32> {
+        in_file_order(&self.0[spec.node.0], graph, spec)
+    }
+
+    /// A file of these tensors under names of choice.
+    #[cfg(test)]
+    pub(super) fn to_file(
+        &self,
+        graph: &Graph,
+        tensors: impl Iterator<Item = (String, TensorSpec)>,
+    ) -> Result<Vec<u8>> {
+        file_of(tensors.map(|(name, spec)| {
+            let numbers = self.tensor(graph, &spec);
+            (name, spec.shape, numbers)
+        }))
+    }
+}
+
+/// A file of tensors by name, shape and numbers.
+#[cfg(test)]
+pub(super) fn file_of(tensors: impl Iterator<Item = (String, Vec<usize>, Vec<f32>)>) -> Result<Vec<u8>> {
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .map(|(name, shape, numbers)| (name, shape, numbers.iter().flat_map(|x| x.to_le_bytes()).collect()))
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    views
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|views| safetensors::serialize(views, None))
+        .map_err(|error| Error::new(ErrorKind::Weights, Place::named("a file"), error.to_string()))
+}
+
 /// The numbers of one tensor in a file's order.
 fn in_file_order(parameters: &NodeParameters, graph: &Graph, spec: &TensorSpec) -> Vec<f32> {
     match (parameters, spec.role) {
         (NodeParameters::Filter { weights, .. }, Role::Weight) => {
-            // [D_K][D_K][M][N] -> [N, M, D_K, D_K]
+            // [D_K][D_K][M][N] -> [N, M, D_K, D_K], or as the layout says.
             let filter = graph.filter(graph.node(spec.node)).expect("weights are of a filter");
             let (n, m, taps) = (filter.n, filter.m, filter.taps());
-            let mut file = Vec::with_capacity(weights.len());
-            for n_idx in 0..n {
-                for m_idx in 0..m {
-                    file.extend((0..taps).map(|tap| weights[(tap * m + m_idx) * n + n_idx]));
-                }
+            let order = spec.layout.order(&filter, &spec.shape, &spec.shape);
+            let [tap_stride, m_stride, n_stride] = order.expect("a filter has its own shape").strides();
+            let mut file = vec![0.0; weights.len()];
+            for (at, weight) in weights.iter().enumerate() {
+                let (n_idx, m_idx, tap) = (at % n, at / n % m, at / n / m);
+                debug_assert!(tap < taps, "a filter has the layer's extent");
+                file[tap * tap_stride + m_idx * m_stride + n_idx * n_stride] = *weight;
             }
             file
         }

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::graph::layer::Layer;
+use crate::graph::layer::{FilterShape, Layer};
 use crate::graph::tensor::Dtype;
 use crate::program::{Program, ProgramFilter};
+use crate::weights::layout::Layout;
 use crate::weights::naming::{Naming, TensorSpec};
 
 /// The tensors of a network under one naming, layer by layer.
@@ -23,8 +24,8 @@ struct TableLayer {
     tensors: Vec<TensorSpec>,
     /// Of its batch norm.
     epsilon: Option<f64>,
-    /// N, M, D_K^2 of the file's order.
-    extents: [usize; 3],
+    /// As Rust makes the order of its filter.
+    order: String,
 }
 
 impl Tables {
@@ -43,11 +44,14 @@ impl Tables {
                 _ => None,
             });
             let of = |idx: usize| specs.iter().filter(move |spec| spec.node.0 == idx).cloned();
+            let tensors: Vec<TensorSpec> =
+                of(idx).chain(norm.into_iter().flat_map(|(idx, _)| of(idx))).collect();
+            let layout = tensors.first().map_or(Layout::Oihw, |spec| spec.layout);
             layers.push(TableLayer {
                 name: node.name.clone(),
-                tensors: of(idx).chain(norm.into_iter().flat_map(|(idx, _)| of(idx))).collect(),
+                tensors,
                 epsilon: norm.map(|(_, epsilon)| epsilon),
-                extents: [filter.n, filter.m, filter.taps()],
+                order: order(&filter, layout),
             });
         }
         Ok(Tables { layers })
@@ -78,7 +82,7 @@ impl Tables {
     /// The trait by which the runtime finds both lists.
     pub(super) fn layout(&self, program: &Program, type_name: &str) -> String {
         let (mut rows, mut first_tensor) = (String::new(), 0);
-        for TableLayer { name, tensors, epsilon, extents: [n, m, taps] } in &self.layers {
+        for TableLayer { name, tensors, epsilon, order } in &self.layers {
             let place = program.filters.iter().find(|filter| filter.layer == *name);
             let ProgramFilter { first, packing, .. } = place.expect("every filter has been packed");
             let first = first / Dtype::F32.bytes();
@@ -94,7 +98,7 @@ impl Tables {
                 rows,
                 "            Layer {{\n                \
                  tensors: {range:?},\n                \
-                 order: Order::file({n}, {m}, {taps}),\n                \
+                 order: {order},\n                \
                  epsilon: {epsilon},\n                \
                  packing: Packing::new({depth}, ({width}, {n_panels}), {rest}),\n                \
                  first: {first},\n            }},"
@@ -106,6 +110,18 @@ impl Tables {
              const TENSORS: &'static [Tensor] = {type_name}::TENSORS;\n        \
              const LAYERS: &'static [Layer] = &[\n{rows}        ];\n    }}\n"
         )
+    }
+}
+
+/// The call that makes an order of axes.
+fn order(filter: &FilterShape, layout: Layout) -> String {
+    let (FilterShape { n, m, .. }, taps) = (*filter, filter.taps());
+    match layout {
+        Layout::Oihw => format!("Order::file({n}, {m}, {taps})"),
+        Layout::Hwio | Layout::Ohwi => {
+            let strides = layout.strides(filter);
+            format!("Order::with_strides({n}, {m}, {taps}, {strides:?})")
+        }
     }
 }
 

@@ -176,7 +176,7 @@ fn standard_convolution() {
         is_flat: false,
         has_bias: false,
     };
-    assert_eq!(transpose_filter(&file, shape), expected);
+    assert_eq!(transpose_filter(&file, shape, Order::file(shape.n, shape.m, shape.taps())), expected);
 }
 
 #[test]

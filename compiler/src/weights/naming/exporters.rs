@@ -5,6 +5,7 @@
 
 use super::{Axes, Family, Naming, Rule, When};
 use crate::graph::Role;
+use crate::weights::layout::Layout;
 
 const TORCH_FILTER: [&str; 2] = ["weight", "bias"];
 const TORCH_NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
@@ -26,6 +27,7 @@ impl Naming {
         name: "huggingface",
         exporter: "Hugging Face MobileNetV1 and MobileNetV2ForImageClassification",
         families: &[HUGGING_FACE_V1, HUGGING_FACE_V2],
+        layout: Layout::Oihw,
         filter_words: TORCH_FILTER,
         norm_words: TORCH_NORM,
         bookkeeping: TORCH_BOOKKEEPING,
@@ -36,6 +38,7 @@ impl Naming {
         name: "timm",
         exporter: "timm mobilenetv1_* to mobilenetv4_conv_*",
         families: &[TIMM_BLOCKS, TIMM_V4],
+        layout: Layout::Oihw,
         filter_words: TORCH_FILTER,
         norm_words: TORCH_NORM,
         bookkeeping: TORCH_BOOKKEEPING,
@@ -46,6 +49,7 @@ impl Naming {
         name: "torchvision",
         exporter: "torchvision mobilenet_v2 and mobilenet_v3_*",
         families: &[TORCHVISION_V2, TORCHVISION_V3],
+        layout: Layout::Oihw,
         filter_words: TORCH_FILTER,
         norm_words: TORCH_NORM,
         bookkeeping: TORCH_BOOKKEEPING,
@@ -59,6 +63,7 @@ impl Naming {
             rules: &[Rule { role: None, when: When::Always, filter: "{name}", norm: "{name}.norm" }],
             axes: Axes::OfLayer,
         }],
+        layout: Layout::Oihw,
         filter_words: TORCH_FILTER,
         norm_words: ["gamma", "beta", "mean", "variance"],
         bookkeeping: &[],
