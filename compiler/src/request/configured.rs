@@ -51,6 +51,8 @@ pub struct Reading {
     pub text: String,
     /// What it made of the description.
     pub after: Description,
+    /// Its keys that nobody knows.
+    pub unknown: Vec<String>,
 }
 
 /// Why a configuration says no more than it does.
@@ -87,6 +89,16 @@ impl Configured {
         let named = [(&request.config, "config.json"), (&request.preprocessor, "preprocessor_config.json")];
         let [(model, config), (pictures, preprocessor)] =
             named.map(|(named, name)| find(files, named.as_deref(), weights, name));
+        // Newer versions of transformers write it within another file.
+        let (pictures, preprocessor) = match pictures {
+            None if preprocessor == Silence::NoFile("preprocessor_config.json") => {
+                match find(files, None, weights, "processor_config.json") {
+                    (Some(path), silence) => (Some(path), silence),
+                    (None, _) => (None, preprocessor),
+                }
+            }
+            pictures => (pictures, preprocessor),
+        };
         let mut configured = Configured {
             description: description.clone(),
             alpha: None,
@@ -106,7 +118,8 @@ impl Configured {
             configured.said = config.said();
             (configured.alpha, configured.labels) = (config.alpha(), config.labels());
             size = config.resolution().map(|_| (description.input.height, description.input.width));
-            configured.read.push(Reading { path, text, after: description.clone() });
+            let unknown = config.unknown().to_vec();
+            configured.read.push(Reading { path, text, after: description.clone(), unknown });
         }
         if let Some(path) = pictures {
             let text = files.text(&path, Kind::Configuration)?;
@@ -117,7 +130,8 @@ impl Configured {
             if let Some((height, width)) = size {
                 (description.input.height, description.input.width) = (height, width);
             }
-            configured.read.push(Reading { path, text, after: description.clone() });
+            let unknown = config.unknown().to_vec();
+            configured.read.push(Reading { path, text, after: description.clone(), unknown });
         }
         Ok(configured)
     }

@@ -1,13 +1,14 @@
 //! The JSON that lies beside trained weights -> what it changes in a [`Description`].
 //!
 //! [`ModelConfig`] is Hugging Face's or timm's `config.json`, or what torchvision's code says in place of one;
-//! [`PreprocessorConfig`] is Hugging Face's `preprocessor_config.json`. Of the many keys only those are read that decide what the
-//! network computes; the others are ignored. Knows no tensors.
+//! [`PreprocessorConfig`] is Hugging Face's `preprocessor_config.json`. Every key is followed, refused, or known to mean nothing here;
+//! the table is `keys.rs`. Knows no tensors.
 
 mod architecture;
 mod change;
 mod hugging_face;
 mod json;
+mod keys;
 mod preprocessor;
 mod timm;
 mod torchvision;
@@ -16,7 +17,7 @@ pub use self::architecture::Architecture;
 use self::change::Change;
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
-use crate::describe::{Description, Padding, Resize, Rounding, Scores};
+use crate::describe::{CropRounding, Description, Padding, Resample, Resize, Rounding, Scores};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Resolution;
 use crate::graph::layer::Activation;
@@ -68,6 +69,10 @@ pub struct ModelConfig {
     mean: Option<Vec<f64>>,
     std: Option<Vec<f64>>,
     resize: Option<Resize>,
+    resample: Option<Resample>,
+    crop_rounding: Option<CropRounding>,
+    /// Keys that nobody knows.
+    unknown: Vec<String>,
     scores: Option<Scores>,
 }
 
@@ -133,6 +138,11 @@ impl ModelConfig {
         self.height_width.map(|(height, width)| Resolution { height, width })
     }
 
+    /// Keys that nobody knows, which are passed over.
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
     /// What of the training the file speaks of.
     pub fn said(&self) -> Said {
         Said {
@@ -163,6 +173,8 @@ impl ModelConfig {
         set(&mut description.rounding, self.rounding);
         set(&mut description.batch_norm_epsilon, self.epsilon);
         set(&mut description.preprocess.resize, self.resize);
+        set(&mut description.preprocess.resample, self.resample);
+        set(&mut description.preprocess.crop_rounding, self.crop_rounding);
         // It speaks of one output.
         if description.outputs.len() < 2 {
             description.scores = self.scores.or(description.scores);

@@ -3,6 +3,7 @@
 use super::architecture::{self, Architecture};
 use super::change::Change;
 use super::json::{self, Object};
+use super::keys;
 use super::{ACTIVATIONS, ModelConfig, USUAL_ACTIVATION, activation, scores};
 use crate::describe::{MAX_EXPAND, Padding, Rounding};
 use crate::error::Faults;
@@ -42,6 +43,7 @@ pub(super) fn read(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
             faults,
             json::by_index,
         ),
+        unknown: keys::settle(root, keys::HUGGING_FACE, faults),
         ..ModelConfig::default()
     };
     if config.classes.is_none() {

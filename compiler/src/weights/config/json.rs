@@ -50,7 +50,7 @@ impl<'j> Object<'j> {
 
     /// Where a fault of a key's value is.
     pub(super) fn at(&self, key: &str) -> Place {
-        Place::Entry { file: self.file.clone(), key: format!("{}{key}", self.keys) }
+        Place::Entry { file: self.file.clone(), key: self.name(key) }
     }
 
     /// The key's value, `None` when it isn't there or isn't what is expected; the latter is a fault.
@@ -64,9 +64,25 @@ impl<'j> Object<'j> {
         let value = self.map.get(key).filter(|value| !value.is_null())?;
         let converted = convert(value);
         if converted.is_none() {
-            faults.push(self.at(key), format!("found {}, expected {expected}", shown(value)));
+            self.fault(key, expected, faults);
         }
         converted
+    }
+
+    /// Every key with its value.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'j String, &'j Value)> {
+        self.map.iter()
+    }
+
+    /// A key with the keys around it.
+    pub(super) fn name(&self, key: &str) -> String {
+        format!("{}{key}", self.keys)
+    }
+
+    /// A fault of a key's value.
+    pub(super) fn fault(&self, key: &str, expected: &str, faults: &mut Faults) {
+        let value = self.map.get(key).unwrap_or(&Value::Null);
+        faults.push(self.at(key), format!("found {}, expected {expected}", shown(value)));
     }
 
     /// An object within.
@@ -82,6 +98,19 @@ pub(super) fn string(value: &Value) -> Option<String> {
 
 pub(super) fn number(value: &Value) -> Option<f64> {
     value.as_f64().filter(|x| x.is_finite())
+}
+
+/// What [`factor`] expects.
+pub(super) const FACTOR: &str = "a number from 1e-9 to 1e9";
+
+/// What multiplies or divides a pixel's value, within the bounds of descriptions.
+pub(super) fn factor(value: &Value) -> Option<f64> {
+    number(value).filter(|x| (1e-9..=1e9).contains(x))
+}
+
+/// What is subtracted from one, likewise.
+pub(super) fn summand(value: &Value) -> Option<f64> {
+    number(value).filter(|x| x.abs() <= 1e9)
 }
 
 pub(super) fn positive(value: &Value) -> Option<f64> {

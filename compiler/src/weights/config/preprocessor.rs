@@ -1,19 +1,28 @@
 //! Hugging Face's `preprocessor_config.json` -> how an image becomes the input.
 
+mod class;
+mod extent;
+
+use self::class::Class;
+use self::extent::Extent;
 use super::Said;
 use super::json::{self, Object};
-use crate::describe::{Description, Margin, Resize};
+use super::keys;
+use crate::describe::{ChannelOrder, Description, Resample, Resize};
 use crate::error::{ErrorKind, Faults, Result};
 
-/// What a `preprocessor_config.json` says: resize, cut, scale, normalise. A key that isn't there leaves the description as
-/// it is.
+/// What a `preprocessor_config.json` says: resize, cut, scale, normalise. A key that isn't there has the default of the class that
+/// the file names; if it names none, the description stays as it is there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PreprocessorConfig {
     resize: Option<Resize>,
+    resample: Option<Resample>,
     height_width: Option<(usize, usize)>,
     scale: Option<f64>,
     mean: Option<PerChannel>,
     std: Option<PerChannel>,
+    channel_order: Option<ChannelOrder>,
+    unknown: Vec<String>,
 }
 
 /// One number for all channels, or one for each.
@@ -23,65 +32,40 @@ enum PerChannel {
     Each(Vec<f64>),
 }
 
-/// `size` or `crop_size`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Size {
-    ShortestEdge(usize),
-    Exact(usize, usize),
+/// How a pixel's value becomes the network's: (x * scale - offset - mean) / std.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Values {
+    scale: Option<f64>,
+    mean: Option<PerChannel>,
+    std: Option<PerChannel>,
 }
 
 impl PreprocessorConfig {
-    /// Reads a `preprocessor_config.json`. `place` names the file in errors.
+    /// Reads a `preprocessor_config.json`, or a `processor_config.json` that has one within. `place` names the file in errors.
     ///
-    /// What the compiler's own preparation of images can't do (another filter than bilinear, no resizing, cutting out of a
-    /// stretched image) is a fault: a network fed otherwise than it was trained loses accuracy silently.
+    /// What the compiler's own preparation of images can't do (padding, a size of only the longest edge) is a fault: a network fed
+    /// otherwise than it was trained loses accuracy silently.
     ///
     /// ```
     /// use mnc::weights::config::PreprocessorConfig;
-    /// let text = r#"{"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 2}"#;
+    /// let text = r#"{"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 3}"#;
     /// PreprocessorConfig::parse(text, "preprocessor_config.json")?;
     ///
-    /// let error = PreprocessorConfig::parse(r#"{"resample": 3}"#, "preprocessor_config.json").unwrap_err();
-    /// assert_eq!(error.to_string(), "preprocessor_config.json: resample: found 3, expected 2, the bilinear filter");
+    /// let error = PreprocessorConfig::parse(r#"{"do_pad": true}"#, "preprocessor_config.json").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "preprocessor_config.json: do_pad: found true, expected null or false: mnc can't do what this key asks for"
+    /// );
     /// # Ok::<(), mnc::Error>(())
     /// ```
     pub fn parse(text: &str, place: &str) -> Result<PreprocessorConfig> {
         let root = json::parse(text, place)?;
         let root = json::root(&root, place)?;
         let mut faults = Faults::new(ErrorKind::Weights);
-        root.read("resample", "2, the bilinear filter", &mut faults, |value| {
-            value.as_u64().filter(|&filter| filter == 2)
-        });
-        root.read("do_resize", "true", &mut faults, |value| value.as_bool().filter(|&resizes| resizes));
-        let (resize, height_width) = read_extent(&root, &mut faults);
-
-        let mut does = |key: &str| {
-            root.read(key, "true or false", &mut faults, serde_json::Value::as_bool).unwrap_or(true)
-        };
-        let (does_rescale, does_normalize) = (does("do_rescale"), does("do_normalize"));
-        let factor = root.read("rescale_factor", json::POSITIVE, &mut faults, json::positive);
-        let mean = root.read("image_mean", "a number or an array of numbers", &mut faults, |value| {
-            PerChannel::read(value, json::number)
-        });
-        let std = root.read("image_std", "a number above 0 or an array of such", &mut faults, |value| {
-            PerChannel::read(value, json::positive)
-        });
-        if let (Some(PerChannel::Each(mean)), Some(PerChannel::Each(std))) = (&mean, &std)
-            && mean.len() != std.len()
-        {
-            faults.push(
-                root.at("image_std"),
-                format!("found {} numbers, expected {} as in image_mean", std.len(), mean.len()),
-            );
-        }
+        let within = root.object("image_processor", &mut faults);
+        let config = read(within.as_ref().unwrap_or(&root), &mut faults);
         faults.propagate()?;
-        Ok(PreprocessorConfig {
-            resize,
-            height_width,
-            scale: if does_rescale { factor } else { Some(1.0) },
-            mean: if does_normalize { mean } else { Some(PerChannel::All(0.0)) },
-            std: if does_normalize { std } else { Some(PerChannel::All(1.0)) },
-        })
+        Ok(config)
     }
 
     /// What of the training the file speaks of.
@@ -91,15 +75,114 @@ impl PreprocessorConfig {
         Said { preprocess, ..Said::default() }
     }
 
+    /// Keys that nobody knows, which are passed over.
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
     /// Changes the description to what the file says: input size, resizing, scale, mean, standard deviation.
     pub fn apply(&self, description: &mut Description) {
         let (input, preprocess) = (&mut description.input, &mut description.preprocess);
         (input.height, input.width) = self.height_width.unwrap_or((input.height, input.width));
         super::set(&mut preprocess.resize, self.resize);
+        super::set(&mut preprocess.resample, self.resample);
+        if self.resize.is_some() {
+            // That of transformers, whoever's the description's is.
+            preprocess.crop_rounding = Default::default();
+        }
         super::set(&mut preprocess.scale, self.scale);
         super::set(&mut preprocess.mean, self.mean.as_ref().map(|mean| mean.for_channels(input.channels)));
         super::set(&mut preprocess.std, self.std.as_ref().map(|std| std.for_channels(input.channels)));
+        super::set(&mut preprocess.channel_order, self.channel_order);
     }
+}
+
+fn read(root: &Object<'_>, faults: &mut Faults) -> PreprocessorConfig {
+    let unknown = keys::settle(root, keys::PREPROCESSOR, faults);
+    let class = class::read(root, faults);
+    let is = |key: &str, default: Option<bool>, faults: &mut Faults| {
+        root.read(key, "true or false", faults, serde_json::Value::as_bool).or(default)
+    };
+    let resize = is("do_resize", None, faults).unwrap_or(true);
+    let filter = root.read("resample", RESAMPLES, faults, resample);
+    let extent = Extent::read(root, class, resize, faults);
+    if filter.is_none() && !root.has("resample") && class.is_some_and(|class| class.resample.is_none()) {
+        root.fault("resample", "a filter: versions of transformers have different ones by default", faults);
+    }
+    let flips = is("do_flip_channel_order", class.map(|class| class.flips), faults);
+    let values = read_values(root, class, flips == Some(true), faults);
+    PreprocessorConfig {
+        resize: extent.resize,
+        resample: filter.or(class.and_then(|class| class.resample)).filter(|_| resize),
+        height_width: extent.height_width,
+        scale: values.scale,
+        mean: values.mean,
+        std: values.std,
+        channel_order: flips.map(|flips| if flips { ChannelOrder::Bgr } else { ChannelOrder::Rgb }),
+        unknown,
+    }
+}
+
+const RESAMPLES: &str = "0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming)";
+
+/// Pillow's numbers.
+fn resample(value: &serde_json::Value) -> Option<Resample> {
+    match value.as_u64()? {
+        0 => Some(Resample::Nearest),
+        1 => Some(Resample::Lanczos),
+        2 => Some(Resample::Bilinear),
+        3 => Some(Resample::Bicubic),
+        4 => Some(Resample::Box),
+        5 => Some(Resample::Hamming),
+        _ => None,
+    }
+}
+
+fn read_values(root: &Object<'_>, class: Option<&Class>, flips: bool, faults: &mut Faults) -> Values {
+    let is = |key: &str, default: bool, faults: &mut Faults| {
+        root.read(key, "true or false", faults, serde_json::Value::as_bool).unwrap_or(default)
+    };
+    let rescales = is("do_rescale", true, faults);
+    let normalizes = is("do_normalize", true, faults) && class.is_none_or(|class| class.normal.is_some());
+    let offset = is("rescale_offset", false, faults) && rescales;
+    let twice = is("include_top", class.is_some_and(|class| class.divides_twice), faults);
+    let factor = root.read("rescale_factor", json::FACTOR, faults, json::factor);
+    let mean =
+        root.read("image_mean", "a number or an array of numbers, from -1e9 to 1e9", faults, |value| {
+            PerChannel::read(value, json::summand)
+        });
+    let std = root.read("image_std", "a number or an array of numbers, from 1e-9 to 1e9", faults, |value| {
+        PerChannel::read(value, json::factor)
+    });
+    if let (Some(PerChannel::Each(mean)), Some(PerChannel::Each(std))) = (&mean, &std)
+        && mean.len() != std.len()
+    {
+        faults.push(
+            root.at("image_std"),
+            format!("found {} numbers, expected {} as in image_mean", std.len(), mean.len()),
+        );
+    }
+    let normal = class.and_then(|class| class.normal);
+    let mean = mean.or(normal.map(|(mean, _)| PerChannel::Each(mean.to_vec())));
+    let std = std.or(normal.map(|(_, std)| PerChannel::Each(std.to_vec())));
+    let knows_all = |numbers: &Option<PerChannel>| numbers.as_ref().is_none_or(PerChannel::is_even);
+    if flips && normalizes && !(knows_all(&mean) && knows_all(&std)) {
+        root.fault("do_flip_channel_order", "false, or the same mean and std for all channels", faults);
+    }
+    let scale = match (rescales, factor) {
+        (false, _) => Some(1.0),
+        (true, None) => class.map(|_| 1.0 / 255.0),
+        (true, factor) => factor,
+    };
+    let mut divisor = if normalizes { std.clone() } else { Some(PerChannel::All(1.0)) };
+    if twice {
+        divisor = divisor.map(|once| once.times(std.as_ref().unwrap_or(&PerChannel::All(1.0))));
+    }
+    let mut summand = if normalizes { mean } else { Some(PerChannel::All(0.0)) };
+    if offset {
+        summand = summand.map(|summand| summand.plus(1.0));
+    }
+    Values { scale, mean: summand, std: divisor }
 }
 
 impl PerChannel {
@@ -116,68 +199,34 @@ impl PerChannel {
             PerChannel::Each(numbers) => numbers.clone(),
         }
     }
-}
 
-/// How the image is brought to size, and to which, from `size`, `do_center_crop` and `crop_size`.
-fn read_extent(root: &Object<'_>, faults: &mut Faults) -> (Option<Resize>, Option<(usize, usize)>) {
-    let size = read_size(root, "size", Size::ShortestEdge, faults);
-    let crop = read_size(root, "crop_size", |side| Size::Exact(side, side), faults);
-    let does_crop = root
-        .read("do_center_crop", "true or false", faults, serde_json::Value::as_bool)
-        .unwrap_or(crop.is_some() || !matches!(size, Some(Size::Exact(..))));
-    let crop = if does_crop { crop } else { None };
-    match (size, crop) {
-        (Some(Size::Exact(height, width)), None) if !does_crop => {
-            (Some(Resize::Stretch(Margin::NONE)), Some((height, width)))
+    /// Whether all channels have one number.
+    fn is_even(&self) -> bool {
+        match self {
+            PerChannel::All(_) => true,
+            PerChannel::Each(numbers) => numbers.windows(2).all(|pair| pair[0] == pair[1]),
         }
-        (Some(Size::Exact(height, width)), Some(Size::Exact(crop_height, crop_width))) => {
-            if (height, width) != (crop_height, crop_width) {
-                faults.push(
-                    root.at("crop_size"),
-                    format!(
-                        "found {crop_height}x{crop_width}, expected {height}x{width} as in size, or size by its \
-                         shortest_edge"
-                    ),
-                );
-            }
-            (Some(Resize::Stretch(Margin::NONE)), Some((height, width)))
-        }
-        (Some(Size::ShortestEdge(edge)), Some(Size::Exact(height, width))) => {
-            let side = height.min(width);
-            if edge < side {
-                faults.push(
-                    root.at("size: shortest_edge"),
-                    format!("found {edge}, expected at least {side}, the side that is cut out"),
-                );
-            }
-            (Some(Resize::Cover(Margin::Ratio(edge as f64 / side as f64))), Some((height, width)))
-        }
-        (Some(Size::ShortestEdge(_)), None) if !does_crop => {
-            faults.push(
-                root.at("do_center_crop"),
-                "found false with a size by its shortest_edge, expected true: a network's input has one size",
-            );
-            (None, None)
-        }
-        (None, Some(Size::Exact(height, width))) => (None, Some((height, width))),
-        (_, Some(Size::ShortestEdge(_))) => {
-            faults.push(root.at("crop_size"), "found a shortest_edge, expected height and width");
-            (None, None)
-        }
-        (_, None) => (None, None),
     }
-}
 
-/// `{"shortest_edge": s}`, `{"height": h, "width": w}`, or a lone number as older files have it.
-fn read_size(root: &Object<'_>, key: &str, lone: fn(usize) -> Size, faults: &mut Faults) -> Option<Size> {
-    root.read(key, "shortest_edge, or height and width, from 1 to 16777216", faults, |value| {
-        if !value.is_object() {
-            return json::count(value).map(lone);
+    fn plus(self, more: f64) -> PerChannel {
+        match self {
+            PerChannel::All(x) => PerChannel::All(x + more),
+            PerChannel::Each(numbers) => PerChannel::Each(numbers.iter().map(|x| x + more).collect()),
         }
-        let side = |key: &str| value.get(key).and_then(json::count);
-        match (side("height"), side("width")) {
-            (Some(height), Some(width)) => Some(Size::Exact(height, width)),
-            _ => side("shortest_edge").map(Size::ShortestEdge),
+    }
+
+    fn times(self, other: &PerChannel) -> PerChannel {
+        match (self, other) {
+            (PerChannel::All(x), PerChannel::All(y)) => PerChannel::All(x * y),
+            (PerChannel::All(x), PerChannel::Each(ys)) => {
+                PerChannel::Each(ys.iter().map(|y| x * y).collect())
+            }
+            (PerChannel::Each(xs), PerChannel::All(y)) => {
+                PerChannel::Each(xs.iter().map(|x| x * y).collect())
+            }
+            (PerChannel::Each(xs), PerChannel::Each(ys)) => {
+                PerChannel::Each(xs.iter().zip(ys).map(|(x, y)| x * y).collect())
+            }
         }
-    })
+    }
 }

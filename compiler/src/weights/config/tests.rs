@@ -1,3 +1,5 @@
+mod pictures;
+
 use super::*;
 use crate::describe::builtin;
 
@@ -59,6 +61,8 @@ fn fields(description: &Description) -> Vec<String> {
         format!("padding {:?}", description.padding),
         format!("{:?}", preprocess.resize),
         format!("scale {}", preprocess.scale),
+        format!("{} filter, rounded {:?}", preprocess.resample.name(), preprocess.crop_rounding),
+        format!("{:?}", preprocess.channel_order),
         format!("mean {:?}", preprocess.mean),
         format!("std {:?}", preprocess.std),
         format!("layers {}", specs.join(", ")),
@@ -106,6 +110,7 @@ fn timm() {
             "epsilon 0.00001",
             "padding Symmetric",
             "Cover(CropPct(0.9))",
+            "bicubic filter, rounded Even",
             "mean [0.485, 0.456, 0.406]",
             "std [0.229, 0.224, 0.225]",
             "layers Symmetric Relu6",
@@ -179,7 +184,7 @@ fn faults() {
             "pretrained_cfg": {"input_size": [3, 224], "crop_pct": 1.5, "std": [0]}}"#,
         &[
             "c: pretrained_cfg: input_size: found [3,224], expected [channels, height, width]",
-            "c: pretrained_cfg: crop_pct: found 1.5, expected a number above 0, at most 1",
+            "c: pretrained_cfg: crop_pct: found 1.5, expected a number from 0.25 to 1",
             r#"c: model_args: pad_type: found "reflect", expected "same", "valid" or """#,
             "c: pretrained_cfg: std: found [0], expected an array of numbers above 0",
         ],
@@ -212,6 +217,21 @@ fn preprocessors() {
         r#"{"size": 182, "crop_size": 160, "image_mean": 0, "image_std": 0.25}"#,
         &["input 160x160x3", "Cover(Ratio(1.1375))", "mean [0.0, 0.0, 0.0]", "std [0.25, 0.25, 0.25]"],
     );
+    check_preprocessor(
+        r#"{"size": [96, 128], "resample": 3, "do_flip_channel_order": true, "future_key": 1}"#,
+        &["input 96x128x3", "Stretch(Ratio(1.0))", "bicubic filter, rounded Down", "Bgr"],
+    );
+    check_preprocessor(
+        r#"{"size": {"height": 256, "width": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 0}"#,
+        &["Stretch(Ratio(1.1428571428571428))", "nearest filter, rounded Down"],
+    );
+    check_preprocessor(r#"{"do_resize": false, "do_center_crop": false, "resample": 3}"#, &["Keep"]);
+    check_preprocessor(r#"{"do_resize": false, "crop_size": 160}"#, &["input 160x160x3", "Crop"]);
+    // Within another file, as newer versions write it.
+    check_preprocessor(
+        r#"{"image_processor": {"size": {"shortest_edge": 182}, "crop_size": 160}, "processor_class": "X"}"#,
+        &["input 160x160x3", "Cover(Ratio(1.1375))"],
+    );
     check_preprocessor(r#"{"crop_size": {"height": 160, "width": 160}}"#, &["input 160x160x3"]);
     check_preprocessor(
         r#"{"size": {"height": 96, "width": 96}, "crop_size": 96}"#,
@@ -222,18 +242,36 @@ fn preprocessors() {
 #[test]
 fn preprocessors_that_cannot_be_followed() {
     check_preprocessor(
-        r#"{"resample": 3, "do_resize": false, "do_rescale": 1, "rescale_factor": 0, "image_std": [0.5, 0]}"#,
+        r#"{"resample": 6, "do_resize": 0, "do_rescale": 1, "rescale_factor": 0, "image_std": [0.5, 0]}"#,
         &[
-            "p: resample: found 3, expected 2, the bilinear filter",
-            "p: do_resize: found false, expected true",
+            "p: do_resize: found 0, expected true or false",
+            "p: resample: found 6, expected 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming)",
             "p: do_rescale: found 1, expected true or false",
-            "p: rescale_factor: found 0, expected a number above 0",
-            "p: image_std: found [0.5,0], expected a number above 0 or an array of such",
+            "p: rescale_factor: found 0, expected a number from 1e-9 to 1e9",
+            "p: image_std: found [0.5,0], expected a number or an array of numbers, from 1e-9 to 1e9",
         ],
     );
     check_preprocessor(
-        r#"{"size": {"height": 256, "width": 256}, "crop_size": {"height": 224, "width": 224}}"#,
-        &["p: crop_size: found 224x224, expected 256x256 as in size, or size by its shortest_edge"],
+        r#"{"size": {"height": 256, "width": 256}, "crop_size": {"height": 224, "width": 160}}"#,
+        &["p: crop_size: found 224x160, expected at most the 256x256 of size, and of its proportions"],
+    );
+    check_preprocessor(
+        r#"{"size": {"shortest_edge": 256}, "crop_size": [192, 256]}"#,
+        &["p: crop_size: found 192x256 with a shortest_edge, expected a square"],
+    );
+    check_preprocessor(
+        r#"{"do_solarize": true, "crop_margin": 3, "zoom_size": 2, "do_pad": true, "do_align": false, "crop_pct": 0.9}"#,
+        &[
+            "p: crop_margin: found 3, expected no such key: mnc doesn't know it, and by its name it changes pictures",
+            "p: do_pad: found true, expected null or false: mnc can't do what this key asks for",
+            "p: do_solarize: found true, expected no such key: mnc doesn't know it, and by its name it changes pictures",
+            "p: zoom_size: found 2, expected no such key: mnc doesn't know it, and by its name it changes pictures",
+            "p: crop_pct: found 0.9, expected none: the class that is named doesn't read it",
+        ],
+    );
+    check_preprocessor(
+        r#"{"do_flip_channel_order": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [1, 1, 1]}"#,
+        &["p: do_flip_channel_order: found true, expected false, or the same mean and std for all channels"],
     );
     check_preprocessor(
         r#"{"size": {"shortest_edge": 128}, "crop_size": 224}"#,
@@ -247,14 +285,28 @@ fn preprocessors_that_cannot_be_followed() {
     );
     check_preprocessor(
         r#"{"crop_size": {"shortest_edge": 128}}"#,
-        &["p: crop_size: found a shortest_edge, expected height and width"],
+        &[r#"p: crop_size: found {"shortest_edge":128}, expected height and width"#],
     );
     check_preprocessor(
         r#"{"size": {"longest_edge": 128}}"#,
         &[
-            r#"p: size: found {"longest_edge":128}, expected shortest_edge, or height and width, from 1 to 16777216"#,
+            r#"p: size: found {"longest_edge":128}, expected height and width, or shortest_edge and no other, from 1 to 16777216"#,
         ],
     );
+    for size in [
+        r#"{"longest_edge":300,"shortest_edge":256}"#,
+        r#"{"max_height":9,"max_width":9}"#,
+        "[224]",
+        "-224",
+        "2.5e9",
+    ] {
+        let found = if size == "2.5e9" { "2500000000.0" } else { size };
+        let expected = "height and width, or shortest_edge and no other, from 1 to 16777216";
+        check_preprocessor(
+            &format!(r#"{{"size": {size}}}"#),
+            &[&format!("p: size: found {found}, expected {expected}")],
+        );
+    }
     check_preprocessor(
         r#"{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5]}"#,
         &["p: image_std: found 1 numbers, expected 3 as in image_mean"],

@@ -3,8 +3,9 @@
 use super::architecture::{self, Architecture};
 use super::change::Change;
 use super::json::{self, Object};
+use super::keys;
 use super::{ACTIVATIONS, ModelConfig, USUAL_ACTIVATION, activation, scores};
-use crate::describe::{Margin, Padding, Resize, Rounding};
+use crate::describe::{CropRounding, Margin, Padding, Resample, Resize, Rounding};
 use crate::error::Faults;
 
 /// The keys of a timm model's `config.json`: some at the top, some in `model_args`, some in `pretrained_cfg`.
@@ -15,13 +16,39 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
     let places: Vec<&Object<'_>> = args.iter().chain([root]).chain(&pretrained).collect();
     let find = |key: &str| places.iter().copied().find(|object| object.has(key)).unwrap_or(root);
 
+    let mut unknown = keys::settle(root, keys::TIMM, faults);
+    for (object, keys) in [(&args, keys::MODEL_ARGS), (&pretrained, keys::PRETRAINED_CFG)] {
+        unknown.extend(object.iter().flat_map(|object| keys::settle(object, keys, faults)));
+    }
     let input_size = find("input_size").read("input_size", "[channels, height, width]", faults, |value| {
         <[usize; 3]>::try_from(json::list(value, json::count)?).ok()
     });
     let in_chans = find("in_chans").read("in_chans", json::COUNT, faults, json::count);
-    let crop_pct = find("crop_pct").read("crop_pct", "a number above 0, at most 1", faults, |value| {
-        json::positive(value).filter(|&share| share <= 1.0)
+    let crop_pct = find("crop_pct").read("crop_pct", "a number from 0.25 to 1", faults, |value| {
+        json::not_negative(value).filter(|&share| share == 0.0 || (0.25..=1.0).contains(&share))
     });
+    let crop_pct = crop_pct.filter(|&share| share != 0.0);
+    let filter = find("interpolation").read("interpolation", INTERPOLATIONS, faults, |value| {
+        let name = value.as_str()?;
+        let name = if name.is_empty() { DEFAULT.filter.name() } else { name };
+        Resample::ALL.into_iter().find(|filter| filter.name() == name)
+    });
+    let mode = find("crop_mode").read(
+        "crop_mode",
+        r#""center" or "squash": pictures aren't padded"#,
+        faults,
+        |value| match value.as_str()? {
+            "" | "center" => Some(Resize::Cover as fn(Margin) -> Resize),
+            "squash" => Some(Resize::Stretch as fn(Margin) -> Resize),
+            _ => None,
+        },
+    );
+    // What a file that speaks of pictures leaves out has timm's default.
+    let speaks = pretrained.is_some();
+    let or_default = |numbers: Option<Vec<f64>>, default: [f64; 3], channels: usize| {
+        numbers.or((speaks && channels == 3).then(|| default.to_vec()))
+    };
+    let channels = in_chans.or(input_size.map(|[channels, ..]| channels)).unwrap_or(3);
     let mut config = ModelConfig {
         height_width: input_size.map(|[_, height, width]| (height, width)),
         // A model for grey pictures keeps the size of the coloured ones that its weights came with.
@@ -39,11 +66,23 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
         classes: find("num_classes").read("num_classes", json::COUNT, faults, json::count),
         labels: find("label_names")
             .read("label_names", "an array of names", faults, |value| json::list(value, json::string)),
-        mean: find("mean")
-            .read("mean", "an array of numbers", faults, |value| json::list(value, json::number)),
-        std: find("std")
-            .read("std", "an array of numbers above 0", faults, |value| json::list(value, json::positive)),
-        resize: crop_pct.map(|share| Resize::Cover(Margin::CropPct(share))),
+        mean: or_default(
+            find("mean")
+                .read("mean", "an array of numbers", faults, |value| json::list(value, json::summand)),
+            DEFAULT.mean,
+            channels,
+        ),
+        std: or_default(
+            find("std")
+                .read("std", "an array of numbers above 0", faults, |value| json::list(value, json::factor)),
+            DEFAULT.std,
+            channels,
+        ),
+        resize: (speaks || crop_pct.is_some() || mode.is_some())
+            .then(|| mode.unwrap_or(Resize::Cover)(Margin::CropPct(crop_pct.unwrap_or(DEFAULT.crop_pct)))),
+        resample: filter.or(speaks.then_some(DEFAULT.filter)),
+        crop_rounding: speaks.then_some(CropRounding::Even),
+        unknown,
         ..ModelConfig::default()
     };
     config.scores = scores(find("problem_type"), config.classes, faults);
@@ -52,6 +91,7 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
             classes: config.classes,
             labels: config.labels,
             scores: config.scores,
+            unknown: config.unknown,
             ..torchvision
         };
     }
@@ -71,6 +111,23 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
     }
     config
 }
+
+/// What timm does where nobody says it.
+struct Defaults {
+    filter: Resample,
+    crop_pct: f64,
+    mean: [f64; 3],
+    std: [f64; 3],
+}
+
+const DEFAULT: Defaults = Defaults {
+    filter: Resample::Bicubic,
+    crop_pct: 0.875,
+    mean: [0.485, 0.456, 0.406],
+    std: [0.229, 0.224, 0.225],
+};
+
+const INTERPOLATIONS: &str = r#""bicubic", "bilinear", "nearest", "lanczos", "box" or "hamming""#;
 
 /// A model that timm makes of a built-in network.
 struct Model {

@@ -2,7 +2,7 @@
 
 use super::ModelConfig;
 use super::architecture::{self, Architecture};
-use crate::describe::{Margin, Padding, Resize, Rounding};
+use crate::describe::{CropRounding, Margin, Padding, Resample, Resize, Rounding};
 
 /// Each model with its network and the epsilon of its batch norms.
 const MODELS: [(&str, &str, f64); 3] = [
@@ -21,6 +21,8 @@ pub(super) fn named(name: &str) -> Option<ModelConfig> {
         epsilon: Some(epsilon),
         mean: Some(vec![0.485, 0.456, 0.406]),
         std: Some(vec![0.229, 0.224, 0.225]),
+        crop_rounding: Some(CropRounding::Even),
+        resample: Some(Resample::Bilinear),
         resize: Some(Resize::Cover(Margin::Ratio(256.0 / 224.0))),
         ..ModelConfig::default()
     })
