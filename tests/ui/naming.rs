@@ -2,7 +2,7 @@ mnc_macros::mobilenet! {
     struct Net {
         network: "mobilenet-v1",
         weights: random(1),
-        naming: "keras",
+        naming: "caffe",
     }
 }
 

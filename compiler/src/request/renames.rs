@@ -31,7 +31,7 @@ impl Renames {
         Ok(Renames { names: Some(names), file: Some((path.clone(), text)), axes })
     }
 
-    /// Renames the tensors; what became of them, where there is a file of names.
+    /// Renames the tensors, and spells those of TensorFlow as our tables do; what became of them, where there is a file of names.
     ///
     /// # Errors
     /// As [`Weights::rename`].
@@ -39,7 +39,9 @@ impl Renames {
         if let Some(axes) = self.axes {
             weights.set_layout(axes);
         }
-        self.names.as_ref().map(|names| weights.rename(names)).transpose()
+        let renamed = self.names.as_ref().map(|names| weights.rename(names)).transpose()?;
+        weights.respell();
+        Ok(renamed)
     }
 
     /// The file of names and its text.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::lines::{Entry, Value};
 use self::pattern::{Glob, Pattern};
 use super::layout::{self, Layout};
+use super::naming::respelled;
 use super::{MAX_LISTED, Weights};
 use crate::error::{Error, ErrorKind, Fault, Place, Result, quoted};
 
@@ -312,6 +313,28 @@ impl Weights<'_> {
         self.asked_layout = self.asked_layout.or(names.layout);
         self.file_of_names = Some(names.clone());
         Ok(told)
+    }
+
+    /// Calls tensors of TensorFlow and Keras as the tables of namings do, whatever the file's spelling: `conv_dw_1/depthwise_kernel:0` of
+    /// Keras 2 becomes `conv_dw_1/kernel` of Keras 3.
+    pub fn respell(&mut self) {
+        // A name that the user gave stays.
+        let own = self.tensors.iter().filter(|(_, tensor)| tensor.own_name.is_none());
+        let mut new = respelled(own.map(|(name, _)| name.as_str()));
+        new.retain(|_, spelled| !self.tensors.contains_key(spelled));
+        if new.is_empty() {
+            return;
+        }
+        let tensors = std::mem::take(&mut self.tensors).into_iter();
+        self.tensors = tensors
+            .map(|(name, mut tensor)| match new.remove(&name) {
+                Some(spelled) => {
+                    tensor.own_name.get_or_insert(name);
+                    (spelled, tensor)
+                }
+                None => (name, tensor),
+            })
+            .collect();
     }
 
     /// Whether there is a tensor for a line.

@@ -6,11 +6,14 @@
 
 mod exporters;
 mod places;
+mod spelling;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use mnc_runtime::weights::Role;
+
+pub(super) use self::spelling::respelled;
 
 use self::places::{Place as LayerPlace, places};
 use super::layout::Layout;
@@ -29,8 +32,12 @@ pub struct Naming {
     families: &'static [Family],
     /// The order of its filters' axes, where their shapes don't tell.
     layout: Layout,
+    /// Between a pattern and a word.
+    separator: char,
     /// After the filter's pattern: weight, bias.
     filter_words: [&'static str; 2],
+    /// In place of the first, where the filter is a depthwise one.
+    depthwise_word: &'static str,
     /// After the norm's pattern: gamma, beta, mean, variance.
     norm_words: [&'static str; 4],
     /// After the norm's pattern: tensors of no use at inference, ignored.
@@ -142,6 +149,7 @@ impl Naming {
         let mut specs: Vec<TensorSpec> = Vec::new();
         let (family, prefixes) = self.prefixes(graph);
         for (index, (node, prefix)) in graph.nodes.iter().zip(&prefixes).enumerate() {
+            let is_depthwise = graph.filter(node).is_some_and(|filter| 1 < filter.groups && filter.m == 1);
             let mut shapes = file_shapes(graph, NodeId(index), &family.axes);
             if shapes.is_empty() {
                 continue;
@@ -160,7 +168,7 @@ impl Naming {
                 node: NodeId(index),
                 layer: node.name.clone(),
                 role,
-                tensor: format!("{prefix}.{}", self.word(role)),
+                tensor: format!("{prefix}{}{}", self.separator, self.word(role, is_depthwise)),
                 shape,
                 layout,
             }));
@@ -192,12 +200,15 @@ impl Naming {
             .zip(self.prefixes(graph).1)
             .filter(|(node, _)| matches!(node.layer, Layer::BatchNorm { .. }))
             .filter_map(|(_, prefix)| prefix)
-            .flat_map(|prefix| self.bookkeeping.iter().map(move |word| format!("{prefix}.{word}")))
+            .flat_map(|prefix| {
+                self.bookkeeping.iter().map(move |word| format!("{prefix}{}{word}", self.separator))
+            })
             .collect()
     }
 
-    fn word(&self, role: Role) -> &'static str {
+    fn word(&self, role: Role, is_depthwise: bool) -> &'static str {
         match role {
+            Role::Weight if is_depthwise => self.depthwise_word,
             Role::Weight => self.filter_words[0],
             Role::Bias => self.filter_words[1],
             Role::Gamma => self.norm_words[0],

@@ -283,12 +283,15 @@ fn detection() {
     let error = Weights::parse(&bytes, "w").unwrap().detect(&graph).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "5 faults in the weights:\n  \
+        "7 faults in the weights:\n  \
          w: naming huggingface (Hugging Face MobileNetV1 and MobileNetV2ForImageClassification) misses 137 of 137 tensors, the first is \
          \"mobilenet_v1.conv_stem.convolution.weight\"\n  \
          w: naming timm (timm mobilenetv1_* to mobilenetv4_conv_*) misses 137 of 137 tensors, the first is \"conv_stem.weight\"\n  \
          w: naming torchvision (torchvision mobilenet_v2 and mobilenet_v3_*) doesn't fit the network: conv_pw_2: found no \
          name for this layer in the naming torchvision (torchvision mobilenet_v2 and mobilenet_v3_*)\n  \
+         w: naming keras (keras.applications MobileNet, V2, V3) misses 137 of 137 tensors, the first is \"conv1/kernel\"\n  \
+         w: naming slim (TF-slim mobilenet_v1, v2, v3) misses 137 of 137 tensors, the first is \
+         \"MobilenetV1/Conv2d_0/weights\"\n  \
          w: naming plain (mnc, by the layers' names) misses 137 of 137 tensors, the first is \"conv_1.weight\"\n  \
          w: found \"dense.weight\", \"depth.norm.beta\", \"depth.norm.gamma\" (8 in all), expected the tensors of one naming"
     );
