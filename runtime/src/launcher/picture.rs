@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod counting;
+mod exif;
 mod format;
 mod jpeg;
 mod memory;
@@ -39,11 +40,6 @@ fn check_size(width: usize, height: usize) -> Result<(), String> {
         return Err(format!("found {width} x {height} pixels, {expected}"));
     }
     Ok(())
-}
-
-/// What a block of EXIF says. Nothing, or nonsense, is upright.
-fn orientation_of(exif: Option<&[u8]>) -> Orientation {
-    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
 impl Picture {

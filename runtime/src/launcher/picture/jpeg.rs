@@ -11,10 +11,12 @@ mod usual;
 
 use super::format::Format;
 use super::memory::Memory;
-use super::{Picture, check_size, orientation_of};
+use super::{Picture, check_size, exif};
 use apart::Apart;
 use bits::Bits;
+use image::metadata::Orientation;
 use scan::{Band, Clean, Component, Found, Part, Units};
+use std::borrow::Cow;
 use tables::Tables;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -22,7 +24,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, String> {
-    let Checked { width, height, channels, exif, decoder_bytes, rewritten } = check(bytes, memory)?;
+    let Checked { width, height, channels, orientation, decoder_bytes, rewritten } = check(bytes, memory)?;
     let too_large = |error: String| format!("found {width} x {height} pixels, {error}");
     let len = width * height * channels;
     memory.expect(len as u64 + decoder_bytes).map_err(too_large)?;
@@ -36,7 +38,7 @@ pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, Strin
         JpegDecoder::new_with_options(ZCursor::new(rewritten.as_deref().unwrap_or(bytes)), options);
     let mut pixels = memory.buffer(len).map_err(too_large)?;
     decoder.decode_into(&mut pixels).map_err(unread)?;
-    Ok(Picture { width, height, channels, pixels, orientation: orientation_of(exif) })
+    Ok(Picture { width, height, channels, pixels, orientation })
 }
 
 /// Encoders write ten of them. Each may visit all blocks and have hardly any data.
@@ -59,13 +61,12 @@ fn unread(detail: impl std::fmt::Display) -> String {
 
 /// What is known of a whole file.
 #[derive(Debug)]
-struct Checked<'b> {
+struct Checked {
     width: usize,
     height: usize,
     /// 1 (grey) or 3.
     channels: usize,
-    /// The block of EXIF, from its TIFF header on.
-    exif: Option<&'b [u8]>,
+    orientation: Orientation,
     /// What the decoder takes beside the pixels, and what it reads in place of the file.
     decoder_bytes: u64,
     /// The same picture as the decoder takes it, if it doesn't take the file.
@@ -73,7 +74,7 @@ struct Checked<'b> {
 }
 
 /// Reads the whole file, up to the end of the picture. Bytes behind that are somebody else's: phones put films there.
-fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String> {
+fn check(bytes: &[u8], memory: &mut Memory) -> Result<Checked, String> {
     let mut file = File {
         bytes,
         at: 2,
@@ -82,6 +83,7 @@ fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String
         frame: None,
         restart_interval: 0,
         exif: None,
+        xmp: None,
         adobe: None,
         clean: Clean::default(),
         scans: Vec::new(),
@@ -130,8 +132,8 @@ fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String
             0x01 => {}
             marker => {
                 let segment = file.segment()?;
-                if marker == 0xe1 && file.exif.is_none() {
-                    file.exif = segment.strip_prefix(b"Exif\0\0");
+                if marker == 0xe1 {
+                    file.note_metadata(segment);
                 }
                 if marker == 0xee {
                     file.adobe = Some(segment);
@@ -145,12 +147,12 @@ fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String
         return Err(damaged("a colour is missing"));
     }
     frame.components.iter_mut().for_each(|component| component.forget(memory));
-    let exif = file.exif;
+    let orientation = exif::orientation(file.exif.as_deref(), file.xmp);
     let rewritten = file.rewrite(&frame);
     let rewritten_bytes = rewritten.as_ref().map_or(0, Vec::len) as u64;
     let decoder_bytes = frame.decoder_bytes() + 2 * header_bytes + rewritten_bytes;
     let (width, height, channels) = (frame.width, frame.height, frame.channels());
-    Ok(Checked { width, height, channels, exif, decoder_bytes, rewritten })
+    Ok(Checked { width, height, channels, orientation, decoder_bytes, rewritten })
 }
 
 /// A file, read up to `at`.
@@ -162,7 +164,10 @@ struct File<'b> {
     steps: [Option<[u16; 64]>; 4],
     frame: Option<Frame>,
     restart_interval: usize,
-    exif: Option<&'b [u8]>,
+    /// The block of EXIF, from its TIFF header on; of several segments all, which is one block if it is longer than a segment.
+    exif: Option<Cow<'b, [u8]>>,
+    /// The last block of XMP.
+    xmp: Option<&'b [u8]>,
     /// Adobe's segment about the colours.
     adobe: Option<&'b [u8]>,
     clean: Clean,
@@ -193,6 +198,17 @@ impl<'b> File<'b> {
         let segment = rest.get(2..len).ok_or_else(|| damaged("it ends within a segment"))?;
         self.at += len;
         Ok(segment)
+    }
+
+    /// EXIF or XMP. That there may have to be a copy of the file was asked before.
+    fn note_metadata(&mut self, segment: &'b [u8]) {
+        if let Some(part) = segment.strip_prefix(b"Exif\0\0") {
+            match &mut self.exif {
+                Some(exif) => exif.to_mut().extend_from_slice(part),
+                none => *none = Some(Cow::Borrowed(part)),
+            }
+        }
+        self.xmp = segment.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0").or(self.xmp);
     }
 
     /// Quantisation tables.

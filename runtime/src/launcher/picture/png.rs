@@ -2,7 +2,7 @@
 
 use super::format::Format;
 use super::memory::Memory;
-use super::{Picture, Samples, check_size, orientation_of};
+use super::{Picture, Samples, check_size, exif};
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Transformations};
 use std::io::Cursor;
 
@@ -41,8 +41,29 @@ pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, Strin
     reader.next_frame(&mut pixels).map_err(broken)?;
     // The chunks behind the pixels have checksums too, and the last of them says that the file is whole.
     reader.finish().map_err(broken)?;
-    let orientation = orientation_of(reader.info().exif_metadata.as_deref());
+    let (exif, xmp) = find_metadata(bytes);
+    let orientation = exif::orientation(exif, xmp);
     Ok(Picture { width, height, channels: samples.kept, pixels: samples.narrow(pixels), orientation })
+}
+
+/// EXIF and XMP of a file whose chunks are whole, before the pixels or behind them. The decoder keeps only what is before.
+fn find_metadata(bytes: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
+    let (mut exif, mut xmp) = (None, None);
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let Some((head, after)) = rest.split_first_chunk::<8>() {
+        let [l3, l2, l1, l0, name @ ..] = *head;
+        let len = u32::from_be_bytes([l3, l2, l1, l0]) as usize;
+        let Some(data) = after.get(..len) else { break };
+        match &name {
+            b"eXIf" => exif = Some(data),
+            // An international text: its name, that it isn't compressed, and what nobody needs here.
+            b"iTXt" => xmp = data.strip_prefix(b"XML:com.adobe.xmp\0\0\0").or(xmp),
+            b"IEND" => break,
+            _ => {}
+        }
+        rest = after.get(len + 4..).unwrap_or_default();
+    }
+    (exif, xmp)
 }
 
 fn broken(error: DecodingError) -> String {

@@ -129,3 +129,46 @@ fn memory_is_bounded() {
     let error = "found 5 x 3 pixels, which takes 65 bytes of memory, expected at most 64 bytes; ";
     assert!(with(64).unwrap_err().starts_with(error), "{:?}", with(64));
 }
+
+#[test]
+fn exif_is_found_wherever_a_format_has_it() {
+    let upside_down = |file: &[u8]| {
+        let picture = decode(file).unwrap_or_else(|error| panic!("{error}"));
+        picture.orientation == Orientation::Rotate180
+    };
+    let exif = exif::tests::block(false, &[(0x112, 3, 1, 3)]);
+    let xmp = b"<x tiff:Orientation=\"3\"/>".as_slice();
+    let png = encode(&photo().into(), ImageFormat::Png);
+    let chunk = |name: &[u8], data: &[u8]| {
+        let named = [name, data].concat();
+        let step = |crc: u32, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xedb8_8320 };
+        let crc = !named.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step));
+        [&(data.len() as u32).to_be_bytes(), named.as_slice(), &crc.to_be_bytes()].concat()
+    };
+    let text = [b"XML:com.adobe.xmp\0\0\0\0\0", xmp].concat();
+    for extra in [chunk(b"eXIf", &exif), chunk(b"iTXt", &text)] {
+        // Behind the header, and behind the pixels.
+        for place in [33, png.len() - 12] {
+            assert!(upside_down(&[&png[..place], &extra, &png[place..]].concat()), "{place}");
+        }
+    }
+    let jpeg = encode(&photo().into(), ImageFormat::Jpeg);
+    let segment = |data: &[&[u8]]| {
+        let data = data.concat();
+        [&[0xff, 0xe1], &(data.len() as u16 + 2).to_be_bytes()[..], &data].concat()
+    };
+    let name = b"http://ns.adobe.com/xap/1.0/\0".as_slice();
+    let other = exif::tests::block(true, &[(0x112, 3, 1, 6)]);
+    // A block that goes on in the next segment.
+    let long = exif::tests::block(true, &[(0x112, 3, 3, 100)]);
+    let rest = [vec![0; 100 - long.len()], vec![3, 0, 0, 0, 0, 0]].concat();
+    for segments in [
+        segment(&[b"Exif\0\0", &exif]),
+        segment(&[name, xmp]),
+        [segment(&[name, b"of XMP"]), segment(&[b"Exif\0\0", &exif])].concat(),
+        [segment(&[b"Exif\0\0", &exif]), segment(&[b"Exif\0\0", &other])].concat(),
+        [segment(&[b"Exif\0\0", &long]), segment(&[b"Exif\0\0", &rest])].concat(),
+    ] {
+        assert!(upside_down(&[&jpeg[..2], &segments, &jpeg[2..]].concat()), "{segments:?}");
+    }
+}
