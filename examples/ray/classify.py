@@ -14,13 +14,18 @@ from pathlib import Path
 import ray
 
 
+def load(module):
+    spec = importlib.util.spec_from_file_location(Path(module).stem, module)
+    network = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(network)
+    return network
+
+
 class Classifier:
     """A worker: an actor that has the network."""
 
     def __init__(self, module):
-        spec = importlib.util.spec_from_file_location(Path(module).stem, module)
-        self.network = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.network)
+        self.network = load(module)
 
     def __call__(self, batch):
         answers = self.network.classify(list(batch["path"]), k=1)
@@ -50,8 +55,8 @@ def main():
     # The first worker that is up would do everything while the others still load the network.
     context.wait_for_min_actors_s = 60
 
-    pictures = {".jpg", ".jpeg", ".png", ".bmp", ".ppm"}
-    paths = sorted(str(path.resolve()) for path in options.folder.iterdir() if path.suffix.lower() in pictures)
+    # The module knows which files of a folder are pictures.
+    paths = sorted(os.path.abspath(path) for path in load(options.module)._files(options.folder))
     # Small batches, so that every worker gets some.
     batch = max(1, min(32, len(paths) // (2 * options.workers)))
     answers = (

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 /// The endings of pictures, in lower case; a file may have them in any case.
-pub const ENDINGS: [&str; 11] =
-    ["jpg", "jpeg", "jpe", "jfif", "png", "bmp", "ppm", "pgm", "pbm", "pnm", "pam"];
+pub const ENDINGS: [&str; 13] =
+    ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "ppm", "pgm", "pbm", "pnm", "pam"];
 
 /// Whether a file in a folder is taken for a picture. What macOS keeps beside a picture on foreign disks (`._photo.jpg`) is none.
 ///

@@ -65,7 +65,7 @@ fn only_plain_files_are_read() {
                 let (code, err) = run(&folder, &program, arguments);
                 assert_eq!(code, Some(1), "{arguments:?}: {err}");
                 let told: &[&str] = if is_picture {
-                    &["expected JPEG, PNG, BMP or PNM"]
+                    &["expected JPEG, PNG, WebP, GIF, BMP or PNM"]
                 } else {
                     &["not a plain file", "found 1099511627776 bytes"]
                 };

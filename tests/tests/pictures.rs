@@ -28,7 +28,7 @@ fn executables(folder: &Folder) -> Option<Vec<PathBuf>> {
 
 /// Twelve pixels, and the same in a format that nobody decodes here.
 const GOOD: &[u8] = b"P6 3 4 255\n0123456789abcdefghijklmnopqrstuvwxyz";
-const WEBP: &[u8] = b"RIFF\x24\0\0\0WEBPVP8 ";
+const AVIF: &[u8] = b"\0\0\0\x20ftypavif\0\0\0\0avifmif1";
 
 fn photo(name: &str) -> PathBuf {
     need::workspace().join("examples/person-detector/photos").join(name)
@@ -90,13 +90,13 @@ fn folders_say_what_is_in_them() {
     for name in ["empty", "others", "mixed"] {
         fs::create_dir(folder.path().join(name)).expect("a new folder");
     }
-    folder.write("others/a.webp", WEBP);
+    folder.write("others/a.avif", AVIF);
     for name in
-        ["mixed/a.jfif", "mixed/b.JPE", "mixed/._a.jfif", "mixed/c.webp", "mixed/notes", "mixed/d.ppm"]
+        ["mixed/a.jfif", "mixed/b.JPE", "mixed/._a.jfif", "mixed/c.avif", "mixed/notes", "mixed/d.ppm"]
     {
         folder.write(name, GOOD);
     }
-    folder.write("mixed/e.png", WEBP);
+    folder.write("mixed/e.png", AVIF);
     for program in &programs {
         for name in ["empty", "others"] {
             let output = run(program, &[name]);
@@ -112,15 +112,18 @@ fn folders_say_what_is_in_them() {
                 "{json}"
             );
         }
-        assert!(text(&run(program, &["others"]).stderr).ends_with("; skipped 1 file: .webp (1)\n"));
+        assert!(text(&run(program, &["others"]).stderr).ends_with("; skipped 1 file: .avif (1)\n"));
         let output = run(program, &["--json", "mixed"]);
         let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let files: Vec<&str> =
             json.as_array().expect("an array").iter().filter_map(|it| it["file"].as_str()).collect();
         assert_eq!(files, ["mixed/a.jfif", "mixed/b.JPE", "mixed/d.ppm", "mixed/e.png"]);
-        assert_eq!(json[3]["error"], "found a WebP picture, expected JPEG, PNG, BMP or PNM");
+        assert_eq!(
+            json[3]["error"],
+            "found an AVIF picture, expected JPEG, PNG, WebP, GIF, BMP or PNM; convert it, for example: magick IN OUT.png"
+        );
         let error = text(&output.stderr);
-        let note = ": mixed: skipped 3 files: ._* (1), .webp (1), without an ending (1)\n";
+        let note = ": mixed: skipped 3 files: ._* (1), .avif (1), without an ending (1)\n";
         assert!(error.contains(note) && output.status.code() == Some(1), "{error}");
     }
 }
@@ -132,7 +135,8 @@ fn files_without_an_end_are_left() {
     let Some(programs) = executables(&folder) else { return };
     for program in &programs {
         let output = run(program, &["/dev/zero"]);
-        let expected = ": /dev/zero: found a file that begins with 00 00 00 00 00 00 00 00, expected JPEG, PNG, BMP or PNM\n";
+        let expected =
+            ": /dev/zero: found a file of zeros, expected JPEG, PNG, WebP, GIF, BMP or PNM; copy it again\n";
         assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
         let output = run(program, &["--labels", "/dev/zero", "a.ppm"]);
         assert!(

@@ -247,8 +247,8 @@ Examples:
 }
 
 const INPUTS: &str =
-    "  JPEG, PNG, BMP and PNM pictures are known by their content; in a folder, by their names. A damaged
-  picture gets no answer. A file that ends in .f32, .raw or .bin holds one input: little-endian f32, rows,
+    "  JPEG, PNG, WebP, GIF, BMP and PNM pictures are known by their content; in a folder, by their names. A
+  damaged picture gets no answer. A file that ends in .f32, .raw or .bin holds one input: little-endian f32, rows,
   columns, channels, already normalised. - is standard input.
 ";
 

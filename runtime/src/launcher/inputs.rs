@@ -246,8 +246,9 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("mnc-runtime-list-{}", std::process::id()));
         let inner = folder.join("b");
         fs::create_dir_all(&inner).unwrap();
-        let pictures = ["c.JPG", "a.png", "d.jfif", "e.JPE", "b/z.ppm"];
-        let others = ["notes.txt", "b/input.f32", "._c.JPG", ".DS_Store", "noext", "f.webp", "b/g.webp"];
+        let pictures = ["c.JPG", "a.png", "d.jfif", "e.JPE", "f.WebP", "b/z.ppm"];
+        let others =
+            ["notes.txt", "b/input.f32", "._c.JPG", ".DS_Store", "noext", "f.tif", "b/g.TIF", "Thumbs.db"];
         for name in pictures.iter().chain(&others) {
             fs::write(folder.join(name), "").unwrap();
         }
@@ -258,13 +259,13 @@ mod tests {
         let none = list(std::slice::from_ref(&empty));
         fs::remove_dir_all(&folder).unwrap();
         let found: Vec<PathBuf> = listing.files.into_iter().map(|file| file.path).collect();
-        let in_folder = ["a.png", "b/z.ppm", "c.JPG", "d.jfif", "e.JPE"].map(|name| folder.join(name));
+        let in_folder =
+            ["a.png", "b/z.ppm", "c.JPG", "d.jfif", "e.JPE", "f.WebP"].map(|name| folder.join(name));
         assert_eq!(found, [vec![named], in_folder.to_vec()].concat());
-        let note =
-            "skipped 7 files: ._* (1), .f32 (1), .txt (1), .webp (2), hidden (1), without an ending (1)";
+        let note = "skipped 8 files: ._* (1), .db (1), .f32 (1), .tif (2), .txt (1), hidden (1), without an ending (1)";
         assert_eq!(listing.notes, [format!("{}: {note}", folder.display())]);
         let fault = "found no picture, expected files that end in \
-                     .jpg .jpeg .jpe .jfif .png .bmp .ppm .pgm .pbm .pnm .pam";
+                     .jpg .jpeg .jpe .jfif .png .webp .gif .bmp .ppm .pgm .pbm .pnm .pam";
         assert_eq!(none.files, [Listed { path: empty, fault: Some(fault.to_string()) }]);
         assert!(none.notes.is_empty());
     }

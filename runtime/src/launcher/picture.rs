@@ -1,4 +1,4 @@
-//! Bytes of a JPEG, PNG, BMP or PNM file -> 8-bit pixels in one or three channels, or what is wrong with the file.
+//! Bytes of a JPEG, PNG, WebP, GIF, BMP or PNM file -> 8-bit pixels in one or three channels, or what is wrong with the file.
 //!
 //! A damaged file is refused whatever its format: half a picture would get an answer like any other.
 
@@ -6,11 +6,13 @@
 mod counting;
 mod exif;
 mod format;
+mod gif;
 mod jpeg;
 mod memory;
 mod plain;
 mod png;
 mod together;
+mod webp;
 
 pub(crate) use self::format::{Format, HEAD_BYTES};
 pub(crate) use self::memory::{Memory, unreadable};
@@ -48,6 +50,8 @@ impl Picture {
         match format {
             Format::Jpeg => jpeg::decode(bytes, memory),
             Format::Png => png::decode(bytes, memory),
+            Format::WebP => webp::decode(bytes, memory),
+            Format::Gif => gif::decode(bytes, memory),
             Format::Bmp => plain::decode_bmp(bytes, memory),
             Format::Pnm => plain::decode_pnm(bytes, memory),
         }

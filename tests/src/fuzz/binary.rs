@@ -156,7 +156,16 @@ pub(super) const PICTURE: Target = Target {
         }
         is_accepted
     },
-    seeds: Vec::new,
+    seeds: || {
+        let files: [&[u8]; 5] = [
+            include_bytes!("../../../runtime/src/launcher/picture/fixtures/alpha.webp"),
+            include_bytes!("../../../runtime/src/launcher/picture/fixtures/lossy.webp"),
+            include_bytes!("../../../runtime/src/launcher/picture/fixtures/animated.webp"),
+            include_bytes!("../../../runtime/src/launcher/picture/fixtures/interlaced.gif"),
+            include_bytes!("../../../runtime/src/launcher/picture/fixtures/animated.gif"),
+        ];
+        files.iter().map(|file| file.to_vec()).collect()
+    },
     words: &[],
     n_inputs: 15_000,
 };

@@ -1,10 +1,11 @@
 //! What a network is run on: numbers drawn from a seed, pictures as its executable reads them, recorded inputs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use mnc::{Result, sample};
 use mnc_runtime::orders::Order;
+use mnc_runtime::pictures::{ENDINGS, is_picture};
 
 use super::super::fail;
 use super::check::Input;
@@ -22,9 +23,6 @@ pub(super) fn random(n_inputs: usize, len: usize, seed: u64) -> Vec<Input> {
     (0..n_inputs).map(input).collect()
 }
 
-/// The endings of pictures that a folder is searched for.
-const PICTURES: [&str; 9] = ["jpg", "jpeg", "png", "bmp", "ppm", "pgm", "pbm", "pnm", "pam"];
-
 /// Files as they are named, folders as the pictures in them, in their order.
 pub(super) fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -35,14 +33,12 @@ pub(super) fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let entries = fs::read_dir(path).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
         let entries = entries.or_else(|error| fail(path, format!("{error}, expected a folder")))?;
-        let ending = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-        let is_picture = |path: &PathBuf| ending(path).is_some_and(|ending| PICTURES.contains(&&*ending));
-        let mut found: Vec<PathBuf> =
-            entries.iter().map(fs::DirEntry::path).filter(is_picture).filter(|file| file.is_file()).collect();
+        let files_in = entries.iter().map(fs::DirEntry::path);
+        let mut found: Vec<PathBuf> = files_in.filter(|file| is_picture(file) && file.is_file()).collect();
         if found.is_empty() {
             return fail(
                 path,
-                format!("found no picture, expected files that end in {}", PICTURES.join(", ")),
+                format!("found no picture, expected files that end in {}", ENDINGS.join(", ")),
             );
         }
         found.sort();

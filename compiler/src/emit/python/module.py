@@ -418,7 +418,7 @@ def classify(paths, k=5, threads=1):
         return list(pool.map(answer, files))
 
 
-_PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pam")
+_PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pam")
 
 
 def _files(paths):

@@ -130,6 +130,135 @@ fn memory_is_bounded() {
     assert!(with(64).unwrap_err().starts_with(error), "{:?}", with(64));
 }
 
+/// Files and the pixels that Pillow makes of them: 13.0, turned upright, as RGB.
+macro_rules! pillow {
+    ($($name:literal),*) => {
+        [$((
+            $name,
+            include_bytes!(concat!("fixtures/", $name)).as_slice(),
+            include_bytes!(concat!("fixtures/", $name, ".rgb")).as_slice(),
+        )),*]
+    };
+}
+
+const PILLOW: [(&str, &[u8], &[u8]); 7] = pillow![
+    "lossless.webp",
+    "alpha.webp",
+    "lossy.webp",
+    "lossy-alpha.webp",
+    "animated.webp",
+    "interlaced.gif",
+    "animated.gif"
+];
+
+#[test]
+fn webp_and_gif_have_pillows_pixels() {
+    for (name, file, expected) in PILLOW {
+        let picture = decode(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (width, height) = picture.size();
+        let mut line = vec![0; 3 * width];
+        let rows: Vec<u8> = (0..height).flat_map(|y| picture.row(y, &mut line).to_vec()).collect();
+        assert_eq!((picture.channels, rows.as_slice()), (3, expected), "{name}");
+        // What follows is somebody else's.
+        assert_eq!(decode(&[file, b"and so on"].concat()).as_ref(), Ok(&picture), "{name}");
+        for len in 0..file.len() {
+            let error = decode(&file[..len]).expect_err("a part is no picture");
+            assert!(error.starts_with("found ") && error.contains(", expected "), "{name}, {len}: {error}");
+        }
+        // A change may leave a picture. It ends in an answer or in words.
+        for bit in 0..8 * file.len() {
+            let mut changed = file.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            if let Err(error) = decode(&changed) {
+                assert!(error.starts_with("found ") && !error.contains('\n'), "{name}, bit {bit}: {error}");
+            }
+        }
+    }
+}
+
+/// A GIF of one frame somewhere on a canvas: one pixel after the other, each a code of four bits behind a code that clears.
+fn gif(
+    canvas: [u16; 2],
+    frame: [u16; 4],
+    palette: &[[u8; 3]],
+    transparent: Option<u8>,
+    pixels: &[u8],
+) -> Vec<u8> {
+    let mut file = b"GIF89a".to_vec();
+    file.extend(canvas.iter().flat_map(|n| n.to_le_bytes()));
+    file.extend([0x80 | (palette.len().ilog2() as u8 - 1), 0, 0]);
+    file.extend(palette.as_flattened());
+    file.extend([0x21, 0xf9, 4, u8::from(transparent.is_some()), 0, 0, transparent.unwrap_or(0), 0, 0x2c]);
+    file.extend(frame.iter().flat_map(|n| n.to_le_bytes()));
+    file.extend([0, 3]);
+    let codes = pixels.iter().flat_map(|pixel| [8, *pixel]).chain([9, 0]);
+    let codes: Vec<u8> = codes.collect();
+    let data: Vec<u8> = codes.chunks_exact(2).map(|pair| pair[0] | pair[1] << 4).collect();
+    file.push(data.len() as u8);
+    file.extend(data);
+    file.extend([0, 0x3b]);
+    file
+}
+
+/// The frame may be smaller than the canvas, lie outside of it, or have indices that no palette has. The pixels are Pillow's.
+#[test]
+fn gif_frames_lie_on_their_canvas() {
+    let palette = [[10, 20, 30], [200, 0, 0], [0, 200, 0], [0, 0, 200]];
+    let colour = |index: usize| palette.get(index).copied().unwrap_or([0; 3]);
+    let check = |canvas, frame, transparent, pixels: &[u8], size: (usize, usize), indices: &[usize]| {
+        let picture = decode(&gif(canvas, frame, &palette, transparent, pixels)).unwrap();
+        let expected: Vec<[u8; 3]> = indices.iter().map(|index| colour(*index)).collect();
+        assert_eq!((picture.size(), picture.pixels.as_slice()), (size, expected.as_flattened()));
+    };
+    check([3, 2], [1, 1, 2, 1], None, &[1, 2], (3, 2), &[0, 0, 0, 0, 1, 2]);
+    check([3, 2], [1, 1, 2, 1], Some(3), &[3, 2], (3, 2), &[3, 3, 3, 3, 3, 2]);
+    check([3, 2], [0, 0, 2, 1], Some(7), &[7, 5], (3, 2), &[7, 5, 7, 7, 7, 7]);
+    check([1, 1], [1, 1, 2, 1], None, &[1, 2], (3, 2), &[0, 0, 0, 0, 1, 2]);
+    let greys = [[0; 3], [1; 3], [2; 3], [3; 3]];
+    let picture = decode(&gif([2, 1], [0, 0, 2, 1], &greys, None, &[2, 6])).unwrap();
+    assert_eq!(picture.pixels, [2, 2, 2, 6, 6, 6]);
+    let few = decode(&gif([3, 1], [0, 0, 3, 1], &palette, None, &[1, 2])).unwrap_err();
+    assert!(few.starts_with("found a damaged GIF, expected a whole one: "), "{few}");
+    assert!(decode(&gif([0, 0], [0, 0, 0, 0], &palette, None, &[])).is_err());
+}
+
+/// What a picture of these formats takes is counted before it is taken.
+#[test]
+fn the_limit_counts_what_webp_and_gif_take() {
+    let noise: Vec<u8> = (0..600 * 400 * 4u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let webp = |colour, channels: usize| {
+        let mut file = Vec::new();
+        let pixels = &noise[..600 * 400 * channels];
+        image_webp::WebPEncoder::new(&mut file).encode(pixels, 600, 400, colour).expect("it can be encoded");
+        file
+    };
+    let palette = [[10, 20, 30], [200, 0, 0], [0, 200, 0], [0, 0, 200]];
+    let files = [
+        ("rgb", webp(image_webp::ColorType::Rgb8, 3)),
+        ("rgba", webp(image_webp::ColorType::Rgba8, 4)),
+        ("lossy", PILLOW[2].1.to_vec()),
+        ("gif", gif([600, 400], [20, 20, 3, 1], &palette, None, &[1, 2, 3])),
+    ];
+    for (name, file) in files {
+        let format = Format::of(&file).unwrap();
+        let with =
+            |limit| Picture::decode(format, &file, &mut Memory::new(limit)).map(|picture| picture.size());
+        assert!(with(PLENTY).is_ok(), "{name}: {:?}", with(PLENTY));
+        let most = counting::most_bytes(|| drop(with(PLENTY)));
+        let (mut low, mut least) = (0, PLENTY);
+        while low + 1 < least {
+            let middle = (low + least) / 2;
+            match with(middle) {
+                Ok(_) => least = middle,
+                Err(_) => low = middle,
+            }
+        }
+        // Beside it there are tables.
+        assert!(most <= least + (128 << 10), "{name}: {most} bytes were held, {least} counted");
+        assert!(least <= 3 * most, "{name}: {most} bytes were held, {least} counted");
+    }
+}
+
 #[test]
 fn exif_is_found_wherever_a_format_has_it() {
     let upside_down = |file: &[u8]| {
