@@ -239,3 +239,62 @@ fn large_jpeg() -> Vec<u8> {
     let frame = [8, 0x27, 0x10, 0x27, 0x10, 3, 1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0];
     [b"\xff\xd8\xff\xc2\0\x11".as_slice(), &frame, b"\xff\xd9"].concat()
 }
+
+/// A sequential JPEG of 20,000 x 10,000 pixels: one strip of eight rows, again and again.
+fn huge_jpeg() -> Vec<u8> {
+    let (width, height) = (20_000u32, 10_000u32);
+    let pixels: Vec<u8> = (0..8 * width)
+        .flat_map(|i| [i % width / 80, i / width * 30, i % width % 251].map(|level| level as u8))
+        .collect();
+    let mut strip = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut strip, 60);
+    image::ImageEncoder::write_image(encoder, &pixels, width, 8, image::ExtendedColorType::Rgb8)
+        .expect("it can be encoded");
+    let at = |marker| strip.windows(2).position(|pair| pair == [0xff, marker]).expect("it has this marker");
+    let (frame, scan) = (at(0xc0), at(0xda));
+    let data = scan + 2 + usize::from(u16::from_be_bytes([strip[scan + 2], strip[scan + 3]]));
+    let mut file = strip[..data].to_vec();
+    file[frame + 5..frame + 7].copy_from_slice(&(height as u16).to_be_bytes());
+    // A restart marker behind each strip.
+    let interval = (width / 8) as u16;
+    file.splice(scan..scan, [&[0xff, 0xdd, 0, 4], &interval.to_be_bytes()[..]].concat());
+    for idx in 0..height / 8 {
+        if idx != 0 {
+            file.extend([0xff, 0xd0 + ((idx - 1) % 8) as u8]);
+        }
+        file.extend(&strip[data..strip.len() - 2]);
+    }
+    file.extend([0xff, 0xd9]);
+    file
+}
+
+/// A photograph of 200 megapixels has 600 MB of pixels. It is read in strips where these don't fit, with the same answer.
+#[test]
+fn photographs_of_200_megapixels_take_little_memory() {
+    let folder = Folder::new();
+    let Some(programs) = executables(&folder) else { return };
+    let Some(shell) = need::program("sh") else { return };
+    let file = huge_jpeg();
+    let kib = 150_000 + file.len() / 1024;
+    // Upright, and turned by its EXIF: a short number, 6, in the first directory.
+    let exif = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    folder.write("turned.jpg", [&file[..2], exif, &file[2..]].concat());
+    folder.write("huge.jpg", file);
+    let mut answers = Vec::new();
+    for program in &programs {
+        let line = format!(
+            "ulimit -v {kib}; exec ./{} --raw \"$@\"",
+            program.file_name().expect("a name").to_string_lossy()
+        );
+        let mut command = Command::new(&shell);
+        let arguments = ["-c", &line, "sh", "huge.jpg", "turned.jpg"];
+        let output = command.current_dir(folder.path()).args(arguments).output().expect("it starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        answers.push(text(&output.stdout));
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]) && !answers[0].contains("NaN"), "{answers:?}");
+    // Whole, of the picture that is quicker to read.
+    let output = run(&programs[0], &["--raw", "--max-picture-memory", "2G", "huge.jpg"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(answers[0].starts_with(&text(&output.stdout)), "{answers:?} {}", text(&output.stdout));
+}

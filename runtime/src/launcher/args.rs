@@ -258,7 +258,7 @@ const OPTIONS: &str = "      --labels FILE  take the names of the classes from F
                      takes its own, of fewer all work on each; the answers are the same to the last bit
       --max-picture-memory SIZE
                      refuse a picture that takes more memory: its file, its pixels and what decoding needs [512M,
-                     enough for 100 megapixels]
+                     enough for 200 megapixels in a sequential JPEG, which is read in strips, and 50 in a progressive one]
       --info         say what is inside: network, sizes, target
       --orders       do what `mnc verify` asks on standard input: runs on its inputs, and looks at what they leave in memory
   -h, --help         print this

@@ -1,6 +1,6 @@
 //! Paths as typed -> files in order, and a file -> the network's input.
 
-use super::picture::{Format, HEAD_BYTES, Memory, Picture, unreadable};
+use super::picture::{Decoded, Format, HEAD_BYTES, Memory, Picture, unreadable};
 use super::prepare::Prepare;
 use crate::pictures::{ENDINGS, is_picture};
 use std::collections::BTreeMap;
@@ -177,7 +177,17 @@ impl Loader {
             raw(&*bytes, None, input)?;
             return Ok(Loaded::new(None, None, memory));
         }
-        let picture = Picture::decode(format, &bytes, &mut memory)?;
+        let picture = if self.keeps {
+            Picture::decode(format, &bytes, &mut memory)?
+        } else {
+            match Picture::decode_or_rows(format, &bytes, &mut memory)? {
+                Decoded::Whole(picture) => picture,
+                Decoded::Rows(rows) => {
+                    let size = self.prepare.fill_rows(&*rows, input, &mut memory)?;
+                    return Ok(Loaded::new(Some(size), None, memory));
+                }
+            }
+        };
         memory.give(bytes.capacity());
         drop(bytes);
         let picture = self.prepare.fill(picture, input, &mut memory)?;

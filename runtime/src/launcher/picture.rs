@@ -11,11 +11,13 @@ mod jpeg;
 mod memory;
 mod plain;
 mod png;
+mod rows;
 mod together;
 mod webp;
 
 pub(crate) use self::format::{Format, HEAD_BYTES};
 pub(crate) use self::memory::{Memory, unreadable};
+pub(crate) use self::rows::{Decoded, Grey, Rows, Shape};
 pub(crate) use self::together::Together;
 use image::metadata::Orientation;
 
@@ -48,7 +50,10 @@ impl Picture {
     /// Decodes a file; alpha is dropped. The error says what was found and expected, without the file's name.
     pub(crate) fn decode(format: Format, bytes: &[u8], memory: &mut Memory) -> Result<Picture, String> {
         match format {
-            Format::Jpeg => jpeg::decode(bytes, memory),
+            Format::Jpeg => match jpeg::decode(bytes, true, memory)? {
+                Decoded::Whole(picture) => Ok(picture),
+                Decoded::Rows(_) => unreachable!("it was asked for whole"),
+            },
             Format::Png => png::decode(bytes, memory),
             Format::WebP => webp::decode(bytes, memory),
             Format::Gif => gif::decode(bytes, memory),
@@ -57,15 +62,26 @@ impl Picture {
         }
     }
 
-    /// The picture in one channel, by the luma of ITU-R 601 in Pillow's fixed point.
+    /// The same, or what there is to read it from row by row if it is too large.
+    pub(crate) fn decode_or_rows<'b>(
+        format: Format,
+        bytes: &'b [u8],
+        memory: &mut Memory,
+    ) -> Result<Decoded<'b>, String> {
+        match format {
+            Format::Jpeg => jpeg::decode(bytes, false, memory),
+            _ => Picture::decode(format, bytes, memory).map(Decoded::Whole),
+        }
+    }
+
+    /// The picture in one channel.
     pub(crate) fn into_grey(mut self) -> Picture {
         if self.channels == 1 {
             return self;
         }
         let n_pixels = self.pixels.len() / 3;
         for pixel in 0..n_pixels {
-            let [r, g, b] = [0, 1, 2].map(|channel| u32::from(self.pixels[3 * pixel + channel]));
-            self.pixels[pixel] = ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8;
+            self.pixels[pixel] = luma([0, 1, 2].map(|channel| self.pixels[3 * pixel + channel]));
         }
         self.pixels.truncate(n_pixels);
         Picture { channels: 1, ..self }
@@ -73,13 +89,13 @@ impl Picture {
 
     /// Columns and rows of the upright picture.
     pub(crate) fn size(&self) -> (usize, usize) {
-        if self.way().swaps { (self.height, self.width) } else { (self.width, self.height) }
+        if Way::of(self.orientation).swaps { (self.height, self.width) } else { (self.width, self.height) }
     }
 
     /// A row of the upright picture; `line` is as long as one, for where the pixels aren't side by side in the file.
     pub(crate) fn row<'a>(&'a self, y: usize, line: &'a mut [u8]) -> &'a [u8] {
         let (w, h, n) = (self.width, self.height, self.channels);
-        let Way { swaps, flips_x, flips_y } = self.way();
+        let Way { swaps, flips_x, flips_y } = Way::of(self.orientation);
         if !swaps && !flips_x {
             let y = if flips_y { h - 1 - y } else { y };
             return &self.pixels[y * w * n..(y + 1) * w * n];
@@ -92,9 +108,25 @@ impl Picture {
         }
         line
     }
+}
 
-    fn way(&self) -> Way {
-        let (swaps, flips_x, flips_y) = match self.orientation {
+/// The luma of ITU-R 601 in Pillow's fixed point.
+fn luma(pixel: [u8; 3]) -> u8 {
+    let [r, g, b] = pixel.map(u32::from);
+    ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8
+}
+
+/// Where a pixel of the upright picture is in the file: its place, x and y swapped, then counted from the end.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) swaps: bool,
+    pub(crate) flips_x: bool,
+    pub(crate) flips_y: bool,
+}
+
+impl Way {
+    pub(crate) fn of(orientation: Orientation) -> Way {
+        let (swaps, flips_x, flips_y) = match orientation {
             Orientation::NoTransforms => (false, false, false),
             Orientation::FlipHorizontal => (false, true, false),
             Orientation::FlipVertical => (false, false, true),
@@ -106,13 +138,6 @@ impl Picture {
         };
         Way { swaps, flips_x, flips_y }
     }
-}
-
-/// Where a pixel of the upright picture is in the file: its place, x and y swapped, then counted from the end.
-struct Way {
-    swaps: bool,
-    flips_x: bool,
-    flips_y: bool,
 }
 
 /// Samples as they were decoded.

@@ -1,7 +1,7 @@
 //! Picture -> the network's input: geometry, crop, normalisation.
 
-use super::picture::{Memory, Picture};
-use super::resize::{Window, resize};
+use super::picture::{Grey, Memory, Picture, Rows, Shape, Way};
+use super::resize::{Window, resize, resize_rows};
 use crate::info::{ChannelOrder, CropRounding, Info, Input, Resample, Resize};
 
 /// The way from a picture to an input of one network.
@@ -87,7 +87,32 @@ impl Prepare {
         memory: &mut Memory,
     ) -> Result<Picture, String> {
         let picture = if self.channels.len() == 1 { picture.into_grey() } else { picture };
-        let (width, height) = picture.size();
+        let (columns, rows) = self.windows_within(picture.size())?;
+        let resized =
+            resize(&picture, self.resample, columns, rows, memory).map_err(too_large(picture.size()))?;
+        self.write(&resized, input);
+        Ok(picture)
+    }
+
+    /// The same of a picture that is read row by row. Returns the size of the upright picture.
+    pub(crate) fn fill_rows(
+        &self,
+        picture: &dyn Rows,
+        input: &mut [f32],
+        memory: &mut Memory,
+    ) -> Result<(usize, usize), String> {
+        let Shape { width, height, orientation, .. } = picture.shape();
+        let size = if Way::of(orientation).swaps { (height, width) } else { (width, height) };
+        let (columns, rows) = self.windows_within(size)?;
+        let grey = Grey(picture);
+        let picture = if self.channels.len() == 1 { &grey } else { picture };
+        let resized = resize_rows(picture, self.resample, columns, rows, memory).map_err(too_large(size))?;
+        self.write(&resized, input);
+        Ok(size)
+    }
+
+    /// The windows of a picture of that size, if the network takes it.
+    fn windows_within(&self, (width, height): (usize, usize)) -> Result<(Window, Window), String> {
         let (columns, rows) = self.windows((width, height));
         let Input { height: h, width: w, .. } = self.input;
         let is_other = match self.resize {
@@ -100,8 +125,11 @@ impl Prepare {
                 "found {width} x {height} pixels, expected {least}{w} x {h}: this network's pictures aren't resized"
             ));
         }
-        let resized = resize(&picture, self.resample, columns, rows, memory)
-            .map_err(|error| format!("found {width} x {height} pixels, {error}"))?;
+        Ok((columns, rows))
+    }
+
+    /// Normalises pixels.
+    fn write(&self, resized: &Picture, input: &mut [f32]) {
         let pixels = resized.pixels.chunks_exact(resized.channels);
         for (values, pixel) in input.chunks_exact_mut(self.channels.len()).zip(pixels) {
             for (value, (from, table)) in values.iter_mut().zip(&self.channels) {
@@ -109,7 +137,12 @@ impl Prepare {
                 *value = table[usize::from(*pixel.get(*from).unwrap_or(&pixel[0]))];
             }
         }
-        Ok(picture)
+    }
+}
+
+fn too_large((width, height): (usize, usize)) -> impl Fn(String) -> String {
+    move |error| {
+        if error.starts_with("found") { error } else { format!("found {width} x {height} pixels, {error}") }
     }
 }
 

@@ -4,6 +4,9 @@
 //! point; first along rows, rounded to 8 bits, then along columns. Its nearest pixel isn't a filter there but a map of places
 //! (`libImaging/Geometry.c`): here a filter of one weight, 1. Networks are trained and judged on its pixels.
 
+mod rows;
+
+pub(crate) use self::rows::resize_rows;
 use super::picture::{Memory, Picture};
 use crate::info::Resample;
 use image::metadata::Orientation;
@@ -40,7 +43,21 @@ pub(crate) fn resize(
             _ => along_rgb_row(from.as_chunks().0, &across, to.as_chunks_mut().0),
         }
     }
-    let mut pixels = memory.buffer(rows.len * narrow_stride)?;
+    along_columns(&narrow, first, &down, narrow_stride, memory).map(|pixels| {
+        let orientation = Orientation::NoTransforms;
+        Picture { width: columns.len, height: rows.len, channels, pixels, orientation }
+    })
+}
+
+/// The second pass, over rows that are as narrow as the result; `first` is the number of the first of them.
+fn along_columns(
+    narrow: &[u8],
+    first: usize,
+    down: &[Tap],
+    narrow_stride: usize,
+    memory: &mut Memory,
+) -> Result<Vec<u8>, String> {
+    let mut pixels = memory.buffer(down.len() * narrow_stride)?;
     let mut sums = vec![0; narrow_stride];
     for (tap, to) in down.iter().zip(pixels.chunks_exact_mut(narrow_stride)) {
         sums.fill(HALF);
@@ -51,8 +68,7 @@ pub(crate) fn resize(
         }
         to.iter_mut().zip(&sums).for_each(|(pixel, &sum)| *pixel = to_pixel(sum));
     }
-    let orientation = Orientation::NoTransforms;
-    Ok(Picture { width: columns.len, height: rows.len, channels, pixels, orientation })
+    Ok(pixels)
 }
 
 // One function a number of channels, with its sums in registers: a loop over channels isn't unrolled by a build for

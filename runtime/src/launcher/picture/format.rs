@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn all_names_can_be_reached() {
         for (at, magic, name, hint) in OTHERS {
-            let head = [&vec![1; *at][..], magic, &vec![1; HEAD_BYTES]].concat();
+            let head = [&vec![1; *at][..], magic, &[1; HEAD_BYTES]].concat();
             let error = Format::of(&head[..HEAD_BYTES]).unwrap_err();
             assert!(error.contains(name) && error.ends_with(hint), "{name}: {error}");
         }

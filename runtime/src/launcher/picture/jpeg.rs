@@ -6,39 +6,48 @@
 mod apart;
 mod bits;
 mod scan;
+mod strips;
 mod tables;
 mod usual;
 
 use super::format::Format;
 use super::memory::Memory;
-use super::{Picture, check_size, exif};
+use super::{Decoded, Picture, check_size, exif};
 use apart::Apart;
 use bits::Bits;
 use image::metadata::Orientation;
 use scan::{Band, Clean, Component, Found, Part, Units};
 use std::borrow::Cow;
+use strips::{Scan, Strips};
 use tables::Tables;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, String> {
-    let Checked { width, height, channels, orientation, decoder_bytes, rewritten } = check(bytes, memory)?;
+/// Decodes a picture, or what there is to read it from row by row: where it doesn't fit into the memory, and isn't wanted whole.
+pub(super) fn decode<'b>(bytes: &'b [u8], whole: bool, memory: &mut Memory) -> Result<Decoded<'b>, String> {
+    let Checked { width, height, channels, orientation, decoder_bytes, rewritten, strips } =
+        check(bytes, memory)?;
     let too_large = |error: String| format!("found {width} x {height} pixels, {error}");
     let len = width * height * channels;
-    memory.expect(len as u64 + decoder_bytes).map_err(too_large)?;
+    match (memory.expect(len as u64 + decoder_bytes), strips) {
+        (Err(_), Some(strips)) if !whole => return Ok(Decoded::Rows(Box::new(strips))),
+        (fits, _) => fits.map_err(too_large)?,
+    }
+    let mut pixels = memory.buffer(len).map_err(too_large)?;
+    pixels_of(rewritten.as_deref().unwrap_or(bytes), channels, &mut pixels)?;
+    Ok(Decoded::Whole(Picture { width, height, channels, pixels, orientation }))
+}
+
+fn pixels_of(file: &[u8], channels: usize, pixels: &mut [u8]) -> Result<(), String> {
     let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     let options = DecoderOptions::default()
         .set_max_width(usize::MAX)
         .set_max_height(usize::MAX)
         .jpeg_set_max_scans(MAX_SCANS)
         .jpeg_set_out_colorspace(colours);
-    let mut decoder =
-        JpegDecoder::new_with_options(ZCursor::new(rewritten.as_deref().unwrap_or(bytes)), options);
-    let mut pixels = memory.buffer(len).map_err(too_large)?;
-    decoder.decode_into(&mut pixels).map_err(unread)?;
-    Ok(Picture { width, height, channels, pixels, orientation })
+    JpegDecoder::new_with_options(ZCursor::new(file), options).decode_into(pixels).map_err(unread)
 }
 
 /// Encoders write ten of them. Each may visit all blocks and have hardly any data.
@@ -61,7 +70,7 @@ fn unread(detail: impl std::fmt::Display) -> String {
 
 /// What is known of a whole file.
 #[derive(Debug)]
-struct Checked {
+struct Checked<'b> {
     width: usize,
     height: usize,
     /// 1 (grey) or 3.
@@ -71,10 +80,12 @@ struct Checked {
     decoder_bytes: u64,
     /// The same picture as the decoder takes it, if it doesn't take the file.
     rewritten: Option<Vec<u8>>,
+    /// What it can be read from in strips, if it can.
+    strips: Option<Strips<'b>>,
 }
 
 /// Reads the whole file, up to the end of the picture. Bytes behind that are somebody else's: phones put films there.
-fn check(bytes: &[u8], memory: &mut Memory) -> Result<Checked, String> {
+fn check<'b>(bytes: &'b [u8], memory: &mut Memory) -> Result<Checked<'b>, String> {
     let mut file = File {
         bytes,
         at: 2,
@@ -87,6 +98,7 @@ fn check(bytes: &[u8], memory: &mut Memory) -> Result<Checked, String> {
         adobe: None,
         clean: Clean::default(),
         scans: Vec::new(),
+        scan: None,
     };
     // There may have to be a copy.
     memory.expect(bytes.len() as u64).map_err(|error| format!("found a file, {error}"))?;
@@ -148,11 +160,12 @@ fn check(bytes: &[u8], memory: &mut Memory) -> Result<Checked, String> {
     }
     frame.components.iter_mut().for_each(|component| component.forget(memory));
     let orientation = exif::orientation(file.exif.as_deref(), file.xmp);
+    let strips = file.scan.take().map(|scan| Strips::new(&frame, orientation, file.adobe, scan));
     let rewritten = file.rewrite(&frame);
     let rewritten_bytes = rewritten.as_ref().map_or(0, Vec::len) as u64;
     let decoder_bytes = frame.decoder_bytes() + 2 * header_bytes + rewritten_bytes;
     let (width, height, channels) = (frame.width, frame.height, frame.channels());
-    Ok(Checked { width, height, channels, orientation, decoder_bytes, rewritten })
+    Ok(Checked { width, height, channels, orientation, decoder_bytes, rewritten, strips })
 }
 
 /// A file, read up to `at`.
@@ -173,6 +186,8 @@ struct File<'b> {
     clean: Clean,
     /// Scans of a progressive picture, in place of scans that the decoder doesn't take.
     scans: Vec<u8>,
+    /// The scan of a sequential picture that has all colours.
+    scan: Option<Scan<'b>>,
 }
 
 impl<'b> File<'b> {
@@ -279,11 +294,15 @@ impl<'b> File<'b> {
             let room = 4 * self.bytes.len() as u64;
             memory.expect(room).map_err(|error| format!("found a file, {error}"))?;
         }
-        let found = Found { clean: &mut self.clean, bytes: self.bytes, apart: apart.as_mut() };
+        let mut marks = Vec::new();
+        let found =
+            Found { clean: &mut self.clean, marks: &mut marks, bytes: self.bytes, apart: apart.as_mut() };
         self.at = scan::check(bits, &mut frame.components, &parts, band, units, found)
             .map_err(|fault| damaged(fault.text()))?;
         if let Some(apart) = apart {
             apart.finish(&frame.components, &parts, &mut self.scans);
+        } else if !is_progressive {
+            self.scan = Scan::new(marks, &parts, units, self.at);
         }
         Ok(())
     }
@@ -292,7 +311,7 @@ impl<'b> File<'b> {
     fn rewrite(mut self, frame: &Frame) -> Option<Vec<u8>> {
         let end = &[0xff, 0xd9];
         if !self.scans.is_empty() {
-            let head = apart::head(frame.width, frame.height, &frame.components, self.adobe);
+            let head = apart::head(0xc2, (frame.width, frame.height), &frame.components, self.adobe);
             return Some([&head, &self.scans, &end[..]].concat());
         }
         if self.clean.copy.is_empty() && self.tables.usual.is_empty() {

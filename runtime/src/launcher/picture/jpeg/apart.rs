@@ -7,7 +7,7 @@ use super::bits::{Bits, Codes, Fault, Writer};
 use super::scan::{Component, Part};
 
 /// Codes of four bits for the lengths of differences between constant coefficients.
-const DC: ([u8; 16], [u8; 13]) =
+pub(super) const DC: ([u8; 16], [u8; 13]) =
     ([0, 0, 0, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 
 /// The colours of one scan, taken apart.
@@ -65,11 +65,8 @@ impl Apart {
         for colour in &mut self.colours {
             for (constants, others) in &mut colour.rows {
                 for constant in constants.drain(..) {
-                    let difference = constant - colour.last;
+                    put_constant(constant - colour.last, &mut colour.constants);
                     colour.last = constant;
-                    let n = 32 - difference.unsigned_abs().leading_zeros();
-                    colour.constants.put(n, 4);
-                    colour.constants.put((difference - i32::from(difference < 0)) as u32, n);
                 }
                 colour.others.append(others);
             }
@@ -92,8 +89,20 @@ impl Apart {
     }
 }
 
-/// What precedes the scans: `adobe` says which colours they are.
-pub(super) fn head(width: usize, height: usize, components: &[Component], adobe: Option<&[u8]>) -> Vec<u8> {
+/// A constant coefficient as the difference to the one before, in the codes of [`DC`].
+pub(super) fn put_constant(difference: i32, to: &mut Writer) {
+    let n = 32 - difference.unsigned_abs().leading_zeros();
+    to.put(n, 4);
+    to.put((difference - i32::from(difference < 0)) as u32, n);
+}
+
+/// What precedes the scans: `frame` is the marker of its kind, `adobe` says which colours they are.
+pub(super) fn head(
+    frame: u8,
+    (width, height): (usize, usize),
+    components: &[Component],
+    adobe: Option<&[u8]>,
+) -> Vec<u8> {
     let mut head = vec![0xff, 0xd8];
     if let Some(adobe) = adobe {
         head.extend([0xff, 0xee]);
@@ -104,7 +113,7 @@ pub(super) fn head(width: usize, height: usize, components: &[Component], adobe:
         head.extend([0xff, 0xdb, 0, 131, 0x10 | place]);
         head.extend(component.steps.iter().flat_map(|step| step.to_be_bytes()));
     }
-    head.extend([0xff, 0xc2]);
+    head.extend([0xff, frame]);
     head.extend((8 + 3 * components.len() as u16).to_be_bytes());
     head.push(8);
     head.extend((height as u16).to_be_bytes());

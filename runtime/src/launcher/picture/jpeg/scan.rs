@@ -8,7 +8,7 @@ use super::apart::Apart;
 use super::bits::{Bits, Codes, Fault};
 
 /// One colour channel of the frame.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Component {
     pub(super) id: u8,
     /// Blocks of a unit of interleaved data, across and down.
@@ -112,17 +112,18 @@ pub(super) struct Band {
 }
 
 /// Reads the data of a scan and returns where it ends. `band` is that of a progressive picture.
-pub(super) fn check(
-    bits: Bits<'_>,
+pub(super) fn check<'b>(
+    bits: Bits<'b>,
     components: &mut [Component],
     parts: &[Part<'_>],
     band: Option<Band>,
     units: Units,
-    mut found: Found<'_>,
+    mut found: Found<'_, 'b>,
 ) -> Result<usize, Fault> {
     let mut reader = Reader { bits, empty_blocks: 0, constants: [0; 4] };
     let mut n_units = 0;
     for y in 0..units.down {
+        found.marks.push(Mark { bits: reader.bits.clone(), constants: reader.constants });
         for x in 0..units.across {
             if units.restart_interval != 0 && n_units != 0 && n_units % units.restart_interval == 0 {
                 reader.end_of_run()?;
@@ -170,14 +171,24 @@ pub(super) fn check(
 }
 
 /// Where a scan puts what the decoder doesn't take as it is.
-pub(super) struct Found<'f> {
+pub(super) struct Found<'f, 'b> {
     pub(super) clean: &'f mut Clean,
+    /// Where the rows of units begin.
+    pub(super) marks: &'f mut Vec<Mark<'b>>,
     pub(super) bytes: &'f [u8],
     /// For the blocks, if the scan doesn't have all components of a sequential picture.
     pub(super) apart: Option<&'f mut Apart>,
 }
 
-impl Found<'_> {
+/// Where a row of units begins, before a restart marker that may be there.
+#[derive(Debug)]
+pub(super) struct Mark<'b> {
+    pub(super) bits: Bits<'b>,
+    /// By component: the constant coefficient of the block before.
+    pub(super) constants: [i32; 4],
+}
+
+impl Found<'_, '_> {
     fn filling(&mut self, filling: std::ops::Range<usize>) {
         if !filling.is_empty() {
             self.clean.copy_up_to(self.bytes, filling.start);

@@ -437,3 +437,64 @@ fn the_limit_counts_what_is_taken() {
         assert!(least <= 3 * most, "{name}: {most} bytes were held, {least} counted");
     }
 }
+
+/// Strips of any height give the rows of the whole, and none that wasn't asked for. Progressive pictures and those whose colours come
+/// apart have no strips.
+#[test]
+fn strips_have_the_pixels_of_the_whole() {
+    let mut n_strips = 0;
+    for (name, file) in FILES.iter().chain(&APART).chain(&[("together", TOGETHER)]) {
+        let whole = decode(file).expect("a whole file");
+        let stride = whole.width * whole.channels;
+        let Some(mut strips) = check(file, &mut Memory::new(PLENTY)).expect("a whole file").strips else {
+            assert!(name.contains("progressive") || APART.iter().any(|(apart, _)| apart == name), "{name}");
+            continue;
+        };
+        for strip_bytes in [1, 16 * stride, 16 << 20] {
+            strips.strip_bytes = strip_bytes;
+            for start in 0..whole.height {
+                let mut memory = Memory::new(PLENTY);
+                for end in [start, start + 1, whole.height.min(start + 9), whole.height] {
+                    let mut next = start;
+                    let mut take = |y: usize, row: &[u8]| {
+                        assert_eq!((y, row), (next, &whole.pixels[y * stride..][..stride]), "{name}");
+                        next += 1;
+                    };
+                    super::super::Rows::read(&strips, start..end, &mut memory, &mut take).expect(name);
+                    assert_eq!(next, end, "{name}");
+                    n_strips += 1;
+                }
+            }
+        }
+    }
+    assert!(2000 < n_strips, "{n_strips}");
+}
+
+/// A picture too large for its memory is read in strips, if nobody wants it whole.
+#[test]
+fn large_pictures_take_the_memory_of_a_strip() {
+    let (width, height) = (3000, 2000);
+    let pixels: Vec<u8> = (0..3 * width * height).map(|i| (i / 7 % 256) as u8).collect();
+    let mut file = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, 50);
+    let colour = image::ExtendedColorType::Rgb8;
+    image::ImageEncoder::write_image(encoder, &pixels, width, height, colour).expect("it can be encoded");
+    drop(pixels);
+    let limit = file.len() as u64 + (8 << 20);
+    let error = Picture::decode(Format::Jpeg, &file, &mut Memory::new(limit)).unwrap_err();
+    assert!(error.starts_with("found 3000 x 2000 pixels, which takes "), "{error}");
+    let whole = decode(&file).expect("there is plenty");
+    let stride = 3 * whole.width;
+    let mut n_rows = 0;
+    let most = most_bytes(|| {
+        let mut memory = Memory::new(limit);
+        let decoded = Picture::decode_or_rows(Format::Jpeg, &file, &mut memory).expect("a whole file");
+        let Decoded::Rows(rows) = decoded else { panic!("it doesn't fit") };
+        let mut take = |y: usize, row: &[u8]| {
+            assert!(row == &whole.pixels[y * stride..][..stride], "row {y}");
+            n_rows += 1;
+        };
+        rows.read(0..height as usize, &mut memory, &mut take).expect("it is whole");
+    });
+    assert!(n_rows == height && most < limit, "{n_rows} rows, {most} bytes");
+}
