@@ -9,6 +9,7 @@
 mod alpha;
 mod assign;
 pub mod config;
+mod foreign;
 mod header;
 pub mod layout;
 pub mod names;
@@ -17,6 +18,7 @@ mod random;
 mod recognise;
 mod write;
 
+pub(crate) use self::foreign::START_BYTES;
 pub use self::recognise::Recognised;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -7,6 +7,8 @@ use std::path::Path;
 use mnc_runtime::files;
 use serde::Deserialize;
 
+use crate::weights::START_BYTES;
+
 /// Shorter files are read at once.
 const LONG: u64 = 64 << 20;
 
@@ -25,12 +27,13 @@ pub(super) fn read(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     let (file, len) = files::open(path)?;
     if LONG < len && len <= most_bytes {
         let mut start = Vec::new();
-        (&file).take(8).read_to_end(&mut start)?;
+        (&file).take(START_BYTES as u64).read_to_end(&mut start)?;
         let header = start.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         if header == 0 || MOST_HEADER_BYTES < header {
             return Ok(start);
         }
-        (&file).take(header).read_to_end(&mut start)?;
+        (&file).take((8 + header).saturating_sub(start.len() as u64)).read_to_end(&mut start)?;
+        start.truncate(8 + header as usize);
         let Ok(entries) = serde_json::from_slice::<BTreeMap<String, Entry>>(&start[8..]) else {
             return Ok(start);
         };

@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::push_listed;
+use super::{foreign, push_listed};
 use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result, quoted};
 
 /// The format's own bound on the header.
@@ -23,6 +23,9 @@ pub(super) const LENGTH_BYTES: usize = 8;
 
 /// Checks that the header is whole and that its tensors cover the data exactly: no gap, no overlap, no excess.
 pub(super) fn check(bytes: &[u8], place: &str) -> Result<()> {
+    if let Some(detail) = foreign::told(bytes, place) {
+        return Err(Error::new(ErrorKind::Weights, Place::file(place), detail));
+    }
     let wrong = |detail: String| Error::new(ErrorKind::Weights, header(place), detail);
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
         return Err(wrong(format!("found {} bytes, expected 8 that give the header's length", bytes.len())));
@@ -35,7 +38,7 @@ pub(super) fn check(bytes: &[u8], place: &str) -> Result<()> {
         }
         _ => {
             return Err(wrong(format!(
-                "found a length of {length}, expected at most the {} bytes left",
+                "found a length of {length}, expected at most the {} bytes left: the file is truncated",
                 rest.len()
             )));
         }
@@ -103,7 +106,7 @@ fn check_names(entries: &[Entry], place: &str) -> Vec<Fault> {
 fn check_entry(Entry { name, info }: &Entry, n_data_bytes: usize, place: &str) -> Option<Fault> {
     let fault = |detail: String| Some(Fault { place: tensor_place(place, name), detail });
     let Ok(dtype) = serde_json::from_value::<Dtype>(info.dtype.as_str().into()) else {
-        return fault(format!("found dtype {}, expected F32, F16 or BF16", quoted(&info.dtype)));
+        return fault(format!("found dtype {}, expected F32, F64, F16 or BF16", quoted(&info.dtype)));
     };
     let (begin, end) = info.data_offsets;
     if end < begin {

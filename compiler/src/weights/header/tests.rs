@@ -41,13 +41,16 @@ fn whole_files() {
 fn hostile_lengths() {
     let length = |length: u64, rest: &[u8]| [&length.to_le_bytes(), rest].concat();
     let cases: &[(Vec<u8>, &str)] = &[
-        (vec![], "w: header: found 0 bytes, expected 8 that give the header's length"),
+        (vec![], "w: found an empty file, expected a safetensors file: download the file again"),
         (vec![2, 0, 0, 0], "w: header: found 4 bytes, expected 8 that give the header's length"),
-        (length(3, b"{}"), "w: header: found a length of 3, expected at most the 2 bytes left"),
+        (
+            length(3, b"{}"),
+            "w: header: found a length of 3, expected at most the 2 bytes left: the file is truncated",
+        ),
         (length(100_000_001, b"{}"), "w: header: found a length of 100000001, expected at most 100000000"),
         (
             length(100_000_000, b"{}"),
-            "w: header: found a length of 100000000, expected at most the 2 bytes left",
+            "w: header: found a length of 100000000, expected at most the 2 bytes left: the file is truncated",
         ),
         (
             length(u64::MAX, b"{}"),
@@ -113,7 +116,7 @@ fn hostile_tensors() {
     for (info, expected) in [
         (
             r#""dtype": "F33", "shape": [1], "data_offsets": [0, 4]"#,
-            r#"w: tensor "a": found dtype "F33", expected F32, F16 or BF16"#,
+            r#"w: tensor "a": found dtype "F33", expected F32, F64, F16 or BF16"#,
         ),
         (
             r#""dtype": "F32", "shape": [1], "data_offsets": [4, 0]"#,
@@ -187,7 +190,10 @@ fn many_faults_are_counted() {
     let name = "n\n".repeat(10_000);
     let header = serde_json::json!({name: {"dtype": "?", "shape": [], "data_offsets": [0, 0]}});
     let error = Weights::parse(file(&header.to_string(), 0), "w").unwrap_err().to_string();
-    assert!(error.ends_with("... (20000 bytes): found dtype \"?\", expected F32, F16 or BF16"), "{error}");
+    assert!(
+        error.ends_with("... (20000 bytes): found dtype \"?\", expected F32, F64, F16 or BF16"),
+        "{error}"
+    );
     assert!(error.len() < 400 && !error.contains('\n'), "{error}");
 }
 
