@@ -23,7 +23,7 @@ use crate::compile::{Compiled, Options};
 use crate::emit::archive::archive;
 use crate::emit::rust::bindings;
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
-use crate::job::{self, Settings};
+use crate::job::{Job, Settings};
 use crate::request::{Network, Numbers, Package, Request};
 use crate::target::Target;
 
@@ -70,6 +70,24 @@ impl Model {
     /// The order of the axes of the weights' filters: `OIHW`, `HWIO` or `OHWI`; found out without it.
     pub fn axes(mut self, order: impl Into<String>) -> Model {
         self.request.axes = Some(order.into());
+        self
+    }
+
+    /// What the names of the tensors begin with in front of the naming's, such as `ema.`; what they share without it.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Model {
+        self.request.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Refuses weights with tensors that no layer wants, instead of leaving them out.
+    pub fn strict(mut self) -> Model {
+        self.request.strict = true;
+        self
+    }
+
+    /// Leaves the classifier out: the network returns the features that it would read.
+    pub fn features(mut self) -> Model {
+        self.request.features = true;
         self
     }
 
@@ -130,7 +148,12 @@ impl Model {
         // Two packages may have a type of one name.
         let name = Options::name_of(&format!("mnc_{}_{type_name}", package.to_string_lossy())).to_lowercase();
         claim(&name, type_name)?;
-        let compiled = job::run(&self.request, &mut files, &Settings::new(&target, &name))?;
+        let opened = Job::resolve(&self.request, &mut files)?.open(&mut files)?;
+        for note in &opened.job().notes {
+            println!("cargo::warning={type_name}: {}: {}", note.subject, note.text);
+        }
+        let (graph, _) = opened.graph()?;
+        let compiled = opened.run(graph, &Settings::new(&target, &name))?;
         write(&out_dir, &name, type_name, &compiled)?;
         // Whatever a script prints replaces cargo's own idea of when to run it again, that it has changed included.
         println!("cargo::rerun-if-changed=build.rs");

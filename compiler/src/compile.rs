@@ -415,7 +415,7 @@ fn meaning(
     if last.layer == Layer::Softmax {
         return (info::OutputKind::Probabilities, info::Scores::Probabilities);
     }
-    if output.pixels() != 1 || !(says_classes || has_logits(fused, last)) {
+    if graph.is_headless || output.pixels() != 1 || !(says_classes || has_logits(fused, last)) {
         return (info::OutputKind::Features, info::Scores::Values);
     }
     let scores = match graph.scores {

@@ -69,6 +69,9 @@ pub struct Description {
     pub preprocess: Preprocess,
     /// What the outputs mean, if anybody says it.
     pub scores: Option<Scores>,
+    /// Whether the network ends before its classifier, and returns the features that this would read. Not written in descriptions: the
+    /// layers are the same.
+    pub is_headless: bool,
     /// The layers, in order.
     pub layers: Vec<LayerSpec>,
     /// The names of the layers whose outputs the network returns, in that order; none where it returns that of its last layer.

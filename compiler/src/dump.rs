@@ -59,6 +59,9 @@ impl fmt::Display for Description {
         let (filter, crop) = (p.resample.name(), p.crop_rounding);
         writeln!(f, "  preprocess {:?}, {filter}, crop rounding {crop:?}", p.resize)?;
         writeln!(f, "  scale {}, mean {:?}, std {:?}", p.scale, p.mean, p.std)?;
+        if self.is_headless {
+            writeln!(f, "  without its classifier")?;
+        }
         for layer in &self.layers {
             let name = layer.name.as_deref().unwrap_or("-");
             write!(f, "  {:2} x {name:<12} {}", layer.repeat, LayerText(&layer.kind))?;

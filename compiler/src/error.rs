@@ -167,6 +167,8 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     faults: Vec<Fault>,
+    /// Faults that stand together in one line of the list, but for the first of them.
+    n_unlisted: usize,
 }
 
 /// What a fallible function of this crate returns.
@@ -180,7 +182,7 @@ impl Error {
 
     /// An error with this fault.
     pub fn of(kind: ErrorKind, fault: Fault) -> Error {
-        Error(Box::new(Inner { kind, faults: vec![fault] }))
+        Error(Box::new(Inner { kind, faults: vec![fault], n_unlisted: 0 }))
     }
 
     /// The stage that failed.
@@ -199,7 +201,8 @@ impl fmt::Display for Error {
         match self.faults() {
             [fault] => write!(f, "{fault}"),
             faults => {
-                write!(f, "{} faults in the {}:", faults.len(), self.0.kind.noun())?;
+                let n_faults = faults.len() + self.0.n_unlisted;
+                write!(f, "{n_faults} faults in the {}:", self.0.kind.noun())?;
                 faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
             }
         }
@@ -219,15 +222,22 @@ impl std::error::Error for Error {}
 pub(crate) struct Faults {
     kind: ErrorKind,
     faults: Vec<Fault>,
+    n_unlisted: usize,
 }
 
 impl Faults {
     pub(crate) fn new(kind: ErrorKind) -> Faults {
-        Faults { kind, faults: Vec::new() }
+        Faults { kind, faults: Vec::new(), n_unlisted: 0 }
     }
 
     pub(crate) fn push(&mut self, place: Place, detail: impl Into<String>) {
         self.faults.push(Fault { place, detail: detail.into() });
+    }
+
+    /// Counts further faults like those before, at least one, in one line.
+    pub(crate) fn push_more(&mut self, place: Place, n_more: usize) {
+        self.push(place, format!("{n_more} more faults of the same sort"));
+        self.n_unlisted += n_more - 1;
     }
 
     /// `Ok(())` when nothing was wrong, else one error with every fault.
@@ -235,6 +245,6 @@ impl Faults {
         if self.faults.is_empty() {
             return Ok(());
         }
-        Err(Error(Box::new(Inner { kind: self.kind, faults: self.faults })))
+        Err(Error(Box::new(Inner { kind: self.kind, faults: self.faults, n_unlisted: self.n_unlisted })))
     }
 }

@@ -67,6 +67,8 @@ pub struct Graph {
     pub preprocess: Preprocess,
     /// What the outputs mean, if anybody said it.
     pub scores: Option<Scores>,
+    /// Whether its classifier is left out: what it returns are features.
+    pub is_headless: bool,
     /// How the outputs become boxes, of a detector.
     pub detect: Option<Detect>,
     /// Images that one run takes, one behind the other. Shapes are those of one image, and so is the arithmetic.

@@ -3,7 +3,8 @@
 //! In steps, between which a door may stop: [`Job::resolve`] reads everything small, [`Job::open`] the weights, and
 //! [`Opened::run`] makes numbers and compiles. What was found on the way is in named fields, for whoever tells of it.
 
-use std::borrow::Cow;
+mod settle;
+
 use std::path::PathBuf;
 
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile_tuned};
@@ -11,7 +12,7 @@ use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
-use crate::request::{Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
+use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
 use crate::weights::layout::Layout;
@@ -46,6 +47,23 @@ pub struct Job {
     pub recognised: Option<String>,
     /// What was made of the weights' tensors before they were read: other names, another order of axes. Known with the weights.
     pub translated: Vec<String>,
+    /// The files of the weights: one, or an index and its shards.
+    pub weight_files: Vec<PathBuf>,
+    /// What was made of the file's tensors where it isn't plain.
+    pub notes: Vec<Note>,
+    /// What the user says of the names in the file.
+    prefix: Option<String>,
+    /// Whether tensors that no layer wants are refused.
+    strict: bool,
+}
+
+/// Something to tell of the tensors of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// In a word: `prefix`, `left out`.
+    pub subject: &'static str,
+    /// What.
+    pub text: String,
 }
 
 /// A job with its weights.
@@ -117,7 +135,9 @@ impl Job {
             (None, Some(rho)) => Some(Resolution::from_rho(written.description.input, rho)?),
             (None, None) => None,
         };
-        let configured = Configured::read(files, &written.description, request)?;
+        let request = &request::located(request, files)?;
+        let mut configured = Configured::read(files, &written.description, request)?;
+        configured.description.is_headless |= request.features;
         let naming = request.naming.as_deref().map(Naming::asked).transpose()?;
         check_names(request)?;
         if let Some(alpha) = request.alpha
@@ -139,7 +159,9 @@ impl Job {
             (Some((_, text)), _) => Labels::Named(labels(text)),
             (None, Some(word)) => word,
             // They name the classes of one output.
-            (None, None) if 1 < written.description.outputs.len() => Labels::None,
+            (None, None) if 1 < written.description.outputs.len() || configured.description.is_headless => {
+                Labels::None
+            }
             (None, None) => Labels::configured(configured.labels.clone(), is_trained && is_builtin(&written)),
         };
         let assumed = match request.numbers {
@@ -159,6 +181,13 @@ impl Job {
             assumed,
             recognised: None,
             translated: Vec::new(),
+            weight_files: match &request.numbers {
+                Numbers::File(path) => request::weight_files(path, files)?,
+                Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => Vec::new(),
+            },
+            notes: Vec::new(),
+            prefix: request.prefix.clone(),
+            strict: request.strict,
         })
     }
 
@@ -167,19 +196,15 @@ impl Job {
     /// # Errors
     /// A file that can't be read, or is not what it should be.
     pub fn open(mut self, files: &mut impl Files) -> Result<Opened> {
-        let weights = match &self.numbers {
-            Numbers::File(path) => {
-                let bytes = files.bytes(path, Kind::Weights)?;
-                let mut weights = Weights::parse(Cow::Owned(bytes), &path.display().to_string())?;
-                if let Some(renamed) = self.renames.apply(&mut weights)? {
-                    self.tell(&renamed);
-                }
-                Some(weights)
-            }
+        let mut weights = match &self.numbers {
+            Numbers::File(path) => Some(request::weights(path, files)?),
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
         };
-        if let Some(weights) = &weights {
-            self.look_at(weights);
+        if let Some(weights) = &mut weights {
+            if let Some(renamed) = self.renames.apply(weights)? {
+                self.tell(&renamed);
+            }
+            self.settle(weights)?;
             self.tell_axes(weights);
         }
         Ok(Opened { job: self, weights })
@@ -212,22 +237,6 @@ impl Job {
             told += &format!("; nothing to ignore for line {}", lines.join(", "));
         }
         self.translated.push(told);
-    }
-
-    /// Takes from the tensors of a built-in network what no configuration says: whose code has written them, and their classes.
-    fn look_at(&mut self, weights: &Weights<'_>) {
-        if !is_builtin(&self.written) {
-            return;
-        }
-        let Ok(graph) = self.graph(1.0, None) else { return };
-        let Some(naming) = self.naming.or_else(|| weights.detect(&graph).ok()) else { return };
-        let classes = weights.classes(&graph, naming);
-        if self.recognised.is_some() {
-            self.configured.take_classes(classes);
-        }
-        if naming == &Naming::TORCHVISION && self.configured.take_torchvision(classes) {
-            self.assumed = self.configured.assumed(self.written.said);
-        }
     }
 
     /// The network as the configurations have it.

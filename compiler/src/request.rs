@@ -8,6 +8,7 @@ mod download;
 mod labels;
 mod package;
 mod renames;
+mod weights;
 
 use std::fmt;
 use std::io;
@@ -18,6 +19,7 @@ pub use self::download::Download;
 pub use self::labels::{Labels, labels};
 pub use self::package::Package;
 pub use self::renames::Renames;
+pub(crate) use self::weights::{located, weight_files, weights};
 use crate::describe::{self, BUILTIN, Description};
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
 use crate::files::Kind;
@@ -63,6 +65,12 @@ pub struct Request {
     pub names: Option<PathBuf>,
     /// The order of the axes of their filters; found out if `None`.
     pub axes: Option<String>,
+    /// What the names of the tensors begin with in front of the naming's; found out if `None`.
+    pub prefix: Option<String>,
+    /// Whether tensors that no layer wants are refused.
+    pub strict: bool,
+    /// Whether the network ends before its classifier.
+    pub features: bool,
     /// The model's configuration, `none` for none; looked for beside the weights if `None`.
     pub config: Option<PathBuf>,
     /// The preprocessor's configuration, likewise.
@@ -87,6 +95,9 @@ impl Request {
             naming: None,
             names: None,
             axes: None,
+            prefix: None,
+            strict: false,
+            features: false,
             config: None,
             preprocessor: None,
             labels: None,
@@ -138,6 +149,7 @@ impl Network {
             epsilon: has("batch_norm_epsilon"),
             rounding: has("alpha"),
             classes: has("classes"),
+            resolution: has("input"),
         };
         let description = Description::parse(&text, place)?;
         Ok(Written { file: file_name(Path::new(place)), text, description, said })

@@ -2,23 +2,31 @@
 //!
 //! Bytes come from the caller (the command maps the file into memory). Nothing here reads a file or knows a target.
 //! In order: `header` checks the file's own claims, [`names`] renames tensors where a user says how, [`naming`] says which tensor
-//! belongs to which layer, `assign` checks each against the graph and turns it, with its axes in the order of a [`layout`], into
-//! the order of the arithmetic. [`config`] reads the JSON that lies beside it; `recognise` tells
-//! of which built-in network they are.
+//! belongs to which layer, `fit` and `prefix` which of a file's names are those, `assign` checks each against the graph and turns
+//! it, with its axes in the order of a [`layout`], into the order of the arithmetic, `leftover` lists the tensors that no layer wants.
+//! [`config`] reads the JSON that lies beside it; `recognise` tells of which built-in network they are.
 
 mod alpha;
 mod assign;
 pub mod config;
+mod fit;
 mod foreign;
+mod form;
 mod header;
 pub mod layout;
+mod leftover;
 pub mod names;
 pub mod naming;
+mod prefix;
 mod random;
 mod recognise;
 mod write;
 
+pub use self::fit::{Asked, Fit, Settled};
 pub(crate) use self::foreign::START_BYTES;
+pub use self::form::{Form, Norms};
+pub use self::leftover::Leftovers;
+pub use self::prefix::Prefix;
 pub use self::recognise::Recognised;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,23 +41,38 @@ use crate::error::{Error, ErrorKind, Fault, Faults, Place, Result, quoted};
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
 
-/// The tensors of one safetensors file, with its bytes or borrowed from them.
+/// The tensors of one safetensors file, or of the shards of one, with their bytes or borrowed from them.
 #[derive(Clone, Debug)]
 pub struct Weights<'a> {
     place: String,
-    bytes: Cow<'a, [u8]>,
+    files: Vec<WeightsFile<'a>>,
+    /// By their names without the prefix.
     tensors: BTreeMap<String, Tensor>,
     /// The order of filters' axes that somebody has asked for.
     asked_layout: Option<Layout>,
     /// By what the tensors were renamed.
     file_of_names: Option<Names>,
+    /// Those that don't have the prefix of the others, by their names in the file.
+    outside: BTreeMap<String, Tensor>,
+    prefix: Prefix,
 }
 
-/// One tensor as the file holds it.
+/// A file of tensors.
+#[derive(Clone, Debug)]
+pub struct WeightsFile<'a> {
+    /// What errors call it.
+    pub place: String,
+    /// All of it.
+    pub bytes: Cow<'a, [u8]>,
+}
+
+/// One tensor as its file holds it.
 #[derive(Clone, Debug)]
 struct Tensor {
     dtype: Dtype,
     shape: Vec<usize>,
+    /// Which file.
+    file: usize,
     /// In the file: little-endian, as long as dtype and shape say.
     data: Range<usize>,
     /// What the file calls it, where it was [renamed](Weights::rename).
@@ -94,10 +117,52 @@ impl<'a> Weights<'a> {
         let start = header::LENGTH_BYTES + n_header_bytes;
         let tensor = |(name, info): (String, &TensorInfo)| {
             let data = start + info.data_offsets.0..start + info.data_offsets.1;
-            (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), data, own_name: None })
+            (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), file: 0, data, own_name: None })
         };
         let tensors = file.tensors().into_iter().map(tensor).collect();
-        Ok(Weights { place: place.to_owned(), bytes, tensors, asked_layout: None, file_of_names: None })
+        Ok(Weights {
+            place: place.to_owned(),
+            files: vec![WeightsFile { place: place.to_owned(), bytes }],
+            tensors,
+            outside: BTreeMap::new(),
+            prefix: Prefix::default(),
+            asked_layout: None,
+            file_of_names: None,
+        })
+    }
+
+    /// One checkpoint of the tensors of several files.
+    ///
+    /// # Errors
+    /// A tensor that is in two of them.
+    pub(crate) fn join(place: &str, parts: Vec<Weights<'a>>) -> Result<Weights<'a>> {
+        let mut all = Weights {
+            place: place.to_owned(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            outside: BTreeMap::new(),
+            prefix: Prefix::default(),
+            asked_layout: None,
+            file_of_names: None,
+        };
+        let mut found = Vec::new();
+        for part in parts {
+            let first = all.files.len();
+            all.files.extend(part.files);
+            for (name, tensor) in part.tensors {
+                let tensor = Tensor { file: first + tensor.file, ..tensor };
+                let file = all.files[tensor.file].place.clone();
+                if let Some(other) = all.tensors.insert(name.clone(), tensor) {
+                    let detail =
+                        format!("found it in {} too, expected it in one shard", all.files[other.file].place);
+                    found.push(Fault { place: header::tensor_place(&file, &name), detail });
+                }
+            }
+        }
+        let mut faults = Faults::new(ErrorKind::Weights);
+        push_listed(&mut faults, all.file(), found);
+        faults.propagate()?;
+        Ok(all)
     }
 
     /// What errors call the file.
@@ -110,12 +175,12 @@ impl<'a> Weights<'a> {
         Place::File(self.place.clone())
     }
 
-    /// The file.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The files: one, or the shards.
+    pub fn files(&self) -> &[WeightsFile<'a>] {
+        &self.files
     }
 
-    /// The names of all tensors, sorted.
+    /// The names of the tensors, sorted, without the prefix that they share in the file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
@@ -130,6 +195,41 @@ impl<'a> Weights<'a> {
         match self.tensors.get(name).and_then(|tensor| tensor.own_name.as_deref()) {
             Some(own) => format!("{} (for {name:?})", quoted(own)),
             None => format!("{name:?}"),
+        }
+    }
+
+    /// What is taken off the names in the file.
+    pub fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// A tensor's name in the file, whether it is there or not.
+    fn name_in_file(&self, name: &str) -> String {
+        match self.tensors.get(name) {
+            Some(tensor) => tensor.name(name).to_owned(),
+            None if self.outside.contains_key(name) => name.to_owned(),
+            None => self.prefix.put_on(name),
+        }
+    }
+
+    /// The numbers of a tensor, as the file has them.
+    fn data(&self, tensor: &Tensor) -> &[u8] {
+        &self.files[tensor.file].bytes[tensor.data.clone()]
+    }
+
+    /// The same tensors, of borrowed bytes.
+    fn borrowed(&self) -> Weights<'_> {
+        let files = self.files.iter();
+        let borrowed =
+            files.map(|file| WeightsFile { place: file.place.clone(), bytes: Cow::Borrowed(&*file.bytes) });
+        Weights {
+            place: self.place.clone(),
+            files: borrowed.collect(),
+            tensors: self.tensors.clone(),
+            outside: self.outside.clone(),
+            prefix: self.prefix.clone(),
+            asked_layout: self.asked_layout,
+            file_of_names: self.file_of_names.clone(),
         }
     }
 
@@ -216,6 +316,6 @@ fn push_listed(faults: &mut Faults, place: Place, found: Vec<Fault>) {
         faults.push(fault.place, fault.detail);
     }
     if 0 < n_more {
-        faults.push(place, format!("{n_more} more faults of the same sort"));
+        faults.push_more(place, n_more);
     }
 }

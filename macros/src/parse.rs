@@ -6,7 +6,7 @@ use mnc::request::{Network, Numbers, Request};
 use mnc::{Fault, Place, describe};
 use proc_macro2::{Ident, Span};
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, LitFloat, LitInt, LitStr, Token, Visibility, braced, parenthesized};
+use syn::{Attribute, LitBool, LitFloat, LitInt, LitStr, Token, Visibility, braced, parenthesized};
 
 use crate::inline::Inline;
 
@@ -36,6 +36,9 @@ const FIELDS: &[&str] = &[
     "naming",
     "names",
     "axes",
+    "prefix",
+    "strict",
+    "features",
     "config",
     "preprocessor",
     "labels",
@@ -147,6 +150,9 @@ impl Fields {
             "naming" => self.others.naming = Some(string("the name of a naming")?),
             "names" => self.others.names = Some(PathBuf::from(string("a path")?)),
             "axes" => self.others.axes = Some(string("\"OIHW\", \"HWIO\" or \"OHWI\"")?),
+            "prefix" => self.others.prefix = Some(string("what names of tensors begin with, as a string")?),
+            "strict" => self.others.strict = boolean(input, &name)?,
+            "features" => self.others.features = boolean(input, &name)?,
             "config" => self.others.config = Some(PathBuf::from(string("a path, or \"none\"")?)),
             "preprocessor" => self.others.preprocessor = Some(PathBuf::from(string("a path, or \"none\"")?)),
             "labels" => self.others.labels = Some(PathBuf::from(string("a path")?)),
@@ -181,6 +187,14 @@ fn numbers(input: ParseStream<'_>) -> syn::Result<Numbers> {
     let seed;
     parenthesized!(seed in input);
     Ok(Numbers::Random(seed.parse::<LitInt>()?.base10_parse()?))
+}
+
+/// `true` or `false`.
+fn boolean(input: ParseStream<'_>, name: &str) -> syn::Result<bool> {
+    match input.parse::<LitBool>() {
+        Ok(literal) => Ok(literal.value),
+        Err(error) => Err(syn::Error::new(error.span(), format!("`{name}`: expected true or false"))),
+    }
 }
 
 /// `1` or `0.5`.

@@ -145,7 +145,8 @@ fn what_timm_does_not_say_is_assumed() {
     std::fs::remove_file(folder.path().join("config.json")).expect("timm writes one");
     let found = summary(&folder, mnc, &["."]);
     let assumed = found.iter().find(|line| line.starts_with("  assumed")).expect("something is assumed");
-    let expected = "padding same, epsilon 0.001, alpha rounded to multiples of 8 (no config.json)";
+    let expected =
+        "padding symmetric, epsilon 0.00001, alpha rounded to multiples of 8 (no config.json, so timm's)";
     assert!(assumed.contains(expected), "{found:?}");
 }
 
@@ -159,8 +160,8 @@ fn folders_that_are_no_network() {
         "error: .: found no weights in this folder, expected model.safetensors"
     );
     empty.write("pytorch_model.bin", "");
-    let pickled =
-        "error: .: found pytorch_model.bin, expected model.safetensors: save the weights as safetensors";
+    let pickled = "error: .: found pytorch_model.bin, expected model.safetensors: write it with \
+         `safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\"), \"model.safetensors\")`";
     assert_eq!(fails(&empty, mnc, &compile), pickled);
     assert_eq!(
         fails(&empty, mnc, &["compile", ".", "--random-weights", "1", "-o", "net"]),

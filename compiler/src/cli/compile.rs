@@ -11,7 +11,7 @@ use mnc::graph::Graph;
 use mnc::job::{Job, Opened, Settings};
 use mnc::plan::Plan;
 use mnc::program::Program;
-use mnc::request::{self, Numbers, Request};
+use mnc::request::{self, Request};
 use mnc::{Compiled, Options, Result};
 
 use super::artefacts::{self, Tools};
@@ -132,14 +132,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
         output::destinations(&args.emit, args.output.as_deref(), &name, &target)?
     };
     let outputs = output::with_weights_file(outputs, args.weights_file.as_deref())?;
-    let weights = match &job.numbers {
-        Numbers::File(path) => Some(path.clone()),
-        Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
-    };
+    let weights = job.weight_files.clone();
     let configurations = job.configured.read.iter().map(|read| read.path.clone());
     let configurations: Vec<PathBuf> = configurations.collect();
     let labels = job.labels_file.as_ref().map(|(path, _)| path.clone());
-    let inputs = [weights.as_deref(), labels.as_deref(), Some(Path::new(&args.network))];
+    let inputs = [labels.as_deref(), Some(Path::new(&args.network))];
     if 1 < args.batch && outputs.iter().any(|(format, _)| *format == Format::Python) {
         return super::usage(
             "--batch",
@@ -150,7 +147,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let inputs: Vec<&Path> = inputs
         .into_iter()
         .flatten()
-        .chain(configurations.iter().map(PathBuf::as_path))
+        .chain(weights.iter().chain(&configurations).map(PathBuf::as_path))
         .chain(args.schedule.read())
         .collect();
     if let Some(tuned) = args.schedule.written() {
@@ -246,8 +243,8 @@ fn files_read(opened: &Opened) -> Vec<File> {
     let job = opened.job();
     let file = |kind, path: &Path, bytes: &[u8]| File::new(kind, &request::file_name(path), bytes);
     let mut files = vec![File::new("network", &job.written.file, job.written.text.as_bytes())];
-    files
-        .extend(opened.weights().map(|weights| file("weights", Path::new(weights.place()), weights.bytes())));
+    let weights = opened.weights().into_iter().flat_map(|weights| weights.files());
+    files.extend(weights.map(|part| file("weights", Path::new(&part.place), &part.bytes)));
     files.extend(job.labels_file.iter().map(|(path, text)| file("labels", path, text.as_bytes())));
     files.extend(job.renames.file().map(|(path, text)| file("names", path, text.as_bytes())));
     let configurations = job.configured.read.iter();

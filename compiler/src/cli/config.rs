@@ -28,7 +28,8 @@ pub(super) fn told(job: &Job) -> impl Iterator<Item = (&Path, Vec<String>)> {
 pub(super) fn told_by_exporter(job: &Job) -> Option<String> {
     let exporter = job.configured.exporter.as_ref()?;
     let before = job.configured.read.last().map_or(&job.written.description, |reading| &reading.after);
-    Some(format!("{}: {}", exporter.model, changes(before, &exporter.after).join(", ")))
+    let changes = changes(before, &exporter.after);
+    (!changes.is_empty()).then(|| format!("{}: {}", exporter.model, changes.join(", ")))
 }
 
 /// What is different, in the words of a description.

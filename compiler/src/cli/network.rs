@@ -17,7 +17,7 @@ use super::files::{self, Kind};
 /// Whose numbers a network has, and which member of its family it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// Trained weights: safetensors, F32, F16 or BF16
+    /// Trained weights: safetensors, F32, F64, F16 or BF16; a file, an index of shards, or a folder
     #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights", help_heading = "Network")]
     weights: Option<PathBuf>,
     /// Weights drawn at random instead, to measure speed without training
@@ -32,6 +32,15 @@ pub(super) struct Source {
     /// Order of the filters' axes: OIHW (PyTorch), HWIO (TensorFlow, Keras) or OHWI (TFLite) [default: that of their shapes]
     #[arg(long, value_name = "ORDER", value_parser = axes(), help_heading = "Network")]
     axes: Option<Layout>,
+    /// What tensor names begin with before the naming's, such as `ema.` [default: what they share]
+    #[arg(long, value_name = "PREFIX", help_heading = "Network")]
+    prefix: Option<String>,
+    /// Refuse weights with tensors that no layer wants, instead of leaving them out
+    #[arg(long, help_heading = "Network")]
+    strict: bool,
+    /// Leave the classifier out: the network returns the features that it would read
+    #[arg(long, help_heading = "Network")]
+    features: bool,
     /// Model configuration, or `none` [default: looked for beside the weights]
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     config: Option<PathBuf>,
@@ -67,6 +76,9 @@ impl Source {
             naming: self.naming.map(|naming| naming.name.to_owned()),
             names: self.names.clone(),
             axes: self.axes.map(|axes| axes.name().to_owned()),
+            prefix: self.prefix.clone(),
+            strict: self.strict,
+            features: self.features,
             config: self.config.clone(),
             preprocessor: self.preprocessor.clone(),
             alpha: self.alpha,

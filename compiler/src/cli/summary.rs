@@ -55,6 +55,9 @@ impl fmt::Display for Summary<'_> {
             let set = if changes.is_empty() { "nothing new".to_owned() } else { changes.join(", ") };
             row(f, "read", format!("{}: {set}", path.display()))?;
         }
+        for note in &self.job.notes {
+            row(f, note.subject, note.text.clone())?;
+        }
         let batch = if program.batch == 1 { String::new() } else { format!("{} x ", program.batch) };
         row(f, "shape", format!("{batch}{} -> {batch}{}", program.input, outputs(program)))?;
         row(f, "images", images(info))?;

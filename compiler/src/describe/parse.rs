@@ -121,6 +121,7 @@ fn read_file(source: &Source<'_>, file: &Section<'_>) -> Description {
         preprocess: read_preprocess(file, input.channels),
         scores: file.has("scores").then(|| file.choice("scores", Scores::NAMES, Scores::Softmax)),
         layers: read_layers(source, file, &defaults),
+        is_headless: false,
         outputs: Vec::new(),
         detect: None,
     };

@@ -54,6 +54,7 @@ fn defaults() {
             channel_order: ChannelOrder::Rgb,
         },
         scores: None,
+        is_headless: false,
         outputs: Vec::new(),
         detect: None,
         layers: vec![LayerSpec { name: None, input: None, repeat: 1, stage: None, kind: LayerKind::Softmax }],

@@ -11,14 +11,14 @@ use self::ranges::check_ranges;
 use self::walk::Walk;
 use super::layer::{Activation, Layer};
 use super::names::Names;
-use super::origin::Origin;
+use super::origin::{Origin, Role};
 use super::shape::{Shape, Window};
 use super::tensor::Tensor;
 use super::{Graph, Knobs, Node, NodeId};
 use crate::describe::{
     ConvSpec, Description, INPUT_NAME, LayerKind, LayerSpec, NormSpec, Padding, Scores, Slide, Width,
 };
-use crate::error::{ErrorKind, Faults, Place, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
 
 /// Most elements of one feature map: 1 GiB of f32.
 const MAX_MAP_LEN: u64 = 1 << 28;
@@ -112,6 +112,10 @@ impl<'d> Builder<'d> {
         std::mem::replace(&mut self.faults, Faults::new(ErrorKind::Graph)).propagate()?;
         let detect = self.detect(&outputs, &output_names)?;
         self.walk.finish(&mut self.nodes);
+        let (outputs, output_names) = match self.description.is_headless {
+            true => self.leave_classifier_out()?,
+            false => (outputs, output_names),
+        };
         let graph = Graph {
             name: self.description.name.clone(),
             alpha: self.knobs.alpha,
@@ -119,12 +123,33 @@ impl<'d> Builder<'d> {
             outputs,
             output_names,
             preprocess: self.description.preprocess.clone(),
-            scores: self.description.scores,
+            scores: self.description.scores.filter(|_| !self.description.is_headless),
+            is_headless: self.description.is_headless,
             detect,
             batch: 1,
         };
         debug_assert_eq!(graph.verify().map_err(|error| error.to_string()), Ok(()), "a built graph verifies");
         Ok(graph)
+    }
+
+    /// Ends the network where its classifier would begin; what it returns then.
+    fn leave_classifier_out(&mut self) -> Result<(Vec<NodeId>, Vec<String>)> {
+        let wrong = |detail: &str| Error::new(ErrorKind::Graph, Place::named("features"), detail);
+        if !self.description.outputs.is_empty() || self.description.detect.is_some() {
+            return Err(wrong(
+                "found a description with `outputs`, expected one whose last layer is the classifier",
+            ));
+        }
+        let is_classifier = |node: &Node| node.origin.is_some_and(|origin| origin.role == Role::Classifier);
+        let idx = self.nodes.iter().position(is_classifier);
+        let Some(idx) = idx.filter(|idx| self.nodes[*idx].inputs == [NodeId(idx - 1)]) else {
+            return Err(wrong(
+                "found no classifier at the network's end, expected a `dense` layer to leave out",
+            ));
+        };
+        self.nodes.truncate(idx);
+        let name = self.nodes[idx - 1].name.split('.').next().unwrap_or_default().to_owned();
+        Ok((vec![NodeId(idx - 1)], vec![name]))
     }
 
     /// What the network returns, and how the description calls it.

@@ -24,6 +24,7 @@ fn graph(layers: &[(&str, Layer, &[usize])]) -> Graph {
         output_names: vec!["output".to_owned()],
         preprocess: description.preprocess,
         scores: description.scores,
+        is_headless: false,
         detect: None,
         batch: 1,
     }

@@ -10,7 +10,7 @@ use super::{Files, Numbers, Request, file_name};
 use crate::describe::{Description, Rounding};
 use crate::error::Result;
 use crate::files::Kind;
-use crate::weights::config::{ModelConfig, PreprocessorConfig, Said};
+use crate::weights::config::{self as exporter, ModelConfig, PreprocessorConfig, Said};
 
 /// A description after the files that speak of it.
 #[derive(Clone, Debug)]
@@ -33,11 +33,15 @@ pub struct Configured {
     preprocessor: Silence,
 }
 
-/// What the code of an exporter says that writes no configuration.
+/// What the code of an exporter says where no configuration does.
 #[derive(Clone, Debug)]
 pub struct Exporter {
     /// The model: `torchvision mobilenet_v2`.
     pub model: String,
+    /// Whose values they are: `timm's`.
+    pub whose: &'static str,
+    /// Whether all of its models of these names are so; else it is assumed.
+    pub is_certain: bool,
     /// What it made of the description, and the weights of its classes.
     pub after: Description,
 }
@@ -136,36 +140,37 @@ impl Configured {
         Ok(configured)
     }
 
-    /// Takes what torchvision's code says, of a built-in network's weights in its naming, if no file speaks of the model. Whether
-    /// it did.
-    pub fn take_torchvision(&mut self, classes: Option<usize>) -> bool {
-        let is_silent = match self.config {
-            Silence::NoFile(_) | Silence::Unwanted => true,
-            Silence::Read(_) => false,
-        };
-        let Some(config) = ModelConfig::torchvision(&self.description.name).filter(|_| is_silent) else {
+    /// Takes what the code of the weights' exporter says, of all that no file and no description says: `own` is what the description
+    /// says by itself. Whether there was something.
+    pub fn take_exporter(&mut self, naming: &str, own: Said, is_builtin: bool) -> bool {
+        let mut said = self.said.or(own);
+        // Who wants no configuration says that the description is right.
+        said.preprocess |= self.preprocessor == Silence::Unwanted;
+        let is_all_said = said.padding && said.epsilon && said.preprocess && (said.rounding || !is_builtin);
+        if is_all_said || (!is_builtin && self.config == Silence::Unwanted) {
             return false;
-        };
-        let preprocess = self.description.preprocess.clone();
-        config.apply(&mut self.description);
-        if self.said.preprocess {
-            self.description.preprocess = preprocess;
         }
-        self.take_classes(classes);
-        self.said = self.said.or(config.said());
-        let name = config.architecture().map_or("", |architecture| architecture.name());
-        self.exporter =
-            Some(Exporter { model: format!("torchvision {name}"), after: self.description.clone() });
+        let Some(found) = exporter::Exporter::of(naming, &self.description.name) else { return false };
+        found.apply(&mut self.description, said, is_builtin);
+        if found.is_certain {
+            self.said = self.said.or(found.said());
+        }
+        self.exporter = Some(Exporter {
+            model: found.model,
+            whose: found.whose,
+            is_certain: found.is_certain,
+            after: self.description.clone(),
+        });
         true
     }
 
-    /// Takes the classes of the weights' classifier, if no file says how many there are.
-    pub fn take_classes(&mut self, classes: Option<usize>) {
-        if let Some(classes) = classes
-            && !self.said.classes
-        {
+    /// Takes the classes of the weights' classifier, if no file says how many there are. Whether the description had others.
+    pub fn take_classes(&mut self, classes: usize) -> bool {
+        let had_others = !self.said.classes && self.description.classes != classes;
+        if had_others {
             self.description.classes = classes;
         }
+        had_others
     }
 
     /// What nobody says of how the weights were trained, with the value that is taken and the reason. `own` is what the
@@ -173,6 +178,8 @@ impl Configured {
     pub fn assumed(&self, own: Said) -> Vec<String> {
         let Description { padding, batch_norm_epsilon, rounding, .. } = &self.description;
         let said = self.said.or(own);
+        let usual = self.exporter.as_ref().filter(|exporter| !exporter.is_certain);
+        let usual = usual.map_or(String::new(), |exporter| format!(", so {}", exporter.whose));
         let config = &self.config;
         let [wants_config, wants_preprocessor] =
             [config, &self.preprocessor].map(|silence| *silence != Silence::Unwanted);
@@ -183,10 +190,13 @@ impl Configured {
             }
         };
         [
-            (wants_preprocessor && !said.preprocess, format!("{PREPROCESSING}: {}", self.preprocessor)),
-            (wants_config && !said.padding, format!("padding {padding}: {config}")),
-            (wants_config && !said.epsilon, format!("epsilon {batch_norm_epsilon}: {config}")),
-            (wants_config && !said.rounding, format!("{rounding}: {config}")),
+            (
+                wants_preprocessor && !said.preprocess,
+                format!("{PREPROCESSING}: {}{usual}", self.preprocessor),
+            ),
+            (wants_config && !said.padding, format!("padding {padding}: {config}{usual}")),
+            (wants_config && !said.epsilon, format!("epsilon {batch_norm_epsilon}: {config}{usual}")),
+            (wants_config && !said.rounding, format!("{rounding}: {config}{usual}")),
         ]
         .into_iter()
         .filter_map(|(is_assumed, text)| is_assumed.then_some(text))

@@ -3,16 +3,17 @@
 //! The network is that of `config.json`, else the built-in one that has the tensors. Knows names of files; numbers are read by
 //! [`crate::job`].
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::configured::find_file;
+use super::weights::{is_index, is_shard};
 use super::{Files, Network, Numbers, Renames, Request, file_name};
 use crate::describe::{self, Builtin};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
-use crate::weights::Weights;
+use crate::weights::Asked;
 use crate::weights::config::ModelConfig;
+use crate::weights::naming::Naming;
 
 /// A request whose network was found and not named.
 #[derive(Clone, Debug)]
@@ -25,8 +26,27 @@ pub struct Download {
 
 /// What hubs call the weights of a folder.
 const WEIGHTS: &str = "model.safetensors";
-/// What PyTorch calls them.
-const PICKLED: [&str; 3] = ["pytorch_model.bin", "model.pth", "model.pt"];
+/// Weights of other formats, with what makes safetensors of them.
+const OTHERS: [(&str, &str); 14] = [
+    ("pytorch_model.bin", PICKLED),
+    (".pth", PICKLED),
+    (".pt", PICKLED),
+    (".pth.tar", PICKLED),
+    (".ckpt", PICKLED),
+    (".h5", KERAS),
+    (".keras", KERAS),
+    ("saved_model.pb", KERAS),
+    (".index", KERAS),
+    (".msgpack", KERAS),
+    (".onnx", SOURCE),
+    (".tflite", SOURCE),
+    (".npz", SOURCE),
+    (".bin", SOURCE),
+];
+const PICKLED: &str = "write it with `safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\"), \"model.safetensors\")`";
+const KERAS: &str =
+    "load the model where it was trained, and write its weights with `safetensors.numpy.save_file`";
+const SOURCE: &str = "take the weights of the model that it was made from, as safetensors";
 
 impl Download {
     /// Finds the parts of a folder or a file of weights; `None` where the network is a name or a description.
@@ -40,7 +60,9 @@ impl Download {
         }
         let path = Path::new(name);
         let mut request = request.clone();
-        if let Some(names) = files.folder(path) {
+        if files.folder(path).is_some() {
+            let path = &super::weights::snapshot(path, files)?;
+            let names = files.folder(path).unwrap_or_default();
             if let Numbers::Missing(_) = request.numbers {
                 request.numbers = Numbers::File(weights_in(path, &names)?);
             }
@@ -52,33 +74,40 @@ impl Download {
                     *named = Some(path.join(file));
                 }
             }
-        } else if path.extension().is_some_and(|ending| ending == "safetensors") {
+        } else if path.extension().is_some_and(|ending| ending == "safetensors") || is_index(name) {
             if let Numbers::Missing(_) = request.numbers {
                 request.numbers = Numbers::File(path.to_owned());
             }
         } else {
             return Ok(None);
         }
+        let mut request = super::weights::located(&request, files)?;
         let (network, recognised) = recognise(&request, files)?;
         request.network = Network::Named(network.name.to_owned());
         Ok(Some(Download { request, recognised }))
     }
 }
 
-/// The weights among the names of a folder.
-fn weights_in(folder: &Path, names: &[String]) -> Result<PathBuf> {
-    let is_weights = |name: &&String| name.ends_with(".safetensors");
-    let found: Vec<&String> = names.iter().filter(is_weights).collect();
-    match found[..] {
-        [only] => return Ok(folder.join(only)),
+/// The weights among the names of a folder: a file, or an index of shards.
+pub(super) fn weights_in(folder: &Path, names: &[String]) -> Result<PathBuf> {
+    let indices: Vec<&String> = names.iter().filter(|name| is_index(name)).collect();
+    let found: Vec<&String> =
+        names.iter().filter(|name| name.ends_with(".safetensors") && !is_shard(name)).collect();
+    let shards: Vec<&String> = names.iter().filter(|name| is_shard(name)).collect();
+    match (&found[..], &indices[..], &shards[..]) {
+        ([only], ..) => return Ok(folder.join(only)),
         _ if found.iter().any(|name| *name == WEIGHTS) => return Ok(folder.join(WEIGHTS)),
+        ([], [only], _) => return Ok(folder.join(only)),
+        ([], [], [first, ..]) if first.contains("-00001-of-") => return Ok(folder.join(first)),
         _ => {}
     }
-    let pickled = names.iter().find(|name| PICKLED.contains(&name.as_str()));
-    let detail = match (found.len(), pickled) {
-        (0, Some(name)) => {
-            format!("found {name}, expected {WEIGHTS}: save the weights as safetensors")
-        }
+    let n_found = found.len() + indices.len();
+    let other = OTHERS.iter().find_map(|(ending, way)| {
+        let name = names.iter().find(|name| name.ends_with(ending))?;
+        Some((name, way))
+    });
+    let detail = match (n_found, other) {
+        (0, Some((name, way))) => format!("found {name}, expected {WEIGHTS}: {way}"),
         (0, None) => format!("found no weights in this folder, expected {WEIGHTS}"),
         (n_found, _) => {
             format!("found {n_found} files of weights and no {WEIGHTS}, expected --weights to name one")
@@ -109,9 +138,13 @@ fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Buil
         let Network::Named(name) = &request.network else { unreachable!("only a path is opened") };
         return Err(Error::new(ErrorKind::Io, Place::file(name), detail));
     };
-    let bytes = files.bytes(path, Kind::Weights)?;
-    let mut weights = Weights::parse(Cow::Owned(bytes), &path.display().to_string())?;
+    let mut weights = super::weights(path, files)?;
     Renames::read(request, files)?.apply(&mut weights)?;
-    let found = weights.recognise()?;
+    let naming = request.naming.as_deref().map(Naming::asked).transpose()?;
+    if let Some(prefix) = &request.prefix {
+        weights.check_prefix(prefix)?;
+    }
+    let asked = Asked { naming, prefix: request.prefix.as_deref(), needs_classifier: false };
+    let found = weights.recognise(asked)?;
     Ok((found.network, format!("by the tensors of {}, in the naming {}", file_name(path), found.naming)))
 }

@@ -3,8 +3,6 @@
 //! Files hold filters as `[N, M, D_K, D_K]`, the order of PyTorch, or as another `layout` says; the chain of multiply-adds runs
 //! over kernel row, kernel column and input channel with the output channel innermost. Knows the graph's shapes; folds nothing.
 
-use std::collections::BTreeSet;
-
 use half::{bf16, f16};
 use mnc_runtime::filter::{self, Filter, Order, Packing};
 use safetensors::Dtype;
@@ -69,7 +67,8 @@ impl Weights<'_> {
     /// The numbers of every node of the graph, under a naming or the one that [`Weights::detect`] finds.
     ///
     /// A tensor that is missing, of another shape or dtype, that holds NaN, an infinity or a negative variance is a fault;
-    /// so is one that the network has no use for. All are reported together.
+    /// so is one of a layer that has no use for it. All are reported together. Those of no layer are left out
+    /// ([`Weights::leftovers`]).
     ///
     /// ```
     /// use mnc::graph::{Graph, Knobs};
@@ -110,7 +109,8 @@ impl Weights<'_> {
         }
         let mut faults = Faults::new(ErrorKind::Weights);
         push_listed(&mut faults, self.file(), found);
-        push_listed(&mut faults, self.file(), self.unknown(graph, naming, &specs));
+        let surplus = self.surplus(graph, naming);
+        push_listed(&mut faults, self.file(), surplus.into_iter().map(|(_, fault)| fault).collect());
         faults.propagate()?;
 
         let nodes = parts.into_iter().zip(orders).enumerate();
@@ -183,28 +183,11 @@ impl Weights<'_> {
         }
     }
 
-    /// What a line has made of a tensor that nobody asks for.
-    fn renamed_to(&self, name: &str) -> String {
-        match (&self.tensors[name].own_name, &self.file_of_names) {
-            (Some(_), Some(names)) => format!(", which {} calls {}", names.place(), quoted(name)),
-            _ => String::new(),
-        }
-    }
-
-    /// The tensors that no layer asks for.
-    fn unknown(&self, graph: &Graph, naming: &Naming, specs: &[TensorSpec]) -> Vec<Fault> {
-        let mut known: BTreeSet<String> = naming.bookkeeping(graph).into_iter().collect();
-        known.extend(specs.iter().map(|spec| spec.tensor.clone()));
-        self.names()
-            .filter(|&name| !known.contains(name))
-            .map(|name| Fault {
-                place: tensor_place(&self.place, self.tensors[name].name(name)),
-                detail: format!(
-                    "found{}, expected no tensor of this name for the network in the naming {naming}",
-                    self.renamed_to(name)
-                ),
-            })
-            .collect()
+    /// The dtype of numbers that are rounded, where a layer has such.
+    pub(crate) fn rounded(&self, graph: &Graph, naming: &Naming) -> Option<Dtype> {
+        let specs = naming.tensors(graph).ok()?;
+        let dtypes = specs.iter().filter_map(|spec| Some(self.tensors.get(&spec.tensor)?.dtype));
+        dtypes.into_iter().find(|dtype| *dtype == Dtype::F64)
     }
 
     /// One tensor's numbers in the file's order, a filter's with that order, or what is wrong with it.
@@ -213,14 +196,22 @@ impl Weights<'_> {
         let Some(tensor) = self.tensors.get(name) else {
             let names = self.names_of_missing(name);
             return Err(format!(
-                "tensor {name:?} is missing, expected {expected:?}{}{names}",
+                "tensor {:?} is missing, expected {expected:?}{}{names}",
+                self.name_in_file(name),
                 symbols(graph, spec)
             ));
         };
         let told = self.told(name);
         let filter = graph.filter(graph.node(spec.node)).filter(|_| spec.role == Role::Weight);
-        let order = filter.and_then(|filter| layout.order(&filter, expected, &tensor.shape));
-        let fits = if filter.is_some() { order.is_some() } else { tensor.shape == *expected };
+        let order = filter.and_then(|filter| {
+            let is_same = without_ones(&tensor.shape) == without_ones(expected);
+            layout.order(&filter, expected, if is_same { expected } else { &tensor.shape })
+        });
+        // Axes of one element at the end say nothing.
+        let fits = match filter {
+            Some(_) => order.is_some(),
+            None => without_ones(&tensor.shape) == without_ones(expected),
+        };
         if !fits {
             return Err(format!(
                 "tensor {told} is {:?}, expected {expected:?}{}{}",
@@ -229,8 +220,8 @@ impl Weights<'_> {
                 hint(graph, spec, &tensor.shape)
             ));
         }
-        let numbers = widen(tensor.dtype, &self.bytes[tensor.data.clone()])
-            .ok_or_else(|| format!("tensor {told} is {}, expected F32, F16 or BF16", tensor.dtype))?;
+        let numbers = widen(tensor.dtype, self.data(tensor))
+            .ok_or_else(|| format!("tensor {told} is {}, expected F32, F64, F16 or BF16", tensor.dtype))?;
         let mut wrong = numbers.iter().enumerate().filter(|&(_, &x)| !spec.role.allows(x));
         if let Some((index, x)) = wrong.next() {
             let more = match wrong.count() {
@@ -247,12 +238,22 @@ impl Weights<'_> {
     }
 }
 
-/// The numbers as f32, in the file's order; `None` for a dtype that isn't read. Nothing is rounded: F16 and BF16 are subsets of
-/// F32.
+/// A shape without the axes of one element that it ends in: dense layers are `[N, M]` or `[N, M, 1, 1]`.
+fn without_ones(shape: &[usize]) -> &[usize] {
+    let n_axes = shape.iter().rposition(|&extent| extent != 1).map_or(0, |last| last + 1);
+    &shape[..n_axes]
+}
+
+/// The numbers as f32, in the file's order; `None` for a dtype that isn't read. F64 is rounded, each number once; F16 and BF16 are
+/// subsets of F32.
 fn widen(dtype: Dtype, data: &[u8]) -> Option<Vec<f32>> {
     let read_2 = |widen: fn([u8; 2]) -> f32| data.as_chunks().0.iter().map(|&bytes| widen(bytes)).collect();
     match dtype {
         Dtype::F32 => Some(data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()),
+        // What is too large for F32 becomes an infinity, which no tensor may have.
+        Dtype::F64 => {
+            Some(data.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect())
+        }
         Dtype::F16 => Some(read_2(|bytes| f16::from_le_bytes(bytes).to_f32())),
         Dtype::BF16 => Some(read_2(|bytes| bf16::from_le_bytes(bytes).to_f32())),
         // Another crate's open list.
@@ -274,7 +275,7 @@ fn hint(graph: &Graph, spec: &TensorSpec, found: &[usize]) -> String {
     };
     match spec.layout.outputs(found) {
         Some(n) if is_classifier && others(found) == others(&spec.shape) => format!(
-            "; for {n} classes set `classes` in the description (`mnc describe`), or put the weights' config.json beside them"
+            "; for {n} classes set `classes` in the description (`mnc describe`), or `num_labels` in config.json"
         ),
         _ => String::new(),
     }

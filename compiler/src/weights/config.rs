@@ -1,11 +1,12 @@
 //! The JSON that lies beside trained weights -> what it changes in a [`Description`].
 //!
-//! [`ModelConfig`] is Hugging Face's or timm's `config.json`, or what torchvision's code says in place of one;
+//! [`ModelConfig`] is Hugging Face's or timm's `config.json`, [`Exporter`] what an exporter's code says in place of one;
 //! [`PreprocessorConfig`] is Hugging Face's `preprocessor_config.json`. Every key is followed, refused, or known to mean nothing here;
 //! the table is `keys.rs`. Knows no tensors.
 
 mod architecture;
 mod change;
+mod exporter;
 mod hugging_face;
 mod json;
 mod keys;
@@ -15,6 +16,7 @@ mod torchvision;
 
 pub use self::architecture::Architecture;
 use self::change::Change;
+pub use self::exporter::Exporter;
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
 use crate::describe::{CropRounding, Description, Padding, Resample, Resize, Rounding, Scores};
@@ -35,6 +37,8 @@ pub struct Said {
     pub rounding: bool,
     /// How many classes there are.
     pub classes: bool,
+    /// How large the input is.
+    pub resolution: bool,
 }
 
 impl Said {
@@ -46,6 +50,7 @@ impl Said {
             epsilon: self.epsilon || other.epsilon,
             rounding: self.rounding || other.rounding,
             classes: self.classes || other.classes,
+            resolution: self.resolution || other.resolution,
         }
     }
 }
@@ -74,6 +79,8 @@ pub struct ModelConfig {
     /// Keys that nobody knows.
     unknown: Vec<String>,
     scores: Option<Scores>,
+    /// Whether the model has no classifier.
+    is_headless: bool,
 }
 
 impl ModelConfig {
@@ -151,6 +158,7 @@ impl ModelConfig {
             epsilon: self.epsilon.is_some(),
             rounding: self.rounding.is_some(),
             classes: self.classes.is_some(),
+            resolution: self.height_width.is_some(),
         }
     }
 
@@ -170,6 +178,7 @@ impl ModelConfig {
         (input.height, input.width) = self.height_width.unwrap_or((input.height, input.width));
         set(&mut input.channels, self.channels);
         set(&mut description.classes, self.classes);
+        description.is_headless |= self.is_headless;
         set(&mut description.rounding, self.rounding);
         set(&mut description.batch_norm_epsilon, self.epsilon);
         set(&mut description.preprocess.resize, self.resize);
@@ -232,6 +241,11 @@ fn scores(object: &Object<'_>, classes: Option<usize>, faults: &mut Faults) -> O
 
 /// That of MobileNetV1 and V2.
 const USUAL_ACTIVATION: Activation = Activation::Relu6;
+
+/// Whether a configuration says that the model has no classes: then it has no classifier.
+fn has_no_classes(object: &Object<'_>, key: &str) -> bool {
+    object.value(key).and_then(serde_json::Value::as_u64) == Some(0)
+}
 
 const ACTIVATIONS: &str = r#""relu", "relu6", "hard_swish" or "swish""#;
 

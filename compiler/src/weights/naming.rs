@@ -206,6 +206,45 @@ impl Naming {
             .collect()
     }
 
+    /// What the tensors of each layer with a filter begin with, and those of a batch norm behind it, whether it has one or not.
+    pub(super) fn stems(&self, graph: &Graph) -> Vec<Stem> {
+        let places = places(graph);
+        let (family, _) = self.prefixes(graph);
+        let mut stems = Vec::new();
+        for (node, place) in graph.nodes.iter().zip(&places) {
+            let Some(place) = place else { continue };
+            let Some(rule) = family.rules.iter().find(|rule| rule.holds(place)) else { continue };
+            for (pattern, is_norm) in [(rule.filter, false), (rule.norm, true)] {
+                if !pattern.is_empty() {
+                    stems.push(Stem { text: place.fill(pattern), layer: node.name.clone(), is_norm });
+                }
+            }
+        }
+        stems
+    }
+
+    /// Whether the exporter could call a layer so, other than the classifier.
+    pub(super) fn could_name(&self, stem: &str) -> bool {
+        let rules = self.families.iter().flat_map(|family| family.rules);
+        let rules = rules.filter(|rule| rule.role != Some(LayerRole::Classifier));
+        rules.flat_map(|rule| [rule.filter, rule.norm]).any(|pattern| could_be(pattern, stem))
+    }
+
+    /// Whether it ends names of numbers of a layer so.
+    pub(super) fn has_word(&self, word: &str) -> bool {
+        self.filter_words.contains(&word) || self.depthwise_word == word || self.norm_words.contains(&word)
+    }
+
+    /// How it calls the variance of a batch norm.
+    pub(super) fn variance_word(&self) -> &'static str {
+        self.word(Role::Variance, false)
+    }
+
+    /// How it calls a bias.
+    pub(super) fn bias_word(&self) -> &'static str {
+        self.word(Role::Bias, false)
+    }
+
     fn word(&self, role: Role, is_depthwise: bool) -> &'static str {
         match role {
             Role::Weight if is_depthwise => self.depthwise_word,
@@ -233,6 +272,31 @@ impl Naming {
         let best = named.min_by_key(|(n_unnamed, ..)| *n_unnamed).expect("an exporter has a family");
         (best.1, best.2)
     }
+}
+
+/// What names of tensors begin with.
+#[derive(Clone, Debug)]
+pub(super) struct Stem {
+    pub(super) text: String,
+    /// Whose they are.
+    pub(super) layer: String,
+    /// Of the batch norm behind it.
+    pub(super) is_norm: bool,
+}
+
+/// Whether a pattern, filled with some numbers, gives this text.
+fn could_be(pattern: &str, text: &str) -> bool {
+    if pattern.contains("{name}") {
+        return true;
+    }
+    let part = |(pattern, text): (&str, &str)| match pattern.split_once('{') {
+        None => pattern == text,
+        Some((start, _)) => text
+            .strip_prefix(start)
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())),
+    };
+    let n_parts = |text: &str| text.split(['.', '/']).count();
+    n_parts(pattern) == n_parts(text) && pattern.split(['.', '/']).zip(text.split(['.', '/'])).all(part)
 }
 
 impl Family {

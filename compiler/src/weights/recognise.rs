@@ -1,9 +1,8 @@
 //! [`Weights`] -> which built-in network they are of, where nobody says it: its names and shapes are tried.
 
-use std::collections::BTreeSet;
-
-use super::Weights;
+use super::fit::{Asked, Settled};
 use super::naming::{Naming, Role};
+use super::{Leftovers, Weights};
 use crate::describe::{self, Builtin};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::graph::{Graph, Knobs, Role as LayerRole};
@@ -22,58 +21,55 @@ struct Fit {
     recognised: Recognised,
     n_expected: usize,
     n_missing: usize,
-    n_unknown: usize,
+    /// Tensors that are named as layers are and that the network hasn't, by their names in the file.
+    unknown: Vec<String>,
 }
 
 impl Weights<'_> {
-    /// The built-in network that has exactly these tensors, with the same widths at some alpha; the number of classes is the file's.
+    /// The built-in network that has these tensors, with the same widths at some alpha; the number of classes is the file's, which
+    /// may lack the classifier. Tensors of no layer don't matter, but one that is named as a layer's is of another network.
     ///
     /// # Errors
-    /// None has; the nearest one is told.
+    /// None has; the nearest one is told. Two copies of it.
     ///
     /// ```
     /// use mnc::graph::{Graph, Knobs};
-    /// use mnc::weights::{Parameters, Weights, naming::Naming};
+    /// use mnc::weights::{Asked, Parameters, Weights, naming::Naming};
     /// let description = mnc::describe::builtin("mobilenet-v1").unwrap().description();
     /// let graph = Graph::build(&description, &Knobs { alpha: 0.25, resolution: None })?;
     /// let file = Parameters::random(&graph, 1).to_safetensors(&graph, &Naming::TIMM)?;
-    /// let found = Weights::parse(&file, "net.safetensors")?.recognise()?;
+    /// let found = Weights::parse(&file, "net.safetensors")?.recognise(Asked::default())?;
     /// assert_eq!((found.network.name, found.naming.name), ("mobilenet-v1", "timm"));
     /// # Ok::<(), mnc::Error>(())
     /// ```
-    pub fn recognise(&self) -> Result<Recognised> {
+    pub fn recognise(&self, asked: Asked<'_>) -> Result<Recognised> {
         let mut nearest: Option<Fit> = None;
         for network in describe::BUILTIN {
-            let graph = Graph::build(&network.description(), &Knobs::default())?;
-            for naming in Naming::ALL {
-                let Some(fit) = self.fit(Recognised { network, naming }, &graph) else { continue };
-                let is_whole = fit.n_missing == 0 && fit.n_unknown == 0;
-                if is_whole && self.infer_alpha(&network.description(), Some(naming)).is_ok() {
-                    return Ok(fit.recognised);
-                }
-                let distance = |fit: &Fit| fit.n_missing + fit.n_unknown;
-                if nearest.as_ref().is_none_or(|other| distance(&fit) < distance(other)) {
-                    nearest = Some(fit);
-                }
+            let mut description = network.description();
+            let Some(Settled { fit: found, form }) = self.settle(&description, asked)? else { continue };
+            form.apply(&mut description);
+            let graph = Graph::build(&description, &Knobs::default())?;
+            let naming = found.naming;
+            let mut tensors = self.borrowed();
+            tensors.take_off(&found.prefix);
+            let mut unknown = tensors.leftovers(&graph, naming).of_layers;
+            unknown.extend(tensors.surplus(&graph, naming).into_iter().map(|(name, _)| name));
+            let fit = Fit {
+                recognised: Recognised { network, naming },
+                n_expected: naming.tensors(&graph)?.len(),
+                n_missing: found.n_missing,
+                unknown,
+            };
+            let is_whole = fit.n_missing == 0 && fit.unknown.is_empty();
+            if is_whole && tensors.infer_alpha(&description, Some(naming)).is_ok() {
+                return Ok(fit.recognised);
+            }
+            let distance = |fit: &Fit| fit.n_missing + fit.unknown.len();
+            if nearest.as_ref().is_none_or(|other| distance(&fit) < distance(other)) {
+                nearest = Some(fit);
             }
         }
         Err(Error::new(ErrorKind::Weights, self.file(), self.unrecognised(nearest)))
-    }
-
-    fn fit(&self, recognised: Recognised, graph: &Graph) -> Option<Fit> {
-        let naming = recognised.naming;
-        let specs = naming.tensors(graph).ok()?;
-        let n_missing = specs.iter().filter(|spec| self.shape(&spec.tensor).is_none()).count();
-        let mut known: BTreeSet<String> = naming.bookkeeping(graph).into_iter().collect();
-        known.extend(specs.iter().map(|spec| spec.tensor.clone()));
-        let n_unknown = self.names().filter(|&name| !known.contains(name)).count();
-        // One tensor of many says nothing.
-        (2 * n_missing <= specs.len()).then_some(Fit {
-            recognised,
-            n_expected: specs.len(),
-            n_missing,
-            n_unknown,
-        })
     }
 
     fn unrecognised(&self, nearest: Option<Fit>) -> String {
@@ -81,16 +77,24 @@ impl Weights<'_> {
         let found = if examples.is_empty() { "no tensors".to_owned() } else { examples.join(", ") };
         let networks: Vec<&str> = describe::BUILTIN.iter().map(|network| network.name).collect();
         let why = match nearest {
-            Some(Fit { recognised, n_missing: 0, n_unknown: 0, .. }) => {
+            Some(Fit { recognised, n_missing: 0, unknown, .. }) if unknown.is_empty() => {
                 format!(
                     "; of {}, in the naming {}, no alpha has their widths",
                     recognised.network.name, recognised.naming
                 )
             }
-            Some(Fit { recognised, n_expected, n_missing, n_unknown }) => format!(
-                "; {}, in the naming {}, misses {n_missing} of its {n_expected} tensors and doesn't know {n_unknown} others",
-                recognised.network.name, recognised.naming
-            ),
+            Some(Fit { recognised, n_expected, n_missing, unknown }) => {
+                let such = match unknown.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({})", Leftovers::shown(&unknown)),
+                };
+                format!(
+                    "; {}, in the naming {}, misses {n_missing} of its {n_expected} tensors and doesn't know {} others{such}",
+                    recognised.network.name,
+                    recognised.naming,
+                    unknown.len()
+                )
+            }
             None => String::new(),
         };
         format!(
@@ -130,8 +134,9 @@ mod tests {
                 let parameters = Parameters::zeros(&graph);
                 let Ok(bytes) = parameters.to_safetensors(&graph, naming) else { continue };
                 let weights = Weights::parse(&bytes, "w").unwrap();
-                let found =
-                    weights.recognise().unwrap_or_else(|error| panic!("{} {naming}: {error}", network.name));
+                let found = weights
+                    .recognise(Asked::default())
+                    .unwrap_or_else(|error| panic!("{} {naming}: {error}", network.name));
                 assert_eq!((found.network, found.naming), (network, *naming));
                 assert_eq!(weights.classes(&graph, naming), Some(3));
 
@@ -140,11 +145,11 @@ mod tests {
                 let mut changed = weights.clone();
                 let lost = names[random.bits() as usize % names.len()].clone();
                 let tensor = changed.tensors.remove(&lost).unwrap();
-                let error = changed.recognise().unwrap_err().to_string();
+                let error = changed.recognise(Asked::default()).unwrap_err().to_string();
                 let expected = format!("{}, in the naming {naming}, misses 1 of its", network.name);
                 assert!(error.contains(&expected), "{error}");
                 changed.tensors.insert("another".to_owned(), tensor);
-                assert!(changed.recognise().is_err());
+                assert!(changed.recognise(Asked::default()).is_err());
             }
         }
     }

@@ -37,6 +37,9 @@ pub(super) const SAFETENSORS: Target = Target {
             _ = weights.shape(name);
         }
         _ = weights.detect(graph);
+        if let Ok(Some(fit)) = weights.fit(graph, Naming::ALL, None) {
+            _ = weights.leftovers(graph, fit.naming);
+        }
         let Ok(parameters) = weights.parameters(graph, None) else { return false };
         parameters.verify(graph);
         // Numbers may fold to what is no number: an error, no panic.

@@ -201,19 +201,50 @@ fn spoiled_tensors() {
     check(
         draft,
         "dense: tensor \"dense.weight\" is [2, 4], expected [3, 4] (N=3, M=4); for 2 classes set `classes` in the description \
-         (`mnc describe`), or put the weights' config.json beside them",
+         (`mnc describe`), or `num_labels` in config.json",
     );
     check(
         |draft| draft.get("point.bias").1 = Dtype::I32,
-        r#"point: tensor "point.bias" is I32, expected F32, F16 or BF16"#,
+        r#"point: tensor "point.bias" is I32, expected F32, F64, F16 or BF16"#,
     );
     check(
         |draft| draft.get("depth.norm.mean").0 = "depth.norm.man".to_owned(),
         "2 faults in the weights:\n  \
          depth.norm: tensor \"depth.norm.mean\" is missing, expected [2] (N=2)\n  \
-         w: tensor \"depth.norm.man\": found, expected no tensor of this name for the network in the naming \
-         plain (mnc, by the layers' names)",
+         depth: found tensor \"depth.norm.man\" [2], expected no such tensor of this layer: take it out of the file if the \
+         network was trained without it",
     );
+}
+
+/// To leave a tensor of a layer out would change what the network answers; one of no layer changes nothing.
+#[test]
+fn tensors_that_nobody_wants() {
+    let push = |name: &str| {
+        let (name, data) = (name.to_owned(), [1.0f32, 2.0].map(f32::to_le_bytes).concat());
+        move |draft: &mut Draft| draft.0.push((name, Dtype::F32, vec![2], data))
+    };
+    check(
+        push("depth.bias"),
+        "depth: found tensor \"depth.bias\" [2], expected none for this layer: set its `bias = true` in the description",
+    );
+    check(
+        push("point.norm.gamma"),
+        "point: found tensor \"point.norm.gamma\" [2] of a batch norm, expected none for this layer: leave \
+         `batch_norm = false` out of the description, or `gamma = false`",
+    );
+    let mut draft = Draft::small();
+    let expected = Weights::parse(draft.bytes(), "w").unwrap().parameters(&small(), None).unwrap();
+    for name in ["exponential.moving.average", "ema.point.weight", "depth.total_ops", "late.weight"] {
+        push(name)(&mut draft);
+    }
+    draft.0.push(("epoch".to_owned(), Dtype::I64, Vec::new(), vec![0; 8]));
+    draft.0.push(("mask".to_owned(), Dtype::BOOL, vec![3], vec![0; 3]));
+    let bytes = draft.bytes();
+    let weights = Weights::parse(&bytes, "w").unwrap();
+    assert_eq!(weights.parameters(&small(), None).unwrap(), expected);
+    let left = weights.leftovers(&small(), &Naming::PLAIN);
+    assert_eq!((left.names.len(), left.bytes), (6, 4 * 8 + 8 + 3));
+    assert_eq!(left.of_layers, ["late.weight"], "a layer may have been forgotten");
 }
 
 #[test]
@@ -278,6 +309,7 @@ fn detection() {
         let error = weights.parameters(&wide, Some(naming)).unwrap_err();
         assert_eq!(error.faults().len(), 21, "{error}");
         assert_eq!(error.faults()[20].to_string(), "w: 116 more faults of the same sort");
+        assert!(error.to_string().starts_with("136 faults in the weights:\n"), "{error}");
     }
     let bytes = Draft::small().bytes();
     let error = Weights::parse(&bytes, "w").unwrap().detect(&graph).unwrap_err();

@@ -36,16 +36,21 @@ pub(super) fn read(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
             .read("tf_padding", "true or false", faults, serde_json::Value::as_bool)
             .map(|is_tf| if is_tf { Padding::Same } else { Padding::Symmetric }),
         epsilon: root.read("layer_norm_eps", json::NOT_NEGATIVE, faults, json::not_negative),
-        classes: root.read("num_labels", json::COUNT, faults, json::count),
-        labels: root.read(
-            "id2label",
-            "an object of names with the keys 0, 1, 2 and so on",
-            faults,
-            json::by_index,
-        ),
         unknown: keys::settle(root, keys::HUGGING_FACE, faults),
         ..ModelConfig::default()
     };
+    let has_names =
+        root.value("id2label").is_some_and(|names| names.as_object().is_none_or(|map| !map.is_empty()));
+    let is_body =
+        config.architecture.as_ref().is_some_and(|architecture| BODIES.contains(&architecture.name()));
+    config.is_headless = is_body || super::has_no_classes(root, "num_labels");
+    if !config.is_headless {
+        config.classes = root.read("num_labels", json::COUNT, faults, json::count);
+    }
+    if has_names && !config.is_headless {
+        let expected = "an object of names with the keys 0, 1, 2 and so on";
+        config.labels = root.read("id2label", expected, faults, json::by_index);
+    }
     if config.classes.is_none() {
         config.classes = config.labels.as_ref().map(Vec::len);
     }
@@ -69,6 +74,9 @@ pub(super) fn read(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
     config
 }
 
+/// Networks without their classifiers.
+const BODIES: [&str; 2] = ["MobileNetV1Model", "MobileNetV2Model"];
+
 /// What `depth_divisible_by` and `min_depth` are by default.
 const DIVISOR: usize = 8;
 
@@ -81,8 +89,8 @@ fn architecture(named: Option<Vec<String>>, model_type: Option<&str>) -> Option<
     };
     let name = named.and_then(|names| names.into_iter().next()).or_else(|| by_type.map(str::to_owned))?;
     let network = match &*name {
-        "MobileNetV1ForImageClassification" => Some(architecture::V1),
-        "MobileNetV2ForImageClassification" => Some(architecture::V2),
+        "MobileNetV1ForImageClassification" | "MobileNetV1Model" => Some(architecture::V1),
+        "MobileNetV2ForImageClassification" | "MobileNetV2Model" => Some(architecture::V2),
         _ => None,
     };
     Some(Architecture::new(name, network))

@@ -48,6 +48,11 @@ impl<'j> Object<'j> {
         self.map.get(key).is_some_and(|value| !value.is_null())
     }
 
+    /// The key's value, whatever it is.
+    pub(super) fn value(&self, key: &str) -> Option<&'j Value> {
+        self.map.get(key)
+    }
+
     /// Where a fault of a key's value is.
     pub(super) fn at(&self, key: &str) -> Place {
         Place::Entry { file: self.file.clone(), key: self.name(key) }

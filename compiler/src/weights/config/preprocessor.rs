@@ -72,7 +72,7 @@ impl PreprocessorConfig {
     pub fn said(&self) -> Said {
         let preprocess =
             self.resize.is_some() || self.scale.is_some() || self.mean.is_some() || self.std.is_some();
-        Said { preprocess, ..Said::default() }
+        Said { preprocess, resolution: self.height_width.is_some(), ..Said::default() }
     }
 
     /// Keys that nobody knows, which are passed over.

@@ -49,6 +49,7 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
         numbers.or((speaks && channels == 3).then(|| default.to_vec()))
     };
     let channels = in_chans.or(input_size.map(|[channels, ..]| channels)).unwrap_or(3);
+    let is_headless = super::has_no_classes(find("num_classes"), "num_classes");
     let mut config = ModelConfig {
         height_width: input_size.map(|[_, height, width]| (height, width)),
         // A model for grey pictures keeps the size of the coloured ones that its weights came with.
@@ -63,7 +64,11 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
             }
         }),
         epsilon: find("bn_eps").read("bn_eps", json::NOT_NEGATIVE, faults, json::not_negative),
-        classes: find("num_classes").read("num_classes", json::COUNT, faults, json::count),
+        is_headless,
+        classes: match is_headless {
+            true => None,
+            false => find("num_classes").read("num_classes", json::COUNT, faults, json::count),
+        },
         labels: find("label_names")
             .read("label_names", "an array of names", faults, |value| json::list(value, json::string)),
         mean: or_default(
@@ -92,6 +97,7 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
             labels: config.labels,
             scores: config.scores,
             unknown: config.unknown,
+            is_headless,
             ..torchvision
         };
     }

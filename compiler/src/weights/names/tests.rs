@@ -125,7 +125,7 @@ fn numbers_are_the_same() {
         let renamed = weights.rename(&Names::parse(&text, "n").unwrap()).unwrap();
         assert_eq!(renamed.n_renamed, specs.len());
         assert_eq!(weights.layout(&graph, &Naming::PLAIN).unwrap(), layout);
-        assert_eq!(weights.recognise().unwrap().network.name, "mobilenet-v2");
+        assert_eq!(weights.recognise(crate::weights::Asked::default()).unwrap().network.name, "mobilenet-v2");
         assert_eq!(weights.infer_alpha(&description, None).unwrap(), 0.35);
         assert_eq!(weights.parameters(&graph, None).unwrap(), parameters, "{layout}");
 

@@ -1,0 +1,136 @@
+//! A job and the tensors of its file: whose names they have, what of the network they are, and what nobody else says of it.
+
+use super::{Job, Note};
+use crate::error::{Error, ErrorKind, Place, Result, quoted};
+use crate::graph::{Graph, Knobs, Node, Role};
+use crate::request::Labels;
+use crate::weights::naming::Naming;
+use crate::weights::{Asked, Leftovers, Norms, Settled, Weights};
+
+impl Job {
+    /// Gives the tensors the names of a naming, and takes from them what no configuration says: how the network is in the file, whose
+    /// code has written it, and its classes.
+    pub(super) fn settle(&mut self, weights: &mut Weights<'_>) -> Result<()> {
+        let is_builtin = super::is_builtin(&self.written);
+        let prefix = self.prefix.clone();
+        if let Some(prefix) = &prefix {
+            weights.check_prefix(prefix)?;
+        }
+        let asked = Asked { naming: self.naming, prefix: prefix.as_deref(), needs_classifier: !is_builtin };
+        let description = &mut self.configured.description;
+        let Some(Settled { fit, form }) = weights.settle(description, asked)? else {
+            return self.check_naming(weights, asked);
+        };
+        weights.take_off(&fit.prefix);
+        form.apply(description);
+        let Ok(graph) = Graph::build(description, &Knobs::default()) else { return Ok(()) };
+        if !fit.prefix.is_none() {
+            self.note("prefix", fit.prefix.to_string());
+        }
+        if form.norms != Norms::Described {
+            self.note("norms", form.norms.to_string());
+        }
+        if form.is_headless {
+            self.check_classifier(weights, &graph, fit.naming)?;
+            self.note(
+                "features",
+                "the file has no classifier: the network returns what that would read".to_owned(),
+            );
+        }
+        self.drop_labels_of_classes(&graph);
+        let rounding = self.configured.description.rounding;
+        if self.configured.take_exporter(fit.naming.name, self.written.said, is_builtin) {
+            // Widths are facts: the exporter's rounding may not be that of these.
+            let fits = |job: &Job| weights.infer_alpha(job.description(), Some(fit.naming)).is_ok();
+            if !fits(self) {
+                self.configured.description.rounding = rounding;
+            }
+            self.assumed = self.configured.assumed(self.written.said);
+        }
+        if let Some(classes) = weights.classes(&graph, fit.naming).filter(|_| is_builtin)
+            && self.configured.take_classes(classes)
+        {
+            self.note("classes", format!("{classes}, as many as the weights' classifier has"));
+        }
+        if let Some(dtype) = weights.rounded(&graph, fit.naming) {
+            self.note("rounded", format!("numbers of {dtype} to F32, each once"));
+        }
+        let left = weights.leftovers(&graph, fit.naming);
+        self.tell_leftovers(weights, &left, &fit.copies)
+    }
+
+    /// Where the network has no classifier, a configuration's labels name nothing of it.
+    fn drop_labels_of_classes(&mut self, graph: &Graph) {
+        let is_classifier = |node: &Node| node.origin.is_some_and(|origin| origin.role == Role::Classifier);
+        let n_outputs: usize = graph.outputs.iter().map(|id| graph.node(*id).shape().len()).sum();
+        let has_classes = graph.nodes.iter().any(is_classifier);
+        let n_labels = match &self.labels {
+            Labels::Named(labels) | Labels::Unsaid(labels) => labels.len(),
+            Labels::None | Labels::ImageNet => 0,
+        };
+        let name_others = 0 < n_labels && n_labels != n_outputs && graph.detect.is_none() && !has_classes;
+        if self.labels_file.is_none() && (graph.is_headless || name_others) {
+            self.labels = Labels::None;
+        }
+    }
+
+    fn note(&mut self, subject: &'static str, text: String) {
+        self.notes.push(Note { subject, text });
+    }
+
+    /// One line where the names are another exporter's than the user says.
+    fn check_naming(&self, weights: &Weights<'_>, asked: Asked<'_>) -> Result<()> {
+        let Some(naming) = asked.naming else { return Ok(()) };
+        let others = Asked { naming: None, ..asked };
+        let Some(found) = weights.settle(self.description(), others)? else { return Ok(()) };
+        let detail =
+            format!("found tensors named as by {}, expected {naming}: leave `naming` out", found.fit.naming);
+        Err(Error::new(ErrorKind::Weights, Place::file(weights.place()), detail))
+    }
+
+    /// A network may lose its classifier, but not because that has another name.
+    fn check_classifier(&self, weights: &Weights<'_>, graph: &Graph, naming: &Naming) -> Result<()> {
+        let Some((name, shape)) = weights.other_classifier(graph, naming) else { return Ok(()) };
+        let detail = format!(
+            "found no classifier by the naming {naming}, but {} {shape:?}, which may be it: rename it as `mnc tensors {}` \
+             lists it, or ask for the features without it (--features)",
+            quoted(&name),
+            self.written.description.name
+        );
+        Err(Error::new(ErrorKind::Weights, Place::file(weights.place()), detail))
+    }
+
+    fn tell_leftovers(&mut self, weights: &Weights<'_>, left: &Leftovers, copies: &[String]) -> Result<()> {
+        let n_left = left.names.len();
+        if n_left == 0 {
+            return Ok(());
+        }
+        let shown = Leftovers::shown(&left.names);
+        if self.strict {
+            let detail = format!(
+                "found {n_left} tensors that no layer wants ({shown}), expected none: strict was asked for"
+            );
+            return Err(Error::new(ErrorKind::Weights, Place::file(weights.place()), detail));
+        }
+        let noun = if n_left == 1 { "tensor" } else { "tensors" };
+        self.note("left out", format!("{n_left} {noun} that no layer wants, {} bytes: {shown}", left.bytes));
+        if let Some(copy) = copies.first() {
+            self.note(
+                "left out",
+                format!("another copy of the network among them: --prefix {copy} takes it"),
+            );
+        }
+        if !left.of_layers.is_empty() {
+            let text = format!(
+                "{} of them named as layers are ({}): does the description lack a layer?",
+                left.of_layers.len(),
+                Leftovers::shown(&left.of_layers)
+            );
+            self.note("WARNING", text);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
