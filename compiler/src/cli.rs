@@ -38,7 +38,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{Parser, Subcommand};
 use mnc::{Error, ErrorKind, Place, Result};
 
-/// Compiles MobileNet networks (arXiv 1704.04861) to native code that does one network and nothing else.
+/// Compiles a MobileNet (arXiv 1704.04861) and its trained weights to native code: an executable, or an object for C.
 #[derive(Debug, Parser)]
 #[command(name = "mnc", version, styles = STYLES, max_term_width = 110, after_help = EXAMPLES)]
 #[command(disable_help_subcommand = false, arg_required_else_help = true)]

@@ -36,7 +36,7 @@ use super::output::{self, Destination, Format};
 use super::variants::Workbench;
 use super::{files, host, machine, network};
 
-/// Draws the map of a network's family on this machine, and chooses on it
+/// Measures every width and resolution of a network on this machine, and names the best within your limits
 ///
 /// Compiles every width at every resolution, times all of them in interleaved rounds, and writes a page with pictures, a table, JSON
 /// and CSV into a folder. The folder also keeps what was measured: an interrupted run goes on where it stopped, and what was
