@@ -5,6 +5,7 @@
 //! | [`abi`] | none, `no_std` | the C interface of a compiled network: types and status codes |
 //! | [`network`], [`simd`], [`fma`] | none, `no_std` | what the macro `mobilenet!` expands to: memory, vectors, threads |
 //! | [`detect`] | none, `no_std` | the outputs of a detector become boxes |
+//! | [`scores`] | none, `no_std` | the outputs of a classifier become probabilities, the largest first |
 //! | [`weights`], [`filter`] | none, `no_std` | weights at run time; how they are ordered, folded and packed, then or when compiling |
 //! | `pool` | `std` | a thread pool made for a network's short steps, behind [`abi::Parallel`] |
 //! | `peak` | `std` | what this core can do at most: multiply-adds and reads |
@@ -103,6 +104,7 @@ pub mod peak;
 pub mod pictures;
 #[cfg(feature = "std")]
 pub mod pool;
+pub mod scores;
 pub mod simd;
 mod sqrt;
 pub mod weights;

@@ -3,9 +3,12 @@
 //!
 //! The expansion supplies the kernels and the calls ([`Steps`]); everything here is the same for every network.
 
+mod picture;
+
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
+pub use self::picture::{Picture, Resize};
 use crate::abi::{Parallel, WORKSPACE_ALIGN};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Avx2;
@@ -51,6 +54,28 @@ impl<const SCRATCH: usize, const OUTPUT: usize> Workspace<SCRATCH, OUTPUT> {
             input: input.as_ptr(),
             weights,
             workspace: self.scratch.as_mut_ptr().cast(),
+            output: self.output.as_mut_ptr().cast(),
+        }
+    }
+
+    /// Where a network reads and writes that gets a picture's bytes: its input is the scratch from `first` on, normalised here.
+    ///
+    /// # Panics
+    /// If the bytes are no picture of the network, as [`Picture::check`] says.
+    pub fn buffers_of_bytes<const CHANNELS: usize>(
+        &mut self,
+        first: usize,
+        picture: &Picture<CHANNELS>,
+        bytes: &[u8],
+        row_stride: usize,
+        weights: *const f32,
+    ) -> Buffers {
+        picture.normalise(bytes, row_stride, &mut self.scratch[first..][..picture.len()]);
+        let workspace: *mut f32 = self.scratch.as_mut_ptr().cast();
+        Buffers {
+            input: workspace.wrapping_add(first),
+            weights,
+            workspace,
             output: self.output.as_mut_ptr().cast(),
         }
     }

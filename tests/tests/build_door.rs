@@ -51,17 +51,33 @@ fn package(name: &str, network: &RandomNetwork, cases: &[(&str, &str)]) -> Optio
          model.emit(\"Net\")\n}}\n"
     );
     package.write("build.rs", script);
-    package.write(
-        "src/main.rs",
-        "include!(concat!(env!(\"OUT_DIR\"), \"/net.rs\"));\n\nfn main() {\n    \
-         let arguments: Vec<String> = std::env::args().collect();\n    \
-         let bytes = std::fs::read(&arguments[1]).unwrap();\n    \
-         let input = std::array::from_fn(|idx| f32::from_le_bytes(std::array::from_fn(|byte| bytes[4 * idx + byte])));\n    \
-         let mut workspace = NetWorkspace::boxed();\n    \
-         let output = Net::run(&input, &mut workspace);\n    \
-         let bytes: Vec<u8> = output.iter().flat_map(|value| value.to_le_bytes()).collect();\n    \
-         std::fs::write(&arguments[2], bytes).unwrap();\n}\n",
-    );
+    // Both ways to say the same picture.
+    let bytes = match graph.input_shape().channels {
+        1..=4 => {
+            "let (row, channels) = (Net::INPUT_WIDTH * Net::INPUT_CHANNELS, Net::INPUT_CHANNELS);\n    \
+             let picture: Vec<u8> = (0..Net::INPUT_HEIGHT * (row + 3)).map(|idx| (idx * 37 % 251) as u8).collect();\n    \
+             let values: [f32; Net::INPUT_LEN] = std::array::from_fn(|idx| {\n        let channel = idx % channels;\n        \
+             let from = if Net::PICTURE.is_reversed { channels - 1 - channel } else { channel };\n        \
+             let byte = picture[idx / row * (row + 3) + idx % row - channel + from];\n        \
+             f32::from(byte).mul_add(Net::MULTIPLIER[channel], Net::OFFSET[channel])\n    });\n    \
+             let mut workspace = NetWorkspace::boxed();\n    \
+             let expected = Net::run(&values, &mut workspace).map(f32::to_bits);\n    \
+             assert_eq!(Net::run_u8(&picture, row + 3, &mut workspace).map(f32::to_bits), expected);\n    \
+             let pool = mnc_runtime::pool::Pool::new(2);\n    \
+             let parallel = Net::run_u8_parallel(&picture, row + 3, &mut workspace, &pool);\n    \
+             assert_eq!(parallel.map(f32::to_bits), expected);\n    "
+        }
+        _ => "",
+    };
+    let start = "include!(concat!(env!(\"OUT_DIR\"), \"/net.rs\"));\n\nfn main() {\n    ";
+    let run = "let arguments: Vec<String> = std::env::args().collect();\n    \
+               let bytes = std::fs::read(&arguments[1]).unwrap();\n    \
+               let input = std::array::from_fn(|idx| f32::from_le_bytes(std::array::from_fn(|byte| bytes[4 * idx + byte])));\n    \
+               let mut workspace = NetWorkspace::boxed();\n    \
+               let output = Net::run(&input, &mut workspace);\n    \
+               let bytes: Vec<u8> = output.iter().flat_map(|value| value.to_le_bytes()).collect();\n    \
+               std::fs::write(&arguments[2], bytes).unwrap();\n}\n";
+    package.write("src/main.rs", [start, bytes, run].concat());
     Some(package)
 }
 

@@ -98,20 +98,23 @@ struct Case {
     expected: Vec<f32>,
     /// The numbers of all tensors, where they are set at run time.
     numbers: Option<Vec<f32>>,
+    /// Whether the input may be a picture's bytes.
+    takes_bytes: bool,
 }
 
 impl Case {
     fn new(name: &str, fields: &str, fused: &Fused, inputs: Vec<Vec<f32>>) -> Case {
         let expected = each(&inputs, |input| reference::output(fused, input)).concat();
         let definition = format!("mobilenet! {{ pub struct {name} {{ {fields} }} }}\n");
-        Case { definition, inputs, expected, numbers: None }
+        let takes_bytes = fused.nodes[0].shape().channels <= 4;
+        Case { definition, inputs, expected, numbers: None, takes_bytes }
     }
 
     /// The same network and numbers, set at run time.
     fn at_run_time(&self, name: &str, fields: &str, numbers: Vec<f32>) -> Case {
         let definition = format!("mobilenet! {{ pub struct {name} {{ {fields}, weights: runtime }} }}\n");
         let (inputs, expected) = (self.inputs.clone(), self.expected.clone());
-        Case { definition, inputs, expected, numbers: Some(numbers) }
+        Case { definition, inputs, expected, numbers: Some(numbers), takes_bytes: self.takes_bytes }
     }
 }
 
@@ -193,6 +196,14 @@ fn write_main(package: &UserCrate, cases: &[Case]) {
             Some(_) => {
                 format!("runtime_network!(N{idx}, N{idx}Workspace, N{idx}Weights, &inputs, &numbers)")
             }
+        };
+        let arm = match (case.takes_bytes, &case.numbers) {
+            (true, None) => format!("{{ bytes!(N{idx}, N{idx}Workspace); {arm} }}"),
+            (true, Some(_)) => format!(
+                "{{ let weights: Box<N{idx}Weights> = weights_of!(N{idx}, N{idx}Weights, &numbers); \
+                 bytes!(N{idx}, N{idx}Workspace, &weights); {arm} }}"
+            ),
+            (false, _) => arm,
         };
         writeln!(arms, "        {idx} => {arm},").expect("a String");
     }

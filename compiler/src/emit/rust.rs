@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use mnc_runtime::info::Info;
 
-use self::interface::Calls;
+use self::interface::{Bytes, Calls};
 pub use self::tables::Tables;
 use crate::graph::tensor::Dtype;
 use crate::program::{Argument, Call, Program, ProgramStep};
@@ -55,6 +55,7 @@ const CALLS: Calls<'_> = Calls {
     buffers: "WEIGHTS.as_ptr()",
     run: "network::run::<Self>(at);",
     run_parallel: "network::run_parallel::<Self>(at, threads);",
+    bytes: Bytes::Here,
     panics: "",
 };
 

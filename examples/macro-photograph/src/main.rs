@@ -2,6 +2,7 @@
 
 use image::imageops::FilterType;
 use mnc_macros::mobilenet;
+use mnc_runtime::network::Resize;
 use mnc_runtime::pool::Pool;
 
 mobilenet! {
@@ -12,8 +13,8 @@ mobilenet! {
     }
 }
 
-/// The photograph's shorter side becomes 110 pixels; the middle 96 x 96 of it are looked at.
-const COVER: u32 = 110;
+/// Bytes of a pixel.
+const CHANNELS: usize = PersonDetector::INPUT_CHANNELS;
 
 fn main() {
     let paths: Vec<String> = std::env::args().skip(1).collect();
@@ -21,24 +22,31 @@ fn main() {
     let pool = Pool::new(2);
     for path in paths {
         let picture = image::open(&path).unwrap_or_else(|error| panic!("{path}: {error}")).into_rgb8();
-        let input = normalise(&picture);
-        let scores = *PersonDetector::run(&input, &mut workspace);
-        assert_eq!(scores, *PersonDetector::run_parallel(&input, &mut workspace, &pool), "threads change nothing");
-        let best = if scores[0] < scores[1] { 1 } else { 0 };
+        let picture = resize(&picture);
+        // The centre of it, where it lies: the rows of the whole picture are the distance from one row to the next.
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        let left = (width - PersonDetector::INPUT_WIDTH) / 2;
+        let top = (height - PersonDetector::INPUT_HEIGHT) / 2;
+        let (pixels, row_stride) = (&picture.as_raw()[(top * width + left) * CHANNELS..], width * CHANNELS);
+        let output = *PersonDetector::run_u8(pixels, row_stride, &mut workspace);
+        let parallel = PersonDetector::run_u8_parallel(pixels, row_stride, &mut workspace, &pool);
+        assert_eq!(output, *parallel, "threads change nothing");
+        let [(best, _)] = PersonDetector::top(&output);
         println!("{path}: {}", PersonDetector::LABELS[best]);
     }
 }
 
-/// The input's length is part of its type: another network's doesn't compile.
-fn normalise(picture: &image::RgbImage) -> [f32; PersonDetector::INPUT_LEN] {
-    let (side, wide) = (PersonDetector::INPUT_WIDTH as u32, picture.width().max(picture.height()));
-    let long = COVER * wide / picture.width().min(picture.height());
-    let (width, height) = if picture.width() < picture.height() { (COVER, long) } else { (long, COVER) };
-    let picture = image::imageops::resize(picture, width, height, FilterType::Triangle);
-    let (left, top) = ((width - side) / 2, (height - side) / 2);
-    let bytes = image::imageops::crop_imm(&picture, left, top, side, side).to_image().into_raw();
-    std::array::from_fn(|idx| {
-        let channel = idx % PersonDetector::INPUT_CHANNELS;
-        f32::from(bytes[idx]).mul_add(PersonDetector::MULTIPLIER[channel], PersonDetector::OFFSET[channel])
-    })
+/// As large as the network wants it before the centre is cut out.
+fn resize(picture: &image::RgbImage) -> image::RgbImage {
+    let (width, height) = (picture.width(), picture.height());
+    let (width, height) = match PersonDetector::RESIZE {
+        Resize::Cover { height: rows, width: columns } => {
+            let scale = f64::max(rows as f64 / f64::from(height), columns as f64 / f64::from(width));
+            let side = |side: u32| (f64::from(side) * scale).round() as u32;
+            (side(width).max(columns as u32), side(height).max(rows as u32))
+        }
+        Resize::Stretch { height, width } => (width as u32, height as u32),
+        Resize::None => return picture.clone(),
+    };
+    image::imageops::resize(picture, width, height, FilterType::Triangle)
 }

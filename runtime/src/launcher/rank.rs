@@ -76,6 +76,22 @@ mod tests {
         assert!(shown(Scores::Sigmoid, &[f32::NAN])[0].is_nan());
     }
 
+    /// What a network in Rust shows is what an executable shows.
+    #[test]
+    fn networks_in_rust_have_the_same_bits() {
+        let mut state = 7u32;
+        for _ in 0..2000 {
+            let output: [f32; 9] = std::array::from_fn(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / 65536.0 - 128.0
+            });
+            let bits = |scores: &[f64]| scores.iter().map(|it| it.to_bits()).collect::<Vec<u64>>();
+            assert_eq!(bits(&shown(Scores::Softmax, &output)), bits(&crate::scores::softmax(&output)));
+            assert_eq!(bits(&shown(Scores::Sigmoid, &output)), bits(&crate::scores::sigmoid(&output)));
+            assert_eq!(top_k(&output, 9), crate::scores::top::<9, 9>(&output));
+        }
+    }
+
     #[test]
     fn softmax_sums_to_one_and_never_panics() {
         let p = softmax(&[1000.0, 1000.0, -1000.0]);

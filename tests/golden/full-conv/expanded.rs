@@ -186,6 +186,18 @@ const _: () = {
         pub const MULTIPLIER: [f32; 2] = [0.007843138, 0.007843138];
         /// What is added to the product, the two rounded once: a fused multiply-add.
         pub const OFFSET: [f32; 2] = [-1.0, -1.0];
+        /// How a photograph becomes a picture of the network's size, of which the centre is cut out.
+        pub const RESIZE: ::mnc_runtime::network::Resize = ::mnc_runtime::network::Resize::Cover { height: 9, width: 8 };
+        /// By which filter, as Pillow calls it.
+        pub const FILTER: &'static str = "bilinear";
+        /// The pictures that `run_u8` takes, and what their bytes become.
+        pub const PICTURE: ::mnc_runtime::network::Picture<2> = ::mnc_runtime::network::Picture {
+            height: 8,
+            width: 7,
+            multiplier: Self::MULTIPLIER,
+            offset: Self::OFFSET,
+            is_reversed: false,
+        };
 
         /// Memory for one inference at a time. It is large: put it into a `static`, or use `NetWorkspace::boxed()`.
         pub const fn workspace() -> NetWorkspace {
@@ -212,6 +224,41 @@ const _: () = {
             threads: &impl Threads,
         ) -> &'w [f32; 128] {
             let at = workspace.buffers(input, WEIGHTS.as_ptr());
+            // SAFETY: the buffers are this network's by their types, and borrowed until it has written its output.
+            unsafe {
+                network::run_parallel::<Self>(at, threads);
+                workspace.output()
+            }
+        }
+
+        /// The same of a picture of the network's size, whose rows begin `row_stride` bytes after each other.
+        ///
+        /// # Panics
+        /// If the rows are shorter than the network's, or there are too few of them.
+        pub fn run_u8<'w>(
+            rgb: &[u8],
+            row_stride: usize,
+            workspace: &'w mut NetWorkspace,
+        ) -> &'w [f32; 128] {
+            let at = workspace.buffers_of_bytes(0, &Self::PICTURE, rgb, row_stride, WEIGHTS.as_ptr());
+            // SAFETY: the buffers are this network's by their types, and borrowed until it has written its output.
+            unsafe {
+                network::run::<Self>(at);
+                workspace.output()
+            }
+        }
+
+        /// As `run_u8`, on several threads.
+        ///
+        /// # Panics
+        /// If the rows are shorter than the network's, or there are too few of them.
+        pub fn run_u8_parallel<'w>(
+            rgb: &[u8],
+            row_stride: usize,
+            workspace: &'w mut NetWorkspace,
+            threads: &impl Threads,
+        ) -> &'w [f32; 128] {
+            let at = workspace.buffers_of_bytes(0, &Self::PICTURE, rgb, row_stride, WEIGHTS.as_ptr());
             // SAFETY: the buffers are this network's by their types, and borrowed until it has written its output.
             unsafe {
                 network::run_parallel::<Self>(at, threads);

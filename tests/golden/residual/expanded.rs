@@ -703,6 +703,17 @@ const _: () = {
                 workspace.output()
             }
         }
+
+        /// What people are shown of the outputs of a run: probabilities, the network's own.
+        pub fn scores(output: &[f32; 5]) -> [f64; 5] {
+            output.map(f64::from)
+        }
+
+        /// The `K` largest outputs of a run, the largest first: position and score.
+        pub fn top<const K: usize>(output: &[f32; 5]) -> [(usize, f64); K] {
+            let scores = Self::scores(output);
+            ::mnc_runtime::scores::top::<K, 5>(output).map(|idx| (idx, scores[idx]))
+        }
     }
 
     // SAFETY: the parts of a step write different elements, and none that another of them reads.

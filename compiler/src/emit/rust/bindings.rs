@@ -3,7 +3,7 @@
 use mnc_runtime::info::Info;
 
 use super::KEYWORDS;
-use super::interface::{self, Calls};
+use super::interface::{self, Bytes, Calls};
 use crate::program::Program;
 
 /// How the bindings run a network: through the C interface.
@@ -13,6 +13,7 @@ const CALLS: Calls<'_> = Calls {
     run: "status(run(at.input, at.output, at.workspace));",
     run_parallel: "let pool = threads.parallel();\n                \
                    status(run_parallel(at.input, at.output, at.workspace, &pool));",
+    bytes: Bytes::Object,
     panics: "\n        ///\n        /// # Panics\n        /// When the CPU lacks what the object is compiled for.",
 };
 
@@ -46,7 +47,10 @@ const TAKEN: &[&str] = &[
     "output",
     "part",
     "pool",
+    "rgb",
+    "row_stride",
     "rule",
+    "scores",
     "step",
     "str",
     "threads",
@@ -81,6 +85,22 @@ pub fn bindings(program: &Program, info: &Info, type_name: &str) -> String {
     let items = interface::methods(program, info, type_name, &CALLS);
     let name = &info.name;
     let network = &info.network;
+    let of_bytes = match info.takes_bytes() {
+        true => format!(
+            r#"
+        #[link_name = "{name}_run_u8"]
+        fn run_u8(rgb: *const u8, row_stride: usize, output: *mut f32, workspace: *mut f32) -> i32;
+        #[link_name = "{name}_run_u8_parallel"]
+        fn run_u8_parallel(
+            rgb: *const u8,
+            row_stride: usize,
+            output: *mut f32,
+            workspace: *mut f32,
+            pool: *const Parallel,
+        ) -> i32;"#
+        ),
+        false => String::new(),
+    };
     format!(
         r#"{types}/// The network {network}, linked as an object.
 pub struct {type_name};
@@ -93,7 +113,7 @@ const _: () = {{
         #[link_name = "{name}_run"]
         fn run(input: *const f32, output: *mut f32, workspace: *mut f32) -> i32;
         #[link_name = "{name}_run_parallel"]
-        fn run_parallel(input: *const f32, output: *mut f32, workspace: *mut f32, pool: *const Parallel) -> i32;
+        fn run_parallel(input: *const f32, output: *mut f32, workspace: *mut f32, pool: *const Parallel) -> i32;{of_bytes}
     }}
 
     fn status(code: i32) {{

@@ -1,6 +1,6 @@
 //! What users of a network in Rust see: its workspace, constants and functions, the same from the macro and from bindings.
 
-use mnc_runtime::info::Info;
+use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Resize, Scores};
 
 use super::{Names, Tables, Weights};
 use crate::graph::shape::Shape;
@@ -19,8 +19,19 @@ pub(super) struct Calls<'a> {
     pub(super) run: &'a str,
     /// The same on the threads of `threads`.
     pub(super) run_parallel: &'a str,
+    /// How they run it on a picture's bytes, if it takes some.
+    pub(super) bytes: Bytes,
     /// Documentation of what else may happen.
     pub(super) panics: &'a str,
+}
+
+/// Who normalises a picture's bytes.
+#[derive(Clone, Copy)]
+pub(super) enum Bytes {
+    /// The runtime, into the workspace.
+    Here,
+    /// The functions `run_u8` and `run_u8_parallel` of the object.
+    Object,
 }
 
 /// The types beside the network's own: of its workspace, and of its weights where the caller brings them.
@@ -63,9 +74,14 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
     };
     let (multiplier, offset) = (floats(&preprocess.multiplier), floats(&preprocess.offset));
     let channels = input.channels;
-    let Calls { weights, buffers, run, run_parallel, panics } = calls;
+    let Calls { weights, buffers, run, run_parallel, panics, .. } = calls;
     let parameter = weights.map_or(String::new(), |_| format!("            weights: &{type_name}Weights,\n"));
     let tables = weights.map_or(String::new(), |tables| self::tables(tables, type_name));
+    let (picture, run_u8) = match info.takes_bytes() {
+        true => (picture(info), bytes(program, type_name, calls)),
+        false => (String::new(), String::new()),
+    };
+    let scores = scores(info, output_len);
     format!(
         r#"
     impl {type_name} {{
@@ -91,7 +107,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         pub const MULTIPLIER: [f32; {n_multiplier}] = [{multiplier}];
         /// What is added to the product, the two rounded once: a fused multiply-add.
         pub const OFFSET: [f32; {n_offset}] = [{offset}];
-
+{picture}
         /// Memory for one inference at a time. It is large: put it into a `static`, or use `{type_name}Workspace::boxed()`.
         pub const fn workspace() -> {type_name}Workspace {{
             {type_name}Workspace::new()
@@ -123,7 +139,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
                 workspace.output()
             }}
         }}
-    }}
+{run_u8}{scores}    }}
 "#,
         height = input.height,
         width = input.width,
@@ -132,6 +148,128 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         labels = labels.join(", "),
         n_multiplier = preprocess.multiplier.len(),
         n_offset = preprocess.offset.len(),
+    )
+}
+
+/// The pictures that a network takes, and how they are made of photographs.
+fn picture(info: &Info) -> String {
+    let Info { input, preprocess, .. } = info;
+    let resize = match preprocess.resize {
+        Resize::Cover { height, width } => format!("Cover {{ height: {height}, width: {width} }}"),
+        Resize::Stretch => format!("Stretch {{ height: {}, width: {} }}", input.height, input.width),
+        Resize::Squash { height, width } => format!("Stretch {{ height: {height}, width: {width} }}"),
+        Resize::Crop | Resize::Keep => "None".to_owned(),
+    };
+    let filter = preprocess.resample.name();
+    format!(
+        "        /// How a photograph becomes a picture of the network's size, of which the centre is cut out.
+        pub const RESIZE: ::mnc_runtime::network::Resize = ::mnc_runtime::network::Resize::{resize};
+        /// By which filter, as Pillow calls it.
+        pub const FILTER: &'static str = {filter:?};
+        /// The pictures that `run_u8` takes, and what their bytes become.
+        pub const PICTURE: ::mnc_runtime::network::Picture<{}> = ::mnc_runtime::network::Picture {{
+            height: {},
+            width: {},
+            multiplier: Self::MULTIPLIER,
+            offset: Self::OFFSET,
+            is_reversed: {},
+        }};
+",
+        input.channels,
+        input.height,
+        input.width,
+        preprocess.channel_order == ChannelOrder::Bgr && input.channels != 1,
+    )
+}
+
+/// The functions that take a picture's bytes.
+fn bytes(program: &Program, type_name: &str, calls: &Calls<'_>) -> String {
+    let Calls { weights, buffers, run, run_parallel, panics, bytes } = calls;
+    let (first, output_len) = (program.normalised_offset / Dtype::F32.bytes(), program.output_len());
+    let parameter = weights.map_or(String::new(), |_| format!("            weights: &{type_name}Weights,\n"));
+    let pool = "let pool = threads.parallel();\n                ";
+    let (at, run, run_parallel) = match bytes {
+        Bytes::Here => (
+            format!("workspace.buffers_of_bytes({first}, &Self::PICTURE, rgb, row_stride, {buffers})"),
+            (*run).to_owned(),
+            (*run_parallel).to_owned(),
+        ),
+        Bytes::Object => (
+            format!(
+                "{{\n                Self::PICTURE.check(rgb, row_stride);\n                workspace.buffers(&[], {buffers})\n            }}"
+            ),
+            "status(run_u8(rgb.as_ptr(), row_stride, at.output, at.workspace));".to_owned(),
+            format!(
+                "{pool}status(run_u8_parallel(rgb.as_ptr(), row_stride, at.output, at.workspace, &pool));"
+            ),
+        ),
+    };
+    let title = if panics.is_empty() { "\n        ///\n        /// # Panics" } else { "" };
+    let function = |name: &str, says: &str, threads: &str, run: &str| {
+        format!(
+            r#"
+        /// {says}{panics}{title}
+        /// If the rows are shorter than the network's, or there are too few of them.
+        pub fn {name}<'w>(
+            rgb: &[u8],
+            row_stride: usize,
+{parameter}            workspace: &'w mut {type_name}Workspace,
+{threads}        ) -> &'w [f32; {output_len}] {{
+            let at = {at};
+            // SAFETY: the buffers are this network's by their types, and borrowed until it has written its output.
+            unsafe {{
+                {run}
+                workspace.output()
+            }}
+        }}
+"#
+        )
+    };
+    function(
+        "run_u8",
+        "The same of a picture of the network's size, whose rows begin `row_stride` bytes after each other.",
+        "",
+        &run,
+    ) + &function(
+        "run_u8_parallel",
+        "As `run_u8`, on several threads.",
+        "            threads: &impl Threads,\n",
+        &run_parallel,
+    )
+}
+
+/// What a classifier has: probabilities, and the largest of them.
+fn scores(info: &Info, output_len: usize) -> String {
+    let has_classes = match info.output.kind {
+        OutputKind::Logits | OutputKind::Probabilities => info.detect.is_none(),
+        OutputKind::Features => false,
+    };
+    if !has_classes {
+        return String::new();
+    }
+    let (are, scores) = match info.output.scores {
+        Scores::Softmax => {
+            ("probabilities, the softmax of the outputs", "::mnc_runtime::scores::softmax(output)")
+        }
+        Scores::Sigmoid => {
+            ("probabilities, the sigmoid of each output", "::mnc_runtime::scores::sigmoid(output)")
+        }
+        Scores::Probabilities => ("probabilities, the network's own", "output.map(f64::from)"),
+        Scores::Values => ("the outputs, which are no probabilities", "output.map(f64::from)"),
+    };
+    format!(
+        r#"
+        /// What people are shown of the outputs of a run: {are}.
+        pub fn scores(output: &[f32; {output_len}]) -> [f64; {output_len}] {{
+            {scores}
+        }}
+
+        /// The `K` largest outputs of a run, the largest first: position and score.
+        pub fn top<const K: usize>(output: &[f32; {output_len}]) -> [(usize, f64); K] {{
+            let scores = Self::scores(output);
+            ::mnc_runtime::scores::top::<K, {output_len}>(output).map(|idx| (idx, scores[idx]))
+        }}
+"#
     )
 }
 

@@ -1,0 +1,136 @@
+//! A picture's bytes -> a network's input, with the bits of `NAME_run_u8`.
+
+use core::mem::MaybeUninit;
+
+use crate::fma;
+
+/// The pictures of a network: their size, and what a byte becomes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Picture<const CHANNELS: usize> {
+    /// Rows.
+    pub height: usize,
+    /// Pixels of a row.
+    pub width: usize,
+    /// By which a byte is multiplied, one factor a channel of the input.
+    pub multiplier: [f32; CHANNELS],
+    /// What is added to the product, the two rounded once.
+    pub offset: [f32; CHANNELS],
+    /// Whether the last channel of a picture is the first of the input.
+    pub is_reversed: bool,
+}
+
+/// How a photograph becomes a picture of the network's size. What is larger then loses its margin: the centre is cut out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// Keep the aspect, and just cover this size.
+    Cover {
+        /// Rows to cover.
+        height: usize,
+        /// Columns to cover.
+        width: usize,
+    },
+    /// Take this size, whatever becomes of the aspect.
+    Stretch {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// Leave it as large as it is.
+    None,
+}
+
+impl<const CHANNELS: usize> Picture<CHANNELS> {
+    /// Values of an input.
+    pub const fn len(&self) -> usize {
+        self.height * self.width * CHANNELS
+    }
+
+    /// Whether it has no pixel, which no network's picture is.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// # Panics
+    /// If rows that begin so many bytes after each other are no picture in `bytes`.
+    pub fn check(&self, bytes: &[u8], row_stride: usize) {
+        let row = self.width * CHANNELS;
+        assert!(row <= row_stride, "found rows of {row_stride} bytes, expected at least {row}");
+        // The last row may end where its pixels do.
+        let least = self.height.saturating_sub(1).checked_mul(row_stride).and_then(|it| it.checked_add(row));
+        assert!(
+            least.is_some_and(|least| least <= bytes.len()),
+            "found {} bytes, expected {} rows, each {row_stride} bytes behind the one before",
+            bytes.len(),
+            self.height
+        );
+    }
+
+    /// Fills an input.
+    ///
+    /// # Panics
+    /// As [`Picture::check`], and if the input has another length.
+    pub fn normalise(&self, bytes: &[u8], row_stride: usize, input: &mut [MaybeUninit<f32>]) {
+        self.check(bytes, row_stride);
+        assert_eq!(input.len(), self.len(), "the input is the picture's");
+        for channel in 0..CHANNELS {
+            let from = if self.is_reversed { CHANNELS - 1 - channel } else { channel };
+            // A byte has few values, and a fused multiply-add is slow where the target has no instruction for it.
+            let levels: [f32; 256] =
+                core::array::from_fn(|byte| fma(byte as f32, self.multiplier[channel], self.offset[channel]));
+            for (row, values) in input.chunks_exact_mut(self.width * CHANNELS).enumerate() {
+                let pixels = bytes[row * row_stride..].chunks_exact(CHANNELS);
+                for (value, pixel) in values[channel..].iter_mut().step_by(CHANNELS).zip(pixels) {
+                    value.write(levels[usize::from(pixel[from])]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PICTURE: Picture<3> = Picture {
+        height: 2,
+        width: 2,
+        multiplier: [1.0, 2.0, 0.1],
+        offset: [0.0, -1.0, 0.3],
+        is_reversed: false,
+    };
+
+    fn normalised(picture: &Picture<3>, bytes: &[u8], row_stride: usize) -> Vec<f32> {
+        let mut input = [MaybeUninit::new(f32::NAN); 12];
+        picture.normalise(bytes, row_stride, &mut input);
+        // SAFETY: all of it is initialised from the start.
+        input.iter().map(|value| unsafe { value.assume_init() }).collect()
+    }
+
+    #[test]
+    fn rows_may_lie_apart() {
+        let bytes: Vec<u8> = (0..17).map(|idx| 15 * idx).collect();
+        let expected = |first: usize, is_reversed: bool| -> Vec<f32> {
+            let value = |idx: usize| {
+                let (channel, pixel) = (idx % 3, idx / 3);
+                let from = if is_reversed { 2 - channel } else { channel };
+                let byte = bytes[pixel / 2 * first + pixel % 2 * 3 + from];
+                f32::from(byte).mul_add(PICTURE.multiplier[channel], PICTURE.offset[channel])
+            };
+            (0..12).map(value).collect()
+        };
+        assert_eq!(normalised(&PICTURE, &bytes, 6), expected(6, false));
+        assert_eq!(normalised(&PICTURE, &bytes, 11), expected(11, false));
+        let reversed = Picture { is_reversed: true, ..PICTURE };
+        assert_eq!(normalised(&reversed, &bytes, 7), expected(7, true));
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        let check = |n_bytes: usize, row_stride: usize| {
+            std::panic::catch_unwind(|| PICTURE.check(&vec![0; n_bytes], row_stride)).is_ok()
+        };
+        assert!(check(12, 6) && check(13, 6) && check(14, 8));
+        assert!(!check(11, 6) && !check(13, 8) && !check(99, 5) && !check(99, usize::MAX));
+    }
+}
