@@ -56,7 +56,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
-  mnc compile mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors -o classify
+  mnc compile mobilenetv1_100.ra4_e3600_r224_in1k/ -o classify
   ./classify photo.jpg
 
   mnc bench ./classify --threads 1,2
@@ -64,7 +64,8 @@ Examples:
   mnc explore --max-latency 2ms -o classify
   mnc describe mobilenet-v1 > net.toml
 
-Exit code: 0; 1 if something failed (bad input, a check); 2 if the command line is wrong.
+Exit code: 0; 1 if something failed (bad input, a check); 2 if the command
+line is wrong.
 `mnc help COMMAND` says more about each.";
 
 #[derive(Debug, Subcommand)]

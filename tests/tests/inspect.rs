@@ -255,7 +255,7 @@ fn the_manifest_tells_every_changed_byte() {
         let output = run_inspect(mnc, &folder, arguments);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.contains("broken: as its manifest says (SHA-256 "), "{text}");
+        assert!(text.contains("broken: differs from its manifest (SHA-256 "), "{text}");
     }
     let output = run_inspect(mnc, &folder, &["net/net.json"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");

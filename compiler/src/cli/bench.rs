@@ -15,7 +15,7 @@ use super::executable::Executable;
 use super::machine;
 use super::output::print;
 use super::rounds::{self, Measured, Rounds, Subject};
-use super::text::{size, table};
+use super::text::{fold, size, table};
 use super::variants::{self, Executables};
 
 /// Measures how fast compiled networks are
@@ -29,7 +29,8 @@ Examples:
   mnc bench ./classify
   mnc bench ./old ./new --threads 1,2
   mnc bench mobilenet-v1 --alpha 0.5 --target-cpu x86-64-v3,native
-  mnc bench mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128 --target-cpu native
+  mnc bench mobilenet-v1 --alpha 1,0.75,0.5,0.25 --resolution 224,192,160,128 \\
+    --target-cpu native
   mnc bench downloaded/ --threads 1,2
   mnc bench mobilenet-v1 --json > bench.json")]
 pub(super) struct Args {
@@ -166,8 +167,10 @@ fn text(rows: &[Row<'_>], rounds: Rounds) -> String {
     let peaks = if peaks.is_empty() { "not known".to_owned() } else { peaks.join(", ") };
     let Rounds { n_rounds, .. } = rounds;
     format!(
-        "{cpu}FMA peak of a core, between the runs: {peaks}\n\
-         {n_rounds} interleaved rounds; milliseconds\n\n{}\n{}",
+        "{}\n{}\n{}",
+        fold(&format!(
+            "{cpu}FMA peak of a core, between the runs: {peaks}\n{n_rounds} interleaved rounds; milliseconds\n"
+        )),
         latencies_table(rows),
         rest_table(rows)
     )
@@ -190,7 +193,7 @@ fn latencies_table(rows: &[Row<'_>]) -> String {
     // With itself there is nothing to compare.
     let is_comparison = 1 < rows.len();
     if is_comparison {
-        headings.push(">times the first");
+        headings.push(">speedup");
     }
     let percent =
         |speed: Speed| speed.share_of_peak.map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0));
@@ -214,11 +217,8 @@ fn latencies_table(rows: &[Row<'_>]) -> String {
         }
         cells
     });
-    let note = if is_comparison {
-        "times the first: how many times as fast as the first line, by the medians\n"
-    } else {
-        ""
-    };
+    let note =
+        if is_comparison { "speedup: median of the first line divided by this line's median\n" } else { "" };
     table(&headings, cells) + note
 }
 
@@ -305,6 +305,6 @@ mod tests {
     fn one_line_is_no_comparison() {
         let work = Work { multiply_adds: 1, padding_multiply_adds: 0, threads: 1, fma_peak_gflops: None };
         let latencies = Latencies::new(vec![1.0], work, None).unwrap();
-        assert!(!latencies_table(&[row("./a", &latencies)]).contains("times"));
+        assert!(!latencies_table(&[row("./a", &latencies)]).contains("speedup"));
     }
 }

@@ -98,15 +98,21 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  mnc compile mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors -o classify
+  mnc compile mobilenet-v1 --weights model.safetensors -o classify
   mnc compile mobilenet_v2_1.0_224/ -o classify
-  mnc compile net.toml --weights net.safetensors --resolution 192x160 --labels names.txt
-  mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header --target aarch64-unknown-linux-gnu
-  mnc compile mobilenet-v1 --weights w.safetensors --emit staticlib,header,cmake,pkg-config,manifest -o net/
-  mnc compile mobilenet-v1 --random-weights 1 --alpha 0.5 -o bench && ./bench --bench 100
-  mnc compile mobilenet-v1 --weights w.safetensors --target-cpu native --tune mine.toml -o classify
+  mnc compile net.toml --weights net.safetensors --resolution 192x160 \\
+    --labels names.txt
+  mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header \\
+    --target aarch64-unknown-linux-gnu
+  mnc compile mobilenet-v1 --weights w.safetensors -o net/ \\
+    --emit staticlib,header,cmake,pkg-config,manifest
+  mnc compile mobilenet-v1 --random-weights 1 --alpha 0.5 -o half
+  ./half --bench 100
+  mnc compile mobilenet-v1 --weights w.safetensors -o classify \\
+    --target-cpu native --tune mine.toml
   mnc compile mobilenet-v1 --weights w.safetensors --emit asm -o - | less
-  mnc compile mobilenet-v1 --weights w.safetensors -o classify --weights-file classify.weights
+  mnc compile mobilenet-v1 --weights w.safetensors -o classify \\
+    --weights-file classify.weights
   mnc compile mobilenet-v1 --alpha 0.25 --dump graph";
 
 fn stage() -> impl TypedValueParser<Value = Stage> {
@@ -210,7 +216,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
             written: written.collect(),
             elapsed: clock.started.elapsed(),
         };
-        eprint!("{summary}");
+        summary.print();
     }
     Ok(())
 }

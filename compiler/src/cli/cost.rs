@@ -12,7 +12,7 @@ use mnc::schedule::Schedule;
 use mnc::weights::Parameters;
 
 use super::output::print;
-use super::text::{table, thousands};
+use super::text::{fold, table, thousands};
 use super::{host, network};
 
 /// Counts multiply-adds, parameters and memory of a network
@@ -237,9 +237,9 @@ fn variants_csv(reports: &[Report]) -> String {
 }
 
 fn footer(target: &str) -> String {
-    format!(
+    fold(&format!(
         "\nMultiply-adds and parameters are those of the tables of arXiv 1704.04861: batch norm is left out.\n\
          Weight bytes are f32 with batch norm folded. Workspace: on {target}.\n\
          Reduction: multiply-adds over those of standard convolutions, 1/N + 1/D_K^2 for a separable layer (section 3.1).\n"
-    )
+    ))
 }

@@ -114,11 +114,14 @@ const EXAMPLES: &str = "\
 Examples:
   mnc explore
   mnc explore mobilenet-v2 --max-latency 2ms
-  mnc explore --weights-dir checkpoints --images validation --max-latency 2ms -o classify
+  mnc explore --weights-dir checkpoints --images validation \\
+    --max-latency 2ms -o classify
   mnc explore --max-latency 1ms --max-size 5MB --max-memory 2MB
-  mnc explore --alpha 1,0.5 --resolution 224,160,96 --threads 2 --folder two-threads
+  mnc explore --alpha 1,0.5 --resolution 224,160,96 --threads 2 \\
+    --folder two-threads
   mnc explore --claims
-  mnc explore net.toml --weights-dir trained --images photos --image-labels photos.csv";
+  mnc explore net.toml --weights-dir trained --images photos \\
+    --image-labels photos.csv";
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let args = &unfolded(args)?;

@@ -1,6 +1,5 @@
 //! `mnc inspect`: an object, library or executable -> what it holds, and whether it keeps its promises.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use mnc::Result;
@@ -11,7 +10,7 @@ use serde::Serialize;
 use super::fail;
 use super::files::{self, Kind};
 use super::output::print;
-use super::text::{numbers, size, table, thousands};
+use super::text::{fold, numbers, size, table, thousands};
 
 /// Proves what an object promises, from its bytes alone
 ///
@@ -26,7 +25,8 @@ Examples:
   mnc inspect net/libnet.so --manifest net/net.json
   mnc inspect net.o --json | jq .stack_bytes
 
-Exit code: 0; 1 if a promise is broken or the file can't be read; 2 if the command line is wrong.")]
+Exit code: 0; 1 if a promise is broken or the file can't be read; 2 if the
+command line is wrong.")]
 pub(super) struct Args {
     /// What `mnc compile` wrote: an object, a shared library, an executable
     file: PathBuf,
@@ -91,13 +91,12 @@ fn match_manifest(args: &Args, report: &mut Report, content: &File) -> Result<()
     let (kept, found) = match named {
         None => (false, format!("{place} doesn't name {}", content.file)),
         Some(output) if output.sha256 != content.sha256 => {
-            let found =
-                format!("SHA-256 {} differs from its manifest, {place}: {}", content.sha256, output.sha256);
-            (false, found)
+            (false, format!("SHA-256 {}, in {place} {}", content.sha256, output.sha256))
         }
         Some(_) => (true, format!("{place}, SHA-256 {}", content.sha256)),
     };
-    report.promises.push(Promise { promise: PROMISE, kept: Some(kept), found });
+    let promise = if kept { PROMISE } else { "differs from its manifest" };
+    report.promises.push(Promise { promise, kept: Some(kept), found });
     let others = manifest.outputs.iter().filter(|output| output.file != content.file);
     report.promises.extend(match_others(&args.file, others));
     Ok(())
@@ -159,8 +158,8 @@ fn find_manifest(args: &Args, report: &Report, file: &str) -> Result<Option<(Pat
 
 fn text(report: &Report, content: &File) -> String {
     let mut text = format!("{} ({}, {})\n", content.file, report.format, size(content.bytes));
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut row = |name: &str, value: String| rows.push(vec![format!("  {name}"), value]);
+    let mut rows: Vec<[String; 2]> = Vec::new();
+    let mut row = |name: &str, value: String| rows.push([format!("  {name}"), value]);
     if let Some(info) = &report.info {
         let alpha = numbers(&[info.alpha]);
         row("network", format!("{} {alpha}, called {}, by mnc {}", info.network, info.name, info.compiler));
@@ -177,7 +176,9 @@ fn text(report: &Report, content: &File) -> String {
     if let Some(bytes) = report.stack_bytes {
         row("stack", format!("{} bytes", thousands(bytes)));
     }
-    text += &table(&["", ""], rows).lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
+    let width = rows.iter().map(|[name, _]| name.len()).max().unwrap_or(0);
+    let rows: String = rows.iter().map(|[name, value]| format!("{name:<width$}  {value}\n")).collect();
+    text += &fold(&rows);
     if !report.walks.is_empty() {
         let rows = report.walks.iter().map(|walk| {
             let returns: Vec<String> = walk.returns.iter().map(i32::to_string).collect();
@@ -199,7 +200,7 @@ fn text(report: &Report, content: &File) -> String {
             Some(false) => "BROKEN ",
             None => "-      ",
         };
-        let _ = writeln!(text, "  {mark} {}: {}", promise.promise, promise.found);
+        text += &fold(&format!("  {mark} {}: {}\n", promise.promise, promise.found));
     }
     text
 }

@@ -16,7 +16,7 @@ use super::config;
 use super::files::is_stream;
 use super::host::{self, Gain, Wider};
 use super::output::Format;
-use super::text::{numbers, size, thousands};
+use super::text::{fold_error, numbers, size, thousands};
 
 /// All that the summary speaks of.
 pub(super) struct Summary<'a> {
@@ -26,6 +26,13 @@ pub(super) struct Summary<'a> {
     /// The files, with their sizes.
     pub(super) written: Vec<(Format, &'a Path, usize)>,
     pub(super) elapsed: Duration,
+}
+
+impl Summary<'_> {
+    /// As wide as the terminal of standard error.
+    pub(super) fn print(&self) {
+        eprint!("{}", fold_error(&self.to_string()));
+    }
 }
 
 impl fmt::Display for Summary<'_> {

@@ -12,7 +12,8 @@ use super::{link, text};
 #[command(after_help = "\
 Examples:
   mnc targets
-  mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header --target aarch64-unknown-linux-gnu")]
+  mnc compile mobilenet-v1 --weights w.safetensors --emit obj,header \\
+    --target aarch64-unknown-linux-gnu")]
 pub(super) struct Args {}
 
 pub(super) fn run(_: &Args) -> Result<()> {
@@ -27,11 +28,12 @@ pub(super) fn run(_: &Args) -> Result<()> {
         vec![isa.name.to_owned(), lanes, registers, isa.cpu_features.join(" ")]
     });
     let isas = text::table(&["--target-cpu", ">lanes", ">registers", "needs of the CPU"], isas);
-    print(&format!(
-        "{platforms}\n{isas}\nLanes are f32 elements of a vector register. Objects and headers are made for every target.\n\
+    let notes = text::fold(&format!(
+        "Lanes are f32 elements of a vector register. Objects and headers are made for every target.\n\
          This machine is {}; --target-cpu native picks the widest vectors that it gains by.\n",
         target_lexicon::HOST
-    ))
+    ));
+    print(&format!("{platforms}\n{isas}\n{notes}"))
 }
 
 fn executable(triple: &str) -> &'static str {

@@ -53,12 +53,52 @@ pub(super) fn numbers(numbers: &[f64]) -> String {
     }
 }
 
-/// A table without lines. A heading that begins with `>` aligns its column to the right.
+/// How many columns a terminal has. Where text goes elsewhere it is as wide as it is, unless the user says `COLUMNS`.
+fn columns(stream: &(impl IsTerminal + Stream)) -> Option<usize> {
+    if stream.is_terminal() {
+        return stream.columns();
+    }
+    std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| 0 < *columns)
+}
+
+/// What may be a terminal.
+#[cfg(unix)]
+trait Stream: std::os::fd::AsFd {
+    fn columns(&self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(self).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| 0 < *columns)
+    }
+}
+
+/// What may be a terminal.
+#[cfg(not(unix))]
+trait Stream {
+    fn columns(&self) -> Option<usize> {
+        None
+    }
+}
+
+impl Stream for std::io::Stdout {}
+impl Stream for std::io::Stderr {}
+
+/// A table without lines, for standard output. A heading that begins with `>` aligns its column to the right. Where it would be wider
+/// than the terminal, each row becomes a card.
 pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let text = lined(headings, &rows);
+    match columns(&std::io::stdout()) {
+        Some(columns) if text.lines().any(|line| columns < line.chars().count()) => {
+            folded(&cards(headings, &rows), columns)
+        }
+        Some(_) | None => text,
+    }
+}
+
+fn lined(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>')));
-    rows.into_iter().for_each(|row| {
+    rows.iter().for_each(|row| {
         table.add_row(row);
     });
     for (idx, heading) in headings.iter().enumerate() {
@@ -71,6 +111,61 @@ pub(super) fn table(headings: &[&str], rows: impl IntoIterator<Item = Vec<String
     let mut text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
     text.shrink_to_fit();
     text
+}
+
+/// A card for each row: the first cell, and below it the others that hold something, each behind its heading.
+fn cards(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let headings: Vec<&str> = headings.iter().map(|heading| heading.trim_start_matches('>').trim()).collect();
+    let width = headings.iter().skip(1).map(|heading| heading.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for row in rows {
+        let mut cells = headings.iter().zip(row).filter(|(_, cell)| !cell.trim().is_empty());
+        if let Some((heading, cell)) = cells.next() {
+            text += &format!("{}\n", format!("{heading} {}", cell.trim()).trim_start());
+        }
+        for (heading, cell) in cells {
+            text += &format!("  {heading:<width$}  {}\n", cell.trim());
+        }
+    }
+    text
+}
+
+/// Lines for standard output; those that are wider than the terminal go on below, between words.
+pub(super) fn fold(text: &str) -> String {
+    columns(&std::io::stdout()).map_or_else(|| text.to_owned(), |columns| folded(text, columns))
+}
+
+/// The same for standard error.
+pub(super) fn fold_error(text: &str) -> String {
+    columns(&std::io::stderr()).map_or_else(|| text.to_owned(), |columns| folded(text, columns))
+}
+
+/// Goes on two columns to the right of a line's start, or below its value: behind the first gap of two columns or more.
+fn folded(text: &str, columns: usize) -> String {
+    let mut folded = String::new();
+    for line in text.lines() {
+        let start = line.chars().take_while(|c| *c == ' ').count();
+        let chars: Vec<char> = line.chars().collect();
+        let gap = (start..chars.len().saturating_sub(1)).find(|at| chars[*at..*at + 2] == [' ', ' ']);
+        let value = gap.and_then(|gap| (gap..chars.len()).find(|at| chars[*at] != ' '));
+        let indent = value.filter(|value| value * 2 <= columns).unwrap_or(start + 2);
+        let mut rest: &[char] = &chars;
+        let mut before = 0;
+        while columns < before + rest.len() {
+            let room = columns.saturating_sub(before);
+            // A word that is longer than a line stays whole.
+            let is_break = |at: &usize| rest[*at] == ' ' && rest[..*at].iter().any(|c| *c != ' ');
+            let first = if before == 0 { value.unwrap_or(0) } else { 0 };
+            let at = (first..rest.len().min(room + 1)).rev().find(is_break);
+            let Some(at) = at.or_else(|| (first..rest.len()).find(is_break)) else { break };
+            folded += &format!("{:before$}{}\n", "", rest[..at].iter().collect::<String>().trim_end());
+            rest = &rest[at + 1..];
+            rest = &rest[rest.iter().take_while(|c| **c == ' ').count()..];
+            before = indent;
+        }
+        folded += &format!("{:before$}{}\n", "", rest.iter().collect::<String>());
+    }
+    folded
 }
 
 #[cfg(test)]
@@ -92,6 +187,30 @@ mod tests {
     #[test]
     fn tables_have_no_trailing_space() {
         let rows = [vec!["a".to_owned(), "10".to_owned()], vec!["bb".to_owned(), "9".to_owned()]];
-        assert_eq!(table(&["name", ">n"], rows), "name   n\na     10\nbb     9\n");
+        assert_eq!(lined(&["name", ">n"], &rows), "name   n\na     10\nbb     9\n");
+    }
+
+    #[test]
+    fn rows_become_cards() {
+        let rows = [vec!["a".to_owned(), "10".to_owned(), String::new()]];
+        let expected = "name a\n  how many  10\n";
+        assert_eq!(cards(&["name", ">how many", "more"], &rows), expected);
+    }
+
+    #[test]
+    fn long_lines_go_on_below() {
+        let check = |text: &str, columns, expected: &str| {
+            let found = folded(text, columns);
+            assert_eq!(found, expected, "{columns}");
+            let is_narrow = |line: &str| line.chars().count() <= columns || !line.trim().contains(' ');
+            assert!(found.lines().all(is_narrow), "{found}");
+        };
+        check("one two three\n", 99, "one two three\n");
+        check("one two three", 8, "one two\n  three\n");
+        check("one two three", 7, "one two\n  three\n");
+        check("  key   one two three", 16, "  key   one two\n        three\n");
+        check("    somewhat_longer_than_it one", 12, "    somewhat_longer_than_it\n      one\n");
+        check("\n", 5, "\n");
+        check("  \u{e9}\u{e9} \u{e9}\u{e9}\u{e9}", 6, "  \u{e9}\u{e9}\n    \u{e9}\u{e9}\u{e9}\n");
     }
 }

@@ -116,14 +116,18 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  mnc verify mobilenet-v1 --weights mobilenet_v1_1.0_224.safetensors --images photos/
+  mnc verify mobilenet-v1 --weights w.safetensors --images photos/
   mnc verify mobilenet-v1 --weights w.safetensors --executable ./classify
-  mnc verify mobilenet-v1 --weights w.safetensors --target aarch64-unknown-linux-gnu --threads 1,4
-  CC=riscv64-linux-gnu-gcc mnc verify net.toml --weights w.safetensors --target riscv64gc-unknown-linux-gnu
-  mnc verify mobilenet-v1 --weights w.safetensors --against recorded.safetensors --tolerance 1e-4
+  mnc verify mobilenet-v1 --weights w.safetensors --threads 1,4 \\
+    --target aarch64-unknown-linux-gnu
+  CC=riscv64-linux-gnu-gcc mnc verify net.toml --weights w.safetensors \\
+    --target riscv64gc-unknown-linux-gnu
+  mnc verify mobilenet-v1 --weights w.safetensors --tolerance 1e-4 \\
+    --against recorded.safetensors
   mnc verify --random 100
 
-Exit code: 0; 1 if something differs or failed; 2 if the command line is wrong.";
+Exit code: 0; 1 if something differs or failed; 2 if the command line is
+wrong.";
 
 fn tolerance(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| 0.0 <= *number && number.is_finite());
