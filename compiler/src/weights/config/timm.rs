@@ -16,7 +16,9 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
     let places: Vec<&Object<'_>> = args.iter().chain([root]).chain(&pretrained).collect();
     let find = |key: &str| places.iter().copied().find(|object| object.has(key)).unwrap_or(root);
 
-    let mut unknown = keys::settle(root, keys::TIMM, faults);
+    // Files made by hand have all of them at the top.
+    let of_root = [keys::TIMM, keys::MODEL_ARGS, keys::PRETRAINED_CFG].concat();
+    let mut unknown = keys::settle(root, &of_root, faults);
     for (object, keys) in [(&args, keys::MODEL_ARGS), (&pretrained, keys::PRETRAINED_CFG)] {
         unknown.extend(object.iter().flat_map(|object| keys::settle(object, keys, faults)));
     }
