@@ -289,14 +289,18 @@ fn could_be(pattern: &str, text: &str) -> bool {
     if pattern.contains("{name}") {
         return true;
     }
-    let part = |(pattern, text): (&str, &str)| match pattern.split_once('{') {
-        None => pattern == text,
-        Some((start, _)) => text
-            .strip_prefix(start)
-            .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())),
-    };
     let n_parts = |text: &str| text.split(['.', '/']).count();
-    n_parts(pattern) == n_parts(text) && pattern.split(['.', '/']).zip(text.split(['.', '/'])).all(part)
+    n_parts(pattern) == n_parts(text)
+        && pattern.split(['.', '/']).zip(text.split(['.', '/'])).all(part_could_be)
+}
+
+/// The same of a part between separators: `Conv2d_{c}_depthwise`.
+fn part_could_be((pattern, text): (&str, &str)) -> bool {
+    let Some((start, rest)) = pattern.split_once('{') else { return pattern == text };
+    let Some(text) = text.strip_prefix(start) else { return false };
+    let end = rest.split_once('}').map_or("", |(_, end)| end);
+    let after = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    after.len() < text.len() && part_could_be((end, after))
 }
 
 impl Family {

@@ -1,7 +1,7 @@
 //! What an exporter's code says of its networks where no file beside the weights says it.
 
 use super::{ModelConfig, PreprocessorConfig, Said, architecture};
-use crate::describe::Description;
+use crate::describe::{Description, InputSpec};
 
 /// An exporter's own values of what weights don't tell.
 #[derive(Clone, Debug)]
@@ -109,7 +109,9 @@ impl Exporter {
         let (input, preprocess) = pictures(description);
         let keeps_pictures = said.preprocess || !has_three;
         description.preprocess = if keeps_pictures { before.1 } else { preprocess };
-        description.input = if is_builtin && !said.resolution { input } else { before.0 };
+        let channels = before.0.channels;
+        description.input =
+            if is_builtin && !said.resolution { InputSpec { channels, ..input } } else { before.0 };
     }
 
     /// Of what it speaks.
