@@ -219,13 +219,13 @@ fn too_little_memory_is_one_pictures_fault() {
     }
 }
 
-/// 10,000 x 10,000 pixels, of which none follow.
+/// 10,000 x 10,000 pixels, of which none follow; interlaced, since others are read row by row.
 fn large_png() -> Vec<u8> {
     let chunk = |name_and_data: &[u8]| {
         let len = (name_and_data.len() as u32 - 4).to_be_bytes();
         [&len[..], name_and_data, &crc32(name_and_data).to_be_bytes()].concat()
     };
-    let header = [b"IHDR".as_slice(), &10_000u32.to_be_bytes(), &10_000u32.to_be_bytes(), &[8, 2, 0, 0, 0]];
+    let header = [b"IHDR".as_slice(), &10_000u32.to_be_bytes(), &10_000u32.to_be_bytes(), &[8, 2, 0, 0, 1]];
     [b"\x89PNG\r\n\x1a\n".as_slice(), &chunk(&header.concat()), &chunk(b"IDAT\x78\x9c")].concat()
 }
 

@@ -50,11 +50,8 @@ impl Picture {
     /// Decodes a file; alpha is dropped. The error says what was found and expected, without the file's name.
     pub(crate) fn decode(format: Format, bytes: &[u8], memory: &mut Memory) -> Result<Picture, String> {
         match format {
-            Format::Jpeg => match jpeg::decode(bytes, true, memory)? {
-                Decoded::Whole(picture) => Ok(picture),
-                Decoded::Rows(_) => unreachable!("it was asked for whole"),
-            },
-            Format::Png => png::decode(bytes, memory),
+            Format::Jpeg => jpeg::decode(bytes, true, memory).map(Decoded::whole),
+            Format::Png => png::decode(bytes, true, memory).map(Decoded::whole),
             Format::WebP => webp::decode(bytes, memory),
             Format::Gif => gif::decode(bytes, memory),
             Format::Bmp => plain::decode_bmp(bytes, memory),
@@ -70,6 +67,7 @@ impl Picture {
     ) -> Result<Decoded<'b>, String> {
         match format {
             Format::Jpeg => jpeg::decode(bytes, false, memory),
+            Format::Png => png::decode(bytes, false, memory),
             _ => Picture::decode(format, bytes, memory).map(Decoded::Whole),
         }
     }

@@ -36,6 +36,16 @@ pub(crate) enum Decoded<'b> {
     Rows(Box<dyn Rows + 'b>),
 }
 
+impl Decoded<'_> {
+    /// What was asked for whole.
+    pub(super) fn whole(self) -> Picture {
+        match self {
+            Decoded::Whole(picture) => picture,
+            Decoded::Rows(_) => unreachable!("it was asked for whole"),
+        }
+    }
+}
+
 /// The rows in one channel, as [`Picture::into_grey`] makes them.
 pub(crate) struct Grey<'r>(pub(crate) &'r dyn Rows);
 

@@ -301,3 +301,36 @@ fn exif_is_found_wherever_a_format_has_it() {
         assert!(upside_down(&[&jpeg[..2], &segments, &jpeg[2..]].concat()), "{segments:?}");
     }
 }
+
+/// A PNG whose pixels don't fit comes row by row, if nobody wants it whole: the same rows, and damage is found as before.
+#[test]
+fn a_png_comes_row_by_row() {
+    let large = RgbImage::from_fn(400, 300, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+    let rgb = DynamicImage::from(large);
+    for image in [rgb.clone(), rgb.to_rgba16().into(), rgb.to_luma8().into(), rgb.to_luma_alpha16().into()] {
+        let file = encode(&image, ImageFormat::Png);
+        let whole = decode(&file).unwrap();
+        let limit = file.len() as u64 + 60_000;
+        let read = |file: &[u8], rows: std::ops::Range<usize>| {
+            let mut memory = Memory::new(limit);
+            let rows_of = match Picture::decode_or_rows(Format::Png, file, &mut memory)? {
+                Decoded::Rows(rows) => rows,
+                Decoded::Whole(_) => panic!("it doesn't fit"),
+            };
+            let mut found = Vec::new();
+            rows_of.read(rows, &mut memory, &mut |_, row| found.extend_from_slice(row))?;
+            Ok::<_, String>(found)
+        };
+        let stride = whole.width * whole.channels;
+        assert_eq!(read(&file, 0..300).unwrap(), whole.pixels);
+        assert_eq!(read(&file, 20..23).unwrap(), whole.pixels[20 * stride..23 * stride]);
+        for len in (0..file.len()).step_by(97).chain(file.len() - 16..file.len()) {
+            assert!(read(&file[..len], 0..1).is_err(), "{len}");
+        }
+        for bit in (64..8 * file.len()).step_by(331) {
+            let mut changed = file.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&changed, 0..1).is_err(), "bit {bit}");
+        }
+    }
+}
