@@ -35,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use mnc::{Error, ErrorKind, Place, Result};
 
 /// Compiles a MobileNet (arXiv 1704.04861) and its trained weights to native code: an executable, or an object for C.
@@ -103,8 +103,15 @@ pub(crate) fn main() -> ExitCode {
     result.unwrap_or(ExitCode::from(101))
 }
 
+/// The commands with their options, each with words of its own where several share one.
+fn command_line() -> clap::Command {
+    Cli::command().mut_subcommand("profile", profile::own_words).mut_subcommand("cost", cost::own_words)
+}
+
 fn command() -> ExitCode {
-    let result = match Cli::parse().command {
+    let matches = command_line().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let result = match cli.command {
         Command::Compile(args) => compile::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Profile(args) => profile::run(&args),
@@ -147,10 +154,8 @@ fn usage<T>(flag: &str, detail: impl Into<String>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     #[test]
     fn the_arguments_are_consistent() {
-        super::Cli::command().debug_assert();
+        super::command_line().debug_assert();
     }
 }

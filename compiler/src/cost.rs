@@ -26,6 +26,7 @@ const WEIGHT_BYTES: u64 = Dtype::F32.bytes() as u64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
     /// Multiply-adds of one inference.
+    #[serde(rename = "multiply_adds")]
     pub mult_adds: u64,
     /// Of these, those on padding, which kernels leave out.
     pub padding_mult_adds: u64,
@@ -142,6 +143,7 @@ pub struct KindCost {
     #[serde(flatten)]
     pub cost: Cost,
     /// Their part of the network's multiply-adds, in percent.
+    #[serde(rename = "multiply_adds_percent")]
     pub mult_adds_percent: f64,
     /// Their part of the network's parameters, in percent.
     pub parameters_percent: f64,
@@ -222,7 +224,7 @@ impl Report {
     /// ```
     pub fn to_csv(&self) -> String {
         let mut csv =
-            "name,kind,height,width,channels,mult_adds,parameters,parameters_folded,parameters_batch_norm,\
+            "name,kind,height,width,channels,multiply_adds,parameters,parameters_folded,parameters_batch_norm,\
                        weight_bytes,reduction\n"
                 .to_string();
         for layer in &self.layers {

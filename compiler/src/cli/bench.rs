@@ -144,6 +144,7 @@ impl Row<'_> {
 
 fn json(rows: &[Row<'_>], rounds: Rounds, warnings: &[String]) -> String {
     let document = serde_json::json!({
+        "schema": 1,
         "cpu": cpu_name(),
         "rounds": rounds.n_rounds,
         "warm_up": rounds.n_warm_up,

@@ -10,6 +10,7 @@ use mnc::plan::Plan;
 use mnc::program::Program;
 use mnc::schedule::Schedule;
 use mnc::weights::Parameters;
+use serde::Serialize;
 
 use super::output::print;
 use super::text::{fold, table, thousands};
@@ -56,6 +57,12 @@ pub(super) struct Args {
     csv: bool,
 }
 
+/// Only a folder has weights here.
+pub(super) fn own_words(command: clap::Command) -> clap::Command {
+    let help = "Width multipliers, separated by commas [default: that of a folder's weights, else 1]";
+    command.mut_arg("alpha", |argument| argument.help(help))
+}
+
 pub(super) fn run(args: &Args) -> Result<()> {
     let network::Known { description, alpha, .. } = network::known(&args.network)?;
     let members = args.family.members(&description, alpha)?;
@@ -73,8 +80,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let is_one = reports.len() == 1;
     print(&match (is_one, args.json, args.csv) {
-        (true, true, _) => format!("{}\n", reports[0].to_json()),
-        (false, true, _) => format!("{}\n", json(&reports)),
+        (true, true, _) => json(&Document { schema: SCHEMA, report: &reports[0] }),
+        (false, true, _) => {
+            let document = |report| Document { schema: SCHEMA, report };
+            json(&reports.iter().map(document).collect::<Vec<_>>())
+        }
         (true, _, true) => reports[0].to_csv(),
         (false, _, true) => variants_csv(&reports),
         (true, ..) => layers_table(&reports[0]) + &footer(&target.to_string()),
@@ -93,8 +103,18 @@ fn workspace_bytes(graph: &Graph, report: &Report, isa: &'static mnc::target::Is
     Ok(Some(Program::workspace_bytes(&Plan::build(Schedule::build(&fused, isa)))))
 }
 
-fn json(reports: &[Report]) -> String {
-    serde_json::to_string_pretty(reports).expect("numbers and strings always have a JSON form")
+/// The version of the JSON.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+fn json(document: &impl Serialize) -> String {
+    serde_json::to_string_pretty(document).expect("numbers and strings always have a JSON form") + "\n"
 }
 
 /// What a variant is reduced to in a list of several.
@@ -213,7 +233,7 @@ fn variants_table(reports: &[Report]) -> String {
 }
 
 fn variants_csv(reports: &[Report]) -> String {
-    let mut csv = "alpha,height,width,channels,mult_adds,parameters,parameters_folded,parameters_batch_norm,weight_bytes,\
+    let mut csv = "alpha,height,width,channels,multiply_adds,parameters,parameters_folded,parameters_batch_norm,weight_bytes,\
                    workspace_bytes,reduction\n"
         .to_owned();
     for report in reports {

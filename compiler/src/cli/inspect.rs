@@ -41,6 +41,7 @@ pub(super) struct Args {
 /// The report with what depends on files.
 #[derive(Serialize)]
 struct Document<'a> {
+    schema: u32,
     file: String,
     sha256: &'a str,
     #[serde(flatten)]
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let is_kept = report.is_kept();
     print(&if args.json {
         let file = args.file.display().to_string();
-        let document = Document { file, sha256: &content.sha256, report: &report, is_kept };
+        let document = Document { schema: 1, file, sha256: &content.sha256, report: &report, is_kept };
         serde_json::to_string_pretty(&document).expect("a report is numbers and strings") + "\n"
     } else {
         text(&report, &content)

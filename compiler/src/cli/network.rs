@@ -53,7 +53,7 @@ pub(super) struct Source {
     /// Resolution multiplier of the description's input, such as 0.714
     #[arg(long, value_name = "R", value_parser = rho, help_heading = "The paper's knobs")]
     rho: Option<f64>,
-    /// Input size, N or HEIGHTxWIDTH, 32 to 1024 [default: that of the configuration, else of the description]
+    /// Input size, N or HEIGHTxWIDTH, 1 to 1024 [default: that of the configuration, else of the description]
     #[arg(long, value_name = "N|HxW", value_parser = resolution, conflicts_with = "rho")]
     #[arg(help_heading = "The paper's knobs")]
     resolution: Option<Resolution>,

@@ -34,6 +34,20 @@ pub(super) struct Args {
     svg: Option<PathBuf>,
 }
 
+/// It takes one of each, where other commands take several.
+pub(super) fn own_words(command: clap::Command) -> clap::Command {
+    let help = |command: clap::Command, id: &'static str, text: &'static str| {
+        command.mut_arg(id, |argument| argument.help(text))
+    };
+    let command = help(command, "weights", "Trained weights of the network: safetensors");
+    let command = help(command, "alpha", "Width multiplier [default: that of the weights, else 1]");
+    let command = help(command, "rho", "Resolution multiplier of the description's input");
+    let command =
+        help(command, "resolution", "Input size, N or HEIGHTxWIDTH [default: that of the description]");
+    let cpu = "Instruction set; `native` is the best of this machine [default: the machine's first]";
+    help(command, "target_cpu", cpu)
+}
+
 pub(super) fn run(args: &Args) -> Result<()> {
     let executables = variants::executables(std::slice::from_ref(&args.what), &args.variants)?;
     let [executable] = executables.list.as_slice() else {

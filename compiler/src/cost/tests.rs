@@ -168,7 +168,7 @@ kind = "softmax"
     let graph = Graph::build(&Description::parse(text, "t").unwrap(), &Knobs::default()).unwrap();
     let report = Report::of(&graph);
     let expected = "\
-name,kind,height,width,channels,mult_adds,parameters,parameters_folded,parameters_batch_norm,weight_bytes,reduction
+name,kind,height,width,channels,multiply_adds,parameters,parameters_folded,parameters_batch_norm,weight_bytes,reduction
 conv_1,conv 3x3,4,4,3,864,57,57,63,228,
 conv_2,conv 1x1,2,2,2,24,8,8,8,32,
 conv_pw_1,pointwise,2,2,2,16,4,6,8,24,
@@ -192,10 +192,10 @@ fn json_has_every_figure() {
     assert_eq!(json["network"], "mobilenet-v1");
     assert_eq!(json["input"], serde_json::json!([224, 224, 3]));
     assert_eq!(json["layers"][0]["kind"], "conv 3x3");
-    assert_eq!(json["layers"][0]["mult_adds"], 10_838_016);
+    assert_eq!(json["layers"][0]["multiply_adds"], 10_838_016);
     assert_eq!(json["layers"][0]["reduction"], serde_json::Value::Null);
     assert_eq!(json["kinds"][1]["n_layers"], 13);
-    assert_eq!(json["total"]["mult_adds"], 568_741_376);
+    assert_eq!(json["total"]["multiply_adds"], 568_741_376);
     assert_eq!(json["workspace_bytes"], 64);
 }
 

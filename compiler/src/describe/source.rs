@@ -398,22 +398,52 @@ fn list_of(words: &[impl Display]) -> String {
 pub(super) fn nearest<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
     let distances = words.iter().map(|word| (distance(text, word), *word));
     let (distance, word) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= word.chars().count().div_ceil(3)).then_some(word)
+    let (typed, meant) = (text.chars().count(), word.chars().count());
+    // A third of the letters wrong is another word: `dilation` is no `activation`.
+    let is_typo = distance <= (typed.min(meant) / 3).max(1) && distance < typed.min(meant);
+    let is_part = 2 < typed.min(meant) && (word.starts_with(text) || text.starts_with(word));
+    (is_typo || is_part).then_some(word)
 }
 
-/// Levenshtein's distance.
+/// Letters to insert, leave out, replace or swap with the next: Damerau's distance, of neighbours that are swapped once.
 fn distance(a: &str, b: &str) -> usize {
     // Keys are short; what a hostile file writes need not be.
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if 1 < i && 1 < j && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn what_was_meant_is_a_typo_away() {
+        let words =
+            ["activation", "bias", "classes", "kernel", "input", "padding", "stride", "batch_norm_epsilon"];
+        let check =
+            |text: &str, expected: Option<&str>| assert_eq!(nearest(text, &words), expected, "{text}");
+        check("activaton", Some("activation"));
+        check("bais", Some("bias"));
+        check("inptu", Some("input"));
+        check("class", Some("classes"));
+        check("kernel_size", Some("kernel"));
+        check("batch_norm_eps", Some("batch_norm_epsilon"));
+        check("strides", Some("stride"));
+        for other in ["dilation", "groups", "a", "", "pooling", "units", "basis_of_it"] {
+            check(other, None);
         }
     }
-    row[b.len()]
 }

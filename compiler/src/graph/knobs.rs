@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind, Faults, Place, Result};
 /// Largest alpha. The paper has none above 1; users have been seen with 1.4.
 pub const MAX_ALPHA: f64 = 4.0;
 
-/// Rows or columns that a user may ask for. A description's own input may be smaller.
-pub const SIDES: RangeInclusive<usize> = 32..=1024;
+/// Rows or columns of an input, in a description and of a user who asks for others.
+pub const SIDES: RangeInclusive<usize> = 1..=1024;
 
 /// What the user chooses over a description.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,7 +68,7 @@ pub struct Resolution {
 }
 
 impl Resolution {
-    const EXPECTED: &str = "a side such as 160, or HEIGHTxWIDTH such as 192x160, each from 32 to 1024";
+    const EXPECTED: &str = "a side such as 160, or HEIGHTxWIDTH such as 192x160, each from 1 to 1024";
 
     /// The resolution that rho gives: each side times rho, rounded to the nearest whole number.
     ///
@@ -220,12 +220,13 @@ mod tests {
 
     #[test]
     fn resolutions() {
-        check("32", "32x32");
+        check("1", "1x1");
+        check("28", "28x28");
         check("1024x32", "1024x32");
         for text in [
             "",
             "x",
-            "31",
+            "0",
             "1025",
             "160x",
             "x160",
@@ -236,7 +237,7 @@ mod tests {
             "160 x 160",
             "99999999999999999999",
         ] {
-            let expected = "a side such as 160, or HEIGHTxWIDTH such as 192x160, each from 32 to 1024";
+            let expected = "a side such as 160, or HEIGHTxWIDTH such as 192x160, each from 1 to 1024";
             check(text, &format!("resolution: found {text:?}, expected {expected}"));
         }
     }
@@ -254,14 +255,15 @@ mod tests {
         check(1.0, "224x160");
         check(6.0 / 7.0, "192x137");
         check(0.571, "128x91");
-        check(0.1, "rho: found 0.1, which makes 224x160 into 22x16, expected sides from 32 to 1024");
+        check(0.1, "22x16");
+        check(0.003, "rho: found 0.003, which makes 224x160 into 1x0, expected sides from 1 to 1024");
         check(0.0, "rho: found 0.0, expected a number above 0");
         check(f64::NAN, "rho: found NaN, expected a number above 0");
         check(f64::INFINITY, "rho: found inf, expected a number above 0");
         check(
             1e300,
             &format!(
-                "rho: found 1e300, which makes 224x160 into {0}x{0}, expected sides from 32 to 1024",
+                "rho: found 1e300, which makes 224x160 into {0}x{0}, expected sides from 1 to 1024",
                 usize::MAX
             ),
         );

@@ -16,6 +16,7 @@ struct Expected<'a> {
     alpha: f64,
     /// Height, width, channels.
     input: [usize; 3],
+    #[serde(rename = "multiply_adds")]
     mult_adds: u64,
     /// One inference on one thread, undisturbed.
     milliseconds: f64,
@@ -82,7 +83,7 @@ fn to_csv(expected: &[Expected<'_>]) -> String {
         format!("{alpha},{},{},{},{mult_adds},{milliseconds:.6}\n", input[0], input[1], input[2])
     };
     let rows: String = expected.iter().map(row).collect();
-    format!("alpha,height,width,channels,mult_adds,predicted_ms\n{rows}")
+    format!("alpha,height,width,channels,multiply_adds,predicted_ms\n{rows}")
 }
 
 fn layers(expected: &Expected<'_>) -> String {

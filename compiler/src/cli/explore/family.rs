@@ -2,7 +2,7 @@
 
 use mnc::Result;
 use mnc::describe::InputSpec;
-use mnc::graph::{Resolution, SIDES};
+use mnc::graph::Resolution;
 use mnc::job::Job;
 use mnc::request::{Network, Numbers, Request, Written};
 
@@ -108,6 +108,9 @@ impl Family {
     }
 }
 
+/// Rows and columns of a size that nobody asked for: below, MobileNet's last maps are one pixel.
+const LEAST_SIDE: usize = 32;
+
 /// The description's own size, and smaller ones that may be asked for.
 fn sizes_of(input: InputSpec) -> Vec<Resolution> {
     let smaller = |side: usize, sevenths: usize| {
@@ -120,8 +123,8 @@ fn sizes_of(input: InputSpec) -> Vec<Resolution> {
         width: smaller(input.width, *sevenths),
     });
     let is_smaller = |size: &Resolution| {
-        let is_legal = SIDES.contains(&size.height) && SIDES.contains(&size.width);
-        is_legal && size.height <= input.height && size.width <= input.width
+        let is_large = LEAST_SIDE <= size.height && LEAST_SIDE <= size.width;
+        is_large && size.height <= input.height && size.width <= input.width
     };
     let mut sizes = vec![own];
     sizes.extend(others.filter(is_smaller));

@@ -73,6 +73,7 @@ pub(super) struct Measured {
     #[serde(flatten)]
     pub(super) member: Member,
     /// Of one inference.
+    #[serde(rename = "multiply_adds")]
     pub(super) mult_adds: u64,
     /// As the paper counts them.
     pub(super) parameters: u64,
@@ -112,6 +113,7 @@ pub(super) struct LayerTime {
     /// Its kind.
     pub(super) kind: String,
     /// Of one inference.
+    #[serde(rename = "multiply_adds")]
     pub(super) mult_adds: u64,
     /// The best of many runs.
     pub(super) microseconds: f64,
@@ -217,7 +219,7 @@ impl Map {
     }
 
     pub(super) fn to_csv(&self) -> String {
-        let mut csv = "network,alpha,height,width,mult_adds,parameters,executable_bytes,workspace_bytes,predicted_ms,min_ms,\
+        let mut csv = "network,alpha,height,width,multiply_adds,parameters,executable_bytes,workspace_bytes,predicted_ms,min_ms,\
                        median_ms,p95_ms,share_of_peak,top1,top5,accuracy,paper_top1,paper_table,weights\n"
             .to_owned();
         let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
