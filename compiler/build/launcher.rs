@@ -1,7 +1,7 @@
 //! Builds the launcher, the program around the network of an executable, so that `mnc` can carry it as bytes.
 //!
 //! The runtime beside this package is built as a static library for the target of `mnc` itself, then linked into one
-//! relocatable object that keeps only what `main` and `mnc_detecting` reach: 2 MB instead of 9, and a quicker link for each executable.
+//! relocatable object that keeps only what `main`, `mnc_detecting` and `mnc_prepare` reach: 2 MB instead of 9, and a quicker link for each executable.
 //! Beside it, for the compiler's own linker, stands the launcher without a C library (`bare.rs`).
 
 #[path = "bare.rs"]
@@ -153,7 +153,7 @@ fn prelink_with(archive: &Path, object: &Path, flags: &[&str]) -> bool {
         .args([
             "-r",
             "-nostdlib",
-            "-Wl,--gc-sections,--undefined=main,--undefined=mnc_detecting,--entry=main,--strip-debug,--discard-all",
+            "-Wl,--gc-sections,--undefined=main,--undefined=mnc_detecting,--undefined=mnc_prepare,--entry=main,--strip-debug,--discard-all",
         ])
         .args(flags)
         .arg(archive)

@@ -95,7 +95,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Report> {
     let mut image = None;
     let header = elf_header(bytes);
     let is_program = match header {
-        Some(header) => library::is_program(header, bytes),
+        Some(header) => library::is_program(header, bytes) || prepares(&file),
         None => file.kind() == object::ObjectKind::Executable,
     };
     let is_x86 = file.architecture() == object::Architecture::X86_64;
@@ -143,7 +143,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Report> {
         }
         (Some(_), None) => {
             let found = if is_program {
-                "a program: its symbols are gone; inspect the object of the same network"
+                "a program, or a library with one's code: its symbols are gone; inspect the object of the same network"
             } else {
                 "not told: only x86-64 code in ELF files is walked"
             };
@@ -251,7 +251,9 @@ fn programs(file: &object::File<'_>, is_open: bool, name: &str, promises: &mut V
     let offered: Vec<String> = symbols.filter_map(|symbol| Some(symbol.name().ok()?.to_owned())).collect();
     let offered: Vec<String> =
         offered.into_iter().filter(|symbol| !name.is_empty() && symbol.starts_with(&prefix)).collect();
-    promises.push(if offered.is_empty() {
+    promises.push(if prepares(file) {
+        unknown(EXPORTS, &format!("a library for Python: {}, mnc_prepare", list(&offered)))
+    } else if offered.is_empty() {
         unknown(EXPORTS, "a program")
     } else {
         let found = format!("a program that offers functions as a library does: {}", list(&offered));
@@ -301,6 +303,11 @@ fn exported<'a>(file: &'a object::File<'a>) -> impl Iterator<Item = String> + 'a
         let name = symbol.name().ok()?;
         Some(if underscore { name.trim_start_matches('_').to_owned() } else { name.to_owned() })
     })
+}
+
+/// Whether a library has the launcher's preparation of pictures in it, as those for Python have.
+fn prepares(file: &object::File<'_>) -> bool {
+    file.kind() == object::ObjectKind::Dynamic && exported(file).any(|symbol| symbol == "mnc_prepare")
 }
 
 fn relocations(file: &object::File<'_>) -> Vec<(String, usize)> {

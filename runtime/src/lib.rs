@@ -127,6 +127,18 @@ mod entry {
         crate::launcher::detecting()
     }
 
+    /// What the Python module calls. An executable's linker leaves it out.
+    ///
+    /// # Safety
+    ///
+    /// Null, or an order of which [`crate::launcher::fill`] may follow all pointers.
+    #[cfg(not(mnc_bare))]
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn mnc_prepare(order: *mut crate::launcher::Order) -> i32 {
+        // SAFETY: the caller vouches for it.
+        unsafe { order.as_mut().map_or(1, |order| crate::launcher::fill(order)) }
+    }
+
     #[unsafe(no_mangle)]
     extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         // SAFETY: the C start-up code passes argc and argv as the standard has them, and the compiler links each

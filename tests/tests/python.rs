@@ -13,10 +13,11 @@ fn module(more: &[&str]) -> Option<(Folder, Compiled)> {
     let folder = Folder::new();
     let network =
         ["mobilenet-v1", "--random-weights", "1", "--alpha", "0.25", "--resolution", "32", "--quiet"];
-    let emit = ["--name", "net", "--emit", "python", "-o", "net/"];
-    need::run(
-        Command::new(mnc).current_dir(folder.path()).arg("compile").args(network).args(emit).args(more),
-    );
+    let name = ["--name", "net", "-o", "net/"];
+    let emit: &[&str] = if more.contains(&"--emit") { &[] } else { &["--emit", "python"] };
+    let mut command = Command::new(mnc);
+    command.current_dir(folder.path()).arg("compile").args(network).args(name).args(emit).args(more);
+    need::run(&mut command);
     let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
     let options = Options { name: "net", labels: &[] };
     let compiled = mnc::compile(graph, &parameters, &target, &options).expect("it is legal");
@@ -227,7 +228,16 @@ fn mistakes_are_told() {
     let Some((folder, _)) = module(&[]) else { return };
     for (call, expected) in [
         ("net.run([0.0] * 5)", "ValueError: input: found 5, expected (32, 32, 3): 3072 floats"),
-        ("net.classify(['missing.jpg'])", "ImportError: pictures need NumPy"),
+        ("net.prepare('missing.jpg')", "ValueError: missing.jpg: No such file or directory"),
+        ("net.prepare(b'XYZ')", "ValueError: found a file that begins with 58 59 5a"),
+        ("net.prepare(bytearray(40))", "ValueError: found a file of zeros"),
+        ("net.prepare(memoryview(bytes(24)).cast('B', (2, 3, 4)))", "ValueError: picture: found (2, 3, 4)"),
+        (
+            "net.prepare(memoryview(bytes(24)).cast('f'))",
+            "TypeError: picture: found a buffer of format 'f', expected bytes",
+        ),
+        ("net.run_u8(bytes(5))", "ValueError: picture: found (5,), expected (32, 32, 3)"),
+        ("net.run_u8([0.0])", "TypeError: memoryview"),
     ] {
         let Some(output) = python(&folder, &["-S"], &format!("import net\n{call}")) else { return };
         check_error(&output, call, expected);
@@ -254,20 +264,203 @@ fn check_error(output: &Output, call: &str, expected: &str) {
     assert!(error.lines().any(|line| line.starts_with(expected)), "{call}: {error}");
 }
 
-/// With Pillow, a picture that isn't there or is none has Pillow's words for it, and the others their answers.
+/// Without NumPy and Pillow: files, their bytes and open files give one input, threads and read-only memory too, and the answers are
+/// those of the executable to the last bit, errors its words.
+const AS_EXECUTABLES: &str = "
+import array, io, json, net, subprocess, sys, threading
+assert net.PREPARES
+files = json.loads(sys.argv[1])
+ran = subprocess.run(['net/net', '--json', '--top', '3', '--threads', '1', *files], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+exact = lambda value: array.array('f', [value])[0]
+n_right = n_faults = 0
+for answer, path in zip(json.loads(ran.stdout), files):
+    if 'error' in answer:
+        try:
+            net.prepare(path)
+        except ValueError as error:
+            assert str(error) == path + ': ' + answer['error'], (str(error), answer)
+            n_faults += 1
+            continue
+        raise SystemExit('accepted ' + path)
+    input = net.prepare(path)
+    content = open(path, 'rb').read()
+    for other in (content, bytearray(content), memoryview(content), io.BytesIO(content), open(path, 'rb')):
+        assert net.prepare(other).tobytes() == input.tobytes(), (path, other)
+    for found, expected in zip(net.top(net.run(input), 3), answer['top']):
+        assert found['index'] == expected['index'] and found['probability'] == expected['probability'], (path, found, expected)
+    n_right += 1
+results = [None] * 8
+def work(index):
+    results[index] = net.run(net.prepare(files[0])).tobytes()
+threads = [threading.Thread(target=work, args=(index,)) for index in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert len(set(results)) == 1 and results[0] is not None
+print(n_right, n_faults)
+";
+
 #[test]
-fn pictures_are_pillows() {
-    let Some((folder, compiled)) = module(&[]) else { return };
-    let photo = need::workspace().join("examples/person-detector/photos/astronaut.jpg");
+fn pictures_are_the_executables_to_the_last_bit() {
+    let Some((folder, compiled)) = module(&["--emit", "exe,python"]) else { return };
+    let photos = need::workspace().join("examples/person-detector/photos");
+    let shared = need::shared_data("images");
+    let mut files = Vec::new();
+    for place in [Some(photos), shared].into_iter().flatten() {
+        let entries = std::fs::read_dir(&place).expect("a folder").flatten().map(|entry| entry.path());
+        files.extend(
+            entries.filter(|path| path.extension().is_some_and(|ending| ending == "jpg" || ending == "png")),
+        );
+    }
+    files.sort();
     folder.write("text.jpg", "no picture");
-    let program = format!(
-        "import net\n[missing, text, answer] = net.classify(['missing.jpg', 'text.jpg', {photo:?}], k=3)\n\
-         assert 'No such file' in missing['error'] and missing['path'] == 'missing.jpg', missing\n\
-         assert 'cannot identify' in text['error'] and 'top' not in text, text\n\
-         print(len(answer['top']))"
-    );
-    let Some(output) = python_with_pillow(&folder, &["-c", &program]) else { return };
-    assert_eq!(text(&output, &compiled).unwrap_or("3".to_owned()), "3");
+    folder.write("cut.jpg", &std::fs::read(&files[0]).expect("a photograph")[..2000]);
+    files.extend(["text.jpg", "cut.jpg", "missing.jpg"].map(std::path::PathBuf::from));
+    let files: Vec<&str> = files.iter().map(|path| path.to_str().expect("UTF-8")).collect();
+    let list = serde_json::to_string(&files).expect("a list of strings");
+    let Some(python) = need::program("python3") else { return };
+    let mut command = Command::new(python);
+    command.current_dir(folder.path()).env("PYTHONPATH", "net").env("PYTHONDONTWRITEBYTECODE", "1");
+    let output = command.args(["-S", "-c", AS_EXECUTABLES, &list]).output().expect("Python can be started");
+    let expected = format!("{} 3", files.len() - 3);
+    assert_eq!(text(&output, &compiled).unwrap_or(expected.clone()), expected);
+}
+
+/// Pixels as bytes, of the network's size: what `NAME_run_u8` takes. Without NumPy.
+const BYTES: &str = "
+import net
+flat = bytes(i * 7 % 256 for i in range(32 * 32 * 3))
+input = net.prepare(memoryview(flat).cast('B', (32, 32, 3)))
+expected = net.run_u8(flat).tobytes()
+for good in (bytearray(flat), memoryview(flat), memoryview(flat).cast('B', (32, 32, 3))):
+    assert net.run_u8(good).tobytes() == expected, good
+two = net.run_u8(memoryview(flat + flat).cast('B', (2, 32, 32, 3)))
+assert [one.tobytes() for one in two] == [expected] * 2
+for bad in (flat[1:], memoryview(flat).cast('B', (3, 32, 32)), memoryview(flat).cast('B', (1, 3, 32, 32))):
+    try:
+        net.run_u8(bad)
+    except ValueError as error:
+        assert 'expected (32, 32, 3)' in str(error), error
+    else:
+        raise SystemExit('accepted')
+print('right')
+";
+
+#[test]
+fn bytes_of_the_networks_size_need_no_preparation() {
+    let Some((folder, compiled)) = module(&[]) else { return };
+    let Some(output) = python(&folder, &["-S"], BYTES) else { return };
+    assert_eq!(text(&output, &compiled).unwrap_or("right".to_owned()), "right");
+}
+
+/// Every filter, on photographs and on small random pictures, shrinking and growing: the pixels of this Pillow.
+const FILTERS: &str = "
+import ctypes, json, sys
+import net, numpy
+from PIL import Image
+assert net.PREPARES
+random = numpy.random.default_rng(7)
+def resized(pixels, size, name):
+    info = json.loads(net._info())
+    info['input'] = {'width': size[0], 'height': size[1], 'channels': 3}
+    info['preprocess'].update(resize={'rule': 'stretch'}, resample=name, multiplier=[1.0] * 3, offset=[0.0] * 3)
+    text, message = json.dumps(info).encode(), ctypes.create_string_buffer(500)
+    found, data = numpy.empty((size[1], size[0], 3), numpy.float32), pixels.tobytes()
+    order = net._Order(text, len(text), 2, ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data), pixels.shape[1],
+                       pixels.shape[0], 3, found.ctypes.data, found.size, ctypes.addressof(message), 500)
+    assert net._library.mnc_prepare(ctypes.byref(order)) == 0, message.value
+    return found
+n = 0
+def check(pixels, size):
+    global n
+    for name in ('nearest', 'box', 'bilinear', 'hamming', 'bicubic', 'lanczos'):
+        filter = getattr(Image.Resampling, name.upper())
+        # In two steps, for Pillow 13 changes their order for some sizes.
+        narrow = Image.fromarray(pixels).resize((size[0], pixels.shape[0]), filter)
+        expected = numpy.asarray(narrow.resize(size, filter))
+        assert (resized(pixels, size, name) == expected).all(), (name, pixels.shape, size)
+        n += 1
+for path in sys.argv[1:]:
+    pixels = numpy.asarray(Image.open(path).convert('RGB'))
+    check(pixels, (97, 61))
+    check(pixels, (224, 235))
+    check(numpy.ascontiguousarray(pixels[10:47, 5:63]), (131, 170))
+for _ in range(200):
+    height, width, rows, columns = (int(side) for side in random.integers(1, 70, 4))
+    check(random.integers(0, 256, (height, width, 3)).astype(numpy.uint8), (columns, rows))
+check(random.integers(0, 256, (3, 2000, 3)).astype(numpy.uint8), (33, 700))
+print(n)
+";
+
+#[test]
+fn filters_are_pillows_to_the_last_bit() {
+    let Some((folder, compiled)) = module(&[]) else { return };
+    let mut arguments = vec!["-c".to_owned(), FILTERS.to_owned()];
+    if let Some(images) = need::shared_data("images") {
+        let entries =
+            std::fs::read_dir(images.canonicalize().expect("it is there")).expect("a folder").flatten();
+        let names = entries.map(|entry| entry.path().to_str().expect("UTF-8").to_owned());
+        arguments.extend(names.filter(|name| name.ends_with(".jpg")));
+    }
+    let expected = ((arguments.len() - 2) * 18 + 201 * 6).to_string();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let Some(output) = python_with_pillow(&folder, &arguments) else { return };
+    assert_eq!(text(&output, &compiled).unwrap_or(expected.clone()), expected);
+}
+
+/// With NumPy: strides, byte orders, read-only arrays, several images at once; and the same pixels from Pillow without the library.
+const ARRAYS: &str = "
+import net, numpy
+from PIL import Image
+random = numpy.random.default_rng(3)
+x = random.random((5, 32, 32, 3), numpy.float32)
+one = [net.run(image).tobytes() for image in x]
+assert net.run(x).tobytes() == b''.join(one) and net.run(x).shape == (5, *net.OUTPUT_SHAPE)
+assert net.run(x[:1]).shape == net.OUTPUT_SHAPE and net.run(x[:0]).shape == (0, *net.OUTPUT_SHAPE)
+frozen = x[1].copy()
+frozen.setflags(write=False)
+wide = numpy.zeros((64, 64, 3), numpy.float32)
+wide[::2, ::2] = x[1]
+for good in (frozen, wide[::2, ::2], x[1].astype('>f4'), x[1].astype('>f8'), numpy.asfortranarray(x[1])):
+    assert net.run(good).tobytes() == one[1], good.dtype
+pixels = random.integers(0, 256, (40, 50, 3)).astype(numpy.uint8)
+small = pixels[3:35, 7:39]
+expected = net.run_u8(numpy.ascontiguousarray(small)).tobytes()
+backwards = numpy.ascontiguousarray(small[::-1, ::-1])[::-1, ::-1]
+frozen = small.copy()
+frozen.setflags(write=False)
+for good in (small, backwards, frozen, numpy.asfortranarray(small), small[None]):
+    assert net.run_u8(good).tobytes() == expected, good.strides
+assert net.run_u8(numpy.stack([small] * 3)).tobytes() == expected * 3
+for bad, kind in ((small.astype(numpy.float32), TypeError), (small.astype(numpy.int8), TypeError), (pixels, ValueError),
+                  (small.transpose(2, 0, 1), ValueError), (small[:, :, 0], ValueError)):
+    try:
+        net.run_u8(bad)
+    except kind as error:
+        assert 'picture: found' in str(error), error
+    else:
+        raise SystemExit('accepted')
+prepared = net.prepare(pixels)
+for same in (Image.fromarray(pixels), numpy.asfortranarray(pixels), numpy.ascontiguousarray(pixels[:, ::-1])[:, ::-1]):
+    assert net.prepare(same).tobytes() == prepared.tobytes()
+assert net._with_pillow(pixels)[0].tobytes() == prepared.tobytes() and net._with_pillow(pixels)[1] == (50, 40)
+grey = net.prepare(numpy.ascontiguousarray(pixels[:, :, 0]))
+assert grey.tobytes() == net.prepare(numpy.repeat(pixels[:, :, :1], 3, 2)).tobytes()
+for bad in (numpy.zeros((0, 5, 3), numpy.uint8), numpy.zeros((4, 4, 4), numpy.uint8), numpy.zeros(12, numpy.uint8),
+            numpy.zeros((1, 70000, 3), numpy.uint8)):
+    try:
+        net.prepare(bad)
+    except ValueError:
+        pass
+    else:
+        raise SystemExit('accepted')
+print('right')
+";
+
+#[test]
+fn arrays_of_all_sorts_are_taken() {
+    let Some((folder, compiled)) = module(&[]) else { return };
+    let Some(output) = python_with_pillow(&folder, &["-c", ARRAYS]) else { return };
+    assert_eq!(text(&output, &compiled).unwrap_or("right".to_owned()), "right");
 }
 
 /// Runs the Python that `.ci/run` has made, or the system's, whichever has Pillow and NumPy.

@@ -49,6 +49,10 @@ pub(super) fn make(
             }
             Format::Obj => object.clone(),
             Format::Staticlib => archive(&object, &format!("{}.o", compiled.info.name), &compiled.target)?,
+            Format::Cdylib if outputs.iter().any(|(format, _)| *format == Format::Python) => {
+                let (name, file) = (&compiled.info.name, destination.file_name());
+                link::python_library(&object, name, &file, &compiled.target, tools.verbose)?
+            }
             Format::Cdylib => {
                 link::shared(&object, &destination.file_name(), &compiled.target, tools.verbose)?
             }

@@ -103,6 +103,38 @@ pub(super) fn link(object: &[u8], program: Program, verbose: bool) -> Result<Vec
     }
 }
 
+/// The launcher whose preparation of pictures a shared library for Python can have.
+fn pictures_for(target: &Target) -> Option<&'static Launcher> {
+    let is_elf = target.object_format() == ObjectFormat::Elf;
+    launcher_for(&target.triple.to_string()).filter(|launcher| is_elf && !launcher.is_archive)
+}
+
+/// The bytes of a shared library for Python: the network named `name` and, where there is a launcher for the target, its preparation
+/// of pictures as `mnc_prepare`. That part needs the system's C library.
+///
+/// # Errors
+/// Those of [`shared`].
+pub(super) fn python_library(
+    object: &[u8],
+    name: &str,
+    file_name: &str,
+    target: &Target,
+    verbose: bool,
+) -> Result<Vec<u8>> {
+    let Some(launcher) = pictures_for(target) else { return shared(object, file_name, target, verbose) };
+    let exports = format!("VERSION {{ {{ global: {name}_*; mnc_prepare; local: *; }}; }}\n");
+    let files: [(&str, &[u8]); 3] =
+        [("network.o", object), ("launcher.o", launcher.bytes), ("exports.map", exports.as_bytes())];
+    run_compiler(&files, Product::new(product::Kind::Library, target), verbose, |command| {
+        // The linker takes a file that is no object for a script.
+        command
+            .args(["-shared", "-nostartfiles"])
+            .args(launcher.libraries)
+            .arg("-Wl,--gc-sections,-s,--no-undefined,-z,text,-z,noexecstack,-z,relro,-z,now,--build-id=none")
+            .arg(format!("-Wl,-soname,{file_name}"));
+    })
+}
+
 /// The bytes of a shared library called `file_name`, which needs no other: it exports what the object does.
 ///
 /// # Errors

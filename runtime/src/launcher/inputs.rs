@@ -154,6 +154,17 @@ impl Loader {
         self.load_from(Source { reader, len, is_stdin: false }, input, memory)
     }
 
+    /// The same of a file's bytes.
+    pub(crate) fn load_bytes(
+        &self,
+        bytes: &[u8],
+        input: &mut [f32],
+        memory: Memory,
+    ) -> Result<Loaded, String> {
+        let source = Source { reader: bytes, len: Some(bytes.len() as u64), is_stdin: false };
+        self.load_from(source, input, memory)
+    }
+
     fn load_from(
         &self,
         mut source: Source<impl Read>,

@@ -38,7 +38,7 @@ pub(crate) struct Picture {
 /// The longest side, JPEG's own limit: the resize needs memory by the longer side too.
 const MAX_SIDE: usize = 65535;
 
-fn check_size(width: usize, height: usize) -> Result<(), String> {
+pub(crate) fn check_size(width: usize, height: usize) -> Result<(), String> {
     if width.min(height) == 0 || MAX_SIDE < width.max(height) {
         let expected = format!("expected at least one and at most {MAX_SIDE} a side");
         return Err(format!("found {width} x {height} pixels, {expected}"));

@@ -1,8 +1,9 @@
 //! Pixels -> fewer or more pixels: a filter, widened when shrinking, of which only a window is computed.
 //!
 //! The arithmetic is Pillow's `Image.resize` to the last bit (`libImaging/Resample.c`): weights in f64, rounded to 22-bit fixed
-//! point; first along rows, rounded to 8 bits, then along columns. Its nearest pixel isn't a filter there but a map of places
-//! (`libImaging/Geometry.c`): here a filter of one weight, 1. Networks are trained and judged on its pixels.
+//! point; first along rows, rounded to 8 bits, then along columns. Pillow 13 begins with the columns where the height shrinks by more
+//! than twice as many pixels as the width; we keep to the order of all versions before, by which networks were judged. Its nearest
+//! pixel isn't a filter there but a map of places (`libImaging/Geometry.c`): here a filter of one weight, 1. Networks are trained and judged on its pixels.
 
 mod rows;
 

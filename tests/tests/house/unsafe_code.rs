@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 42] = [
+const FILES: [(&str, &str); 43] = [
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
     ("compiler/src/emit/rust/interface.rs", "text: the functions that a network in Rust has"),
@@ -33,6 +33,7 @@ const FILES: [(&str, &str); 42] = [
     ("runtime/src/launcher.rs", "memory for a network, and the call of it"),
     ("runtime/src/launcher/interrupt.rs", "a handler of signals, which ends a document"),
     ("runtime/src/launcher/model.rs", "the table and the functions of the linked network"),
+    ("runtime/src/launcher/order.rs", "a picture from another program, by pointers and lengths"),
     ("runtime/src/launcher/orders.rs", "a pool that looks at the network's memory between steps"),
     ("runtime/src/launcher/picture/counting.rs", "the allocator of tests, which counts"),
     ("runtime/src/lib.rs", "`main` of the launcher, which C calls"),

@@ -3,7 +3,7 @@
     import @NAME@
     scores = @NAME@.run(input)                   # normalised floats, rows of pixels: INPUT_SHAPE
     scores = @NAME@.run_batch(inputs, threads=4)
-    for answer in @NAME@.classify(["photo.jpg", "holiday/"]):   # needs Pillow, and NumPy
+    for answer in @NAME@.classify(["photo.jpg", "holiday/"]):
         print(answer["path"], answer["top"][0])
 
 Where NumPy is, results are NumPy arrays; without it they are arrays of the standard library. The arithmetic is that of
@@ -118,13 +118,82 @@ def run(input):
     """The scores of one input: INPUT_LEN floats, already normalised (see `prepare`), in rows of pixels.
 
     Takes a NumPy array, anything with the buffer protocol that holds floats, or a flat list. An array of three or more axes has
-    the shape INPUT_SHAPE, with any number of axes of length 1 before it. Threads may call it at the same time: the interpreter's
-    lock is released while the network runs. Of a network with several outputs, a dictionary: the values of each by its name.
+    the shape INPUT_SHAPE, with any number of axes of length 1 before it, or with one axis of several images: then the scores have
+    that axis too. Threads may call it at the same time: the interpreter's lock is released while the network runs. Of a network
+    with several outputs, a dictionary: the values of each by its name; of several images a list of them.
     """
-    values = _floats(input)
-    output = array.array("f", bytes(4 * _OUTPUT_LEN)) if numpy is None else numpy.empty(OUTPUT_SHAPE, numpy.float32)
-    _call(_address(values), _address(output))
+    values, n_images = _floats(input)
+    if n_images is None:
+        return _one(_address(values))
+    start = _address(values)
+    return _together([_one(start + 4 * _INPUT_LEN * image) for image in range(n_images)])
+
+
+def run_u8(picture):
+    """The scores of a picture of the network's own size, as bytes: it is normalised, not resized.
+
+    Takes a NumPy array of uint8 of the shape INPUT_SHAPE, with one axis of several pictures before it or without, whatever its
+    strides; without NumPy any buffer of bytes. `prepare` brings other pictures to size.
+    """
+    if not hasattr(_library, "@NAME@_run_u8"):
+        raise TypeError("run_u8: found a network of %d channels, expected one whose input is a picture" % INPUT_SHAPE[2])
+    rows, shape, stride = _bytes(picture)
+    several = shape[:-3] if len(shape) > 3 else ()
+    if tuple(shape[-3:]) != INPUT_SHAPE or len(several) > 1:
+        raise ValueError("picture: found %s, expected %s; prepare(picture) brings it to size" % (tuple(shape), INPUT_SHAPE))
+    start, height = _address(rows), INPUT_SHAPE[0]
+    images = [_one_of_bytes(start + image * height * stride, stride) for image in range(several[0] if several else 1)]
+    return _together(images) if several else images[0]
+
+
+def _one(address):
+    output = _output()
+    _call(address, _address(output))
     return _parts(output) if OUTPUT_SHAPES else output
+
+
+def _one_of_bytes(address, stride):
+    output = _output()
+    function = getattr(_library, "@NAME@_run_u8")
+    function.restype = ctypes.c_int32
+    workspace = ctypes.c_void_p(_memory.workspace)
+    _check(function(ctypes.c_void_p(address), ctypes.c_size_t(stride), ctypes.c_void_p(_address(output)), workspace))
+    return _parts(output) if OUTPUT_SHAPES else output
+
+
+def _output():
+    return array.array("f", bytes(4 * _OUTPUT_LEN)) if numpy is None else numpy.empty(OUTPUT_SHAPE, numpy.float32)
+
+
+def _together(results):
+    """Several images' outputs: one array with NumPy, else a list."""
+    if numpy is None or OUTPUT_SHAPES:
+        return results
+    return numpy.stack(results) if results else numpy.empty((0, *OUTPUT_SHAPE), numpy.float32)
+
+
+def _bytes(picture):
+    """Pixels as memory that stays, their shape, and the bytes from one row to the next, which are all equally far apart."""
+    if numpy is not None:
+        pixels = numpy.asarray(picture)
+        if pixels.dtype != numpy.uint8:
+            raise TypeError("picture: found an array of %s, expected uint8; run(input) takes floats" % pixels.dtype)
+        if pixels.ndim == 2 and INPUT_SHAPE[2] == 1:
+            pixels = pixels[:, :, None]
+        if pixels.ndim == 3 and pixels.shape == INPUT_SHAPE:
+            row = INPUT_SHAPE[1] * INPUT_SHAPE[2]
+            lie = pixels.strides
+            if lie[2] == 1 and lie[1] == INPUT_SHAPE[2] and lie[0] >= row:
+                return pixels, pixels.shape, lie[0]
+        pixels = numpy.ascontiguousarray(pixels)
+        return pixels, pixels.shape, pixels.shape[-2] * pixels.shape[-1] if pixels.ndim > 1 else 0
+    view = memoryview(picture)
+    if view.format not in ("B", "c"):
+        raise TypeError("picture: found a buffer of format %r, expected bytes; run(input) takes floats" % view.format)
+    shape = view.shape
+    if len(shape) == 1 and shape[0] == _INPUT_LEN:
+        shape = INPUT_SHAPE
+    return array.array("B", view.tobytes()), shape, INPUT_SHAPE[1] * INPUT_SHAPE[2]
 
 
 def _parts(output):
@@ -141,47 +210,139 @@ def run_batch(inputs, threads=1):
     """The scores of several inputs, in their order, on so many threads: one array with NumPy, else a list; of a network with
     several outputs a list of dictionaries."""
     if threads == 1:
-        results = [run(input) for input in inputs]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            results = list(pool.map(run, inputs))
-    if numpy is None or OUTPUT_SHAPES:
-        return results
-    return numpy.stack(results) if results else numpy.empty((0, *OUTPUT_SHAPE), numpy.float32)
+        return _together([run(input) for input in inputs])
+    with ThreadPoolExecutor(threads) as pool:
+        return _together(list(pool.map(run, inputs)))
 
 
 def prepare(picture):
     """The input of a picture: turned upright, resized, cropped and normalised as the network was trained.
 
-    Takes a Pillow image, or an array of bytes, rows of pixels of three channels. Needs Pillow and NumPy.
+    Takes a path, the bytes of a file, an open file, a Pillow image, or an array of uint8: rows of pixels of three channels, or of
+    one. The library does it, with the executables' code and bits. Where it was linked without that code (`PREPARES` is false then)
+    Pillow and NumPy are needed. A ValueError says what is wrong with a picture.
     """
-    return _prepare(_upright(picture))
+    return _load(picture)[0]
 
 
-def _upright(picture):
-    """The picture as cameras mean it."""
-    _need_numpy()
-    from PIL import Image, ImageOps
+class _Order(ctypes.Structure):
+    """As the library has it."""
 
-    if not isinstance(picture, Image.Image):
+    _fields_ = [
+        ("info", ctypes.c_char_p),
+        ("info_len", ctypes.c_size_t),
+        ("kind", ctypes.c_size_t),
+        ("data", ctypes.c_void_p),
+        ("data_len", ctypes.c_size_t),
+        ("width", ctypes.c_size_t),
+        ("height", ctypes.c_size_t),
+        ("channels", ctypes.c_size_t),
+        ("input", ctypes.c_void_p),
+        ("input_len", ctypes.c_size_t),
+        ("message", ctypes.c_void_p),
+        ("message_len", ctypes.c_size_t),
+    ]
+
+
+#: Whether the library prepares pictures itself. If not, Pillow does.
+PREPARES = hasattr(_library, "mnc_prepare")
+_FILE, _CONTENT, _PIXELS = range(3)
+_MESSAGE_BYTES = 4096
+
+
+def _load(picture):
+    """The input of a picture, and width and height of the upright picture."""
+    if isinstance(picture, (str, os.PathLike)):
+        path = os.fsencode(picture)
+        if not PREPARES:
+            return _with_pillow(picture)
+        try:
+            return _prepared(_FILE, path)
+        except ValueError as error:
+            raise ValueError("%s: %s" % (os.fsdecode(path), error)) from None
+    if hasattr(picture, "read") and not hasattr(picture, "convert"):
+        picture = picture.read()
+    is_content = isinstance(picture, memoryview) and picture.ndim == 1 and picture.format == "B"
+    if isinstance(picture, (bytes, bytearray)) or is_content:
+        return _prepared(_CONTENT, bytes(picture)) if PREPARES else _with_pillow(bytes(picture))
+    if not PREPARES:
+        return _with_pillow(picture)
+    if hasattr(picture, "convert"):
+        picture = _plain(picture)
+        width, height = picture.size
+        return _prepared(_PIXELS, picture.tobytes(), width, height, len(picture.getbands()))
+    shape, pixels = _pixels(picture)
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) != 3 or shape[2] not in (1, 3) or 0 in shape:
+        raise ValueError("picture: found %s, expected (rows, columns, 3) or (rows, columns)" % (tuple(shape),))
+    return _prepared(_PIXELS, pixels, shape[1], shape[0], shape[2])
+
+
+def _pixels(picture):
+    """The shape of an array of bytes, and the bytes in the order of its axes."""
+    if numpy is not None:
         pixels = numpy.asarray(picture)
         if pixels.dtype != numpy.uint8:
             raise TypeError("picture: found an array of %s, expected a Pillow image or an array of uint8" % pixels.dtype)
-        picture = Image.fromarray(numpy.ascontiguousarray(pixels))
-    return ImageOps.exif_transpose(picture)
+        return pixels.shape, pixels.tobytes()
+    view = memoryview(picture)
+    if view.format != "B":
+        raise TypeError("picture: found a buffer of format %r, expected bytes" % view.format)
+    return view.shape, view.tobytes()
 
 
-def _prepare(picture):
-    from PIL import Image
+def _prepared(kind, data, width=0, height=0, channels=0):
+    input = array.array("f", bytes(4 * _INPUT_LEN)) if numpy is None else numpy.empty(INPUT_SHAPE, numpy.float32)
+    info, message = _info(), ctypes.create_string_buffer(_MESSAGE_BYTES)
+    order = _Order(
+        info, len(info), kind, ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), len(data), width, height, channels,
+        _address(input), _INPUT_LEN, ctypes.addressof(message), _MESSAGE_BYTES,
+    )
+    if _library.mnc_prepare(ctypes.byref(order)) != 0:
+        raise ValueError(message.value.decode("utf-8", "replace"))
+    return input, (order.width, order.height)
 
+
+def _plain(picture):
+    """A Pillow image upright, in the channels that the network wants, of 8 bits each."""
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         # Pillow would cut 16 bits off at 255.
+        _need_numpy()
         wide = numpy.asarray(picture).astype(numpy.int64)
         picture = Image.fromarray(((wide + 128) // 257).clip(0, 255).astype(numpy.uint8))
-    height, width, channels = INPUT_SHAPE
-    picture = picture.convert("L" if channels == 1 else "RGB")
-    full, (left, top) = _seen(picture.size)
-    picture = picture.resize(full, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
+    return picture.convert("L" if INPUT_SHAPE[2] == 1 else "RGB")
+
+
+def _with_pillow(picture):
+    """The same without the library: Pillow decodes and resizes."""
+    _need_numpy()
+    import io
+
+    from PIL import Image
+
+    if isinstance(picture, (str, os.PathLike, bytes)):
+        with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
+            return _with_pillow(opened)
+    if not isinstance(picture, Image.Image):
+        shape, pixels = _pixels(picture)
+        picture = Image.fromarray(numpy.frombuffer(pixels, numpy.uint8).reshape(shape))
+    picture = _plain(picture)
+    size = picture.size
+    height, width, _ = INPUT_SHAPE
+    rule = INFO["preprocess"]["resize"]["rule"]
+    if (rule == "keep" and size != (width, height)) or (rule == "crop" and (size[0] < width or size[1] < height)):
+        least = "" if rule == "keep" else "at least "
+        found = "found %d x %d pixels, expected %s%d x %d" % (*size, least, width, height)
+        raise ValueError(found + ": this network's pictures aren't resized")
+    full, (left, top) = _seen(size)
+    filter = getattr(Image.Resampling, INFO["preprocess"].get("resample", "bilinear").upper())
+    # Along the rows first, whatever Pillow's version.
+    picture = picture.resize((full[0], size[1]), filter).resize(full, filter)
+    picture = picture.crop((left, top, left + width, top + height))
     pixels = numpy.asarray(picture, numpy.float64).reshape(INPUT_SHAPE)
     if INFO["preprocess"]["channel_order"] == "bgr":
         pixels = pixels[:, :, ::-1]
@@ -189,26 +350,35 @@ def _prepare(picture):
     multiplier, offset = (
         numpy.asarray(INFO["preprocess"][key], numpy.float32).astype(numpy.float64) for key in ("multiplier", "offset")
     )
-    return (pixels * multiplier + offset).astype(numpy.float32)
+    return (pixels * multiplier + offset).astype(numpy.float32), size
 
 
 def _seen(size):
     """Width and height to which a picture of that size is resized, and where in it the input begins."""
     rule = INFO["preprocess"]["resize"]
+    even = INFO["preprocess"].get("crop_rounding") == "even"
     full = INPUT_SHAPE[1], INPUT_SHAPE[0]
-    if rule["rule"] == "cover":
+    if rule["rule"] == "cover" and even and rule["width"] != rule["height"]:
+        ratio = min(size[0] / rule["width"], size[1] / rule["height"])
+        full = round(size[0] / ratio), round(size[1] / ratio)
+    elif rule["rule"] == "cover":
         if size[1] * rule["width"] <= size[0] * rule["height"]:
             full = (rule["height"] * size[0] // size[1], rule["height"])
         else:
             full = (rule["width"], rule["width"] * size[1] // size[0])
-    return full, ((full[0] - INPUT_SHAPE[1]) // 2, (full[1] - INPUT_SHAPE[0]) // 2)
+    elif rule["rule"] == "squash":
+        full = rule["width"], rule["height"]
+    elif rule["rule"] != "stretch":
+        full = size
+    left_off = full[0] - INPUT_SHAPE[1], full[1] - INPUT_SHAPE[0]
+    return full, tuple(round(pixels / 2) if even else pixels // 2 for pixels in left_off)
 
 
 def detect(picture, k=None):
     """The boxes that a detector finds in a picture, the k best or all: see `boxes`. Takes what `prepare` takes."""
     _need_detector()
-    picture = _upright(picture)
-    return boxes(run(_prepare(picture)), picture.size, k)
+    input, size = _load(picture)
+    return boxes(run(input), size, k)
 
 
 def boxes(outputs, size=None, k=None):
@@ -392,23 +562,22 @@ def _exp(x):
 def classify(paths, k=5, threads=1):
     """Names what is in pictures: a dictionary with `path` and `top` for each, in order. Folders are listed, not their folders.
 
-    Needs Pillow and NumPy. A file that can't be read has `error` instead of `top`, and so has a folder without pictures.
+    A file that can't be read has `error` instead of `top`, and so has a folder without pictures.
     """
-    _need_numpy()
     if OUTPUT_SHAPES:
         how = "detect(picture) returns its boxes" if "detect" in INFO else "run(prepare(picture)) returns them by name"
         raise TypeError("classify: found a network of several outputs, expected one; " + how)
-    from PIL import Image
+    if not PREPARES:
+        _need_numpy()
 
     def answer(path):
         if os.path.isdir(path):
             return {"path": path, "error": "found no picture, expected files that end in " + " ".join(_PICTURES)}
         try:
-            with Image.open(path) as picture:
-                input = prepare(picture)
-        # Decoders raise all sorts of things.
+            input = prepare(path)
+        # Pillow's decoders raise all sorts of things.
         except Exception as error:
-            return {"path": path, "error": str(error) or type(error).__name__}
+            return {"path": path, "error": _without_path(error, path)}
         return {"path": path, "top": top(run(input), k)}
 
     files = list(_files(paths))
@@ -416,6 +585,12 @@ def classify(paths, k=5, threads=1):
         return [answer(path) for path in files]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(answer, files))
+
+
+def _without_path(error, path):
+    text = str(error) or type(error).__name__
+    start = os.fsdecode(path) + ": "
+    return text[len(start) :] if text.startswith(start) else text
 
 
 _PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".pam")
@@ -435,52 +610,56 @@ def _files(paths):
 
 def _need_numpy():
     if numpy is None:
-        raise ImportError("pictures need NumPy: pip install numpy pillow")
+        raise ImportError("pictures need NumPy and Pillow here: pip install numpy pillow")
 
 
 def _floats(input):
-    """The input as memory that stays while the network reads it."""
+    """The input as memory that stays while the network reads it, and how many images there are if there is an axis of them."""
     if isinstance(input, (bytes, bytearray)):
         raise _not_floats("bytes")
     if numpy is not None:
         values = numpy.asarray(input)
         # A list has no type of its own: whole numbers in it are floats that happen to be whole.
-        if values.dtype.kind != "f" and not isinstance(input, (list, tuple)):
+        if values.dtype.kind != "f" and not (isinstance(input, (list, tuple)) and values.dtype.kind in "iu"):
             raise _not_floats(values.dtype)
-        _check_shape(values.shape)
-        return numpy.ascontiguousarray(values, numpy.float32)
+        n_images = _check_shape(values.shape)
+        return numpy.ascontiguousarray(values, numpy.float32), n_images
     if isinstance(input, (list, tuple)):
         values = array.array("f", input)
-        _check_shape((len(values),))
-        return values
+        return values, _check_shape((len(values),))
     view = memoryview(input)
     kind = view.format.lstrip("@=<" if sys.byteorder == "little" else "@=>!")
     if kind not in ("e", "f", "d"):
         raise _not_floats("a buffer of format " + repr(view.format))
-    _check_shape(view.shape)
+    n_images = _check_shape(view.shape)
     if kind != "f":
-        return array.array("f", memoryview(view.tobytes()).cast(kind))
+        return array.array("f", memoryview(view.tobytes()).cast(kind)), n_images
     if view.c_contiguous and not view.readonly:
-        return input
+        return input, n_images
     values = array.array("f")
     values.frombytes(view.tobytes())
-    return values
+    return values, n_images
 
 
 def _not_floats(found):
-    return TypeError("input: found %s, expected floats, normalised; prepare(picture) makes them of a picture" % found)
+    return TypeError("input: found %s, expected floats, normalised; prepare(picture) makes them of a picture, run_u8 takes bytes" % found)
 
 
 def _check_shape(shape):
-    """Refuses what has as many numbers as the input, but in another order: channels first, above all."""
+    """Refuses what has as many numbers as the input, but in another order: channels first, above all. How many images there are, if
+    there is an axis of them."""
     height, width, channels = INPUT_SHAPE
+    shape = tuple(shape)
+    if len(shape) == 4 and shape[1:] == INPUT_SHAPE and shape[0] != 1:
+        return shape[0]
     legal = {
         1: [(_INPUT_LEN,)],
         2: [(1, _INPUT_LEN), (height * width, channels), (height, width * channels)],
     }.get(len(shape), [(1,) * (len(shape) - 3) + INPUT_SHAPE])
-    if tuple(shape) not in legal:
-        found = shape[0] if len(shape) == 1 else tuple(shape)
+    if shape not in legal:
+        found = shape[0] if len(shape) == 1 else shape
         raise ValueError("input: found %s, expected %s: %d floats" % (found, INPUT_SHAPE, _INPUT_LEN))
+    return None
 
 
 def _address(values):
@@ -497,16 +676,12 @@ def _call(input, output):
 
 def _find(name, paths):
     """Prints the boxes in pictures."""
-    _need_numpy()
-    from PIL import Image
-
     code = 0
     for path in _files(paths):
         try:
-            with Image.open(path) as picture:
-                found = detect(picture)
+            found = detect(path)
         except Exception as error:
-            print("%s: %s: %s" % (name, path, str(error) or type(error).__name__), file=sys.stderr)
+            print("%s: %s: %s" % (name, path, _without_path(error, path)), file=sys.stderr)
             code = 1
             continue
         for box in found:
@@ -521,7 +696,7 @@ def _main(arguments):
     usage = """usage: python %s PICTURE|FOLDER...
 
 Prints the path, the score and the label of the most probable class of each picture; of a detector those of each box, with the
-pixels of its left, upper, right and lower edge. Needs Pillow and NumPy.
+pixels of its left, upper, right and lower edge.
 Exit code: 0; 1 if a picture failed; 2 if the arguments are wrong.""" % name
     if arguments[:1] in (["-h"], ["--help"]):
         print(usage)
