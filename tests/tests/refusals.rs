@@ -1,0 +1,157 @@
+//! docs/refusals.md and the messages of the commands: every message of the page comes out as it stands there, and every one that
+//! comes out of these cases is on the page.
+
+#[path = "refusals/files.rs"]
+mod files;
+#[path = "refusals/pictures.rs"]
+mod pictures;
+#[path = "refusals/preprocessing.rs"]
+mod preprocessing;
+#[path = "refusals/weights.rs"]
+mod weights;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mnc_tests::command::mnc;
+use mnc_tests::folder::Folder;
+use mnc_tests::need;
+
+/// Something that a user has, and the command that refuses it.
+#[derive(Clone)]
+struct Case {
+    /// Files by their names, in an empty folder; a name that ends in a slash is a folder.
+    files: Vec<(&'static str, Vec<u8>)>,
+    /// Of the command.
+    arguments: Vec<&'static str>,
+    /// What is run.
+    program: Runs,
+}
+
+/// What refuses.
+#[derive(Clone, Copy, PartialEq)]
+enum Runs {
+    Mnc,
+    /// An executable of the two-class network `net.toml`.
+    Net,
+}
+
+impl Case {
+    /// `mnc compile net.toml --weights FILE`, of a file that is there.
+    fn weights(name: &'static str, bytes: impl AsRef<[u8]>) -> Case {
+        Case::compile([(name, bytes.as_ref().to_vec())], ["--weights", name])
+    }
+
+    /// `mnc compile net.toml` with more arguments.
+    fn compile<const N: usize, const M: usize>(
+        files: [(&'static str, Vec<u8>); N],
+        arguments: [&'static str; M],
+    ) -> Case {
+        let arguments =
+            [&["compile", "net.toml", "--emit", "header", "-o", "net.h"][..], &arguments].concat();
+        Case { files: files.into(), arguments, program: Runs::Mnc }
+    }
+
+    /// `mnc compile mobilenet-v1` with random weights, a configuration beside them and more arguments.
+    fn configured(name: &'static str, text: &str, option: &'static str) -> Case {
+        let arguments = [
+            &["compile", "mobilenet-v1", "--random-weights", "1", "--emit", "header", "-o", "net.h"][..],
+            &[option, name],
+        ]
+        .concat();
+        Case { files: vec![(name, text.as_bytes().to_vec())], arguments, program: Runs::Mnc }
+    }
+
+    /// `mnc compile FOLDER`, of these files.
+    fn folder<const N: usize>(files: [(&'static str, Vec<u8>); N]) -> Case {
+        let arguments = vec!["compile", "net", "--emit", "header", "-o", "net.h"];
+        Case {
+            files: [("net/", Vec::new())].into_iter().chain(files).collect(),
+            arguments,
+            program: Runs::Mnc,
+        }
+    }
+
+    /// `./net FILE`.
+    fn picture(name: &'static str, bytes: impl AsRef<[u8]>) -> Case {
+        Case { files: vec![(name, bytes.as_ref().to_vec())], arguments: vec![name], program: Runs::Net }
+    }
+
+    /// The messages, each a line; what else there is to say stands in their place.
+    fn messages(&self, mnc: &Path, net: &Path) -> Vec<String> {
+        let folder = Folder::new();
+        folder.write("net.toml", NETWORK);
+        for (name, bytes) in &self.files {
+            match name.strip_suffix('/') {
+                Some(name) => std::fs::create_dir_all(folder.path().join(name)).expect("it can be made"),
+                None => drop(folder.write(name, bytes)),
+            }
+        }
+        let program = match self.program {
+            Runs::Mnc => mnc,
+            Runs::Net => net,
+        };
+        let output = Command::new(program)
+            .current_dir(folder.path())
+            .args(&self.arguments)
+            .env_remove("CC")
+            .output()
+            .expect("the program starts");
+        let code = output.status.code();
+        let text = String::from_utf8(output.stderr).expect("messages are UTF-8");
+        let is_refused = matches!(code, Some(1 | 2)) && !folder.path().join("net.h").exists();
+        let is_message = |line: &&str| {
+            line.starts_with("error: ") || line.starts_with("net: ") && !line.contains("weights are random")
+        };
+        let found: Vec<String> = text.lines().filter(is_message).map(str::to_owned).collect();
+        if is_refused && !found.is_empty() {
+            return found;
+        }
+        vec![format!("(not refused: {:?} ends with {code:?} and says {text:?})", self.arguments)]
+    }
+}
+
+/// The network of the cases: grey 8x8 pictures, two classes.
+const NETWORK: &str = r#"name = "net"
+classes = 2
+[input]
+height = 8
+width = 8
+channels = 3
+[[layer]]
+kind = "conv"
+filters = 8
+[[layer]]
+kind = "global_average_pool"
+[[layer]]
+kind = "dense"
+"#;
+
+/// Compiles the executable of [`NETWORK`].
+fn executable(mnc: &Path, folder: &Folder) -> PathBuf {
+    folder.write("net.toml", NETWORK);
+    let arguments = ["compile", "net.toml", "--random-weights", "1", "--quiet", "-o", "net"];
+    need::run(Command::new(mnc).current_dir(folder.path()).args(arguments));
+    folder.path().join("net")
+}
+
+#[test]
+fn the_page_has_the_messages_as_they_come_out() {
+    let Some(mnc) = mnc() else { return };
+    let folder = Folder::new();
+    let net = executable(mnc, &folder);
+    let cases = [weights::cases(), files::cases(), preprocessing::cases(), pictures::cases()].concat();
+    let found: BTreeSet<String> = cases.iter().flat_map(|case| case.messages(mnc, &net)).collect();
+    let page =
+        std::fs::read_to_string(need::workspace().join("docs/refusals.md")).expect("the page is there");
+    let shown: BTreeSet<String> =
+        page.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect();
+    let list = |set: Vec<&String>| set.iter().map(|line| format!("    {line}\n")).collect::<String>();
+    let (missing, stale) =
+        (list(found.difference(&shown).collect()), list(shown.difference(&found).collect()));
+    assert!(
+        missing.is_empty() && stale.is_empty(),
+        "docs/refusals.md lacks\n{missing}\nand has, though nothing says it any more,\n{stale}"
+    );
+}
