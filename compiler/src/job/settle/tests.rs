@@ -54,7 +54,10 @@ fn network_of(description: &Description, naming: &Naming) -> (Vec<Row>, Paramete
     let row = |(name, view): (String, TensorView<'_>)| {
         (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())
     };
-    (file.tensors().into_iter().map(row).collect(), parameters)
+    let mut rows: Vec<Row> = file.tensors().into_iter().map(row).collect();
+    // The crate has them in no order.
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    (rows, parameters)
 }
 
 fn write(rows: &[Row]) -> Vec<u8> {
