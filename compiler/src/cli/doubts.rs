@@ -181,7 +181,7 @@ impl Timed {
     fn missed(&self) -> Option<String> {
         let (min, predicted) = (self.latencies.summary.min, self.predicted?);
         let factor = min / predicted;
-        let is_missed = MOST_MISSED < factor || factor < 1.0 / MOST_MISSED;
+        let is_missed = MOST_MISSED < factor.max(1.0 / factor);
         is_missed.then(|| format!("the minimum is {factor:.1} times the predicted {predicted:.3} ms"))
     }
 }

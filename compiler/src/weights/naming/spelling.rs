@@ -57,7 +57,7 @@ fn parts(name: &str) -> Vec<&str> {
     };
     // A group of an HDF5 file is called as its layer.
     match parts.split_last() {
-        Some((last, layer)) if 0 < layer.len() && layer.len() % 2 == 0 => {
+        Some((last, layer)) if !layer.is_empty() && layer.len() % 2 == 0 => {
             let (group, layer) = layer.split_at(layer.len() / 2);
             if group == layer { [layer, &[*last]].concat() } else { parts }
         }
@@ -95,7 +95,7 @@ fn keras(parts: &[&str], is_old_v3: bool) -> Option<String> {
             .iter()
             .any(|start| part.starts_with(start))
     };
-    let first = parts.iter().rposition(|part| is_model(&part)).map_or(0, |at| at + 1);
+    let first = parts.iter().rposition(is_model).map_or(0, |at| at + 1);
     let (last, layer) = parts[first..].split_last()?;
     if layer.is_empty() {
         return None;
