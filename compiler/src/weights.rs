@@ -4,7 +4,8 @@
 //! In order: `header` checks the file's own claims, [`names`] renames tensors where a user says how, [`naming`] says which tensor
 //! belongs to which layer, `fit` and `prefix` which of a file's names are those, `assign` checks each against the graph and turns
 //! it, with its axes in the order of a [`layout`], into the order of the arithmetic, `leftover` lists the tensors that no layer wants.
-//! [`config`] reads the JSON that lies beside it; `recognise` tells of which built-in network they are.
+//! [`config`] reads the JSON that lies beside it; `recognise` tells of which built-in network they are; [`propose`] says what tensors of
+//! unknown names seem to be.
 
 mod alpha;
 mod assign;
@@ -18,6 +19,7 @@ mod leftover;
 pub mod names;
 pub mod naming;
 mod prefix;
+pub mod propose;
 mod random;
 mod recognise;
 mod write;

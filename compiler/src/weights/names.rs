@@ -206,6 +206,8 @@ const MAX_PATTERNS: usize = 1_000;
 /// What the tensors of a file are called here, before they are.
 struct Renaming<'n> {
     names: &'n Names,
+    /// Those that a line without placeholders names.
+    spoken_of: BTreeSet<String>,
     /// By the file's name.
     new: BTreeMap<String, (String, Position)>,
     /// By the new name.
@@ -261,15 +263,24 @@ impl Weights<'_> {
     /// # Errors
     /// A line whose tensor the weights haven't; two lines for one tensor, or two tensors for one layer.
     pub fn rename(&mut self, names: &Names) -> Result<Renamed> {
-        let mut renaming =
-            Renaming { names, new: BTreeMap::new(), taken: BTreeMap::new(), faults: Vec::new() };
+        let mut renaming = Renaming {
+            names,
+            spoken_of: BTreeSet::new(),
+            new: BTreeMap::new(),
+            taken: BTreeMap::new(),
+            faults: Vec::new(),
+        };
         let n_patterns = names.lines.iter().filter(|line| line.theirs.variables().next().is_some()).count();
         if MAX_PATTERNS < n_patterns {
             let detail =
                 format!("found {n_patterns} lines with placeholders, expected at most {MAX_PATTERNS}");
             return Err(Error::new(ErrorKind::Weights, Place::file(&names.place), detail));
         }
-        for line in &names.lines {
+        // Those without placeholders first: they go before the others.
+        let (plain, forms): (Vec<&Line>, Vec<&Line>) =
+            names.lines.iter().partition(|line| line.theirs.variables().next().is_none());
+        renaming.spoken_of = plain.iter().map(|line| line.theirs.stem()).collect();
+        for line in plain.into_iter().chain(forms) {
             let is_used = self.match_line(line, &mut renaming);
             if !is_used {
                 let nearest = self.nearest(&line.theirs.stem());
@@ -297,6 +308,10 @@ impl Weights<'_> {
                 found.push(Fault { place: names.position(*at), detail });
             }
         }
+        found.sort_by_key(|fault| match fault.place {
+            Place::Text { line, .. } => line,
+            _ => 0,
+        });
         propagate(found, &names.place)?;
 
         let told = Renamed { n_renamed: new.len(), n_ignored: gone.len(), unused };
@@ -353,7 +368,10 @@ impl Weights<'_> {
             if !theirs.starts_with(&stem) {
                 break;
             }
-            let Some(numbers) = line.theirs.matches(theirs) else { continue };
+            let Some(numbers) = line.theirs.matches(theirs).filter(|_| !renaming.spoken_of.contains(theirs))
+            else {
+                continue;
+            };
             // The layer's name may have no number so small.
             let Some(ours) = line.ours.fill(&numbers) else { continue };
             is_used = true;

@@ -75,9 +75,8 @@ fn tensors_are_renamed() {
     check_names(
         &tensors,
         "stem = 'model.0.0'\ndw_{i} = 'model.{i}.0'\npw_{i+1}='model.{i}.3'\nignore = 'ema.*'",
-        &[
-            "n:2:1: found \"model.0.0\" for \"dw_0\", which line 1 has for \"stem\"; expected one layer for a tensor",
-        ],
+        // The line without a placeholder goes before.
+        &["dw_1", "dw_10", "dw_2", "fc", "pw_2", "stem"],
     );
     check_names(
         &tensors,
@@ -92,16 +91,20 @@ fn tensors_are_renamed() {
         &[
             "n:1:1: found no tensor \"model.{i}.7\" in w, the nearest is \"model.0.0\"; expected one: mend the line or take it out",
             "n:2:1: found no tensor \"module.0\" in w, the nearest is \"model.2.0\"; expected one: mend the line or take it out",
-            "n:5:1: found \"model.1.0\" for \"c0\", which line 4 has for \"c\"; expected one layer for a tensor",
-            "n:6:10: found \"model.1.3\" to ignore, which line 5 has for \"c1\"; expected one of the two",
             "n:3:1: found \"model.0.0\" for \"fc\", a name that another tensor of w has; expected a line for that one too, or `ignore`",
+            "n:6:10: found \"model.1.3\" to ignore, which line 5 has for \"c1\"; expected one of the two",
         ],
     );
     check_names(
         &tensors,
-        "a = 'fc'\na_{i} = 'model.{i}.0'\nb = 'model.1.3'\na_{i} = 'ema.model.{i}.0'",
+        "a = 'fc'\na_{i} = 'model.{i}.0'\nb = 'model.1.3'\na_{i} = 'ema.model.{i}.0'\nb_{i} = 'model.{i}.0'\nc = 'fc'",
         &[
             "n:4:1: found \"ema.model.1.0\" for \"a_1\", which line 2 says is \"model.1.0\"; expected one tensor for a layer",
+            "n:5:1: found \"model.0.0\" for \"b_0\", which line 2 has for \"a_0\"; expected one layer for a tensor",
+            "n:5:1: found \"model.1.0\" for \"b_1\", which line 2 has for \"a_1\"; expected one layer for a tensor",
+            "n:5:1: found \"model.10.0\" for \"b_10\", which line 2 has for \"a_10\"; expected one layer for a tensor",
+            "n:5:1: found \"model.2.0\" for \"b_2\", which line 2 has for \"a_2\"; expected one layer for a tensor",
+            "n:6:1: found \"fc\" for \"c\", which line 1 has for \"a\"; expected one layer for a tensor",
         ],
     );
     // Two change places, and a name of any letters.
