@@ -253,7 +253,9 @@ fn preprocessors_that_cannot_be_followed() {
     );
     check_preprocessor(
         r#"{"size": {"height": 256, "width": 256}, "crop_size": {"height": 224, "width": 160}}"#,
-        &["p: crop_size: found 224x160, expected at most the 256x256 of size, and of its proportions"],
+        &[
+            "p: crop_size: found 224x160, expected at most the 256x256 of size, at least a quarter, and of its proportions",
+        ],
     );
     check_preprocessor(
         r#"{"size": {"shortest_edge": 256}, "crop_size": [192, 256]}"#,
@@ -276,6 +278,10 @@ fn preprocessors_that_cannot_be_followed() {
     check_preprocessor(
         r#"{"size": {"shortest_edge": 128}, "crop_size": 224}"#,
         &["p: size: shortest_edge: found 128, expected at least 224, the side that is cut out"],
+    );
+    check_preprocessor(
+        r#"{"size": {"shortest_edge": 16777216}, "crop_size": 224}"#,
+        &["p: size: shortest_edge: found 16777216, expected at most 896, 4 times what is cut out"],
     );
     check_preprocessor(
         r#"{"size": {"shortest_edge": 128}, "do_center_crop": false}"#,

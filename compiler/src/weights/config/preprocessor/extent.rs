@@ -117,9 +117,9 @@ fn usual(
         (Some(Size::Exact(height, width)), Some((crop_height, crop_width))) => {
             let margin = Margin::Ratio(height as f64 / crop_height as f64);
             let fits = (margin.around(crop_height), margin.around(crop_width)) == (height, width);
-            if !fits || height < crop_height {
+            if !fits || height < crop_height || 4 * crop_height < height {
                 let detail = format!(
-                    "found {crop_height}x{crop_width}, expected at most the {height}x{width} of size, and of its proportions"
+                    "found {crop_height}x{crop_width}, expected at most the {height}x{width} of size, at least a quarter, and of its proportions"
                 );
                 faults.push(root.at("crop_size"), detail);
             }
@@ -129,6 +129,11 @@ fn usual(
             if height != width {
                 let detail = format!("found {height}x{width} with a shortest_edge, expected a square");
                 faults.push(root.at("crop_size"), detail);
+            } else if 4 * height < edge {
+                faults.push(
+                    root.at("size: shortest_edge"),
+                    format!("found {edge}, expected at most {}, 4 times what is cut out", 4 * height),
+                );
             } else if edge < height {
                 faults.push(
                     root.at("size: shortest_edge"),
