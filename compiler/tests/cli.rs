@@ -152,7 +152,7 @@ fn mistakes_are_named() {
         (
             typed("compile mobilenet-v1 --weights empty.safetensors"),
             1,
-            "empty.safetensors: header: found 0 bytes",
+            "empty.safetensors: found an empty file, expected a safetensors file",
         ),
         (
             typed("compile mobilenet-v1 --alpha 5"),
