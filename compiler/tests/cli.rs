@@ -595,12 +595,3 @@ fn lists() {
         assert!(folder.stdout(["completions", shell]).contains("mnc"), "{shell}");
     }
 }
-
-/// `mnc completions bash | head -1`
-#[test]
-fn a_reader_may_stop() {
-    let mut child =
-        Folder::new().command(["completions", "bash"]).stdout(Stdio::piped()).spawn().expect("mnc runs");
-    drop(child.stdout.take());
-    assert!(child.wait().expect("mnc ends").success());
-}

@@ -355,3 +355,13 @@ fn names_and_sums_of_a_set() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("found a name that is not UTF-8"), "{}", ran.err);
 }
+
+/// `mnc completions bash | head -1`
+#[test]
+fn a_reader_may_stop() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mnc"));
+    command.args(["completions", "bash"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("mnc runs");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("mnc ends").success());
+}
