@@ -62,7 +62,7 @@ fn tables_have_a_line_for_each() {
     let Some(folder) = folder_with_net() else { return };
     let table = stdout(folder.path(), &["bench", "net", "net"], &["--rounds", "1", "--runs", "2"]);
     assert_eq!(table.matches("net: mobilenet-v1 0.25@32").count(), 4, "{table}");
-    assert!(table.contains("start to first result") && table.contains("times the first"), "{table}");
+    assert!(table.contains("start to first result") && table.contains("speedup"), "{table}");
 }
 
 #[test]
@@ -102,7 +102,8 @@ fn what_was_tuned_can_be_built_again() {
     let compile = [&["compile"], SMALL, &["--random-weights", "1", "--quiet"]].concat();
     let (code, _, told) = mnc(path, &compile, &["--emit", "obj", "-o", "a.o", "--tune", "t.toml"]);
     assert_eq!(code, 0, "{told}");
-    assert!(told.starts_with("tune: "), "{told}");
+    // On a busy machine warnings come first.
+    assert!(told.lines().any(|line| line.starts_with("tune: ")), "{told}");
     let schedule = ["--emit", "obj", "-o", "b.o", "--schedule", "t.toml"];
     stdout(path, &compile, &schedule);
     assert_eq!(read("a.o"), read("b.o"));

@@ -117,3 +117,17 @@ fn a_list_that_does_not_fit_is_refused_with_the_way_out() {
          name for each, or none",
     );
 }
+
+#[test]
+fn labels_of_a_file_are_in_the_executable() {
+    let (Some(mnc), Some(_)) = (mnc(), need::program("cc")) else { return };
+    let (folder, person) = (Folder::new(), need::workspace().join("examples/person-detector"));
+    folder.write("two.txt", "yes\nno, nobody\n");
+    let mut compile = Command::new(mnc);
+    compile.current_dir(folder.path()).args(["compile", "mobilenet-v1", "--labels", "two.txt", "-o", "net"]);
+    need::run(compile.arg("--weights").arg(person.join("person.safetensors")));
+    let mut classify = Command::new(folder.path().join("net"));
+    let answer = need::run(classify.args(["--top", "1"]).arg(person.join("photos/chelsea.jpg")));
+    let text = String::from_utf8_lossy(&answer.stdout);
+    assert!(text.ends_with("  0.9772  no, nobody  (1)\n"), "{text}");
+}
