@@ -28,7 +28,8 @@ Examples:
   mnc tensors net.toml --alpha 0.5 --json
   mnc tensors downloaded/ --naming plain
   mnc tensors mobilenet-v1 --match theirs.safetensors -o names.toml
-  mnc compile mobilenet-v1 --weights theirs.safetensors --names names.toml -o classify")]
+  mnc compile mobilenet-v1 --weights theirs.safetensors \\
+    --names names.toml -o classify")]
 pub(super) struct Args {
     /// A built-in network, the path of a description, or a folder with weights
     network: String,
