@@ -56,6 +56,16 @@ pub fn top<const K: usize, const N: usize>(output: &[f32; N]) -> [usize; K] {
     found
 }
 
+/// The `K` largest outputs with their scores, in the order of [`top`]. A call of it brings no name into the code of a network, whose
+/// type may have any.
+///
+/// ```
+/// assert_eq!(mnc_runtime::scores::ranked(&[1.0, 3.0], &[0.25, 0.75]), [(1, 0.75)]);
+/// ```
+pub fn ranked<const K: usize, const N: usize>(output: &[f32; N], scores: &[f64; N]) -> [(usize, f64); K] {
+    top(output).map(|idx| (idx, scores[idx]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -268,10 +268,10 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
-/// An executable has 1.5 MB for all but weights; 0.3 of them are for kernels.
+/// An executable has 1.5 MB for all but weights; a quarter of a megabyte is for kernels.
 #[test]
 fn an_executable_without_its_network_is_small() {
     let Some(program) = executable("measured", 0) else { return };
     let len = fs::metadata(program).unwrap().len();
-    assert!(len < 1_100_000, "{len} bytes, expected below 1100000");
+    assert!(len < 1_250_000, "{len} bytes, expected below 1250000");
 }

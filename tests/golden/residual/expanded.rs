@@ -711,8 +711,7 @@ const _: () = {
 
         /// The `K` largest outputs of a run, the largest first: position and score.
         pub fn top<const K: usize>(output: &[f32; 5]) -> [(usize, f64); K] {
-            let scores = Self::scores(output);
-            ::mnc_runtime::scores::top::<K, 5>(output).map(|idx| (idx, scores[idx]))
+            ::mnc_runtime::scores::ranked(output, &Self::scores(output))
         }
     }
 

@@ -266,8 +266,7 @@ fn scores(info: &Info, output_len: usize) -> String {
 
         /// The `K` largest outputs of a run, the largest first: position and score.
         pub fn top<const K: usize>(output: &[f32; {output_len}]) -> [(usize, f64); K] {{
-            let scores = Self::scores(output);
-            ::mnc_runtime::scores::top::<K, {output_len}>(output).map(|idx| (idx, scores[idx]))
+            ::mnc_runtime::scores::ranked(output, &Self::scores(output))
         }}
 "#
     )
