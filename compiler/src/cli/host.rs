@@ -1,5 +1,7 @@
 //! The machine that the command runs on: its triple and what its CPU can do.
 
+use std::sync::OnceLock;
+
 use mnc::target::{Isa, PLATFORMS};
 use mnc::{Result, Target};
 
@@ -53,7 +55,7 @@ pub(super) fn wider(target: &Target) -> Option<Wider> {
     if target.triple != target_lexicon::HOST {
         return None;
     }
-    let (best, unused) = best(&target.triple.to_string())?;
+    let (best, unused) = best()?;
     let widest = target.wider.first().unwrap_or(&target.isa);
     if widest.lanes < best.lanes {
         return Some(Wider::Faster(best));
@@ -70,7 +72,7 @@ pub(super) fn runs(isa: &Isa) -> bool {
 fn native(triple: &str) -> Result<Target> {
     // The platform's own default first: an unknown triple is reported there.
     let default = Target::new(triple, None)?;
-    match best(triple) {
+    match best() {
         Some((isa, _)) => Target::new(triple, Some(isa.name)),
         None => {
             let detail =
@@ -81,7 +83,14 @@ fn native(triple: &str) -> Result<Target> {
 }
 
 /// The widest vectors of this CPU that it gains by, and wider ones that it doesn't gain by; `None` if it runs no code of the platform.
-fn best(triple: &str) -> Option<(&'static Isa, Option<Gain>)> {
+/// Measured once: the summary must not say other than what `native` has chosen.
+fn best() -> Option<(&'static Isa, Option<Gain>)> {
+    static BEST: OnceLock<Option<(&'static Isa, Option<Gain>)>> = OnceLock::new();
+    *BEST.get_or_init(find_best)
+}
+
+fn find_best() -> Option<(&'static Isa, Option<Gain>)> {
+    let triple = target_lexicon::HOST.to_string();
     let platform = PLATFORMS.iter().find(|platform| platform.triple == triple)?;
     let mut found = platform.isas.iter().copied().filter(|isa| runs(isa));
     let mut best = found.next()?;

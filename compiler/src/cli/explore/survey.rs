@@ -161,7 +161,7 @@ impl Compiled {
         (25_000_000_000 / self.report.total.mult_adds.max(1)).clamp(20, 400) as usize
     }
 
-    /// Why what the store has of it says little.
+    /// What the store has of it, to be doubted.
     pub(super) fn timed(&self, store: &Store, circumstances: Circumstances<'_>) -> Timed {
         let record = store.record(self.fingerprint).expect("it was measured");
         let rounds = &record.rounds[..circumstances.rounds];
