@@ -25,7 +25,7 @@ mod recognise;
 mod write;
 
 pub use self::fit::{Asked, Fit, Settled};
-pub(crate) use self::foreign::START_BYTES;
+pub(crate) use self::foreign::{FROM_KERAS, FROM_PYTORCH, FROM_SOURCE, START_BYTES};
 pub use self::form::{Form, Norms};
 pub use self::leftover::Leftovers;
 pub use self::prefix::Prefix;

@@ -160,8 +160,8 @@ fn folders_that_are_no_network() {
         "error: .: found no weights in this folder, expected model.safetensors"
     );
     empty.write("pytorch_model.bin", "");
-    let pickled = "error: .: found pytorch_model.bin, expected model.safetensors: write it with \
-         `safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\"), \"model.safetensors\")`";
+    let pickled = "error: .: found pytorch_model.bin, expected model.safetensors: write safetensors with \
+         `safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\"), \"model.safetensors\")` (docs/from-pytorch.md)";
     assert_eq!(fails(&empty, mnc, &compile), pickled);
     assert_eq!(
         fails(&empty, mnc, &["compile", ".", "--random-weights", "1", "-o", "net"]),

@@ -11,9 +11,9 @@ use super::{Files, Network, Numbers, Renames, Request, file_name};
 use crate::describe::{self, Builtin};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::files::Kind;
-use crate::weights::Asked;
 use crate::weights::config::ModelConfig;
 use crate::weights::naming::Naming;
+use crate::weights::{Asked, FROM_KERAS, FROM_PYTORCH, FROM_SOURCE};
 
 /// A request whose network was found and not named.
 #[derive(Clone, Debug)]
@@ -28,25 +28,21 @@ pub struct Download {
 const WEIGHTS: &str = "model.safetensors";
 /// Weights of other formats, with what makes safetensors of them.
 const OTHERS: [(&str, &str); 14] = [
-    ("pytorch_model.bin", PICKLED),
-    (".pth", PICKLED),
-    (".pt", PICKLED),
-    (".pth.tar", PICKLED),
-    (".ckpt", PICKLED),
-    (".h5", KERAS),
-    (".keras", KERAS),
-    ("saved_model.pb", KERAS),
-    (".index", KERAS),
-    (".msgpack", KERAS),
-    (".onnx", SOURCE),
-    (".tflite", SOURCE),
-    (".npz", SOURCE),
-    (".bin", SOURCE),
+    ("pytorch_model.bin", FROM_PYTORCH),
+    (".pth", FROM_PYTORCH),
+    (".pt", FROM_PYTORCH),
+    (".pth.tar", FROM_PYTORCH),
+    (".ckpt", FROM_PYTORCH),
+    (".h5", FROM_KERAS),
+    (".keras", FROM_KERAS),
+    ("saved_model.pb", FROM_KERAS),
+    (".index", FROM_KERAS),
+    (".msgpack", FROM_KERAS),
+    (".onnx", FROM_SOURCE),
+    (".tflite", FROM_SOURCE),
+    (".npz", FROM_SOURCE),
+    (".bin", FROM_SOURCE),
 ];
-const PICKLED: &str = "write it with `safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\"), \"model.safetensors\")`";
-const KERAS: &str =
-    "load the model where it was trained, and write its weights with `safetensors.numpy.save_file`";
-const SOURCE: &str = "take the weights of the model that it was made from, as safetensors";
 
 impl Download {
     /// Finds the parts of a folder or a file of weights; `None` where the network is a name or a description.

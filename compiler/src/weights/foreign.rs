@@ -9,14 +9,13 @@ pub(crate) const START_BYTES: usize = 4096;
 const MOST_HEADER_BYTES: u64 = 100_000_000;
 
 /// What is to be done about weights of PyTorch.
-const FROM_PYTORCH: &str = "write safetensors with `safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\"), \"model.safetensors\")`";
+pub(crate) const FROM_PYTORCH: &str = "write safetensors with `safetensors.torch.save_file(torch.load(FILE, map_location=\"cpu\"), \"model.safetensors\")` (docs/from-pytorch.md)";
 /// About weights of Keras or TensorFlow.
-const FROM_KERAS: &str =
-    "load the model where it was trained, and write its weights with `safetensors.numpy.save_file`";
+pub(crate) const FROM_KERAS: &str = "load the model where it was trained, and write its weights with `safetensors.numpy.save_file` (docs/from-keras.md)";
 /// About what came from a server.
 const AGAIN: &str = "download the file again";
 /// About a format that no weights can be taken out of in a line.
-const FROM_SOURCE: &str = "take the weights of the model that it was made from, as safetensors";
+pub(crate) const FROM_SOURCE: &str = "take the weights of the model that it was made from, as safetensors";
 /// About archives.
 const UNPACK: &str = "unpack it first";
 

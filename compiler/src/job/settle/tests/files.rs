@@ -155,7 +155,7 @@ fn weights_of_other_formats() {
     };
     for name in ["pytorch_model.bin", "net.pth", "last.ckpt", "net.pth.tar"] {
         let expected = format!(
-            "d: found {name}, expected model.safetensors: write it with `safetensors.torch.save_file("
+            "d: found {name}, expected model.safetensors: write safetensors with `safetensors.torch.save_file("
         );
         fails("d", &[(&format!("d/{name}"), b"x"), ("d/config.json", b"{}")], &expected);
     }
