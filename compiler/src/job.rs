@@ -168,6 +168,8 @@ impl Job {
             Numbers::File(_) => configured.assumed(written.said),
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => Vec::new(),
         };
+        let doubt = configured.doubt.iter().map(|text| Note { subject: "WARNING", text: text.clone() });
+        let notes = doubt.collect();
         Ok(Job {
             written,
             configured,
@@ -185,7 +187,7 @@ impl Job {
                 Numbers::File(path) => request::weight_files(path, files)?,
                 Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => Vec::new(),
             },
-            notes: Vec::new(),
+            notes,
             prefix: request.prefix.clone(),
             strict: request.strict,
         })
@@ -336,6 +338,10 @@ impl Opened {
         match &self.job.numbers {
             Numbers::File(_) => {
                 let weights = self.weights.as_ref().expect("`open` has read the file");
+                if let Some(detail) = &self.job.configured.undecided {
+                    let place = Place::file(weights.place());
+                    return Err(Error::new(ErrorKind::Weights, place, detail.clone()));
+                }
                 weights.parameters(graph, self.job.naming)
             }
             Numbers::Random(seed) => Ok(Parameters::random(graph, *seed)),

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use self::configured::{Configured, PREPROCESSING, Reading, beside};
+pub use self::configured::{Configured, PREPROCESSING, Reading, Trained, beside};
 pub use self::download::Download;
 pub use self::labels::{Labels, labels};
 pub use self::package::Package;

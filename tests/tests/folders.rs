@@ -143,7 +143,14 @@ fn what_timm_does_not_say_is_assumed() {
     let folder = Folder::new();
     recipes.get("timm.mobilenetv3_small_050").write(folder.path());
     std::fs::remove_file(folder.path().join("config.json")).expect("timm writes one");
-    let found = summary(&folder, mnc, &["."]);
+    let error = fails(&folder, mnc, &["compile", ".", "-o", "net"]);
+    let both = "error: ./model.safetensors: found tensors that timm's mobilenetv3_small_100 and tf_mobilenetv3_small_100 have,";
+    assert!(error.starts_with(both), "{error}");
+    // What needs no numbers doesn't ask.
+    assert!(run(&folder, mnc, &["cost", "."]).status.success());
+    let (model, named) = ("model.safetensors", "mobilenetv3_small_050.lamb_in1k.safetensors");
+    std::fs::rename(folder.path().join(model), folder.path().join(named)).expect("it is there");
+    let found = summary(&folder, mnc, &[named]);
     let assumed = found.iter().find(|line| line.starts_with("  assumed")).expect("something is assumed");
     let expected =
         "padding symmetric, epsilon 0.00001, alpha rounded to multiples of 8 (no config.json, so timm's)";

@@ -1,9 +1,14 @@
 //! A job and the tensors of its file: whose names they have, what of the network they are, and what nobody else says of it.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use super::{Job, Note};
+use crate::describe::builtin;
 use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::graph::{Graph, Knobs, Node, Role};
-use crate::request::Labels;
+use crate::request::{Labels, Trained};
+use crate::weights::config::Relative;
 use crate::weights::naming::Naming;
 use crate::weights::{Asked, Leftovers, Norms, Settled, Weights};
 
@@ -17,6 +22,7 @@ impl Job {
             weights.check_prefix(prefix)?;
         }
         let asked = Asked { naming: self.naming, prefix: prefix.as_deref(), needs_classifier: !is_builtin };
+        let relative = self.take_relative(weights, asked)?;
         let description = &mut self.configured.description;
         let Some(Settled { fit, form }) = weights.settle(description, asked)? else {
             return self.check_naming(weights, asked);
@@ -39,7 +45,17 @@ impl Job {
         }
         self.drop_labels_of_classes(&graph);
         let rounding = self.configured.description.rounding;
-        if self.configured.take_exporter(fit.naming.name, self.written.said, is_builtin) {
+        let place = weights.place().to_owned();
+        let trained = Trained {
+            naming: fit.naming.name,
+            relative: relative
+                .as_ref()
+                .filter(|relative| relative.naming == "timm")
+                .map(|relative| relative.model),
+            names: &names_in(&place),
+            is_builtin,
+        };
+        if self.configured.take_exporter(&trained, self.written.said) {
             // Widths are facts: the exporter's rounding may not be that of these.
             let fits = |job: &Job| weights.infer_alpha(job.description(), Some(fit.naming)).is_ok();
             if !fits(self) {
@@ -57,6 +73,25 @@ impl Job {
         }
         let left = weights.leftovers(&graph, fit.naming);
         self.tell_leftovers(weights, &left, &fit.copies)
+    }
+
+    /// Makes the built-in network the relative of it that the tensors are of, where no configuration says what it is.
+    fn take_relative(&mut self, weights: &Weights<'_>, asked: Asked<'_>) -> Result<Option<Relative>> {
+        let description = &self.configured.description;
+        let Some(network) = builtin(&description.name).filter(|_| super::is_builtin(&self.written)) else {
+            return Ok(None);
+        };
+        // Who says otherwise says it of these layers.
+        if self.configured.names_model() {
+            return Ok(None);
+        }
+        let description = &mut self.configured.description;
+        let relative = weights.relative(network, description, asked)?;
+        if let Some(relative) = &relative {
+            relative.apply(description);
+            self.note("model", format!("{}, by its tensors", relative.model));
+        }
+        Ok(relative)
     }
 
     /// Where the network has no classifier, a configuration's labels name nothing of it.
@@ -130,6 +165,11 @@ impl Job {
         }
         Ok(())
     }
+}
+
+/// The names of a file and its folder.
+fn names_in(path: &str) -> Vec<&str> {
+    Path::new(path).iter().rev().take(2).filter_map(OsStr::to_str).collect()
 }
 
 #[cfg(test)]

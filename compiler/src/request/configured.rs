@@ -7,8 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Files, Numbers, Request, file_name};
-use crate::describe::{Description, Rounding};
-use crate::error::Result;
+use crate::describe::{self, Description, Rounding};
+use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::files::Kind;
 use crate::weights::config::{self as exporter, ModelConfig, PreprocessorConfig, Said};
 
@@ -25,12 +25,33 @@ pub struct Configured {
     pub read: Vec<Reading>,
     /// What the weights' own exporter makes of it where no file speaks of the model.
     pub exporter: Option<Exporter>,
+    /// What speaks against that the model's configuration is of this network.
+    pub doubt: Option<String>,
+    /// Models that differ in what nobody says, where nothing tells which of them it is: what was found, and what to do.
+    pub undecided: Option<String>,
+    /// Whether the configuration names a model.
+    names_model: bool,
+    /// The model of timm that it names.
+    timm: Option<String>,
     /// What the files say of the training.
     said: Said,
     /// Why the model's configuration says no more.
     config: Silence,
     /// Why the preprocessor's says no more.
     preprocessor: Silence,
+}
+
+/// What is known of weights by their tensors and files.
+#[derive(Clone, Copy, Debug)]
+pub struct Trained<'a> {
+    /// Whose names the tensors have.
+    pub naming: &'a str,
+    /// The model, where it is built otherwise than the network.
+    pub relative: Option<&'a str>,
+    /// The names of the file and its folder.
+    pub names: &'a [&'a str],
+    /// Whether the network is a built-in one, as it is.
+    pub is_builtin: bool,
 }
 
 /// What the code of an exporter says where no configuration does.
@@ -40,8 +61,6 @@ pub struct Exporter {
     pub model: String,
     /// Whose values they are: `timm's`.
     pub whose: &'static str,
-    /// Whether all of its models of these names are so; else it is assumed.
-    pub is_certain: bool,
     /// What it made of the description, and the weights of its classes.
     pub after: Description,
 }
@@ -109,6 +128,10 @@ impl Configured {
             labels: None,
             read: Vec::new(),
             exporter: None,
+            doubt: None,
+            undecided: None,
+            names_model: false,
+            timm: None,
             said: Said::default(),
             config,
             preprocessor,
@@ -118,8 +141,12 @@ impl Configured {
         if let Some(path) = model {
             let text = files.text(&path, Kind::Configuration)?;
             let config = ModelConfig::parse(&text, &path.display().to_string())?;
+            configured.doubt = doubt(&config, description)
+                .map_err(|detail| Error::new(ErrorKind::Weights, Place::file(&path), detail))?;
             config.apply(description);
             configured.said = config.said();
+            configured.names_model = config.architecture().is_some();
+            configured.timm = config.timm().map(str::to_owned);
             (configured.alpha, configured.labels) = (config.alpha(), config.labels());
             size = config.resolution().map(|_| (description.input.height, description.input.width));
             let unknown = config.unknown().to_vec();
@@ -142,7 +169,8 @@ impl Configured {
 
     /// Takes what the code of the weights' exporter says, of all that no file and no description says: `own` is what the description
     /// says by itself. Whether there was something.
-    pub fn take_exporter(&mut self, naming: &str, own: Said, is_builtin: bool) -> bool {
+    pub fn take_exporter(&mut self, trained: &Trained<'_>, own: Said) -> bool {
+        let Trained { naming, relative, names, is_builtin } = *trained;
         let mut said = self.said.or(own);
         // Who wants no configuration says that the description is right.
         said.preprocess |= self.preprocessor == Silence::Unwanted;
@@ -150,18 +178,32 @@ impl Configured {
         if is_all_said || (!is_builtin && self.config == Silence::Unwanted) {
             return false;
         }
-        let Some(found) = exporter::Exporter::of(naming, &self.description.name) else { return false };
+        let model = relative.or(self.timm.as_deref());
+        let is_asked = naming == "timm" && model.is_none() && self.config != Silence::Unwanted;
+        let by_name = match exporter::Exporter::timm_by_name(&self.description.name, names) {
+            Err([one, other]) if is_asked && !(said.padding && said.epsilon) => {
+                self.undecided = Some(format!(
+                    "found tensors that timm's {one} and {other} have, which differ in padding and epsilon; expected \
+                     {{\"architecture\": \"{one}\"}} or the other in a config.json beside the file, or --config FILE"
+                ));
+                None
+            }
+            found => found.ok().flatten().filter(|_| is_asked),
+        };
+        let found = model.or(by_name).and_then(exporter::Exporter::timm);
+        let Some(found) = found.or_else(|| exporter::Exporter::of(naming, &self.description)) else {
+            return false;
+        };
         found.apply(&mut self.description, said, is_builtin);
-        if found.is_certain {
-            self.said = self.said.or(found.said());
-        }
-        self.exporter = Some(Exporter {
-            model: found.model,
-            whose: found.whose,
-            is_certain: found.is_certain,
-            after: self.description.clone(),
-        });
+        self.said = self.said.or(found.certain);
+        self.exporter =
+            Some(Exporter { model: found.model, whose: found.whose, after: self.description.clone() });
         true
+    }
+
+    /// Whether a configuration says which model it is.
+    pub fn names_model(&self) -> bool {
+        self.names_model
     }
 
     /// Takes the classes of the weights' classifier, if no file says how many there are. Whether the description had others.
@@ -178,7 +220,8 @@ impl Configured {
     pub fn assumed(&self, own: Said) -> Vec<String> {
         let Description { padding, batch_norm_epsilon, rounding, .. } = &self.description;
         let said = self.said.or(own);
-        let usual = self.exporter.as_ref().filter(|exporter| !exporter.is_certain);
+        // Of what it knows for certain nothing is told.
+        let usual = self.exporter.as_ref();
         let usual = usual.map_or(String::new(), |exporter| format!(", so {}", exporter.whose));
         let config = &self.config;
         let [wants_config, wants_preprocessor] =
@@ -201,6 +244,27 @@ impl Configured {
         .into_iter()
         .filter_map(|(is_assumed, text)| is_assumed.then_some(text))
         .collect()
+    }
+}
+
+/// What speaks against that a configuration is of this network.
+///
+/// # Errors
+/// It is of another built-in one.
+fn doubt(config: &ModelConfig, description: &Description) -> Result<Option<String>, String> {
+    let Some(architecture) = config.architecture() else { return Ok(None) };
+    let name = quoted(architecture.name());
+    let network = &description.name;
+    match architecture.network() {
+        // What a network is that we don't know, its user says.
+        _ if describe::builtin(network).is_none() => Ok(None),
+        Some(other) if other == network => Ok(None),
+        Some(other) => Err(format!(
+            "found {name}, which is {other}, expected a configuration of {network}: compile {other}, or use --config none"
+        )),
+        None => Ok(Some(format!(
+            "the configuration is of {name}, which mnc doesn't know as {network}: what it says was followed all the same"
+        ))),
     }
 }
 

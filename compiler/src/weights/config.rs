@@ -11,6 +11,8 @@ mod hugging_face;
 mod json;
 mod keys;
 mod preprocessor;
+mod relative;
+mod tensorflow;
 mod timm;
 mod torchvision;
 
@@ -19,6 +21,7 @@ use self::change::Change;
 pub use self::exporter::Exporter;
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
+pub use self::relative::Relative;
 use crate::describe::{CropRounding, Description, Padding, Resample, Resize, Rounding, Scores};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Resolution;
@@ -42,6 +45,16 @@ pub struct Said {
 }
 
 impl Said {
+    /// None of them.
+    pub const NOTHING: Said = Said {
+        preprocess: false,
+        padding: false,
+        epsilon: false,
+        rounding: false,
+        classes: false,
+        resolution: false,
+    };
+
     /// What either says.
     pub fn or(self, other: Said) -> Said {
         Said {
@@ -128,6 +141,11 @@ impl ModelConfig {
     /// ```
     pub fn architecture(&self) -> Option<&Architecture> {
         self.architecture.as_ref()
+    }
+
+    /// The model of timm that the file is of, if it is one that is known.
+    pub fn timm(&self) -> Option<&str> {
+        self.architecture.as_ref().map(Architecture::name).filter(|name| timm::model(name).is_some())
     }
 
     /// The width multiplier that the file states. The tensors' shapes have the last word.

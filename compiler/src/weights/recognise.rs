@@ -1,9 +1,10 @@
 //! [`Weights`] -> which built-in network they are of, where nobody says it: its names and shapes are tried.
 
+use super::config::{Exporter, Relative, Said};
 use super::fit::{Asked, Settled};
 use super::naming::{Naming, Role};
 use super::{Leftovers, Weights};
-use crate::describe::{self, Builtin};
+use crate::describe::{self, Builtin, Description};
 use crate::error::{Error, ErrorKind, Result, quoted};
 use crate::graph::{Graph, Knobs, Role as LayerRole};
 
@@ -23,6 +24,8 @@ struct Fit {
     n_missing: usize,
     /// Tensors that are named as layers are and that the network hasn't, by their names in the file.
     unknown: Vec<String>,
+    /// All of them are there, no others, and some alpha has their widths.
+    is_whole: bool,
 }
 
 impl Weights<'_> {
@@ -45,23 +48,9 @@ impl Weights<'_> {
     pub fn recognise(&self, asked: Asked<'_>) -> Result<Recognised> {
         let mut nearest: Option<Fit> = None;
         for network in describe::BUILTIN {
-            let mut description = network.description();
-            let Some(Settled { fit: found, form }) = self.settle(&description, asked)? else { continue };
-            form.apply(&mut description);
-            let graph = Graph::build(&description, &Knobs::default())?;
-            let naming = found.naming;
-            let mut tensors = self.borrowed();
-            tensors.take_off(&found.prefix);
-            let mut unknown = tensors.leftovers(&graph, naming).of_layers;
-            unknown.extend(tensors.surplus(&graph, naming).into_iter().map(|(name, _)| name));
-            let fit = Fit {
-                recognised: Recognised { network, naming },
-                n_expected: naming.tensors(&graph)?.len(),
-                n_missing: found.n_missing,
-                unknown,
-            };
-            let is_whole = fit.n_missing == 0 && fit.unknown.is_empty();
-            if is_whole && tensors.infer_alpha(&description, Some(naming)).is_ok() {
+            let description = network.description();
+            let Some(fit) = self.fit_of(network, &description, asked)? else { continue };
+            if fit.is_whole || self.relative(network, &description, asked)?.is_some() {
                 return Ok(fit.recognised);
             }
             let distance = |fit: &Fit| fit.n_missing + fit.unknown.len();
@@ -70,6 +59,63 @@ impl Weights<'_> {
             }
         }
         Err(Error::new(ErrorKind::Weights, self.file(), self.unrecognised(nearest)))
+    }
+
+    /// The relative of a built-in network that these are the tensors of, where they aren't those of the network itself.
+    ///
+    /// # Errors
+    /// As [`Weights::fit`].
+    pub(crate) fn relative(
+        &self,
+        network: &'static Builtin,
+        description: &Description,
+        asked: Asked<'_>,
+    ) -> Result<Option<Relative>> {
+        let is_network = |fit: Option<Fit>| fit.is_none_or(|fit| fit.is_whole);
+        if is_network(self.fit_of(network, description, asked)?) {
+            return Ok(None);
+        }
+        for relative in Relative::of(network.name) {
+            let mut description = description.clone();
+            relative.apply(&mut description);
+            let fit = self.fit_of(network, &description, asked)?;
+            if fit.is_some_and(|fit| fit.is_whole && fit.recognised.naming.name == relative.naming) {
+                return Ok(Some(relative));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How well the tensors are those of a description of a built-in network, or of a relative of it; `None` where half of them are
+    /// missing.
+    fn fit_of(
+        &self,
+        network: &'static Builtin,
+        description: &Description,
+        asked: Asked<'_>,
+    ) -> Result<Option<Fit>> {
+        let mut description = description.clone();
+        let Some(Settled { fit: found, form }) = self.settle(&description, asked)? else { return Ok(None) };
+        form.apply(&mut description);
+        let graph = Graph::build(&description, &Knobs::default())?;
+        let naming = found.naming;
+        let mut tensors = self.borrowed();
+        tensors.take_off(&found.prefix);
+        let mut unknown = tensors.leftovers(&graph, naming).of_layers;
+        unknown.extend(tensors.surplus(&graph, naming).into_iter().map(|(name, _)| name));
+        let has_widths = |description: &Description| tensors.infer_alpha(description, Some(naming)).is_ok();
+        let mut own = description.clone();
+        if let Some(exporter) = Exporter::of(naming.name, &description) {
+            exporter.apply(&mut own, Said::NOTHING, true);
+        }
+        let is_named = found.n_missing == 0 && unknown.is_empty();
+        Ok(Some(Fit {
+            recognised: Recognised { network, naming },
+            n_expected: naming.tensors(&graph)?.len(),
+            n_missing: found.n_missing,
+            is_whole: is_named && (has_widths(&description) || has_widths(&own)),
+            unknown,
+        }))
     }
 
     fn unrecognised(&self, nearest: Option<Fit>) -> String {
@@ -83,7 +129,7 @@ impl Weights<'_> {
                     recognised.network.name, recognised.naming
                 )
             }
-            Some(Fit { recognised, n_expected, n_missing, unknown }) => {
+            Some(Fit { recognised, n_expected, n_missing, unknown, .. }) => {
                 let such = match unknown.is_empty() {
                     true => String::new(),
                     false => format!(" ({})", Leftovers::shown(&unknown)),

@@ -57,6 +57,15 @@ fn named(text: &str) -> Case {
     )
 }
 
+/// A narrow V3 under timm's names.
+fn timm_v3() -> Vec<u8> {
+    let description = mnc::describe::builtin("mobilenet-v3-small").expect("it is built in").description();
+    let knobs = mnc::graph::Knobs { alpha: 0.1, resolution: None };
+    let graph = mnc::graph::Graph::build(&description, &knobs).expect("it is legal");
+    let zeros = mnc::weights::Parameters::zeros(&graph);
+    zeros.to_safetensors(&graph, &mnc::weights::naming::Naming::TIMM).expect("timm has names for it")
+}
+
 pub(super) fn cases() -> Vec<Case> {
     let whole = changed("conv_1.weight", "F32", &[8, 3, 3, 3]);
     vec![
@@ -79,6 +88,11 @@ pub(super) fn cases() -> Vec<Case> {
             [("net.safetensors", whole.clone()), ("labels.txt", b"cat\ndog\nbird\n".to_vec())],
             ["--weights", "net.safetensors", "--labels", "labels.txt"],
         ),
+        Case {
+            arguments: vec!["compile", "net.safetensors", "--emit", "header", "-o", "net.h"],
+            ..Case::weights("net.safetensors", timm_v3())
+        },
+        Case::configured("config.json", r#"{"architecture": "mobilenetv2_100"}"#, "--config"),
         named("conv_1.weight = model.0.weight"),
         named("conv_1.weight = \"model.0.weight\""),
         named("conv_1.weight = \"dense_1.weight\""),

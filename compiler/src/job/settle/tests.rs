@@ -14,6 +14,7 @@ use crate::request::{Files, Network, Numbers, Request};
 use crate::weights::Parameters;
 use crate::weights::naming::Naming;
 
+mod exporters;
 mod files;
 
 /// Files in memory.

@@ -46,6 +46,11 @@ impl Architecture {
     }
 }
 
+/// The built-in network of that name.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    describe::builtin(name).map(|builtin| builtin.name)
+}
+
 /// What is known, for people.
 const KNOWN: &str = "MobileNetV1ForImageClassification or MobileNetV2ForImageClassification of Hugging Face, or timm's \
                      mobilenetv1_*, mobilenetv2_*, mobilenetv3_*, tf_mobilenetv3_* or \

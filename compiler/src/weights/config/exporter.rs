@@ -1,7 +1,7 @@
 //! What an exporter's code says of its networks where no file beside the weights says it.
 
-use super::{ModelConfig, PreprocessorConfig, Said, architecture};
-use crate::describe::{Description, InputSpec};
+use super::{ModelConfig, PreprocessorConfig, Said, architecture, tensorflow, timm};
+use crate::describe::{Description, InputSpec, LayerKind, Padding};
 
 /// An exporter's own values of what weights don't tell.
 #[derive(Clone, Debug)]
@@ -10,23 +10,37 @@ pub struct Exporter {
     pub model: String,
     /// Whose they are: `timm's`.
     pub whose: &'static str,
-    /// Whether all models of these names have them. Else they are what is usual, and assumed.
-    pub is_certain: bool,
-    config: ModelConfig,
-    preprocessor: Option<PreprocessorConfig>,
+    /// Which of its values all models of these names have. The others are what is usual, and assumed.
+    pub certain: Said,
+    pub(super) config: ModelConfig,
+    pub(super) preprocessor: Option<PreprocessorConfig>,
+    /// How the first convolution is padded, where it isn't as the others are.
+    pub(super) stem: Option<Padding>,
 }
 
-/// The models of timm, each with what its weights were trained on: pictures' mean and deviation, the share that is cut out.
-const TIMM: [(&str, &str, &str); 9] = [
-    (architecture::V1, "mobilenetv1_100", HALF),
-    (architecture::V2, "mobilenetv2_100", IMAGENET),
-    (architecture::V3_LARGE, "mobilenetv3_large_100", IMAGENET),
-    (architecture::V3_SMALL, "mobilenetv3_small_100", IMAGENET),
-    (architecture::V3_LARGE_MINIMALISTIC, "tf_mobilenetv3_large_minimal_100", TENSORFLOW),
-    (architecture::V3_SMALL_MINIMALISTIC, "tf_mobilenetv3_small_minimal_100", TENSORFLOW),
-    (architecture::V4_SMALL, "mobilenetv4_conv_small", IMAGENET),
-    (architecture::V4_MEDIUM, "mobilenetv4_conv_medium", LARGER),
-    (architecture::V4_LARGE, "mobilenetv4_conv_large", LARGEST),
+/// What the code of a network says, however it was trained.
+pub(super) const CODE: Said = Said { padding: true, epsilon: true, rounding: true, ..Said::NOTHING };
+
+/// The plainest model of timm of each built-in network.
+const TIMM: [(&str, &str); 9] = [
+    (architecture::V1, "mobilenetv1_100"),
+    (architecture::V2, "mobilenetv2_100"),
+    (architecture::V3_LARGE, "mobilenetv3_large_100"),
+    (architecture::V3_SMALL, "mobilenetv3_small_100"),
+    (architecture::V3_LARGE_MINIMALISTIC, "tf_mobilenetv3_large_minimal_100"),
+    (architecture::V3_SMALL_MINIMALISTIC, "tf_mobilenetv3_small_minimal_100"),
+    (architecture::V4_SMALL, "mobilenetv4_conv_small"),
+    (architecture::V4_MEDIUM, "mobilenetv4_conv_medium"),
+    (architecture::V4_LARGE, "mobilenetv4_conv_large"),
+];
+
+/// On which pictures the weights of timm's models were trained, by what the models' names begin with.
+const PICTURES: [(&str, &str); 5] = [
+    ("mobilenetv1_", HALF),
+    ("tf_mobilenetv3_", TENSORFLOW),
+    ("mobilenetv4_conv_medium", LARGER),
+    ("mobilenetv4_conv_large", LARGEST),
+    ("", IMAGENET),
 ];
 const IMAGENET: &str = r#""mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "crop_pct": 0.875, "interpolation": "bicubic""#;
 const HALF: &str =
@@ -43,33 +57,38 @@ impl Exporter {
     ///
     /// ```
     /// use mnc::weights::config::Exporter;
-    /// assert_eq!(Exporter::of("timm", "mobilenet-v2").unwrap().model, "timm mobilenetv2_100");
-    /// assert_eq!(Exporter::of("huggingface", "mobilenet-v1").unwrap().model, "Hugging Face MobileNetV1ForImageClassification");
-    /// assert!(Exporter::of("plain", "mobilenet-v1").is_none());
+    /// let network = mnc::describe::builtin("mobilenet-v2").unwrap().description();
+    /// assert_eq!(Exporter::of("timm", &network).unwrap().model, "timm mobilenetv2_100");
+    /// assert_eq!(Exporter::of("keras", &network).unwrap().model, "keras.applications MobileNetV2");
+    /// assert!(Exporter::of("plain", &network).is_none());
     /// ```
-    pub fn of(naming: &str, network: &str) -> Option<Exporter> {
+    pub fn of(naming: &str, description: &Description) -> Option<Exporter> {
+        let network = description.name.as_str();
         let parse = |text: &str| ModelConfig::parse(text, "").expect("it is our own");
         match naming {
             "torchvision" => {
                 let config = ModelConfig::torchvision(network)?;
                 let name = config.architecture().map_or("", |architecture| architecture.name());
                 let model = format!("torchvision {name}");
-                Some(Exporter { model, whose: "torchvision's", is_certain: true, config, preprocessor: None })
-            }
-            "timm" => {
-                let known = TIMM.iter().find(|(name, ..)| *name == network);
-                let (_, name, pictures) = known.unwrap_or(&("", "mobilenetv2_100", IMAGENET));
-                let config =
-                    parse(&format!(r#"{{"architecture": "{name}", "pretrained_cfg": {{{pictures}}}}}"#));
-                let name = if known.is_some() { name } else { "models" };
+                let certain = Said { classes: false, ..config.said() };
                 Some(Exporter {
-                    model: format!("timm {name}"),
-                    whose: "timm's",
-                    is_certain: false,
+                    model,
+                    whose: "torchvision's",
+                    certain,
                     config,
                     preprocessor: None,
+                    stem: None,
                 })
             }
+            "keras" => Some(tensorflow::keras(description)),
+            "slim" => Some(tensorflow::slim(description)),
+            "timm" => match TIMM.iter().find(|(name, _)| *name == network) {
+                Some((_, model)) => Exporter::timm(model),
+                None => {
+                    let found = Exporter::timm("mobilenetv2_100")?;
+                    Some(Exporter { model: "timm models".to_owned(), ..found })
+                }
+            },
             "huggingface" => {
                 let version = if network == architecture::V2 { 2 } else { 1 };
                 let config = parse(&format!(r#"{{"model_type": "mobilenet_v{version}"}}"#));
@@ -78,18 +97,66 @@ impl Exporter {
                 Some(Exporter {
                     model: format!("Hugging Face MobileNetV{version}ForImageClassification"),
                     whose: "Hugging Face's",
-                    is_certain: false,
+                    certain: Said::NOTHING,
                     config,
                     preprocessor: Some(preprocessor),
+                    stem: None,
                 })
             }
             _ => None,
         }
     }
 
+    /// That of a model of timm; `None` where it isn't known.
+    ///
+    /// ```
+    /// use mnc::weights::config::Exporter;
+    /// assert_eq!(Exporter::timm("mobilenetv1_100h").unwrap().model, "timm mobilenetv1_100h");
+    /// assert!(Exporter::timm("resnet50").is_none());
+    /// ```
+    pub fn timm(model: &str) -> Option<Exporter> {
+        timm::model(model)?;
+        let (_, pictures) = PICTURES.iter().find(|(start, _)| model.starts_with(start))?;
+        let text = format!(r#"{{"architecture": "{model}", "pretrained_cfg": {{{pictures}}}}}"#);
+        Some(Exporter {
+            model: format!("timm {model}"),
+            whose: "timm's",
+            certain: Said::NOTHING,
+            config: ModelConfig::parse(&text, "").expect("it is our own"),
+            preprocessor: None,
+            stem: None,
+        })
+    }
+
+    /// The model of timm that a file of weights or its folder is called after, among those of the built-in network whose tensors don't
+    /// tell them apart; `None` where there is only one.
+    ///
+    /// # Errors
+    /// None is in the names: the models.
+    pub fn timm_by_name(network: &str, names: &[&str]) -> Result<Option<&'static str>, [&'static str; 2]> {
+        let models = match network {
+            architecture::V3_LARGE => ["mobilenetv3_large_100", "tf_mobilenetv3_large_100"],
+            architecture::V3_SMALL => ["mobilenetv3_small_100", "tf_mobilenetv3_small_100"],
+            _ => return Ok(None),
+        };
+        let called = |what: &str| names.iter().any(|name| name.contains(what));
+        match (called("mobilenetv3"), called("tf_mobilenetv3")) {
+            (_, true) => Ok(Some(models[1])),
+            (true, false) => Ok(Some(models[0])),
+            (false, false) => Err(models),
+        }
+    }
+
     /// Changes of a description what nobody else has said; of one that a user wrote neither layers nor widths.
     pub fn apply(&self, description: &mut Description, said: Said, is_builtin: bool) {
-        let mut config = ModelConfig { classes: None, labels: None, activation: None, ..self.config.clone() };
+        // Layers are those of the tensors already.
+        let mut config = ModelConfig {
+            classes: None,
+            labels: None,
+            activation: None,
+            changes: Vec::new(),
+            ..self.config.clone()
+        };
         let pictures = |description: &Description| (description.input, description.preprocess.clone());
         let before = pictures(description);
         if said.padding {
@@ -103,6 +170,15 @@ impl Exporter {
         }
         let has_three = description.input.channels == 3;
         config.apply(description);
+        if let Some(padding) = self.stem.filter(|_| !said.padding) {
+            let stem = description.layers.iter_mut().find_map(|layer| match &mut layer.kind {
+                LayerKind::Conv { spec, .. } => Some(spec),
+                _ => None,
+            });
+            if let Some(spec) = stem.filter(|spec| spec.padding == description.padding) {
+                spec.padding = padding;
+            }
+        }
         if let Some(preprocessor) = &self.preprocessor {
             preprocessor.apply(description);
         }
@@ -112,11 +188,5 @@ impl Exporter {
         let channels = before.0.channels;
         description.input =
             if is_builtin && !said.resolution { InputSpec { channels, ..input } } else { before.0 };
-    }
-
-    /// Of what it speaks.
-    pub fn said(&self) -> Said {
-        let preprocess = self.preprocessor.as_ref().map_or(Said::default(), PreprocessorConfig::said);
-        Said { classes: false, ..self.config.said().or(preprocess) }
     }
 }

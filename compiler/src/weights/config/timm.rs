@@ -138,14 +138,14 @@ const DEFAULT: Defaults = Defaults {
 const INTERPOLATIONS: &str = r#""bicubic", "bilinear", "nearest", "lanczos", "box" or "hamming""#;
 
 /// A model that timm makes of a built-in network.
-struct Model {
+pub(super) struct Model {
     network: &'static str,
     alpha: f64,
     changes: Vec<Change>,
 }
 
 /// The author's first V3.
-const RW: &str = "mobilenetv3_rw";
+pub(super) const RW: &str = "mobilenetv3_rw";
 
 /// What the names of a family's models begin with, in front of the width in percent.
 const FAMILIES: [(&str, &str); 8] = [
@@ -160,7 +160,7 @@ const FAMILIES: [(&str, &str); 8] = [
 ];
 
 /// The model of that name: `mobilenetv1_125` is alpha 1.25.
-fn model(name: &str) -> Option<Model> {
+pub(super) fn model(name: &str) -> Option<Model> {
     if name == RW {
         return Some(Model { network: architecture::V3_LARGE, alpha: 1.0, changes: vec![Change::FirstV3] });
     }
