@@ -491,6 +491,9 @@ fn preprocess(preprocess: &Preprocess, input: Shape) -> info::Preprocess {
         Resize::Stretch(margin) => {
             info::Resize::Squash { height: margin.around(input.height), width: margin.around(input.width) }
         }
+        Resize::Border(margin) => {
+            info::Resize::Border { height: margin.around(input.height), width: margin.around(input.width) }
+        }
         Resize::Crop => info::Resize::Crop,
         Resize::Keep => info::Resize::Keep,
     };
@@ -499,6 +502,7 @@ fn preprocess(preprocess: &Preprocess, input: Shape) -> info::Preprocess {
         resize,
         resample: preprocess.resample,
         crop_rounding: preprocess.crop_rounding,
+        fill: preprocess.fill.clone(),
         multiplier: pairs().map(|(_, std)| (preprocess.scale / std) as f32).collect(),
         offset: pairs().map(|(mean, std)| ((0.0 - mean) / std) as f32).collect(),
         channel_order: match preprocess.channel_order {

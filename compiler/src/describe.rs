@@ -173,6 +173,8 @@ pub struct Preprocess {
     pub resample: Resample,
     /// Where the input begins, if it can't be in the middle.
     pub crop_rounding: CropRounding,
+    /// The 8-bit value of each input channel around an image that doesn't cover the input; empty if all do.
+    pub fill: Vec<u8>,
     /// Multiplies the 8-bit value first; 1/255 as a rule.
     pub scale: f64,
     /// Subtracted from the scaled value, per channel.
@@ -190,6 +192,8 @@ pub enum Resize {
     Cover(Margin),
     /// Scale both sides to the input's extent and its margin; the aspect is not kept.
     Stretch(Margin),
+    /// Scale, keeping the aspect, until it just fits into the input and its margin. What the input has beyond the image is `fill`.
+    Border(Margin),
     /// Take the image as it is, which is of the input's size or larger.
     Crop,
     /// Take the image as it is, which is of the input's size.

@@ -58,6 +58,9 @@ impl fmt::Display for Description {
         let p = &self.preprocess;
         let (filter, crop) = (p.resample.name(), p.crop_rounding);
         writeln!(f, "  preprocess {:?}, {filter}, crop rounding {crop:?}", p.resize)?;
+        if !p.fill.is_empty() {
+            writeln!(f, "  fill {:?}", p.fill)?;
+        }
         writeln!(f, "  scale {}, mean {:?}, std {:?}", p.scale, p.mean, p.std)?;
         if self.is_headless {
             writeln!(f, "  without its classifier")?;

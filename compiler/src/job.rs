@@ -5,11 +5,11 @@
 
 mod settle;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile_tuned};
 use crate::describe::{Description, builtin};
-use crate::error::{Error, ErrorKind, Place, Result};
+use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
@@ -64,6 +64,17 @@ pub struct Note {
     pub subject: &'static str,
     /// What.
     pub text: String,
+}
+
+impl Note {
+    /// Of a file beside the weights.
+    fn unread(path: &Path) -> Note {
+        let name = quoted(&request::file_name(path));
+        let text = format!(
+            "{name} is not read: write what it says of pictures (input_size, mean, std, interpolation, crop_pct) into config.json"
+        );
+        Note { subject: "WARNING", text }
+    }
 }
 
 /// A job with its weights.
@@ -169,7 +180,8 @@ impl Job {
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => Vec::new(),
         };
         let doubt = configured.doubt.iter().map(|text| Note { subject: "WARNING", text: text.clone() });
-        let notes = doubt.collect();
+        let unread = configured.unread.iter().map(|path| Note::unread(path));
+        let notes = doubt.chain(unread).collect();
         Ok(Job {
             written,
             configured,

@@ -233,6 +233,9 @@ pub struct Preprocess {
     /// Where the crop begins; left out where it is the usual place.
     #[serde(default, skip_serializing_if = "is_default")]
     pub crop_rounding: CropRounding,
+    /// The levels of a border, one an input channel; left out where no picture has one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fill: Vec<u8>,
     /// One factor an input channel.
     pub multiplier: Vec<f32>,
     /// One summand an input channel.
@@ -265,6 +268,13 @@ pub enum Resize {
         /// Columns.
         width: usize,
     },
+    /// Keep the aspect and fit into `height` x `width`; around it is `fill`.
+    Border {
+        /// Rows to fit into.
+        height: usize,
+        /// Columns to fit into.
+        width: usize,
+    },
     /// Stay as it is, and be of the input's size or larger.
     Crop,
     /// Stay as it is, and be of the input's size.
@@ -287,6 +297,7 @@ enum ResizeRule {
     Cover,
     Stretch,
     Squash,
+    Border,
     Crop,
     Keep,
 }
@@ -297,6 +308,7 @@ impl From<ResizeJson> for Resize {
             ResizeRule::Cover => Resize::Cover { height, width },
             ResizeRule::Stretch => Resize::Stretch,
             ResizeRule::Squash => Resize::Squash { height, width },
+            ResizeRule::Border => Resize::Border { height, width },
             ResizeRule::Crop => Resize::Crop,
             ResizeRule::Keep => Resize::Keep,
         }
@@ -309,6 +321,7 @@ impl From<Resize> for ResizeJson {
             Resize::Cover { height, width } => (ResizeRule::Cover, height, width),
             Resize::Stretch => (ResizeRule::Stretch, 0, 0),
             Resize::Squash { height, width } => (ResizeRule::Squash, height, width),
+            Resize::Border { height, width } => (ResizeRule::Border, height, width),
             Resize::Crop => (ResizeRule::Crop, 0, 0),
             Resize::Keep => (ResizeRule::Keep, 0, 0),
         };
@@ -434,6 +447,7 @@ pub(crate) mod tests {
                 resize: Resize::Cover { height: 146, width: 146 },
                 resample: Resample::Bilinear,
                 crop_rounding: CropRounding::Down,
+                fill: Vec::new(),
                 multiplier: vec![1.0 / 127.5; 3],
                 offset: vec![-1.0; 3],
                 channel_order: ChannelOrder::Rgb,

@@ -73,6 +73,7 @@ fn changes(before: &Description, after: &Description) -> Vec<String> {
             Resize::Cover(margin) => format!("resize to {}, then crop", times(margin)),
             Resize::Stretch(Margin::NONE) => "resize by stretching".to_owned(),
             Resize::Stretch(margin) => format!("stretch to {}, then crop", times(margin)),
+            Resize::Border(margin) => format!("resize to fit {}, on a border", times(margin)),
             Resize::Crop => "crop without a resize".to_owned(),
             Resize::Keep => "no resize".to_owned(),
         },

@@ -117,7 +117,7 @@ impl fmt::Display for Summary<'_> {
 
 /// What becomes of a picture before the first layer: a network that is fed otherwise than it was trained is silently worse.
 fn images(info: &Info) -> String {
-    let Preprocess { resize, resample, crop_rounding: _, multiplier, offset, channel_order } =
+    let Preprocess { resize, resample, crop_rounding: _, fill, multiplier, offset, channel_order } =
         &info.preprocess;
     let filter = match resample {
         Resample::Bilinear => String::new(),
@@ -129,6 +129,13 @@ fn images(info: &Info) -> String {
         }
         Resize::Stretch => format!("stretched{filter} to the input's size"),
         Resize::Squash { height, width } => format!("stretched{filter} to {height}x{width}, then cropped"),
+        Resize::Border { height, width } => {
+            let fill: Vec<String> = fill.iter().map(u8::to_string).collect();
+            format!(
+                "resized{filter} to fit {height}x{width}, then cropped, on a border of {}",
+                fill.join(" ")
+            )
+        }
         Resize::Crop => "cropped, not resized".to_owned(),
         Resize::Keep => "not resized: of the input's size".to_owned(),
     };

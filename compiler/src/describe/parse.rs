@@ -220,6 +220,7 @@ fn read_preprocess(file: &Section<'_>, channels: usize) -> Preprocess {
         resize: Resize::Cover(Margin::USUAL),
         resample: Resample::default(),
         crop_rounding: CropRounding::default(),
+        fill: Vec::new(),
         scale: 1.0 / 255.0,
         mean: vec![0.5; channels],
         std: vec![0.5; channels],
@@ -232,6 +233,7 @@ fn read_preprocess(file: &Section<'_>, channels: usize) -> Preprocess {
         "crop_pct",
         "resample",
         "crop_rounding",
+        "fill",
         "scale",
         "mean",
         "std",
@@ -248,10 +250,25 @@ fn read_preprocess(file: &Section<'_>, channels: usize) -> Preprocess {
             &[("down", CropRounding::Down), ("even", CropRounding::Even)],
             default.crop_rounding,
         ),
+        fill: read_fill(&section, resize, channels),
         scale: section.number("scale", 1e-9..=1e9, Some(default.scale)),
         mean: section.numbers("mean", channels, -1e9..=1e9, 0.5),
         std: section.numbers("std", channels, 1e-9..=1e9, 0.5),
         channel_order: section.choice("channel_order", &orders, ChannelOrder::Rgb),
+    }
+}
+
+/// What lies around an image that keeps its aspect and fits into the input.
+fn read_fill(section: &Section<'_>, resize: Resize, channels: usize) -> Vec<u8> {
+    match resize {
+        Resize::Border(_) => {
+            let fill = section.numbers("fill", channels, 0.0..=255.0, 0.0);
+            fill.iter().map(|level| level.round_ties_even() as u8).collect()
+        }
+        Resize::Cover(_) | Resize::Stretch(_) | Resize::Crop | Resize::Keep => {
+            section.meaningless("fill", "without resize \"border\"");
+            Vec::new()
+        }
     }
 }
 
@@ -260,12 +277,13 @@ fn read_resize(section: &Section<'_>) -> Resize {
     let rules = [
         ("cover", Resize::Cover(Margin::USUAL)),
         ("stretch", Resize::Stretch(Margin::NONE)),
+        ("border", Resize::Border(Margin::NONE)),
         ("crop", Resize::Crop),
         ("none", Resize::Keep),
     ];
     let mut resize = section.choice("resize", &rules, Resize::Cover(Margin::USUAL));
     match &mut resize {
-        Resize::Cover(margin) | Resize::Stretch(margin) => {
+        Resize::Cover(margin) | Resize::Stretch(margin) | Resize::Border(margin) => {
             if section.has("crop_pct") {
                 section.meaningless("ratio", "beside `crop_pct`");
                 *margin = Margin::CropPct(section.number("crop_pct", 0.25..=1.0, None));

@@ -48,6 +48,7 @@ fn defaults() {
             resize: Resize::Cover(Margin::USUAL),
             resample: Resample::Bilinear,
             crop_rounding: CropRounding::Down,
+            fill: Vec::new(),
             scale: 1.0 / 255.0,
             mean: vec![0.5; 3],
             std: vec![0.5; 3],
@@ -79,7 +80,8 @@ channels = 1
 rounding = "nearest"
 multiple = 4
 [preprocess]
-resize = "stretch"
+resize = "border"
+fill = [7]
 crop_pct = 0.5
 resample = "lanczos"
 crop_rounding = "even"
@@ -128,11 +130,11 @@ name = "probabilities"
     assert_eq!(description.input, InputSpec { height: 10, width: 12, channels: 1 });
     assert_eq!((description.classes, description.batch_norm_epsilon), (16, 1e-5));
     assert_eq!(description.rounding, Rounding::Nearest { multiple: 4 });
-    let Preprocess { resize, resample, crop_rounding, scale, mean, std, channel_order } =
+    let Preprocess { resize, resample, crop_rounding, scale, mean, std, channel_order, fill } =
         description.preprocess;
     assert_eq!(
-        (resize, scale, mean, std),
-        (Resize::Stretch(Margin::CropPct(0.5)), 1.0, vec![127.5], vec![1.0])
+        (resize, scale, mean, std, fill),
+        (Resize::Border(Margin::CropPct(0.5)), 1.0, vec![127.5], vec![1.0], vec![7])
     );
     assert_eq!((resample, crop_rounding), (Resample::Lanczos, CropRounding::Even));
     assert_eq!(channel_order, ChannelOrder::Bgr);
@@ -294,6 +296,14 @@ fn wrong_values() {
             "7:12: `resample` has no meaning without a resize, expected it absent",
             "8:17: `crop_rounding` has no meaning with resize \"none\", expected it absent",
         ],
+    );
+    check_keys(
+        "[preprocess]\nfill = [1, 2]",
+        &["5:8: `fill` has no meaning without resize \"border\", expected it absent"],
+    );
+    check_keys(
+        "[preprocess]\nresize = \"border\"\nfill = [1, 2, 256]",
+        &["6:15: `fill`: found 256, expected a number from 0.0 to 255.0"],
     );
     check_keys(
         "[preprocess]\nresize = \"crop\"\nratio = 1.5\nresample = \"cubic\"\ncrop_rounding = \"up\"",

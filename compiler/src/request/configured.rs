@@ -33,6 +33,8 @@ pub struct Configured {
     names_model: bool,
     /// The model of timm that it names.
     timm: Option<String>,
+    /// Files beside the weights that may speak of pictures, in a format that isn't read.
+    pub unread: Vec<PathBuf>,
     /// What the files say of the training.
     said: Said,
     /// Why the model's configuration says no more.
@@ -132,6 +134,10 @@ impl Configured {
             undecided: None,
             names_model: false,
             timm: None,
+            unread: match &request.preprocessor {
+                Some(_) => Vec::new(),
+                None => weights.map_or(Vec::new(), |weights| unread(files, weights)),
+            },
             said: Said::default(),
             config,
             preprocessor,
@@ -154,7 +160,9 @@ impl Configured {
         }
         if let Some(path) = pictures {
             let text = files.text(&path, Kind::Configuration)?;
-            let config = PreprocessorConfig::parse(&text, &path.display().to_string())?;
+            let place = path.display().to_string();
+            let config = PreprocessorConfig::parse(&text, &place)?;
+            config.check_channels(description.input.channels, &place)?;
             config.apply(description);
             configured.said = configured.said.or(config.said());
             // The model's own word stands: a preprocessor of another size is that of another resolution.
@@ -164,6 +172,7 @@ impl Configured {
             let unknown = config.unknown().to_vec();
             configured.read.push(Reading { path, text, after: description.clone(), unknown });
         }
+        fit_channels(&mut configured)?;
         Ok(configured)
     }
 
@@ -268,6 +277,32 @@ fn doubt(config: &ModelConfig, description: &Description) -> Result<Option<Strin
     }
 }
 
+/// A mean and a deviation for each channel, where a configuration has another number of channels than the description.
+fn fit_channels(configured: &mut Configured) -> Result<()> {
+    let channels = configured.description.input.channels;
+    let preprocess = &mut configured.description.preprocess;
+    let fits = |numbers: &mut Vec<f64>| {
+        let is_even = numbers.windows(2).all(|pair| pair[0] == pair[1]);
+        // What is the same for all colours is that of a grey picture.
+        if let (true, 1, Some(first)) = (is_even, channels, numbers.first().copied()) {
+            *numbers = vec![first];
+        }
+        numbers.len() == channels
+    };
+    let all_fit = [&mut preprocess.mean, &mut preprocess.std].map(fits) == [true; 2];
+    if all_fit && [0, channels].contains(&preprocess.fill.len()) {
+        return Ok(());
+    }
+    let place =
+        configured.read.last().map_or(Place::named("preprocess"), |reading| Place::file(&reading.path));
+    let n = preprocess.mean.len();
+    let detail = format!(
+        "found {channels} input channels, expected {n}, as many as the numbers of the description's [preprocess]; \
+         write {channels} of each there"
+    );
+    Err(Error::new(ErrorKind::Weights, place, detail))
+}
+
 /// What an assumption about pictures begins with.
 pub const PREPROCESSING: &str = "preprocessing";
 
@@ -285,6 +320,15 @@ fn find(
         None => Silence::NoFile(name),
     };
     (found, silence)
+}
+
+/// What other programs write beside weights of how pictures are prepared, in formats of their own.
+fn unread(files: &impl Files, weights: &Path) -> Vec<PathBuf> {
+    const STEMS: [&str; 5] = ["data_config", "args", "hparams", "config", "params"];
+    const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+    let names = STEMS.into_iter().flat_map(|stem| ENDINGS.map(|ending| format!("{stem}.{ending}")));
+    let others = names.filter(|name| name != "config.json");
+    others.filter_map(|name| beside(weights, &name).into_iter().find(|path| files.is_file(path))).collect()
 }
 
 /// The file that the user named, unless that is `none`, else the first of [`beside`] that exists.

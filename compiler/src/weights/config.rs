@@ -89,6 +89,7 @@ pub struct ModelConfig {
     resize: Option<Resize>,
     resample: Option<Resample>,
     crop_rounding: Option<CropRounding>,
+    fill: Option<Vec<u8>>,
     /// Keys that nobody knows.
     unknown: Vec<String>,
     scores: Option<Scores>,
@@ -97,8 +98,8 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// Reads a `config.json`, timm's when it has the key `architecture`, Hugging Face's otherwise. `place` names the file
-    /// in errors.
+    /// Reads a `config.json`, timm's when it has the key `architecture` or timm's keys of pictures, Hugging Face's otherwise. `place`
+    /// names the file in errors.
     ///
     /// ```
     /// use mnc::weights::config::ModelConfig;
@@ -116,7 +117,8 @@ impl ModelConfig {
         let root = json::root(&root, place)?;
         let mut faults = Faults::new(ErrorKind::Weights);
         let config = match root.read("architecture", "a string", &mut faults, json::string) {
-            Some(architecture) => timm::read(&root, &architecture, &mut faults),
+            Some(architecture) => timm::read(&root, Some(&architecture), &mut faults),
+            None if timm::is_plain(&root) => timm::read(&root, None, &mut faults),
             None => hugging_face::read(&root, &mut faults),
         };
         if let (Some(classes), Some(labels)) = (config.classes, &config.labels)
@@ -202,6 +204,7 @@ impl ModelConfig {
         set(&mut description.preprocess.resize, self.resize);
         set(&mut description.preprocess.resample, self.resample);
         set(&mut description.preprocess.crop_rounding, self.crop_rounding);
+        set(&mut description.preprocess.fill, self.fill.clone());
         // It speaks of one output.
         if description.outputs.len() < 2 {
             description.scores = self.scores.or(description.scores);
@@ -229,6 +232,11 @@ impl ModelConfig {
             self.changes.iter().for_each(|change| change.apply(description));
         }
     }
+}
+
+/// What is wrong with so many means or deviations.
+fn not_one_each(found: usize, channels: usize) -> String {
+    format!("found {found} numbers, expected {channels}, one for each channel of the input")
 }
 
 /// Overwrites what the file speaks of.

@@ -46,7 +46,8 @@ fn resize(picture: &image::RgbImage) -> image::RgbImage {
             (side(width).max(columns as u32), side(height).max(rows as u32))
         }
         Resize::Stretch { height, width } => (width as u32, height as u32),
-        Resize::None => return picture.clone(),
+        // Another network's: this one covers.
+        Resize::Border { .. } | Resize::None => return picture.clone(),
     };
     image::imageops::resize(picture, width, height, FilterType::Triangle)
 }

@@ -14,7 +14,7 @@ use super::answer::{self, Answers};
 use super::args::{self, Options};
 use super::inputs::{self, Listing, Loaded};
 use super::model::Model;
-use super::prepare::Prepare;
+use super::prepare::{Prepare, Seen};
 use super::report::{Parts, end, separator, write_fault};
 use super::resize::Window;
 use crate::detect::Found;
@@ -87,7 +87,7 @@ struct Place {
     /// Columns and rows of the upright picture, or of the input where there is none.
     size: (usize, usize),
     /// What of the picture the network sees, along each.
-    seen: (Window, Window),
+    seen: (Seen, Seen),
     /// With the picture to be painted on, if there is one.
     loaded: Loaded,
     boxes: Vec<Box>,
@@ -139,7 +139,7 @@ impl<'a, W: Write> Boxes<'a, W> {
     }
 
     /// The boxes of an output in a picture, those outside of it left out.
-    fn boxes(&mut self, output: &[f32], size: (usize, usize), seen: (Window, Window)) -> Vec<Box> {
+    fn boxes(&mut self, output: &[f32], size: (usize, usize), seen: (Seen, Seen)) -> Vec<Box> {
         let found = self.detect.detector().boxes(output, &mut self.found);
         let labels = &self.info.labels;
         let across = |edge| in_picture(edge, seen.0, size.0);
@@ -160,20 +160,19 @@ impl<'a, W: Write> Boxes<'a, W> {
 }
 
 /// An edge in pixels of a picture of that size, of which the network has seen a window; not beyond the picture's edges.
-fn in_picture(edge: f64, seen: Window, size: usize) -> f64 {
-    let Window { full, start, len } = seen;
+fn in_picture(edge: f64, seen: Seen, size: usize) -> f64 {
+    let Seen { window: Window { full, start, .. }, before, len } = seen;
     let size = size as f64;
-    let pixels = (edge * len as f64 + start as f64) * size / full as f64;
+    let pixels = (edge * len as f64 + (start as f64 - before as f64)) * size / full as f64;
     pixels.clamp(0.0, size)
 }
 
 impl<W: Write> Answers for Boxes<'_, W> {
     fn take(&mut self, place: usize, file: &Path, loaded: Loaded) {
         let input = self.info.input;
-        let whole = |full| Window { full, start: 0, len: full };
         let (size, seen) = match loaded.size {
-            Some(size) => (size, self.prepare.windows(size)),
-            None => ((input.width, input.height), (whole(input.width), whole(input.height))),
+            Some(size) => (size, self.prepare.seen(size)),
+            None => ((input.width, input.height), (Seen::whole(input.width), Seen::whole(input.height))),
         };
         self.places[place] = Some(Place { size, seen, loaded, boxes: Vec::new(), file: file.to_owned() });
     }

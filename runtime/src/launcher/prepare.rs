@@ -13,6 +13,26 @@ pub(crate) struct Prepare {
     crop_rounding: CropRounding,
     /// For each input channel the picture's channel and the value of each of its 256 levels.
     channels: Vec<(usize, [f32; 256])>,
+    /// The level of each input channel around pictures that don't cover the input.
+    fill: Vec<u8>,
+}
+
+/// What the network sees of an upright picture along one axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Seen {
+    /// Of the resized picture.
+    pub(crate) window: Window,
+    /// Pixels of the border in front of it.
+    pub(crate) before: usize,
+    /// The input's extent, border and picture.
+    pub(crate) len: usize,
+}
+
+impl Seen {
+    /// A picture of the input's extent.
+    pub(crate) fn whole(len: usize) -> Seen {
+        Seen { window: Window { full: len, start: 0, len }, before: 0, len }
+    }
 }
 
 impl Prepare {
@@ -29,11 +49,17 @@ impl Prepare {
             let found = (multipliers.len(), offsets.len());
             return Err(format!("{place}: found {found:?} multipliers and offsets, expected {n} of each"));
         }
-        if let Resize::Cover { height, width } | Resize::Squash { height, width } = preprocess.resize
+        if let Resize::Cover { height, width }
+        | Resize::Squash { height, width }
+        | Resize::Border { height, width } = preprocess.resize
             && (height < input.height || width < input.width)
         {
             let Input { height: h, width: w, .. } = input;
             return Err(format!("{place}: found {height} x {width}, expected at least {h} x {w}"));
+        }
+        let fill = preprocess.fill.clone();
+        if matches!(preprocess.resize, Resize::Border { .. }) && fill.len() != n {
+            return Err(format!("{place}: found {} levels of a border, expected {n}", fill.len()));
         }
         let table = |c: usize| {
             let from = match preprocess.channel_order {
@@ -44,11 +70,12 @@ impl Prepare {
         };
         let (resize, resample, crop_rounding) =
             (preprocess.resize, preprocess.resample, preprocess.crop_rounding);
-        Ok(Prepare { input: *input, resize, resample, crop_rounding, channels: (0..n).map(table).collect() })
+        let channels = (0..n).map(table).collect();
+        Ok(Prepare { input: *input, resize, resample, crop_rounding, channels, fill })
     }
 
     /// What of an upright picture of that size the network sees, columns before rows.
-    pub(crate) fn windows(&self, (width, height): (usize, usize)) -> (Window, Window) {
+    pub(crate) fn seen(&self, (width, height): (usize, usize)) -> (Seen, Seen) {
         let Input { height: h, width: w, .. } = self.input;
         let is_even = self.crop_rounding == CropRounding::Even;
         let (full_width, full_height) = match self.resize {
@@ -56,10 +83,19 @@ impl Prepare {
             Resize::Squash { height, width } => (width, height),
             Resize::Crop | Resize::Keep => (width, height),
             Resize::Cover { height: th, width: tw } if is_even && th != tw => {
-                // As timm computes it, in f64.
                 let [x, y] = [(width, tw), (height, th)].map(|(side, of)| side as f64 / of as f64);
-                let ratio = x.min(y);
-                (to_even(width as f64 / ratio), to_even(height as f64 / ratio))
+                by_ratio((width, height), x.min(y))
+            }
+            Resize::Border { height: th, width: tw } if is_even => {
+                let [x, y] = [(width, tw), (height, th)].map(|(side, of)| side as f64 / of as f64);
+                by_ratio((width, height), x.max(y))
+            }
+            Resize::Border { height: th, width: tw } => {
+                if height * tw <= width * th {
+                    (tw, (tw * height / width).max(1))
+                } else {
+                    ((th * width / height).max(1), th)
+                }
             }
             Resize::Cover { height: th, width: tw } => {
                 if height * tw <= width * th {
@@ -70,10 +106,14 @@ impl Prepare {
             }
         };
         let centre = |full: usize, len: usize| {
+            if full < len && matches!(self.resize, Resize::Border { .. }) {
+                let window = Window { full, start: 0, len: full };
+                return Seen { window, before: (len - full) / 2, len };
+            }
             let left_off = full.saturating_sub(len);
             // Half of 3, 7, 11 and so on is as far from an even number above as from an odd one below.
             let up = is_even && left_off % 4 == 3;
-            Window { full, start: left_off / 2 + usize::from(up), len }
+            Seen { window: Window { full, start: left_off / 2 + usize::from(up), len }, before: 0, len }
         };
         (centre(full_width, w), centre(full_height, h))
     }
@@ -87,10 +127,10 @@ impl Prepare {
         memory: &mut Memory,
     ) -> Result<Picture, String> {
         let picture = if self.channels.len() == 1 { picture.into_grey() } else { picture };
-        let (columns, rows) = self.windows_within(picture.size())?;
-        let resized =
-            resize(&picture, self.resample, columns, rows, memory).map_err(too_large(picture.size()))?;
-        self.write(&resized, input);
+        let (columns, rows) = self.seen_within(picture.size())?;
+        let resized = resize(&picture, self.resample, columns.window, rows.window, memory)
+            .map_err(too_large(picture.size()))?;
+        self.write(&resized, (columns.before, rows.before), input);
         Ok(picture)
     }
 
@@ -103,21 +143,25 @@ impl Prepare {
     ) -> Result<(usize, usize), String> {
         let Shape { width, height, orientation, .. } = picture.shape();
         let size = if Way::of(orientation).swaps { (height, width) } else { (width, height) };
-        let (columns, rows) = self.windows_within(size)?;
+        let (columns, rows) = self.seen_within(size)?;
         let grey = Grey(picture);
         let picture = if self.channels.len() == 1 { &grey } else { picture };
-        let resized = resize_rows(picture, self.resample, columns, rows, memory).map_err(too_large(size))?;
-        self.write(&resized, input);
+        let resized = resize_rows(picture, self.resample, columns.window, rows.window, memory)
+            .map_err(too_large(size))?;
+        self.write(&resized, (columns.before, rows.before), input);
         Ok(size)
     }
 
-    /// The windows of a picture of that size, if the network takes it.
-    fn windows_within(&self, (width, height): (usize, usize)) -> Result<(Window, Window), String> {
-        let (columns, rows) = self.windows((width, height));
+    /// What the network sees of a picture of that size, if it takes it.
+    fn seen_within(&self, (width, height): (usize, usize)) -> Result<(Seen, Seen), String> {
+        let (columns, rows) = self.seen((width, height));
         let Input { height: h, width: w, .. } = self.input;
         let is_other = match self.resize {
             Resize::Keep => (width, height) != (w, h),
-            _ => columns.full < w || rows.full < h,
+            Resize::Border { .. } => false,
+            Resize::Cover { .. } | Resize::Stretch | Resize::Squash { .. } | Resize::Crop => {
+                columns.window.full < w || rows.window.full < h
+            }
         };
         if is_other {
             let least = if self.resize == Resize::Keep { "" } else { "at least " };
@@ -128,13 +172,24 @@ impl Prepare {
         Ok((columns, rows))
     }
 
-    /// Normalises pixels.
-    fn write(&self, resized: &Picture, input: &mut [f32]) {
-        let pixels = resized.pixels.chunks_exact(resized.channels);
-        for (values, pixel) in input.chunks_exact_mut(self.channels.len()).zip(pixels) {
-            for (value, (from, table)) in values.iter_mut().zip(&self.channels) {
-                // A grey picture has one channel for all.
-                *value = table[usize::from(*pixel.get(*from).unwrap_or(&pixel[0]))];
+    /// Normalises pixels, which begin in a column and a row of the input.
+    fn write(&self, resized: &Picture, (left, top): (usize, usize), input: &mut [f32]) {
+        let n = self.channels.len();
+        if (resized.width, resized.height) != (self.input.width, self.input.height) {
+            for values in input.chunks_exact_mut(n) {
+                for ((value, (_, table)), level) in values.iter_mut().zip(&self.channels).zip(&self.fill) {
+                    *value = table[usize::from(*level)];
+                }
+            }
+        }
+        let rows = resized.pixels.chunks_exact(resized.width * resized.channels);
+        for (to, from) in input.chunks_exact_mut(self.input.width * n).skip(top).zip(rows) {
+            let pixels = from.chunks_exact(resized.channels);
+            for (values, pixel) in to.chunks_exact_mut(n).skip(left).zip(pixels) {
+                for (value, (from, table)) in values.iter_mut().zip(&self.channels) {
+                    // A grey picture has one channel for all.
+                    *value = table[usize::from(*pixel.get(*from).unwrap_or(&pixel[0]))];
+                }
             }
         }
     }
@@ -144,6 +199,12 @@ fn too_large((width, height): (usize, usize)) -> impl Fn(String) -> String {
     move |error| {
         if error.starts_with("found") { error } else { format!("found {width} x {height} pixels, {error}") }
     }
+}
+
+/// Both sides by a ratio, as timm computes it in f64.
+fn by_ratio((width, height): (usize, usize), ratio: f64) -> (usize, usize) {
+    let [width, height] = [width, height].map(|side| to_even(side as f64 / ratio).max(1));
+    (width, height)
 }
 
 /// The nearest whole number, of two the even one.
@@ -182,7 +243,67 @@ mod tests {
     fn windows_of(resize: Resize, crop_rounding: CropRounding, size: (usize, usize)) -> (Window, Window) {
         let mut info = Info { input: Input { height: 224, width: 224, channels: 3 }, ..example() };
         (info.preprocess.resize, info.preprocess.crop_rounding) = (resize, crop_rounding);
-        Prepare::new(&info).unwrap().windows(size)
+        let (columns, rows) = Prepare::new(&info).unwrap().seen(size);
+        (columns.window, rows.window)
+    }
+
+    /// timm's `ResizeKeepRatio` to the longer side and `CenterCropOrPad`: in the middle, one pixel more of the border behind.
+    #[test]
+    fn a_picture_may_lie_on_a_border() {
+        let seen = |(height, width), rounding, size| {
+            let mut info = Info { input: Input { height: 224, width: 224, channels: 3 }, ..example() };
+            info.preprocess.resize = Resize::Border { height, width };
+            (info.preprocess.crop_rounding, info.preprocess.fill) = (rounding, vec![1, 2, 3]);
+            let (columns, rows) = Prepare::new(&info).unwrap().seen(size);
+            [columns, rows]
+                .map(|Seen { window: Window { full, start, len }, before, .. }| (full, start, len, before))
+        };
+        use CropRounding::{Down, Even};
+        assert_eq!(seen((224, 224), Even, (500, 375)), [(224, 0, 224, 0), (168, 0, 168, 28)]);
+        assert_eq!(seen((224, 224), Even, (375, 500)), [(168, 0, 168, 28), (224, 0, 224, 0)]);
+        // 374 * 224 / 500 is 167.552.
+        assert_eq!(seen((224, 224), Even, (500, 374))[1], (168, 0, 168, 28));
+        assert_eq!(seen((224, 224), Down, (500, 374))[1], (167, 0, 167, 28));
+        assert_eq!(seen((224, 224), Down, (224, 224)), [(224, 0, 224, 0); 2]);
+        // Larger than the input along one axis, smaller along the other.
+        assert_eq!(seen((256, 256), Even, (500, 375)), [(256, 16, 224, 0), (192, 0, 192, 16)]);
+        assert_eq!(seen((256, 256), Even, (9000, 1)), [(256, 16, 224, 0), (1, 0, 1, 111)]);
+        assert_eq!(seen((256, 256), Down, (1, 9000)), [(1, 0, 1, 111), (256, 16, 224, 0)]);
+    }
+
+    #[test]
+    fn a_border_has_its_own_value_in_each_channel() {
+        let mut info = Info { input: Input { height: 3, width: 4, channels: 3 }, ..example() };
+        info.preprocess.resize = Resize::Border { height: 3, width: 4 };
+        info.preprocess.multiplier = vec![1.0, 2.0, 0.5];
+        info.preprocess.offset = vec![0.0, 10.0, -1.0];
+        info.preprocess.fill = vec![9, 8, 6];
+        let input_of = |info: &Info, channels, pixel: &[u8], (width, height): (usize, usize)| {
+            let pixels = pixel.repeat(width * height);
+            let picture = Picture { width, height, channels, pixels, orientation: Orientation::NoTransforms };
+            let mut input = vec![f32::NAN; info.input.len()];
+            Prepare::new(info).unwrap().fill(picture, &mut input, &mut Memory::new(1 << 12)).unwrap();
+            input
+        };
+        let (border, pixel) = ([9.0, 26.0, 2.0], [10.0, 50.0, 14.0]);
+        let row = |row: [[f32; 3]; 4]| row.concat();
+        let found = input_of(&info, 3, &[10, 20, 30], (40, 10));
+        assert_eq!(found, [row([border; 4]), row([pixel; 4]), row([border; 4])].concat());
+        let found = input_of(&info, 3, &[10, 20, 30], (20, 30));
+        assert_eq!(found, row([border, pixel, pixel, border]).repeat(3));
+        assert_eq!(input_of(&info, 3, &[10, 20, 30], (4, 3)), row([pixel; 4]).repeat(3));
+        // The border's order is the input's, and grey pictures of a coloured network have it too.
+        info.preprocess.channel_order = ChannelOrder::Bgr;
+        let found = input_of(&info, 1, &[10], (20, 30));
+        assert_eq!(found, row([border, [10.0, 30.0, 4.0], [10.0, 30.0, 4.0], border]).repeat(3));
+        info.input.channels = 1;
+        info.preprocess.multiplier.truncate(1);
+        info.preprocess.offset.truncate(1);
+        info.preprocess.fill.truncate(1);
+        assert_eq!(input_of(&info, 1, &[10], (20, 30)), [9.0, 10.0, 10.0, 9.0].repeat(3));
+        info.preprocess.fill.clear();
+        let error = Prepare::new(&info).err().unwrap();
+        assert_eq!(error, "network description: preprocess: found 0 levels of a border, expected 1");
     }
 
     /// Python's `round` of halves, which torchvision and timm call.

@@ -208,6 +208,7 @@ pub(crate) fn describe(info: &Info, boxes: Option<String>, out: &mut impl Write)
         Resize::Stretch => format!("stretch, {filter}"),
         Resize::Cover { height, width } => format!("cover {height} x {width}, {filter}, centre crop"),
         Resize::Squash { height, width } => format!("stretch to {height} x {width}, {filter}, centre crop"),
+        Resize::Border { height, width } => format!("fit {height} x {width}, {filter}, centre, on a border"),
         Resize::Crop => "no resize, centre crop".to_string(),
         Resize::Keep => "no resize".to_string(),
     };

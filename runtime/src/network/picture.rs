@@ -36,6 +36,15 @@ pub enum Resize {
         /// Columns.
         width: usize,
     },
+    /// Keep the aspect, and just fit into this size. Around it, in the middle, is the border.
+    Border {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// The border's bytes, one an input channel.
+        fill: &'static [u8],
+    },
     /// Leave it as large as it is.
     None,
 }

@@ -141,11 +141,13 @@ pub(super) const PICTURE: Target = Target {
             (3, Resize::Cover { height: 12, width: 12 }, Resample::Bilinear, CropRounding::Down),
             (1, Resize::Stretch, Resample::Lanczos, CropRounding::Down),
             (3, Resize::Cover { height: 12, width: 10 }, Resample::Nearest, CropRounding::Even),
+            (3, Resize::Border { height: 12, width: 10 }, Resample::Bicubic, CropRounding::Even),
         ] {
             let preprocess = Preprocess {
                 resize,
                 resample,
                 crop_rounding,
+                fill: vec![124; channels],
                 channel_order: ChannelOrder::Rgb,
                 multiplier: vec![2.0 / 255.0; channels],
                 offset: vec![-1.0; channels],

@@ -13,10 +13,16 @@ pub(super) fn cases() -> Vec<Case> {
     let timm = |text| Case::configured("config.json", text, "--config");
     vec![
         preprocessor(r#"{"do_pad": true}"#),
+        preprocessor(r#"{"do_grayscale": true}"#),
         preprocessor(r#"{"do_rotate": true}"#),
         preprocessor(r#"{"offset": true}"#),
         preprocessor(r#"{"image_processor_type": "ViltImageProcessor"}"#),
         preprocessor(r#"{"size": {"longest_edge": 224}}"#),
+        preprocessor(r#"{"size": {"max_height": 224, "max_width": 224}}"#),
+        preprocessor(r#"{"size": [224]}"#),
+        preprocessor(r#"{"image_mean": [0.5, 0.5], "image_std": 0.5}"#),
+        timm(r#"{"architecture": "mobilenetv1_100", "pretrained_cfg": {"mean": [0, 0, 0, 0]}}"#),
+        config(r#"{"num_channels": 2}"#),
         preprocessor(r#"{"rescale_factor": -1}"#),
         preprocessor(r#"{"image_mean": [0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#),
         preprocessor(r#"{"do_center_crop": false, "size": {"shortest_edge": 256}}"#),

@@ -158,6 +158,10 @@ fn picture(info: &Info) -> String {
         Resize::Cover { height, width } => format!("Cover {{ height: {height}, width: {width} }}"),
         Resize::Stretch => format!("Stretch {{ height: {}, width: {} }}", input.height, input.width),
         Resize::Squash { height, width } => format!("Stretch {{ height: {height}, width: {width} }}"),
+        Resize::Border { height, width } => {
+            let fill = &preprocess.fill;
+            format!("Border {{ height: {height}, width: {width}, fill: &{fill:?} }}")
+        }
         Resize::Crop | Resize::Keep => "None".to_owned(),
     };
     let filter = preprocess.resample.name();

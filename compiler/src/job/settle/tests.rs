@@ -115,6 +115,45 @@ fn texts(notes: &[Note]) -> Vec<String> {
     notes.iter().map(|note| format!("{}: {}", note.subject, note.text)).collect()
 }
 
+/// What lies beside the weights and isn't read is named; where there are fewer or more means than channels, so is the key.
+#[test]
+fn files_beside_the_weights_are_followed_or_named() {
+    let (rows, _) = network("mobilenet-v1", &Naming::PLAIN);
+    let resolve = |others: &[(&str, &str)]| {
+        let file = PathBuf::from("d/w.safetensors");
+        let mut files = Memory([(file.clone(), write(&rows))].into());
+        files.0.extend(others.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())));
+        let request = Request::new(Network::Named("mobilenet-v1".to_owned()), Numbers::File(file));
+        Job::resolve(&request, &mut files).map_err(|error| error.to_string())
+    };
+    for name in ["args.yaml", "data_config.yaml", "w.args.yml", "hparams.yaml", "data_config.json"] {
+        let job = resolve(&[(&format!("d/{name}"), "mean: [0, 0, 0]")]).unwrap();
+        let expected = format!(
+            "WARNING: {name:?} is not read: write what it says of pictures (input_size, mean, std, interpolation, crop_pct) \
+             into config.json"
+        );
+        assert_eq!(texts(&job.notes), [expected]);
+    }
+    assert!(resolve(&[("d/config.json", "{}"), ("d/training.yaml", "")]).unwrap().notes.is_empty());
+
+    let grey = ("d/config.json", r#"{"num_channels": 1}"#);
+    let means = |text| resolve(&[grey, ("d/preprocessor_config.json", text)]);
+    let job = resolve(&[grey]).unwrap();
+    assert_eq!(job.description().preprocess.mean, [0.5]);
+    let job = means(r#"{"image_mean": [0.25, 0.25, 0.25], "image_std": [2, 2, 2]}"#).unwrap();
+    let preprocess = &job.description().preprocess;
+    assert_eq!((&preprocess.mean[..], &preprocess.std[..]), (&[0.25][..], &[2.0][..]));
+    assert_eq!(
+        means(r#"{"image_mean": [0.485, 0.456, 0.406]}"#).unwrap_err(),
+        "d/preprocessor_config.json: image_mean: found 3 numbers, expected 1, one for each channel of the input"
+    );
+    assert_eq!(
+        resolve(&[("d/config.json", r#"{"num_channels": 2}"#)]).unwrap_err(),
+        "d/config.json: found 2 input channels, expected 3, as many as the numbers of the description's [preprocess]; \
+         write 2 of each there"
+    );
+}
+
 #[test]
 fn prefixes_are_taken_off() {
     for naming in [&Naming::HUGGING_FACE, &Naming::TIMM, &Naming::PLAIN] {

@@ -36,7 +36,7 @@ pub(super) fn read(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
             .read("tf_padding", "true or false", faults, serde_json::Value::as_bool)
             .map(|is_tf| if is_tf { Padding::Same } else { Padding::Symmetric }),
         epsilon: root.read("layer_norm_eps", json::NOT_NEGATIVE, faults, json::not_negative),
-        unknown: keys::settle(root, keys::HUGGING_FACE, faults),
+        unknown: keys::settle(root, keys::HUGGING_FACE, keys::MODEL_WAY, faults),
         ..ModelConfig::default()
     };
     let has_names =

@@ -47,6 +47,8 @@ pub(super) const PREPROCESSOR: &Keys = &[
             "image_std",
             "include_top",
             "do_flip_channel_order",
+            "do_pad",
+            "pad_size",
         ],
     ),
     (
@@ -57,8 +59,6 @@ pub(super) const PREPROCESSOR: &Keys = &[
             // Of maps of labels, in training.
             "do_reduce_labels",
             "reduce_labels",
-            // Without `do_pad`.
-            "pad_size",
             // How transformers hands arrays around.
             "data_format",
             "input_data_format",
@@ -80,7 +80,6 @@ pub(super) const PREPROCESSOR: &Keys = &[
     (
         NEVER,
         &[
-            "do_pad",
             "do_convert_grayscale",
             "do_grayscale",
             "do_thumbnail",
@@ -319,8 +318,16 @@ pub(super) const PRETRAINED_CFG: &Keys = &[
     (NEVER, &["label_offset", "crop_border_pixels", "use_tta"]),
 ];
 
+/// What to do about a key of a preprocessor's file.
+pub(super) const PREPROCESSOR_WAY: &str = "take the key out, or say it in a description's [preprocess] and leave the file out (--preprocessor none)";
+/// What to do about one of a model's.
+pub(super) const MODEL_WAY: &str =
+    "take the key out, or say it in a description (mnc describe) and leave the file out (--config none)";
+
 /// Reports keys that are refused. Returns those that nobody knows.
-pub(super) fn settle(object: &Object<'_>, keys: &Keys, faults: &mut Faults) -> Vec<String> {
+///
+/// `way` is what to do about such a key.
+pub(super) fn settle(object: &Object<'_>, keys: &Keys, way: &str, faults: &mut Faults) -> Vec<String> {
     let mut unknown = Vec::new();
     for (key, value) in object.entries() {
         let fate = keys.iter().find(|(_, names)| names.contains(&key.as_str())).map(|(fate, _)| *fate);
@@ -331,7 +338,7 @@ pub(super) fn settle(object: &Object<'_>, keys: &Keys, faults: &mut Faults) -> V
                     let usual = if default.is_empty() { "false".to_owned() } else { format!("{default:?}") };
                     object.fault(
                         key,
-                        &format!("null or {usual}: mnc can't do what this key asks for"),
+                        &format!("null or {usual}: mnc can't do what this key asks for; {way}"),
                         faults,
                     );
                 }
@@ -340,7 +347,7 @@ pub(super) fn settle(object: &Object<'_>, keys: &Keys, faults: &mut Faults) -> V
             None if speaks_of_pictures(key) => {
                 object.fault(
                     key,
-                    "no such key: mnc doesn't know it, and by its name it changes pictures",
+                    &format!("no such key: mnc doesn't know it, and by its name it changes pictures; {way}"),
                     faults,
                 );
             }

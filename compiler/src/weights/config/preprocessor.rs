@@ -9,7 +9,7 @@ use super::Said;
 use super::json::{self, Object};
 use super::keys;
 use crate::describe::{ChannelOrder, Description, Resample, Resize};
-use crate::error::{ErrorKind, Faults, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 
 /// What a `preprocessor_config.json` says: resize, cut, scale, normalise. A key that isn't there has the default of the class that
 /// the file names; if it names none, the description stays as it is there.
@@ -43,7 +43,7 @@ struct Values {
 impl PreprocessorConfig {
     /// Reads a `preprocessor_config.json`, or a `processor_config.json` that has one within. `place` names the file in errors.
     ///
-    /// What the compiler's own preparation of images can't do (padding, a size of only the longest edge) is a fault: a network fed
+    /// What the compiler's own preparation of images can't do (a size of only the longest edge, padding to it) is a fault: a network fed
     /// otherwise than it was trained loses accuracy silently.
     ///
     /// ```
@@ -51,10 +51,11 @@ impl PreprocessorConfig {
     /// let text = r#"{"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}, "resample": 3}"#;
     /// PreprocessorConfig::parse(text, "preprocessor_config.json")?;
     ///
-    /// let error = PreprocessorConfig::parse(r#"{"do_pad": true}"#, "preprocessor_config.json").unwrap_err();
+    /// let error = PreprocessorConfig::parse(r#"{"resample": "area"}"#, "preprocessor_config.json").unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "preprocessor_config.json: do_pad: found true, expected null or false: mnc can't do what this key asks for"
+    ///     "preprocessor_config.json: resample: found \"area\", expected 0 (nearest), 1 (lanczos), 2 (bilinear), \
+    ///      3 (bicubic), 4 (box) or 5 (hamming)"
     /// );
     /// # Ok::<(), mnc::Error>(())
     /// ```
@@ -80,6 +81,33 @@ impl PreprocessorConfig {
         &self.unknown
     }
 
+    /// Checks that there is a mean and a deviation for each channel of the input, as transformers does. Equal ones for a coloured
+    /// picture are that of a grey one too.
+    ///
+    /// # Errors
+    /// Which key has how many numbers.
+    ///
+    /// ```
+    /// use mnc::weights::config::PreprocessorConfig;
+    /// let config = PreprocessorConfig::parse(r#"{"image_mean": [0.4, 0.5]}"#, "p.json")?;
+    /// assert_eq!(
+    ///     config.check_channels(3, "p.json").unwrap_err().to_string(),
+    ///     "p.json: image_mean: found 2 numbers, expected 3, one for each channel of the input"
+    /// );
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn check_channels(&self, channels: usize, place: &str) -> Result<()> {
+        let mut faults = Faults::new(ErrorKind::Weights);
+        for (key, numbers) in [("image_mean", &self.mean), ("image_std", &self.std)] {
+            let found = numbers.as_ref().map_or(channels, |numbers| numbers.for_channels(channels).len());
+            if found != channels {
+                let place = Place::Entry { file: place.to_owned(), key: key.to_owned() };
+                faults.push(place, super::not_one_each(found, channels));
+            }
+        }
+        faults.propagate()
+    }
+
     /// Changes the description to what the file says: input size, resizing, scale, mean, standard deviation.
     pub fn apply(&self, description: &mut Description) {
         let (input, preprocess) = (&mut description.input, &mut description.preprocess);
@@ -98,7 +126,7 @@ impl PreprocessorConfig {
 }
 
 fn read(root: &Object<'_>, faults: &mut Faults) -> PreprocessorConfig {
-    let unknown = keys::settle(root, keys::PREPROCESSOR, faults);
+    let unknown = keys::settle(root, keys::PREPROCESSOR, keys::PREPROCESSOR_WAY, faults);
     let class = class::read(root, faults);
     let is = |key: &str, default: Option<bool>, faults: &mut Faults| {
         root.read(key, "true or false", faults, serde_json::Value::as_bool).or(default)
@@ -106,6 +134,7 @@ fn read(root: &Object<'_>, faults: &mut Faults) -> PreprocessorConfig {
     let resize = is("do_resize", None, faults).unwrap_or(true);
     let filter = root.read("resample", RESAMPLES, faults, resample);
     let extent = Extent::read(root, class, resize, faults);
+    extent.check_pad(root, faults);
     if filter.is_none() && !root.has("resample") && class.is_some_and(|class| class.resample.is_none()) {
         root.fault("resample", "a filter: versions of transformers have different ones by default", faults);
     }
@@ -196,6 +225,7 @@ impl PerChannel {
     fn for_channels(&self, channels: usize) -> Vec<f64> {
         match self {
             PerChannel::All(x) => vec![*x; channels],
+            PerChannel::Each(numbers) if channels == 1 && self.is_even() => vec![numbers[0]],
             PerChannel::Each(numbers) => numbers.clone(),
         }
     }

@@ -63,6 +63,7 @@ fn fields(description: &Description) -> Vec<String> {
         format!("scale {}", preprocess.scale),
         format!("{} filter, rounded {:?}", preprocess.resample.name(), preprocess.crop_rounding),
         format!("{:?}", preprocess.channel_order),
+        format!("fill {:?}", preprocess.fill),
         format!("mean {:?}", preprocess.mean),
         format!("std {:?}", preprocess.std),
         format!("layers {}", specs.join(", ")),
@@ -185,8 +186,8 @@ fn faults() {
         &[
             "c: pretrained_cfg: input_size: found [3,224], expected [channels, height, width]",
             "c: pretrained_cfg: crop_pct: found 1.5, expected a number from 0.25 to 1",
-            r#"c: model_args: pad_type: found "reflect", expected "same", "valid" or """#,
             "c: pretrained_cfg: std: found [0], expected an array of numbers above 0",
+            r#"c: model_args: pad_type: found "reflect", expected "same", "valid" or """#,
         ],
     );
     check(
@@ -262,12 +263,12 @@ fn preprocessors_that_cannot_be_followed() {
         &["p: crop_size: found 192x256 with a shortest_edge, expected a square"],
     );
     check_preprocessor(
-        r#"{"do_solarize": true, "crop_margin": 3, "zoom_size": 2, "do_pad": true, "do_align": false, "crop_pct": 0.9}"#,
+        r#"{"do_solarize": true, "crop_margin": 3, "zoom_size": 2, "do_grayscale": true, "do_align": false, "crop_pct": 0.9}"#,
         &[
-            "p: crop_margin: found 3, expected no such key: mnc doesn't know it, and by its name it changes pictures",
-            "p: do_pad: found true, expected null or false: mnc can't do what this key asks for",
-            "p: do_solarize: found true, expected no such key: mnc doesn't know it, and by its name it changes pictures",
-            "p: zoom_size: found 2, expected no such key: mnc doesn't know it, and by its name it changes pictures",
+            "p: crop_margin: found 3, expected no such key: mnc doesn't know it, and by its name it changes pictures; take the key out, or say it in a description's [preprocess] and leave the file out (--preprocessor none)",
+            "p: do_grayscale: found true, expected null or false: mnc can't do what this key asks for; take the key out, or say it in a description's [preprocess] and leave the file out (--preprocessor none)",
+            "p: do_solarize: found true, expected no such key: mnc doesn't know it, and by its name it changes pictures; take the key out, or say it in a description's [preprocess] and leave the file out (--preprocessor none)",
+            "p: zoom_size: found 2, expected no such key: mnc doesn't know it, and by its name it changes pictures; take the key out, or say it in a description's [preprocess] and leave the file out (--preprocessor none)",
             "p: crop_pct: found 0.9, expected none: the class that is named doesn't read it",
         ],
     );
@@ -293,19 +294,24 @@ fn preprocessors_that_cannot_be_followed() {
         r#"{"crop_size": {"shortest_edge": 128}}"#,
         &[r#"p: crop_size: found {"shortest_edge":128}, expected height and width"#],
     );
-    check_preprocessor(
-        r#"{"size": {"longest_edge": 128}}"#,
-        &[
-            r#"p: size: found {"longest_edge":128}, expected height and width, or shortest_edge and no other, from 1 to 16777216"#,
-        ],
-    );
-    for size in [
-        r#"{"longest_edge":300,"shortest_edge":256}"#,
-        r#"{"max_height":9,"max_width":9}"#,
-        "[224]",
-        "-224",
-        "2.5e9",
+    for (bound, size) in [
+        ("longest_edge", r#"{"longest_edge":128}"#),
+        ("longest_edge", r#"{"longest_edge":300,"shortest_edge":256}"#),
+        ("max_height", r#"{"max_height":9,"max_width":9}"#),
+        ("max_width", r#"{"height":9,"max_width":9}"#),
     ] {
+        let expected = format!(
+            "height and width, or shortest_edge: with {bound} images have many sizes, and a network's input has one; say \
+             resize = \"border\" or \"stretch\" in a description's [preprocess] and leave the file out (--preprocessor none)"
+        );
+        for key in ["size", "crop_size"] {
+            check_preprocessor(
+                &format!(r#"{{"{key}": {size}}}"#),
+                &[&format!("p: {key}: found {size}, expected {expected}")],
+            );
+        }
+    }
+    for size in ["[224]", "-224", "2.5e9"] {
         let found = if size == "2.5e9" { "2500000000.0" } else { size };
         let expected = "height and width, or shortest_edge and no other, from 1 to 16777216";
         check_preprocessor(

@@ -1,15 +1,20 @@
 //! The keys of a timm model's `config.json`, and its models by name. A file of this form may name a model of torchvision too.
 
+mod pictures;
+
+use self::pictures::Pictures;
 use super::architecture::{self, Architecture};
 use super::change::Change;
 use super::json::{self, Object};
 use super::keys;
 use super::{ACTIVATIONS, ModelConfig, USUAL_ACTIVATION, activation, scores};
-use crate::describe::{CropRounding, Margin, Padding, Resample, Resize, Rounding};
+use crate::describe::{Padding, Rounding};
 use crate::error::Faults;
 
 /// The keys of a timm model's `config.json`: some at the top, some in `model_args`, some in `pretrained_cfg`.
-pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -> ModelConfig {
+///
+/// `architecture` is `None` where the file names none.
+pub(super) fn read(root: &Object<'_>, architecture: Option<&str>, faults: &mut Faults) -> ModelConfig {
     let args = root.object("model_args", faults);
     let pretrained = root.object("pretrained_cfg", faults);
     // What the model was made with stands before what its weights came with.
@@ -18,44 +23,15 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
 
     // Files made by hand have all of them at the top.
     let of_root = [keys::TIMM, keys::MODEL_ARGS, keys::PRETRAINED_CFG].concat();
-    let mut unknown = keys::settle(root, &of_root, faults);
+    let mut unknown = keys::settle(root, &of_root, keys::MODEL_WAY, faults);
     for (object, keys) in [(&args, keys::MODEL_ARGS), (&pretrained, keys::PRETRAINED_CFG)] {
-        unknown.extend(object.iter().flat_map(|object| keys::settle(object, keys, faults)));
+        unknown.extend(object.iter().flat_map(|object| keys::settle(object, keys, keys::MODEL_WAY, faults)));
     }
-    let input_size = find("input_size").read("input_size", "[channels, height, width]", faults, |value| {
-        <[usize; 3]>::try_from(json::list(value, json::count)?).ok()
-    });
-    let in_chans = find("in_chans").read("in_chans", json::COUNT, faults, json::count);
-    let crop_pct = find("crop_pct").read("crop_pct", "a number from 0.25 to 1", faults, |value| {
-        json::not_negative(value).filter(|&share| share == 0.0 || (0.25..=1.0).contains(&share))
-    });
-    let crop_pct = crop_pct.filter(|&share| share != 0.0);
-    let filter = find("interpolation").read("interpolation", INTERPOLATIONS, faults, |value| {
-        let name = value.as_str()?;
-        let name = if name.is_empty() { DEFAULT.filter.name() } else { name };
-        Resample::ALL.into_iter().find(|filter| filter.name() == name)
-    });
-    let mode = find("crop_mode").read(
-        "crop_mode",
-        r#""center" or "squash": pictures aren't padded"#,
-        faults,
-        |value| match value.as_str()? {
-            "" | "center" => Some(Resize::Cover as fn(Margin) -> Resize),
-            "squash" => Some(Resize::Stretch as fn(Margin) -> Resize),
-            _ => None,
-        },
-    );
+    let pictures = Pictures::read(find, faults);
     // What a file that speaks of pictures leaves out has timm's default.
-    let speaks = pretrained.is_some();
-    let or_default = |numbers: Option<Vec<f64>>, default: [f64; 3], channels: usize| {
-        numbers.or((speaks && channels == 3).then(|| default.to_vec()))
-    };
-    let channels = in_chans.or(input_size.map(|[channels, ..]| channels)).unwrap_or(3);
+    let speaks = pretrained.is_some() || pictures::KEYS.iter().any(|key| root.has(key));
     let is_headless = super::has_no_classes(find("num_classes"), "num_classes");
     let mut config = ModelConfig {
-        height_width: input_size.map(|[_, height, width]| (height, width)),
-        // A model for grey pictures keeps the size of the coloured ones that its weights came with.
-        channels: in_chans.or(input_size.map(|[channels, ..]| channels)),
         activation: find("act_layer").read("act_layer", ACTIVATIONS, faults, activation),
         padding: find("pad_type").read("pad_type", r#""same", "valid" or """#, faults, |value| {
             match value.as_str()? {
@@ -73,28 +49,12 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
         },
         labels: find("label_names")
             .read("label_names", "an array of names", faults, |value| json::list(value, json::string)),
-        mean: or_default(
-            find("mean")
-                .read("mean", "an array of numbers", faults, |value| json::list(value, json::summand)),
-            DEFAULT.mean,
-            channels,
-        ),
-        std: or_default(
-            find("std")
-                .read("std", "an array of numbers above 0", faults, |value| json::list(value, json::factor)),
-            DEFAULT.std,
-            channels,
-        ),
-        resize: (speaks || crop_pct.is_some() || mode.is_some())
-            .then(|| mode.unwrap_or(Resize::Cover)(Margin::CropPct(crop_pct.unwrap_or(DEFAULT.crop_pct)))),
-        resample: filter.or(speaks.then_some(DEFAULT.filter)),
-        crop_rounding: speaks.then_some(CropRounding::Even),
         unknown,
         ..ModelConfig::default()
     };
     config.scores = scores(find("problem_type"), config.classes, faults);
-    if let Some(torchvision) = super::torchvision::named(architecture) {
-        return ModelConfig {
+    if let Some(torchvision) = architecture.and_then(super::torchvision::named) {
+        let mut torchvision = ModelConfig {
             classes: config.classes,
             labels: config.labels,
             scores: config.scores,
@@ -102,7 +62,12 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
             is_headless,
             ..torchvision
         };
+        pictures.apply(&mut torchvision);
+        return torchvision;
     }
+    let pictures = if speaks { pictures.or_default() } else { pictures };
+    pictures.apply(&mut config);
+    let Some(architecture) = architecture else { return config };
     let found = model(architecture);
     config.architecture =
         Some(Architecture::new(architecture.to_owned(), found.as_ref().map(|found| found.network)));
@@ -111,31 +76,14 @@ pub(super) fn read(root: &Object<'_>, architecture: &str, faults: &mut Faults) -
     config.changes = found.changes;
     config.rounding = Some(Rounding::Nearest { multiple: 8 });
     // Those of `tf_` have TensorFlow's weights; the author's own V3 was trained with its epsilon alone.
-    let is_tf = architecture.starts_with("tf_");
+    let is_tf = plain(architecture).starts_with("tf_");
     config.padding.get_or_insert(if is_tf { Padding::Same } else { Padding::Symmetric });
-    config.epsilon.get_or_insert(if is_tf || architecture == RW { 1e-3 } else { 1e-5 });
+    config.epsilon.get_or_insert(if is_tf || plain(architecture) == RW { 1e-3 } else { 1e-5 });
     if [architecture::V1, architecture::V2].contains(&found.network) {
         config.activation.get_or_insert(USUAL_ACTIVATION);
     }
     config
 }
-
-/// What timm does where nobody says it.
-struct Defaults {
-    filter: Resample,
-    crop_pct: f64,
-    mean: [f64; 3],
-    std: [f64; 3],
-}
-
-const DEFAULT: Defaults = Defaults {
-    filter: Resample::Bicubic,
-    crop_pct: 0.875,
-    mean: [0.485, 0.456, 0.406],
-    std: [0.229, 0.224, 0.225],
-};
-
-const INTERPOLATIONS: &str = r#""bicubic", "bilinear", "nearest", "lanczos", "box" or "hamming""#;
 
 /// A model that timm makes of a built-in network.
 pub(super) struct Model {
@@ -159,8 +107,21 @@ const FAMILIES: [(&str, &str); 8] = [
     ("tf_mobilenetv3_small_minimal_", architecture::V3_SMALL_MINIMALISTIC),
 ];
 
+/// A model's name without the hub in front of it and the tag of its weights behind: `timm/mobilenetv1_100.ra4_e3600_r224_in1k`.
+fn plain(name: &str) -> &str {
+    let name = name.rsplit_once([':', '/']).map_or(name, |(_, name)| name);
+    name.split_once('.').map_or(name, |(name, _)| name)
+}
+
+/// Whether a file without an `architecture` is timm's all the same: older ones have all of their keys at the top.
+pub(super) fn is_plain(root: &Object<'_>) -> bool {
+    let is_hugging_face = ["model_type", "architectures"].iter().any(|key| root.has(key));
+    !is_hugging_face && (root.has("pretrained_cfg") || pictures::KEYS.iter().any(|key| root.has(key)))
+}
+
 /// The model of that name: `mobilenetv1_125` is alpha 1.25.
 pub(super) fn model(name: &str) -> Option<Model> {
+    let name = plain(name);
     if name == RW {
         return Some(Model { network: architecture::V3_LARGE, alpha: 1.0, changes: vec![Change::FirstV3] });
     }
@@ -182,6 +143,8 @@ pub(super) fn model(name: &str) -> Option<Model> {
         let alpha = f64::from(percent) / 100.0;
         let changes = match (network, letters, percent) {
             (_, "", _) => Vec::new(),
+            // Trained elsewhere: the names of old versions.
+            (architecture::V3_LARGE, "_miil" | "_miil_in21k", 100) => Vec::new(),
             (architecture::V1, "h", _) => vec![Change::AddHead { channels: 1024 }],
             (architecture::V2, "d", 110) => {
                 vec![Change::FixStem, Change::FixHead, Change::Deepen { times: 1.2 }]

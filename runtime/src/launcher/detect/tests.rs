@@ -101,7 +101,7 @@ fn programs_get_one_document() {
 /// Of what the network hasn't seen, boxes tell what they reach; of what the picture hasn't, nothing.
 #[test]
 fn edges_are_those_of_the_picture() {
-    let window = |full, start, len| Window { full, start, len };
+    let window = |full, start, len| Seen { window: Window { full, start, len }, before: 0, len };
     let check = |edge, seen, size, expected: f64| assert_eq!(in_picture(edge, seen, size), expected);
     check(0.25, window(20, 0, 20), 200, 50.0);
     // 256 pixels of 512, of which the middle 224 are seen.
@@ -115,6 +115,12 @@ fn edges_are_those_of_the_picture() {
     outside[8] = 40.0;
     let expected = "a.jpg\n  nothing found\n";
     assert_eq!(printed(&Options::default(), &info(), &[(Some(picture(9, 9, 3)), outside)]), expected);
+    // 100 pixels of 200 in the middle of 224, with a border of 62 on both sides.
+    let bordered = Seen { window: window(100, 0, 100).window, before: 62, len: 224 };
+    check(62.0 / 224.0, bordered, 200, 0.0);
+    check(0.5, bordered, 200, 100.0);
+    check(0.0, bordered, 200, 0.0);
+    check(1.0, bordered, 200, 200.0);
 }
 
 fn found(left: f64, top: f64, right: f64, bottom: f64) -> Box {

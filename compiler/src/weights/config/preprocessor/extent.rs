@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::json::{self, Object};
+use super::super::keys;
 use super::class::{Class, CropPct};
 use crate::describe::{Margin, Resize};
 use crate::error::Faults;
@@ -24,6 +25,19 @@ pub(super) struct Extent {
 impl Extent {
     fn new(resize: Resize, height_width: Option<(usize, usize)>) -> Extent {
         Extent { resize: Some(resize), height_width }
+    }
+
+    /// Padding to the size that the image has is none.
+    pub(super) fn check_pad(self, root: &Object<'_>, faults: &mut Faults) {
+        let pads = root.read("do_pad", "true or false", faults, Value::as_bool) == Some(true);
+        let to = read_size(root, "pad_size", true, faults);
+        if !pads || (to.is_none() && root.has("pad_size")) {
+            return;
+        }
+        if to.is_none() || to != self.height_width.map(|(height, width)| Size::Exact(height, width)) {
+            let same = "false, or pad_size with the height and width that the image has by then";
+            root.fault("do_pad", &format!("{same}: mnc doesn't pad so; {}", keys::PREPROCESSOR_WAY), faults);
+        }
     }
 
     pub(super) fn read(
@@ -154,9 +168,22 @@ fn usual(
     }
 }
 
+/// What bounds a size without fixing it.
+const BOUNDS: [&str; 3] = ["longest_edge", "max_height", "max_width"];
+
 /// `{"shortest_edge": s}`, `{"height": h, "width": w}`, `[h, w]`, or a lone number as older files have it.
 fn read_size(root: &Object<'_>, key: &str, is_square: bool, faults: &mut Faults) -> Option<Size> {
     let expected = "height and width, or shortest_edge and no other, from 1 to 16777216";
+    let bounds =
+        |edge: &&str| root.value(key).and_then(|size| size.get(*edge)).is_some_and(|value| !value.is_null());
+    if let Some(bound) = BOUNDS.into_iter().find(|edge| bounds(edge)) {
+        let way = r#"say resize = "border" or "stretch" in a description's [preprocess] and leave the file out (--preprocessor none)"#;
+        let expected = format!(
+            "height and width, or shortest_edge: with {bound} images have many sizes, and a network's input has one; {way}"
+        );
+        root.fault(key, &expected, faults);
+        return None;
+    }
     root.read(key, expected, faults, |value| {
         if let Some(items) = value.as_array() {
             return match items.iter().map(json::count).collect::<Option<Vec<usize>>>()?.as_slice() {

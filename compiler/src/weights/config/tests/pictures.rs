@@ -1,6 +1,7 @@
 //! What of pictures is read where the files leave it out, and what becomes of every key.
 
 use super::*;
+use crate::describe::Margin;
 
 /// What timm leaves out of `pretrained_cfg` has timm's defaults, not the description's.
 #[test]
@@ -17,17 +18,159 @@ fn timm_has_defaults_of_its_own() {
     let expected = r#""bicubic", "bilinear", "nearest", "lanczos", "box" or "hamming""#;
     check(
         r#"{"architecture": "net", "global_pool": "max", "model_args": {"output_stride": 16, "stem_size": 16, "foo": 1},
-            "pretrained_cfg": {"interpolation": "random", "crop_mode": "border", "crop_extra": 3, "label_offset": 1}}"#,
+            "pretrained_cfg": {"interpolation": "random", "crop_mode": "tiles", "crop_extra": 3, "label_offset": 1}}"#,
         &[
-            r#"c: global_pool: found "max", expected null or "avg": mnc can't do what this key asks for"#,
-            "c: model_args: output_stride: found 16, expected null or false: mnc can't do what this key asks for",
-            "c: model_args: stem_size: found 16, expected null or false: mnc can't do what this key asks for",
-            "c: pretrained_cfg: crop_extra: found 3, expected no such key: mnc doesn't know it, and by its name it changes pictures",
-            "c: pretrained_cfg: label_offset: found 1, expected null or false: mnc can't do what this key asks for",
+            r#"c: global_pool: found "max", expected null or "avg": mnc can't do what this key asks for; take the key out, or say it in a description (mnc describe) and leave the file out (--config none)"#,
+            "c: model_args: output_stride: found 16, expected null or false: mnc can't do what this key asks for; take the key out, or say it in a description (mnc describe) and leave the file out (--config none)",
+            "c: model_args: stem_size: found 16, expected null or false: mnc can't do what this key asks for; take the key out, or say it in a description (mnc describe) and leave the file out (--config none)",
+            "c: pretrained_cfg: crop_extra: found 3, expected no such key: mnc doesn't know it, and by its name it changes pictures; take the key out, or say it in a description (mnc describe) and leave the file out (--config none)",
+            "c: pretrained_cfg: label_offset: found 1, expected null or false: mnc can't do what this key asks for; take the key out, or say it in a description (mnc describe) and leave the file out (--config none)",
             &format!(r#"c: pretrained_cfg: interpolation: found "random", expected {expected}"#),
-            r#"c: pretrained_cfg: crop_mode: found "border", expected "center" or "squash": pictures aren't padded"#,
+            r#"c: pretrained_cfg: crop_mode: found "tiles", expected "center", "squash" or "border""#,
         ],
     );
+}
+
+/// timm's border is the mean, rounded as Python does.
+#[test]
+fn timm_puts_pictures_on_a_border() {
+    let border = |more: &str| {
+        format!(
+            r#"{{"architecture": "net", "pretrained_cfg": {{"crop_mode": "border", "crop_pct": 1.0{more}}}}}"#
+        )
+    };
+    check(
+        &border(""),
+        &[
+            "Border(CropPct(1.0))",
+            "bicubic filter, rounded Even",
+            "fill [124, 116, 104]",
+            "mean [0.485, 0.456, 0.406]",
+            "std [0.229, 0.224, 0.225]",
+        ],
+    );
+    check(
+        &border(r#", "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1]"#),
+        &[
+            "Border(CropPct(1.0))",
+            "bicubic filter, rounded Even",
+            "fill [128, 128, 128]",
+            "std [1.0, 1.0, 1.0]",
+        ],
+    );
+    check(
+        &border(r#", "mean": [127, 127, 127]"#),
+        &[
+            r#"c: pretrained_cfg: mean: found [127,127,127], expected numbers from 0 to 1, the border of crop_mode "border""#,
+        ],
+    );
+}
+
+/// Files of old versions have all of their keys at the top, with or without the architecture.
+#[test]
+fn timm_of_old_versions_is_flat() {
+    let keys = r#""num_classes": 1001, "input_size": [3, 192, 160], "pool_size": [6, 5], "crop_pct": 0.9,
+        "interpolation": "bilinear", "mean": [0.4, 0.5, 0.6], "std": [0.1, 0.2, 0.3], "first_conv": "conv_stem", "classifier": "classifier""#;
+    let expected = [
+        "input 192x160x3",
+        "Cover(CropPct(0.9))",
+        "bilinear filter, rounded Even",
+        "mean [0.4, 0.5, 0.6]",
+        "std [0.1, 0.2, 0.3]",
+    ];
+    let [input, others @ ..] = expected;
+    check(&format!("{{{keys}}}"), &[&[input], &others[..]].concat());
+    check(
+        &format!(r#"{{"architecture": "timm/mobilenetv2_100.ra_in1k", {keys}}}"#),
+        &[
+            &[input, "Nearest { multiple: 8 }", "epsilon 0.00001", "padding Symmetric"],
+            &others[..],
+            &["layers Symmetric Relu6"],
+        ]
+        .concat(),
+    );
+    // A single one is enough; the others have timm's defaults.
+    check(
+        r#"{"interpolation": "bilinear"}"#,
+        &[
+            "Cover(CropPct(0.875))",
+            "bilinear filter, rounded Even",
+            "mean [0.485, 0.456, 0.406]",
+            "std [0.229, 0.224, 0.225]",
+        ],
+    );
+    let named = |name: &str| {
+        let config = ModelConfig::parse(&format!(r#"{{"architecture": "{name}"}}"#), "c").unwrap();
+        (config.architecture().unwrap().network(), config.alpha(), config.epsilon)
+    };
+    let large = Some("mobilenet-v3-large");
+    assert_eq!(named("hf-hub:timm/tf_mobilenetv3_large_075.in1k"), (large, Some(0.75), Some(1e-3)));
+    assert_eq!(named("mobilenetv3_large_100_miil"), (large, Some(1.0), Some(1e-5)));
+    assert_eq!(named("mobilenetv3_rw.rmsp_in1k"), (large, Some(1.0), Some(1e-3)));
+    // torchvision's models by a file that says how their pictures are.
+    let torchvision = |more: &str| {
+        let mut after = description();
+        let text = format!(r#"{{"architecture": "mobilenet_v2"{more}}}"#);
+        ModelConfig::parse(&text, "c").unwrap().apply(&mut after);
+        after.preprocess
+    };
+    let usual = torchvision("");
+    let own = torchvision(r#", "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "crop_pct": 1.0}"#);
+    assert_eq!((&usual.mean[..], &own.mean[..]), (&[0.485, 0.456, 0.406][..], &[0.5; 3][..]));
+    assert_eq!((usual.std, usual.resample), (own.std, own.resample));
+    assert_eq!(own.resize, Resize::Cover(Margin::CropPct(1.0)));
+}
+
+/// There is a mean and a deviation for each channel, or the file says which has too few.
+#[test]
+fn each_channel_has_its_numbers() {
+    let grey =
+        |mean: &str| format!(r#"{{"architecture": "net", "in_chans": 1, "pretrained_cfg": {{{mean}}}}}"#);
+    let numbers = |text: &str| ModelConfig::parse(text, "c").map(|config| (config.mean, config.std));
+    let found = numbers(&grey(r#""mean": [0.25, 0.5, 0.75], "std": [0.5, 0.5, 0.5]"#)).unwrap();
+    // As timm's loader does.
+    assert_eq!(found, (Some(vec![0.5]), Some(vec![0.5])));
+    let three = r#"{"architecture": "net", "pretrained_cfg": {"mean": [0.5], "std": [0.25]}}"#;
+    assert_eq!(numbers(three).unwrap(), (Some(vec![0.5; 3]), Some(vec![0.25; 3])));
+    check(
+        r#"{"architecture": "net", "pretrained_cfg": {"mean": [0.5, 0.5], "std": [1, 1, 1, 1], "in_chans": 3}}"#,
+        &[
+            "c: pretrained_cfg: mean: found 2 numbers, expected 3, one for each channel of the input",
+            "c: pretrained_cfg: std: found 4 numbers, expected 3, one for each channel of the input",
+        ],
+    );
+    let preprocessor = |text: &str, channels| {
+        let config = PreprocessorConfig::parse(text, "p").unwrap();
+        config.check_channels(channels, "p").map_err(|error| error.to_string())
+    };
+    let halves = r#"{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}"#;
+    assert_eq!(preprocessor(halves, 3), Ok(()));
+    assert_eq!(preprocessor(halves, 1), Ok(()));
+    assert_eq!(preprocessor(r#"{"image_mean": 0.5, "image_std": 0.5}"#, 4), Ok(()));
+    assert!(preprocessor(halves, 2).is_err());
+    let one = r#"{"image_mean": [0.5], "image_std": [0.5]}"#;
+    assert!(
+        preprocessor(one, 3)
+            .unwrap_err()
+            .ends_with("p: image_std: found 1 numbers, expected 3, one for each channel of the input")
+    );
+    let class = r#"{"image_processor_type": "PoolFormerImageProcessor"}"#;
+    assert!(preprocessor(class, 1).unwrap_err().contains("image_mean: found 3 numbers, expected 1"));
+}
+
+/// Padding to the size that the image has anyway is none.
+#[test]
+fn padding_that_is_none_is_followed() {
+    let pad = |more: &str| format!(r#"{{"size": 256, "crop_size": 192, "do_pad": {more}}}"#);
+    let cropped = ["input 192x192x3", "Cover(Ratio(1.3333333333333333))"];
+    check_preprocessor(&pad("false"), &cropped);
+    check_preprocessor(&pad(r#"null, "pad_size": {"height": 300, "width": 300}"#), &cropped);
+    check_preprocessor(&pad(r#"true, "pad_size": {"height": 192, "width": 192}"#), &cropped);
+    let refused = "p: do_pad: found true, expected false, or pad_size with the height and width that the image has by then: \
+                   mnc doesn't pad so; take the key out, or say it in a description's [preprocess] and leave the file out \
+                   (--preprocessor none)";
+    check_preprocessor(&pad("true"), &[refused]);
+    check_preprocessor(&pad(r#"true, "pad_size": {"height": 256, "width": 192}"#), &[refused]);
 }
 
 /// What a class of transformers does where its file doesn't say it.
