@@ -3,6 +3,8 @@
 //! Alpha is dropped in all formats, so the chunk that holds it is left alone, and so is all that animations say of blending: the
 //! decoder gets the chunk of the pixels as a file of its own.
 
+mod tables;
+
 use super::format::Format;
 use super::memory::Memory;
 use super::{Picture, Samples, check_size, exif};
@@ -29,6 +31,10 @@ pub(super) fn decode(bytes: &[u8], memory: &mut Memory) -> Result<Picture, Strin
     let decoder_bytes = if lossless { 5 * n_pixels } else { 3 * n_pixels / 2 } + 2 * data.len() as u64;
     let len = width * height * samples.decoded;
     memory.expect(len as u64 + decoder_bytes).map_err(too_large)?;
+    if lossless {
+        let table_bytes = tables::bytes(data).ok_or_else(|| damaged("its codes can't be read"))?;
+        memory.expect(len as u64 + decoder_bytes + table_bytes).map_err(too_large)?;
+    }
     let mut pixels = memory.buffer(len).map_err(too_large)?;
     decoder.read_image(&mut pixels).map_err(damaged)?;
     let pixels = samples.narrow(pixels);
