@@ -112,10 +112,12 @@ impl Exporter {
     /// ```
     /// use mnc::weights::config::Exporter;
     /// assert_eq!(Exporter::timm("mobilenetv1_100h").unwrap().model, "timm mobilenetv1_100h");
+    /// assert_eq!(Exporter::timm("timm/mobilenetv1_100h.ra").unwrap().model, "timm mobilenetv1_100h");
     /// assert!(Exporter::timm("resnet50").is_none());
     /// ```
     pub fn timm(model: &str) -> Option<Exporter> {
         timm::model(model)?;
+        let model = timm::plain(model);
         let (_, pictures) = PICTURES.iter().find(|(start, _)| model.starts_with(start))?;
         let text = format!(r#"{{"architecture": "{model}", "pretrained_cfg": {{{pictures}}}}}"#);
         Some(Exporter {

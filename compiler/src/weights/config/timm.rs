@@ -108,7 +108,7 @@ const FAMILIES: [(&str, &str); 8] = [
 ];
 
 /// A model's name without the hub in front of it and the tag of its weights behind: `timm/mobilenetv1_100.ra4_e3600_r224_in1k`.
-fn plain(name: &str) -> &str {
+pub(super) fn plain(name: &str) -> &str {
     let name = name.rsplit_once([':', '/']).map_or(name, |(_, name)| name);
     name.split_once('.').map_or(name, |(name, _)| name)
 }
