@@ -14,6 +14,7 @@ mod window;
 pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand, Reduce, SqueezeSpec};
 pub use self::builtin::{BUILTIN, Builtin, builtin};
 use self::detect::DetectSpec;
+pub(crate) use self::source::edit_distance;
 pub use self::window::{Padding, Pads, Sides, Slide};
 use crate::error::Result;
 use crate::graph::layer::{Activation, Flatten, Pooling};

@@ -66,6 +66,9 @@ pub struct Note {
     pub text: String,
 }
 
+/// The subject of what may mean that the network is another one.
+const WARNING: &str = "WARNING";
+
 impl Note {
     /// Of a file beside the weights.
     fn unread(path: &Path) -> Note {
@@ -73,7 +76,7 @@ impl Note {
         let text = format!(
             "{name} is not read: write what it says of pictures (input_size, mean, std, interpolation, crop_pct) into config.json"
         );
-        Note { subject: "WARNING", text }
+        Note { subject: WARNING, text }
     }
 }
 
@@ -179,7 +182,7 @@ impl Job {
             Numbers::File(_) => configured.assumed(written.said),
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => Vec::new(),
         };
-        let doubt = configured.doubt.iter().map(|text| Note { subject: "WARNING", text: text.clone() });
+        let doubt = configured.doubt.iter().map(|text| Note { subject: WARNING, text: text.clone() });
         let unread = configured.unread.iter().map(|path| Note::unread(path));
         let notes = doubt.chain(unread).collect();
         Ok(Job {
@@ -217,6 +220,7 @@ impl Job {
         if let Some(weights) = &mut weights {
             if let Some(renamed) = self.renames.apply(weights)? {
                 self.tell(&renamed);
+                weights.check_layers(self.description())?;
             }
             self.settle(weights)?;
             self.tell_axes(weights);
@@ -241,8 +245,8 @@ impl Job {
     /// What the file of names did.
     fn tell(&mut self, renamed: &Renamed) {
         let Renamed { n_renamed, n_ignored, unused } = renamed;
-        let place = self.renames.file().map_or(String::new(), |(path, _)| path.display().to_string());
-        let mut told = format!("{place}: {n_renamed} tensors renamed");
+        let place = self.renames.file().map_or(String::new(), |(path, _)| request::file_name(path));
+        let mut told = format!("{place}: {n_renamed} {} renamed", plural(*n_renamed, "tensor"));
         if 0 < *n_ignored {
             told += &format!(", {n_ignored} left out");
         }
@@ -264,6 +268,17 @@ impl Job {
     /// Knobs that are out of range, and a shape that can't be.
     pub fn graph(&self, alpha: f64, resolution: Option<Resolution>) -> Result<Graph> {
         Graph::build(self.description(), &Knobs { alpha, resolution })
+    }
+
+    /// What was made of the weights' tensors, and what of them is left out: each in a line.
+    pub fn told(&self) -> Vec<String> {
+        let translated = self.translated.iter().map(|text| format!("tensors: {text}"));
+        translated.chain(self.notes.iter().map(|note| format!("{}: {}", note.subject, note.text))).collect()
+    }
+
+    /// What may mean that the network is another one than its weights are of.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().filter(|note| note.subject == WARNING).map(|note| &*note.text)
     }
 
     /// What makes its network less than a trained one.
@@ -402,6 +417,11 @@ fn is_builtin(written: &Written) -> bool {
     builtin(&written.description.name).is_some_and(|network| network.text == written.text)
 }
 
+/// The word for so many.
+fn plural(number: usize, word: &str) -> String {
+    format!("{word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Names and axes are those of a file.
 fn check_names(request: &Request) -> Result<()> {
     match request.numbers {
@@ -409,7 +429,13 @@ fn check_names(request: &Request) -> Result<()> {
         Numbers::File(_) | Numbers::Missing(_) => return Ok(()),
         Numbers::Random(_) | Numbers::Runtime => {}
     }
-    for (is_there, knob) in [(request.names.is_some(), "names"), (request.axes.is_some(), "axes")] {
+    let knobs = [
+        (request.names.is_some(), "names"),
+        (request.axes.is_some(), "axes"),
+        (request.prefix.is_some(), "prefix"),
+        (request.strict, "strict"),
+    ];
+    for (is_there, knob) in knobs {
         if is_there {
             let detail = "found without a file of weights, expected one whose tensors it speaks of";
             return Err(options(knob, detail));

@@ -2,12 +2,12 @@
 
 use mnc::emit::rust::bindings::check_type_name;
 use mnc::emit::rust::{self, Names, Tables, Weights};
-use mnc::job::{self, Settings};
+use mnc::job::{Job, Settings};
 use mnc::request::{Numbers, Package, Request};
 use mnc::weights::naming::Naming;
 use mnc::{Compiled, Error, ErrorKind, Options, Place, Target};
-use proc_macro2::{Literal, Span, TokenStream};
-use quote::{ToTokens as _, quote};
+use proc_macro2::{Ident, Literal, Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
 
 use crate::parse::Definition;
 
@@ -17,8 +17,10 @@ pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
     let folder = std::env::var_os("CARGO_MANIFEST_DIR");
     let mut files = Package::new(folder.unwrap_or_default());
     let (target, symbols) = (Target::rust(), Options::name_of(&name.to_string()));
-    let compiled = job::run(request, &mut files, &Settings::new(&target, &symbols))
-        .map_err(|error| spanned(definition, &error))?;
+    let settings = Settings::new(&target, &symbols);
+    let (compiled, warnings) =
+        compile(request, &mut files, &settings).map_err(|error| spanned(definition, &error))?;
+    let warnings = warnings.iter().map(|warning| told(name, warning));
     let constants = &compiled.program.constants;
     let (tables, bytes) = match request.numbers {
         Numbers::Runtime => {
@@ -48,10 +50,34 @@ pub(crate) fn expand(definition: &Definition) -> syn::Result<TokenStream> {
         #types
         const _: () = {
             #(const _: &[u8] = ::core::include_bytes!(#tracked);)*
+            #(#warnings)*
             #bytes
             #items
         };
     })
+}
+
+/// The network, and what may mean that it is another one than the weights are of.
+fn compile(
+    request: &Request,
+    files: &mut Package,
+    settings: &Settings<'_>,
+) -> mnc::Result<(Compiled, Vec<String>)> {
+    let opened = Job::resolve(request, files)?.open(files)?;
+    let (graph, _) = opened.graph()?;
+    let warnings = opened.job().warnings().map(str::to_owned).collect();
+    Ok((opened.run(graph, settings)?, warnings))
+}
+
+/// A warning of the compiler's at the name of the type. A macro has no other way to one than the use of something deprecated.
+fn told(name: &Ident, warning: &str) -> TokenStream {
+    quote_spanned! { name.span() =>
+        const _: () = {
+            #[deprecated(note = #warning)]
+            const WEIGHTS: () = ();
+            WEIGHTS
+        };
+    }
 }
 
 /// What weights at run time are called, and where they go.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use mnc_tests::need;
 use mnc_tests::user_crate::UserCrate;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 const BLESS: &str = "UPDATE_GOLDEN=1 cargo test -p mnc-tests --test macro_errors";
 
@@ -20,6 +21,16 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+/// The file with one more tensor, which is called as a layer's is.
+fn with_another_layer(file: &[u8]) -> Vec<u8> {
+    let file = SafeTensors::deserialize(file).expect("it is a safetensors file");
+    let bytes = [0; 4];
+    let more = TensorView::new(Dtype::F32, vec![1, 1, 1, 1], &bytes).expect("a number has four bytes");
+    let all = file.tensors().into_iter();
+    let all = all.chain([("mobilenet_v1.layer.26.convolution.weight".to_owned(), more)]);
+    safetensors::serialize(all, None).expect("names are unique")
+}
+
 #[test]
 fn errors_point_at_the_words_at_fault() {
     let manifest = "[dependencies]\nmnc-macros = { path = \"{root}/macros\" }\nmnc-runtime = { path = \"{root}/runtime\" }\n";
@@ -30,6 +41,9 @@ fn errors_point_at_the_words_at_fault() {
     for name in ["data/person.safetensors", "data/misconfigured.safetensors"] {
         std::fs::copy(&person, package.path().join(name)).expect("the folder is ours");
     }
+    package.write("data/more.safetensors", with_another_layer(&std::fs::read(&person).expect("it is there")));
+    std::fs::copy(person.with_file_name("config.json"), package.path().join("data/more.config.json"))
+        .expect("the folder is ours");
     package.write("data/misconfigured.config.json", "{ \"depth_multiplier\": \"a quarter\" }\n");
     package.long_file("data/long");
     let has_fifo = package.fifo("data/fifo").is_some();

@@ -198,7 +198,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     let origin = || {
         let description = job.description().to_string();
-        Ok(Origin { description, full: job.written.description.input, inputs: files_read(&opened) })
+        Ok(Origin {
+            description,
+            full: job.written.description.input,
+            notes: job.told(),
+            inputs: files_read(&opened),
+        })
     };
     let artefacts = artefacts::make(&compiled, &outputs, &tools, origin)?;
     clock.note("generate code");
@@ -217,6 +222,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
             elapsed: clock.started.elapsed(),
         };
         summary.print();
+    } else {
+        network::warn(job);
     }
     Ok(())
 }

@@ -33,6 +33,8 @@ pub(super) struct Args {
     /// A built-in network, the path of a description, or a folder with weights
     network: String,
     #[command(flatten)]
+    part: network::Part,
+    #[command(flatten)]
     family: network::Family,
     /// Platform whose workspace is told [default: this machine's]
     #[arg(long, value_name = "TRIPLE")]
@@ -64,7 +66,7 @@ pub(super) fn own_words(command: clap::Command) -> clap::Command {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let network::Known { description, alpha, .. } = network::known(&args.network)?;
+    let network::Known { description, alpha, .. } = network::known(&args.network, &args.part)?;
     let members = args.family.members(&description, alpha)?;
     let graphs =
         members.iter().map(|knobs| Graph::build(&description, knobs)).collect::<Result<Vec<Graph>>>()?;

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     match builtin(name) {
         Some(network) => print(network.text),
         None if network::is_download(name) => {
-            let known = network::known(name)?;
+            let known = network::known(name, &network::Part::default())?;
             let network = builtin(&known.description.name).expect("what is recognised is built in");
             let recognised = known.recognised.unwrap_or_default();
             print(&format!(

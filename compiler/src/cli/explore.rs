@@ -64,6 +64,8 @@ pub(super) struct Args {
     /// Trained weights, a safetensors file for each alpha or for several resolutions of one
     #[arg(long, value_name = "DIR", conflicts_with = "random_weights", help_heading = "The family")]
     weights_dir: Option<PathBuf>,
+    #[command(flatten)]
+    called: network::Names,
     /// Weights drawn at random from this seed [default: 1]; -o asks for it in words, for its executable answers nothing
     #[arg(long, value_name = "SEED", help_heading = "The family")]
     random_weights: Option<u64>,

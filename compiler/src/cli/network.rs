@@ -14,15 +14,24 @@ use mnc::{Fault, Place, Result};
 
 use super::files::{self, Kind};
 
-/// Whose numbers a network has, and which member of its family it is.
-#[derive(Debug, clap::Args)]
-pub(super) struct Source {
-    /// Trained weights: safetensors, F32, F64, F16 or BF16; a file, an index of shards, or a folder
-    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights", help_heading = "Network")]
-    weights: Option<PathBuf>,
-    /// Weights drawn at random instead, to measure speed without training
-    #[arg(long, value_name = "SEED", help_heading = "Network")]
-    random_weights: Option<u64>,
+/// How the tensors of weights are read.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Reading {
+    #[command(flatten)]
+    names: Names,
+    #[command(flatten)]
+    part: Part,
+    /// Model configuration, or `none` [default: looked for beside the weights]
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    config: Option<PathBuf>,
+    /// Preprocessor configuration, or `none` [default: looked for beside the weights]
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    preprocessor: Option<PathBuf>,
+}
+
+/// What the tensors of weights are called.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Names {
     /// Whose tensor names the weights have [default: the one that fits]
     #[arg(long, value_parser = naming(), help_heading = "Network")]
     naming: Option<&'static Naming>,
@@ -32,6 +41,11 @@ pub(super) struct Source {
     /// Order of the filters' axes: OIHW (PyTorch), HWIO (TensorFlow, Keras) or OHWI (TFLite) [default: that of their shapes]
     #[arg(long, value_name = "ORDER", value_parser = axes(), help_heading = "Network")]
     axes: Option<Layout>,
+}
+
+/// Which part of weights is taken.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Part {
     /// What tensor names begin with before the naming's, such as `ema.` [default: what they share]
     #[arg(long, value_name = "PREFIX", help_heading = "Network")]
     prefix: Option<String>,
@@ -41,12 +55,46 @@ pub(super) struct Source {
     /// Leave the classifier out: the network returns the features that it would read
     #[arg(long, help_heading = "Network")]
     features: bool,
-    /// Model configuration, or `none` [default: looked for beside the weights]
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
-    config: Option<PathBuf>,
-    /// Preprocessor configuration, or `none` [default: looked for beside the weights]
-    #[arg(long, value_name = "FILE", help_heading = "Network")]
-    preprocessor: Option<PathBuf>,
+}
+
+impl Reading {
+    /// The request with what is asked for here.
+    pub(super) fn of(&self, request: Request) -> Request {
+        let request = self.part.of(self.names.of(request));
+        Request { config: self.config.clone(), preprocessor: self.preprocessor.clone(), ..request }
+    }
+}
+
+impl Names {
+    /// The request with what is asked for here.
+    pub(super) fn of(&self, request: Request) -> Request {
+        Request {
+            naming: self.naming.map(|naming| naming.name.to_owned()),
+            names: self.names.clone(),
+            axes: self.axes.map(|axes| axes.name().to_owned()),
+            ..request
+        }
+    }
+}
+
+impl Part {
+    /// The request with what is asked for here.
+    fn of(&self, request: Request) -> Request {
+        Request { prefix: self.prefix.clone(), strict: self.strict, features: self.features, ..request }
+    }
+}
+
+/// Whose numbers a network has, and which member of its family it is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Source {
+    /// Trained weights: safetensors, F32, F64, F16 or BF16; a file, an index of shards, or a folder
+    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights", help_heading = "Network")]
+    weights: Option<PathBuf>,
+    /// Weights drawn at random instead, to measure speed without training
+    #[arg(long, value_name = "SEED", help_heading = "Network")]
+    random_weights: Option<u64>,
+    #[command(flatten)]
+    reading: Reading,
     /// Width multiplier; checked against the weights [default: theirs]
     #[arg(long, value_name = "A", value_parser = alpha, help_heading = "The paper's knobs")]
     alpha: Option<f64>,
@@ -72,19 +120,12 @@ impl Source {
                 ),
             }),
         };
+        let request = self.reading.of(Request::new(named(network)?, numbers));
         Ok(Request {
-            naming: self.naming.map(|naming| naming.name.to_owned()),
-            names: self.names.clone(),
-            axes: self.axes.map(|axes| axes.name().to_owned()),
-            prefix: self.prefix.clone(),
-            strict: self.strict,
-            features: self.features,
-            config: self.config.clone(),
-            preprocessor: self.preprocessor.clone(),
             alpha: self.alpha,
             rho: self.rho,
             resolution: self.resolution.map(|resolution| resolution.to_string()),
-            ..Request::new(named(network)?, numbers)
+            ..request
         })
     }
 }
@@ -139,23 +180,38 @@ pub(super) struct Known {
 }
 
 /// The network that the user names: a built-in one, a description, or a folder or a file of weights, which say what they are of.
-pub(super) fn known(network: &str) -> Result<Known> {
+pub(super) fn known(network: &str, part: &Part) -> Result<Known> {
+    let missing = Fault { place: Place::flag("--weights"), detail: String::new() };
+    let request = part.of(Request::new(named(network)?, Numbers::Missing(missing)));
     if !is_download(network) {
-        let description = written(network)?.description;
+        for (is_there, flag) in [(part.prefix.is_some(), "--prefix"), (part.strict, "--strict")] {
+            if is_there {
+                let detail = "found without weights, expected a folder or a file of weights as the network";
+                return super::usage(flag, detail);
+            }
+        }
+        let Written { mut description, .. } = written(network)?;
+        description.is_headless |= part.features;
         return Ok(Known { description, alpha: 1.0, naming: None, recognised: None });
     }
-    let missing = Fault { place: Place::flag("--weights"), detail: String::new() };
-    let request = Request::new(named(network)?, Numbers::Missing(missing));
     let opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
     let (graph, _) = opened.graph()?;
     let naming = opened.weights().map(|weights| weights.detect(&graph)).transpose()?;
     let job = opened.job();
+    warn(job);
     Ok(Known {
         description: job.description().clone(),
         alpha: graph.alpha,
         naming,
         recognised: job.recognised.clone(),
     })
+}
+
+/// Tells, where no summary does, what may mean that the network is another one than the weights are of.
+pub(super) fn warn(job: &Job) {
+    for warning in job.warnings() {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// Whether it is a folder or a file of weights, not a name or a description.

@@ -36,6 +36,8 @@ pub(super) struct Args {
     /// Whose names: our own (the layers' names), or those of an exporter [default: those of the folder's weights, else plain]
     #[arg(long, value_parser = network::naming(), conflicts_with = "matched")]
     naming: Option<&'static Naming>,
+    #[command(flatten)]
+    part: network::Part,
     /// Width multiplier [default: that of the weights, else 1]
     #[arg(long, value_parser = network::alpha)]
     alpha: Option<f64>,
@@ -56,11 +58,14 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// The version of the JSON.
+const SCHEMA: u32 = 1;
+
 pub(super) fn run(args: &Args) -> Result<()> {
     if let Some(weights) = &args.matched {
         return propose(args, weights);
     }
-    let known = network::known(&args.network)?;
+    let known = network::known(&args.network, &args.part)?;
     let knobs = Knobs { alpha: args.alpha.unwrap_or(known.alpha), resolution: args.resolution };
     let graph = Graph::build(&known.description, &knobs)?;
     let naming = args.naming.or(known.naming).unwrap_or(&Naming::PLAIN);
@@ -68,6 +73,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.json {
         let rows: Vec<Value> = tensors.iter().map(|spec| tensor(spec, json!(spec.tensor))).collect();
         let document = json!({
+            "schema": SCHEMA,
             "network": graph.name,
             "alpha": graph.alpha,
             "classes": known.description.classes,
@@ -94,7 +100,7 @@ fn tensor(spec: &TensorSpec, name: Value) -> Value {
 }
 
 fn propose(args: &Args, path: &Path) -> Result<()> {
-    let description = network::known(&args.network)?.description;
+    let description = network::known(&args.network, &args.part)?.description;
     let bytes = files::read(path, Kind::Weights)?;
     let mut weights = Weights::parse(bytes, &path.display().to_string())?;
     if let Some(axes) = args.axes {
@@ -112,6 +118,7 @@ fn propose(args: &Args, path: &Path) -> Result<()> {
             row_json
         });
         let document = json!({
+            "schema": SCHEMA,
             "network": description.name,
             "alpha": proposal.alpha,
             "classes": proposal.classes,

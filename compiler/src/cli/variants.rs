@@ -21,13 +21,15 @@ use super::{host, link, rounds};
 #[derive(Debug, clap::Args)]
 pub(super) struct Variants {
     /// Trained weights of the networks: safetensors
-    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights", help_heading = "Networks")]
+    #[arg(long, short, value_name = "FILE", conflicts_with = "random_weights", help_heading = "Network")]
     weights: Option<PathBuf>,
     /// Weights drawn at random from this seed instead; the speed is the same [default: 1]
-    #[arg(long, value_name = "SEED", help_heading = "Networks")]
+    #[arg(long, value_name = "SEED", help_heading = "Network")]
     random_weights: Option<u64>,
+    #[command(flatten)]
+    reading: network::Reading,
     /// Instruction sets, separated by commas; `native` is the best of this machine [default: the machine's first]
-    #[arg(long, value_name = "CPU", value_delimiter = ',', help_heading = "Networks")]
+    #[arg(long, value_name = "CPU", value_delimiter = ',', help_heading = "Network")]
     target_cpu: Vec<String>,
     #[command(flatten)]
     family: Family,
@@ -70,11 +72,12 @@ fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
         }
         (None, seed) => Numbers::Random(seed.unwrap_or(1)),
     };
-    let job = Job::resolve(&Request::new(network::named(name)?, numbers), &mut Disk)?;
-    let opened = job.open(&mut Disk)?;
+    let request = args.reading.of(Request::new(network::named(name)?, numbers));
+    let opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
     let job = opened.job();
+    network::warn(job);
     let alpha = match opened.weights() {
-        Some(weights) if !args.family.has_alpha() => weights.infer_alpha(job.description(), None)?,
+        Some(weights) if !args.family.has_alpha() => weights.infer_alpha(job.description(), job.naming)?,
         _ => 1.0,
     };
     let members = args.family.members(job.description(), alpha)?;

@@ -219,6 +219,7 @@ impl Args {
             emulator::emulator(&target)?;
         }
         let opened = Job::resolve(&self.source.request(name)?, &mut Disk)?.open(&mut Disk)?;
+        network::warn(opened.job());
         let (mut graph, _) = opened.graph()?;
         graph.batch = batch;
         let symbols = Options::name_of(&graph.name);

@@ -396,7 +396,7 @@ fn list_of(words: &[impl Display]) -> String {
 
 /// The one of `words` that `text` may have been meant to be: at most a third of its letters differ.
 pub(super) fn nearest<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
-    let distances = words.iter().map(|word| (distance(text, word), *word));
+    let distances = words.iter().map(|word| (edit_distance(text, word), *word));
     let (distance, word) = distances.min_by_key(|(distance, _)| *distance)?;
     let (typed, meant) = (text.chars().count(), word.chars().count());
     // A third of the letters wrong is another word: `dilation` is no `activation`.
@@ -406,7 +406,7 @@ pub(super) fn nearest<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
 }
 
 /// Letters to insert, leave out, replace or swap with the next: Damerau's distance, of neighbours that are swapped once.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
     // Keys are short; what a hostile file writes need not be.
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];

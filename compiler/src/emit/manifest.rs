@@ -63,6 +63,9 @@ pub struct Manifest {
     /// What neither a file nor an option says of how the weights were trained, and was assumed, with the reason.
     #[serde(default)]
     pub assumed: Vec<String>,
+    /// What was made of the weights' tensors before they were compiled, and which are left out.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What was read.
     pub inputs: Vec<File>,
     /// What was written, but for the manifest itself.
@@ -102,6 +105,8 @@ pub struct Origin {
     pub description: String,
     /// Its input at rho = 1.
     pub full: InputSpec,
+    /// What was made of the weights' tensors.
+    pub notes: Vec<String>,
     /// The files that were read.
     pub inputs: Vec<File>,
 }
@@ -136,6 +141,7 @@ impl Manifest {
             parameters: total.parameters,
             random_weights: info.random_weights,
             assumed: info.assumed,
+            notes: origin.notes,
             inputs: origin.inputs,
             outputs,
         }

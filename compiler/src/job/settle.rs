@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::{Job, Note};
-use crate::describe::builtin;
+use super::{Job, Note, WARNING, plural};
+use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::graph::{Graph, Knobs, Node, Role};
 use crate::request::{Labels, Trained};
@@ -71,6 +71,7 @@ impl Job {
         if let Some(dtype) = weights.rounded(&graph, fit.naming) {
             self.note("rounded", format!("numbers of {dtype} to F32, each once"));
         }
+        self.forget_classifier(weights, &graph, fit.naming);
         let left = weights.leftovers(&graph, fit.naming);
         self.tell_leftovers(weights, &left, &fit.copies)
     }
@@ -92,6 +93,14 @@ impl Job {
             self.note("model", format!("{}, by its tensors", relative.model));
         }
         Ok(relative)
+    }
+
+    /// A classifier that is there and not asked for is no tensor too many.
+    fn forget_classifier(&self, weights: &mut Weights<'_>, graph: &Graph, naming: &Naming) {
+        let whole = Description { is_headless: false, ..self.description().clone() };
+        if let (true, Ok(whole)) = (graph.is_headless, Graph::build(&whole, &Knobs::default())) {
+            weights.forget_others(&whole, graph, naming);
+        }
     }
 
     /// Where the network has no classifier, a configuration's labels name nothing of it.
@@ -141,13 +150,13 @@ impl Job {
             return Ok(());
         }
         let shown = Leftovers::shown(&left.names);
+        let noun = plural(n_left, "tensor");
         if self.strict {
             let detail = format!(
-                "found {n_left} tensors that no layer wants ({shown}), expected none: strict was asked for"
+                "found {n_left} {noun} that no layer wants ({shown}), expected none: strict was asked for"
             );
             return Err(Error::new(ErrorKind::Weights, Place::file(weights.place()), detail));
         }
-        let noun = if n_left == 1 { "tensor" } else { "tensors" };
         self.note("left out", format!("{n_left} {noun} that no layer wants, {} bytes: {shown}", left.bytes));
         if let Some(copy) = copies.first() {
             self.note(
@@ -161,7 +170,7 @@ impl Job {
                 left.of_layers.len(),
                 Leftovers::shown(&left.of_layers)
             );
-            self.note("WARNING", text);
+            self.note(WARNING, text);
         }
         Ok(())
     }

@@ -65,6 +65,14 @@ impl Weights<'_> {
         left
     }
 
+    /// Drops the tensors of a graph that a part of it hasn't, under a naming.
+    pub(crate) fn forget_others(&mut self, whole: &Graph, part: &Graph, naming: &Naming) {
+        let kept = self.known(part, naming);
+        for name in self.known(whole, naming).difference(&kept) {
+            self.tensors.remove(name);
+        }
+    }
+
     /// The tensors of a layer of the graph that it has no use for, by their names in the file: to leave one out would change what the
     /// network answers.
     pub(super) fn surplus(&self, graph: &Graph, naming: &Naming) -> Vec<(String, Fault)> {

@@ -5,6 +5,7 @@
 
 mod lines;
 mod pattern;
+mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -223,6 +223,7 @@ pub(super) const MANIFEST: Target = Target {
         let origin = Origin {
             description: "name = \"mobilenet-v1\"".to_owned(),
             full: mobilenet().input,
+            notes: vec!["left out: x".to_owned()],
             inputs: vec![File::new("weights", "w.safetensors", b"numbers")],
         };
         vec![Manifest::new(&compiled.info, &total, origin, outputs).to_json().into_bytes()]

@@ -96,6 +96,7 @@ pub(super) fn cases() -> Vec<Case> {
         named("conv_1.weight = model.0.weight"),
         named("conv_1.weight = \"model.0.weight\""),
         named("conv_1.weight = \"dense_1.weight\""),
+        named("conv_2.weight = \"conv_1.weight\""),
         named("axes = \"WHIO\""),
         named("conv_1.weight = ? \"conv_1.weight\""),
         Case::compile([("net.safetensors", whole)], ["--weights", "other.safetensors"]),

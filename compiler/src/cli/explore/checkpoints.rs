@@ -12,7 +12,7 @@ use mnc::job::Job;
 use mnc::request::{Network, Numbers, Request, Written};
 use mnc::{Error, ErrorKind, Place, Result};
 
-use super::super::network::Disk;
+use super::super::network::{Disk, Names};
 use super::super::{fail, usage};
 use super::map::Member;
 
@@ -29,7 +29,11 @@ pub(super) struct Checkpoint {
 }
 
 /// Every checkpoint of the network in a folder, by file name, and a line for each file that is none.
-pub(super) fn scan(folder: &Path, written: &Written) -> Result<(Vec<Checkpoint>, Vec<String>)> {
+pub(super) fn scan(
+    folder: &Path,
+    written: &Written,
+    called: &Names,
+) -> Result<(Vec<Checkpoint>, Vec<String>)> {
     let expected = |error: std::io::Error| {
         Error::new(ErrorKind::Io, Place::file(folder), format!("{error}, expected a folder of safetensors"))
     };
@@ -39,8 +43,12 @@ pub(super) fn scan(folder: &Path, written: &Written) -> Result<(Vec<Checkpoint>,
     paths.sort();
     let (mut checkpoints, mut notes) = (Vec::new(), Vec::new());
     for path in paths {
-        match Checkpoint::open(&path, written) {
-            Ok(checkpoint) => checkpoints.push(checkpoint),
+        match Checkpoint::open(&path, written, called) {
+            Ok(checkpoint) => {
+                let file = checkpoint.file();
+                notes.extend(checkpoint.job.warnings().map(|warning| format!("{file}: {warning}")));
+                checkpoints.push(checkpoint);
+            }
             Err(error) => notes.push(format!("left out: {error}")),
         }
     }
@@ -99,16 +107,16 @@ pub(super) fn alphas(checkpoints: &[Checkpoint]) -> Vec<f64> {
 }
 
 impl Checkpoint {
-    fn open(path: &Path, written: &Written) -> Result<Checkpoint> {
+    fn open(path: &Path, written: &Written, called: &Names) -> Result<Checkpoint> {
         let network = Network::Named(written.file.clone());
-        let request = Request::new(network, Numbers::File(path.to_owned()));
+        let request = called.of(Request::new(network, Numbers::File(path.to_owned())));
         let opened = Job::of(written.clone(), &request, &mut Disk)?.open(&mut Disk)?;
         let weights = opened.weights().expect("the request names a file");
         let job = opened.job();
         let InputSpec { height, width, .. } = job.description().input;
         Ok(Checkpoint {
             path: path.to_owned(),
-            alpha: weights.infer_alpha(job.description(), None)?,
+            alpha: weights.infer_alpha(job.description(), job.naming)?,
             trained: (!job.configured.read.is_empty()).then_some(Resolution { height, width }),
             job: job.clone(),
         })

@@ -37,7 +37,7 @@ impl Family {
     /// The members that the arguments ask for.
     pub(super) fn new(args: &Args, written: Written) -> Result<Family> {
         let (checkpoints, notes) = match &args.weights_dir {
-            Some(folder) => checkpoints::scan(folder, &written)?,
+            Some(folder) => checkpoints::scan(folder, &written, &args.called)?,
             None => (Vec::new(), Vec::new()),
         };
         let published = published::Family::by_name(&args.network);

@@ -16,6 +16,7 @@ use crate::weights::naming::Naming;
 
 mod exporters;
 mod files;
+mod left;
 
 /// Files in memory.
 #[derive(Default)]
