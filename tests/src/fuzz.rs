@@ -4,6 +4,7 @@
 mod binary;
 mod mutate;
 mod network;
+mod shards;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -28,13 +29,14 @@ pub struct Target {
 }
 
 /// Every reader of what somebody else may have written.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     text::DESCRIPTION,
     text::CONFIG,
     text::PREPROCESSOR,
     text::SCHEDULE,
     text::MANIFEST,
     text::NAMES,
+    shards::INDEX_OF_SHARDS,
     binary::SAFETENSORS,
     binary::WEIGHTS_FILE,
     binary::OBJECT,

@@ -18,11 +18,11 @@ use crate::link::Linked;
 use crate::networks::RandomNetwork;
 
 /// A few layers of every kind of filter.
-const SMALL: &str = "name = \"small\"\nclasses = 3\ninput = { height = 6, width = 5, channels = 3 }\n\
+pub(super) const SMALL: &str = "name = \"small\"\nclasses = 3\ninput = { height = 6, width = 5, channels = 3 }\n\
                      [[layer]]\nkind = \"conv\"\nfilters = 4\nstride = 2\n[[layer]]\nkind = \"separable\"\nfilters = 5\n\
                      [[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n";
 
-fn small() -> Graph {
+pub(super) fn small() -> Graph {
     let description = Description::parse(SMALL, "small.toml").expect("it is legal");
     Graph::build(&description, &Knobs::default()).expect("it is legal")
 }
