@@ -222,6 +222,10 @@ impl Job {
                 self.tell(&renamed);
                 weights.check_layers(self.description())?;
             }
+            if weights.are_averages() {
+                let told = "moving averages (ExponentialMovingAverage), which the file has alone";
+                self.translated.push(told.to_owned());
+            }
             self.settle(weights)?;
             self.tell_axes(weights);
         }

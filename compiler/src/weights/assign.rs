@@ -275,7 +275,7 @@ fn hint(graph: &Graph, spec: &TensorSpec, found: &[usize]) -> String {
     };
     match spec.layout.outputs(found) {
         Some(n) if is_classifier && others(found) == others(&spec.shape) => format!(
-            "; for {n} classes set `classes` in the description (`mnc describe`), or `num_labels` in config.json"
+            "; for {n} classes set `classes` in the description (`mnc describe`), or `num_labels` (timm: `num_classes`) in config.json"
         ),
         _ => String::new(),
     }

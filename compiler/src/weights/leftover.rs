@@ -48,7 +48,8 @@ impl Weights<'_> {
         };
         let mut of_layers = Vec::new();
         for (name, tensor) in &self.tensors {
-            let is_wrong = owner(&stems, name).is_some() || self.renamed_to_nothing(name, naming).is_some();
+            let is_wrong = !is_slot(&known, name)
+                && (owner(&stems, name).is_some() || self.renamed_to_nothing(name, naming).is_some());
             if known.contains(name) || is_wrong {
                 continue;
             }
@@ -78,7 +79,7 @@ impl Weights<'_> {
     pub(super) fn surplus(&self, graph: &Graph, naming: &Naming) -> Vec<(String, Fault)> {
         let known = self.known(graph, naming);
         let stems = naming.stems(graph);
-        let names = self.names().filter(|name| !known.contains(*name));
+        let names = self.names().filter(|name| !known.contains(*name) && !is_slot(&known, name));
         names
             .filter_map(|name| {
                 let Some(stem) = owner(&stems, name) else { return self.renamed_to_nothing(name, naming) };
@@ -150,6 +151,11 @@ fn is_copy(known: &BTreeSet<String>, name: &str) -> bool {
     let starts = name.rmatch_indices(['.', '/']).map(|(at, _)| at + 1);
     let mut ends = starts.take_while(|start| name.len() - start <= longest).map(|start| &name[start..]);
     ends.any(|end| known.contains(end))
+}
+
+/// Whether it is what TensorFlow's trainer keeps of a tensor, below its name: `weights/RMSProp`, `weights/ExponentialMovingAverage`.
+fn is_slot(known: &BTreeSet<String>, name: &str) -> bool {
+    name.rsplit_once('/').is_some_and(|(tensor, _)| known.contains(tensor))
 }
 
 /// The layer below whose name a tensor's is, unless that only counts.

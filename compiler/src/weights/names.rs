@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::lines::{Entry, Value};
 use self::pattern::{Glob, Pattern};
 use super::layout::{self, Layout};
-use super::naming::respelled;
+use super::naming::{AVERAGE, respelled};
 use super::{MAX_LISTED, Weights};
 use crate::error::{Error, ErrorKind, Fault, Place, Result, quoted};
 
@@ -351,6 +351,13 @@ impl Weights<'_> {
                 None => (name, tensor),
             })
             .collect();
+    }
+
+    /// Whether tensors are moving averages, of which the file has nothing else.
+    pub(crate) fn are_averages(&self) -> bool {
+        let mut own = self.tensors.values().filter_map(|tensor| tensor.own_name.as_deref());
+        // A user's file of names says itself what it takes.
+        self.file_of_names.is_none() && own.any(|name| name.ends_with(AVERAGE))
     }
 
     /// Whether there is a tensor for a line.

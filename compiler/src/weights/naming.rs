@@ -13,7 +13,7 @@ use std::fmt;
 
 pub use mnc_runtime::weights::Role;
 
-pub(super) use self::spelling::respelled;
+pub(super) use self::spelling::{AVERAGE, respelled};
 
 use self::places::{Place as LayerPlace, places};
 use super::layout::Layout;

@@ -201,7 +201,7 @@ fn spoiled_tensors() {
     check(
         draft,
         "dense: tensor \"dense.weight\" is [2, 4], expected [3, 4] (N=3, M=4); for 2 classes set `classes` in the description \
-         (`mnc describe`), or `num_labels` in config.json",
+         (`mnc describe`), or `num_labels` (timm: `num_classes`) in config.json",
     );
     check(
         |draft| draft.get("point.bias").1 = Dtype::I32,

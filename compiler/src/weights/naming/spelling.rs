@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(in crate::weights) fn respelled<'n>(
     names: impl Iterator<Item = &'n str> + Clone,
 ) -> BTreeMap<String, String> {
-    let parts: Vec<(&str, Vec<&str>)> = names.map(|name| (name, parts(name))).collect();
+    let all: BTreeSet<&str> = names.clone().collect();
+    // Where the file has the averages alone, they are the numbers.
+    let own = |name: &'n str| name.strip_suffix(AVERAGE).filter(|own| !all.contains(own)).unwrap_or(name);
+    let parts: Vec<(&str, Vec<&str>)> = names.map(|name| (name, parts(own(name)))).collect();
     let ends_as = |parts: &[&str]| parts.last().is_some_and(|word| WORDS.contains(word));
     // One tensor of many says nothing.
     let most = |holds: &dyn Fn(&[&str]) -> bool| {
@@ -40,6 +43,9 @@ pub(in crate::weights) fn respelled<'n>(
     }
     new.into_iter().filter(|(old, new)| old != new).map(|(old, new)| (old.to_owned(), new)).collect()
 }
+
+/// What TensorFlow calls the moving average of a tensor, behind the tensor's name.
+pub(in crate::weights) const AVERAGE: &str = "/ExponentialMovingAverage";
 
 /// Last words that no other exporter has.
 const WORDS: [&str; 6] =

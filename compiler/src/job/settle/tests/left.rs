@@ -108,3 +108,30 @@ fn nothing_to_ask_of_numbers_that_are_no_file() {
         }
     }
 }
+
+/// What TensorFlow's trainer keeps of each tensor is left out; where there are moving averages alone, they are the numbers.
+#[test]
+fn slots_of_tensorflow() {
+    for (name, naming) in
+        [("mobilenet-v1", &Naming::SLIM), ("mobilenet-v2", &Naming::SLIM), ("mobilenet-v1", &Naming::KERAS)]
+    {
+        let (rows, parameters) = network(name, naming);
+        let slot = |slot: &str| renamed(&rows, |name| format!("{name}/{slot}"));
+        let slots =
+            ["ExponentialMovingAverage", "RMSProp", "RMSProp_1", "Momentum", "Adam"].map(slot).concat();
+        let whole = [rows.clone(), slots.clone(), vec![scalar("global_step")]].concat();
+        let (found, notes) = read_as(name, &whole, |_| {}).unwrap();
+        assert_eq!(found, parameters);
+        let told = texts(&notes);
+        let expected = format!("left out: {} tensors that no layer wants, ", slots.len() + 1);
+        assert!(told.iter().any(|line| line.starts_with(&expected)), "{told:?}");
+        assert!(!told.iter().any(|line| line.starts_with("WARNING")), "{told:?}");
+        let averages =
+            [slot("ExponentialMovingAverage"), slot("RMSProp"), vec![scalar("global_step")]].concat();
+        assert_eq!(read_as(name, &averages, |_| {}).unwrap().0, parameters, "{name} {naming}");
+        let mut files = Memory([(PathBuf::from("w.safetensors"), write(&averages))].into());
+        let told = opened("w.safetensors", &mut files, |_| {}).unwrap().job().told();
+        let expected = "tensors: moving averages (ExponentialMovingAverage), which the file has alone";
+        assert_eq!(told[0], expected);
+    }
+}
