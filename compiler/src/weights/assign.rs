@@ -58,7 +58,12 @@ impl Weights<'_> {
         let found = if examples.is_empty() { "no tensors".to_owned() } else { examples.join(", ") };
         faults.push(
             self.file(),
-            format!("found {found} ({} in all), expected the tensors of one naming", self.tensors.len()),
+            format!(
+                "found {found} ({} in all), expected the tensors of one naming; for other names: `mnc tensors NETWORK --match {} \
+                 -o names.toml` (docs/names.md)",
+                self.tensors.len(),
+                self.place
+            ),
         );
         faults.propagate()?;
         unreachable!("a fault was pushed just now");

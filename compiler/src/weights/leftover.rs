@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use safetensors::Dtype;
 
 use super::header::tensor_place;
+use super::layout::Layout;
 use super::naming::{Naming, Role, Stem};
 use super::{Tensor, Weights};
 use crate::error::{Fault, Place, quoted};
@@ -121,13 +122,16 @@ impl Weights<'_> {
     pub(crate) fn other_classifier(&self, graph: &Graph, naming: &Naming) -> Option<(String, Vec<usize>)> {
         let specs = naming.tensors(graph).ok()?;
         let last = specs.iter().rev().find(|spec| spec.role == Role::Weight)?;
-        let m = *self.shape(&last.tensor)?.first()?;
+        let m = last.layout.outputs(self.shape(&last.tensor)?)?;
         let known = self.known(graph, naming);
         let inside = self.tensors.iter().filter(|(name, _)| !known.contains(*name) && !is_copy(&known, name));
         let outside = self.outside.iter().filter(|(name, _)| !is_copy(&known, name));
         let mut others = inside.chain(outside);
-        let is_filter = |tensor: &Tensor| match tensor.shape[..] {
-            [_, found] | [_, found, 1, 1] => found == m && is_float(tensor.dtype),
+        let is_filter = |tensor: &Tensor| match (last.layout, &tensor.shape[..]) {
+            (Layout::Hwio, [found, _] | [1, 1, found, _])
+            | (Layout::Oihw | Layout::Ohwi, [_, found] | [_, found, 1, 1]) => {
+                *found == m && is_float(tensor.dtype)
+            }
             _ => false,
         };
         let (name, tensor) = others.find(|(_, tensor)| is_filter(tensor))?;

@@ -141,7 +141,10 @@ impl Weights<'_> {
                     unknown.len()
                 )
             }
-            None => String::new(),
+            None => format!(
+                "; for other names: `mnc tensors NETWORK --match {} -o names.toml` (docs/names.md)",
+                self.place
+            ),
         };
         format!(
             "found {found} ({} in all), expected the tensors of {}, or a description of the network{why}",

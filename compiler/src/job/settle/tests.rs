@@ -348,6 +348,12 @@ fn a_classifier_of_another_name() {
         )
     );
     assert!(read(&other, |request| request.features = true).is_ok());
+    // Keras has the inputs first, and no window where it is dense.
+    let (mut rows, _) = network("mobilenet-v1", &Naming::KERAS);
+    rows.retain(|row| !row.0.starts_with("conv_preds"));
+    rows.push(("dense/kernel".to_owned(), Dtype::F32, vec![102, 4], vec![0; 4 * 102 * 4]));
+    let error = read(&rows, |_| {}).unwrap_err().to_string();
+    assert!(error.contains("but \"dense/kernel\" [102, 4], which may be it"), "{error}");
 }
 
 /// Batch norms that were folded before the file was written, and such without gamma.

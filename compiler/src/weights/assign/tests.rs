@@ -325,7 +325,8 @@ fn detection() {
          w: naming slim (TF-slim mobilenet_v1, v2, v3) misses 137 of 137 tensors, the first is \
          \"MobilenetV1/Conv2d_0/weights\"\n  \
          w: naming plain (mnc, by the layers' names) misses 137 of 137 tensors, the first is \"conv_1.weight\"\n  \
-         w: found \"dense.weight\", \"depth.norm.beta\", \"depth.norm.gamma\" (8 in all), expected the tensors of one naming"
+         w: found \"dense.weight\", \"depth.norm.beta\", \"depth.norm.gamma\" (8 in all), expected the tensors of one naming; for other names: `mnc \
+         tensors NETWORK --match w -o names.toml` (docs/names.md)"
     );
 }
 

@@ -135,3 +135,18 @@ fn slots_of_tensorflow() {
         assert_eq!(told[0], expected);
     }
 }
+
+/// Names that nobody knows: what proposes which tensor is which, with the network named or not.
+#[test]
+fn names_of_nobody() {
+    let (rows, _) = network("mobilenet-v1", &Naming::PLAIN);
+    let theirs = renamed(&rows, |name| format!("x{}", name.replace('_', "-")));
+    let mut files = Memory([(PathBuf::from("w.safetensors"), write(&theirs))].into());
+    let way = "; for other names: `mnc tensors NETWORK --match w.safetensors -o names.toml` (docs/names.md)";
+    let error = opened("w.safetensors", &mut files, |_| {}).unwrap_err().to_string();
+    assert!(error.ends_with(way), "{error}");
+    let named =
+        opened("mobilenet-v1", &mut files, |request| request.numbers = Numbers::File("w.safetensors".into()));
+    let error = named.unwrap().graph().unwrap_err().to_string();
+    assert!(error.ends_with(way), "{error}");
+}
