@@ -1,9 +1,12 @@
 //! PNG -> pixels, every checksum checked and the file read to its end.
 
+mod metadata;
+
 use super::format::Format;
 use super::memory::Memory;
 use super::rows::{Rows, Shape};
-use super::{Decoded, Picture, Samples, check_size, exif};
+use super::{Decoded, Picture, Samples, check_size};
+use metadata::Metadata;
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Limits, Transformations};
 use std::io::Cursor;
 use std::ops::Range;
@@ -30,8 +33,8 @@ pub(super) fn decode<'b>(bytes: &'b [u8], whole: bool, memory: &mut Memory) -> R
         (ColorType::Rgba, depth) => Samples::big_endian(4, 3, depth == BitDepth::Sixteen),
         (ColorType::Indexed, _) => return Err(Format::Png.damaged("indices without a palette")),
     };
-    let (exif, xmp) = find_metadata(bytes);
-    let (channels, orientation) = (samples.kept, exif::orientation(exif, xmp));
+    let metadata = Metadata::find(bytes);
+    let (channels, orientation) = (samples.kept, metadata.orientation());
     let len = reader.output_buffer_size().ok_or_else(|| too_large("expected fewer".to_string()))?;
     match memory.expect(len as u64 + beside) {
         Err(_) if !whole && !is_interlaced => {
@@ -95,26 +98,6 @@ impl Rows for PngRows<'_> {
         }
         reader.finish().map_err(broken)
     }
-}
-
-/// EXIF and XMP of a file whose chunks are whole, before the pixels or behind them. The decoder keeps only what is before.
-fn find_metadata(bytes: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
-    let (mut exif, mut xmp) = (None, None);
-    let mut rest = bytes.get(8..).unwrap_or_default();
-    while let Some((head, after)) = rest.split_first_chunk::<8>() {
-        let [l3, l2, l1, l0, name @ ..] = *head;
-        let len = u32::from_be_bytes([l3, l2, l1, l0]) as usize;
-        let Some(data) = after.get(..len) else { break };
-        match &name {
-            b"eXIf" => exif = Some(data),
-            // An international text: its name, that it isn't compressed, and what nobody needs here.
-            b"iTXt" => xmp = data.strip_prefix(b"XML:com.adobe.xmp\0\0\0").or(xmp),
-            b"IEND" => break,
-            _ => {}
-        }
-        rest = after.get(len + 4..).unwrap_or_default();
-    }
-    (exif, xmp)
 }
 
 fn broken(error: DecodingError) -> String {

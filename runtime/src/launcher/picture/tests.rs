@@ -151,6 +151,37 @@ const PILLOW: [(&str, &[u8], &[u8]); 7] = pillow![
     "animated.gif"
 ];
 
+/// Pictures in other colours than red, green and blue of 8 bits, or several in a file, of which the first counts.
+const SORTS: [(&str, &[u8], &[u8]); 11] = pillow![
+    "cmyk.jpg",
+    "cmyk-plain.jpg",
+    "grey.jpg",
+    "two.mpo",
+    "palette-transparent.png",
+    "palette-bytes.png",
+    "grey-alpha.png",
+    "grey-16.png",
+    "rgb-transparent.png",
+    "one-bit.png",
+    "animated.png"
+];
+
+/// Two decoders of JPEG may differ by a level here and there, and by one more where four colours become three.
+#[test]
+fn every_sort_has_pillows_pixels() {
+    for (name, file, expected) in SORTS {
+        let picture = decode(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(picture.size(), (12, 10), "{name}");
+        let pixels: Vec<u8> = match picture.channels {
+            1 => picture.pixels.iter().flat_map(|level| [*level; 3]).collect(),
+            _ => picture.pixels,
+        };
+        let apart = pixels.iter().zip(expected).map(|(x, y)| x.abs_diff(*y)).max();
+        let most = if name.ends_with("png") { 0 } else { 3 };
+        assert!(pixels.len() == expected.len() && apart <= Some(most), "{name}: {apart:?} levels apart");
+    }
+}
+
 #[test]
 fn webp_and_gif_have_pillows_pixels() {
     for (name, file, expected) in PILLOW {
@@ -275,11 +306,50 @@ fn exif_is_found_wherever_a_format_has_it() {
         [&(data.len() as u32).to_be_bytes(), named.as_slice(), &crc.to_be_bytes()].concat()
     };
     let text = [b"XML:com.adobe.xmp\0\0\0\0\0", xmp].concat();
-    for extra in [chunk(b"eXIf", &exif), chunk(b"iTXt", &text)] {
+    // As zlib stores it, without compression.
+    let zlib = |data: &[u8]| {
+        let (low, high) = data.iter().fold((1_u32, 0_u32), |(low, high), byte| {
+            let low = (low + u32::from(*byte)) % 65521;
+            (low, (high + low) % 65521)
+        });
+        let len = data.len() as u16;
+        [
+            &[0x78, 1, 1],
+            &len.to_le_bytes()[..],
+            &(!len).to_le_bytes(),
+            data,
+            &(high << 16 | low).to_be_bytes(),
+        ]
+        .concat()
+    };
+    let packed = [b"XML:com.adobe.xmp\0\x01\0en\0x\0".as_slice(), &zlib(xmp)].concat();
+    let digits: String = exif.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (start, end) = digits.split_at(20);
+    let profile = format!("\nexif\n      {}\n{start}\n{end}\n", exif.len());
+    let plain = [b"Raw profile type exif\0", profile.as_bytes()].concat();
+    let packed_profile = [b"Raw profile type exif\0\0".as_slice(), &zlib(profile.as_bytes())].concat();
+    for extra in [
+        chunk(b"eXIf", &exif),
+        chunk(b"iTXt", &text),
+        chunk(b"iTXt", &packed),
+        chunk(b"tEXt", &plain),
+        chunk(b"zTXt", &packed_profile),
+    ] {
         // Behind the header, and behind the pixels.
         for place in [33, png.len() - 12] {
             assert!(upside_down(&[&png[..place], &extra, &png[place..]].concat()), "{place}");
         }
+    }
+    // What can't be read says nothing, and the chunk made for it counts first.
+    let upright = exif::tests::block(false, &[(0x112, 3, 1, 1)]);
+    for extra in [
+        chunk(b"iTXt", &packed[..packed.len() - 20]),
+        chunk(b"zTXt", &packed_profile[..40]),
+        chunk(b"zTXt", &[b"Raw profile type exif\0\x01".as_slice(), &zlib(profile.as_bytes())].concat()),
+        chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 4\nzz"),
+        [chunk(b"eXIf", &upright), chunk(b"zTXt", &packed_profile)].concat(),
+    ] {
+        assert!(!upside_down(&[&png[..33], &extra, &png[33..]].concat()));
     }
     let jpeg = encode(&photo().into(), ImageFormat::Jpeg);
     let segment = |data: &[&[u8]]| {
