@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define PERSON_WITH_LABELS
 #include "person.h"
-
-static const char *const labels[PERSON_OUTPUT_LEN] = {"person", "non_person"};
 
 /* All memory is the caller's, and its size is known when this is compiled. */
 static float input[PERSON_INPUT_LEN], output[PERSON_OUTPUT_LEN];
@@ -45,9 +44,9 @@ int main(int argc, char **argv) {
     }
     int best = 0;
     for (int i = 0; i < PERSON_OUTPUT_LEN; i++) {
-        printf("%10.6f  %s\n", output[i], labels[i]);
+        printf("%10.6f  %s\n", output[i], PERSON_LABELS[i]);
         if (output[best] < output[i]) best = i;
     }
-    printf("%s\n", labels[best]);
+    printf("%s\n", PERSON_LABELS[best]);
     return 0;
 }

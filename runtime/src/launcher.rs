@@ -25,7 +25,7 @@ mod weights;
 
 use crate::abi::{ModelAbi, Status};
 use crate::files::{self, Output};
-use crate::info::Info;
+use crate::info::{Info, OutputKind};
 use args::{Action, Options, Threads};
 use inputs::{Listed, Loader};
 use model::Model;
@@ -169,9 +169,9 @@ fn run(
     match options.action {
         Action::Help => {
             let help = detecting.map_or(args::help as fn(&str, &str) -> String, |detecting| detecting.help);
-            out.write_all(help(program, &format!("{} {}", info.network, info.alpha)).as_bytes())?;
+            out.write_all(help(program, &does(info, detecting.is_some())).as_bytes())?;
         }
-        Action::Version => writeln!(out, "{} {} (mnc {})", info.network, info.alpha, info.compiler)?,
+        Action::Version => writeln!(out, "{}, alpha {} (mnc {})", info.network, info.alpha, info.compiler)?,
         Action::Info if options.json => {
             out.write_all(model.info_json())?;
             writeln!(out)?;
@@ -198,6 +198,17 @@ fn run(
     }
     out.flush()?;
     Ok(0)
+}
+
+/// What the program does, with what: a network of sounds or of features classifies no photographs.
+fn does(info: &Info, is_detector: bool) -> String {
+    let takes_photographs = info.input.channels == 3;
+    let does = match info.output.kind {
+        _ if is_detector => "finds things in photographs with",
+        OutputKind::Logits | OutputKind::Probabilities if takes_photographs => "classifies photographs with",
+        OutputKind::Logits | OutputKind::Probabilities | OutputKind::Features => "runs",
+    };
+    format!("{does} {}, alpha {}", info.network, info.alpha)
 }
 
 /// A picture is never drawn over what the program reads, nor over itself.

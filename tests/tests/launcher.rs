@@ -105,7 +105,7 @@ fn raw_inputs_and_standard_input_are_read() {
 #[test]
 fn options_do_what_help_says() {
     let Some(program) = executable("helps", 0) else { return };
-    check(&program, &["--version"], 0, "stub-net 0.5 (mnc 0.0.0)\n", "");
+    check(&program, &["--version"], 0, "stub-net, alpha 0.5 (mnc 0.0.0)\n", "");
     check(&program, &["--top"], 2, "", "{p}: --top: found nothing, expected a number above 0\n");
     check(
         &program,

@@ -1,5 +1,8 @@
 //! The module of `mnc compile --emit python`, without and with what else a Python may have.
 
+#[path = "python/around.rs"]
+mod around;
+
 use std::process::{Command, Output};
 
 use mnc::{Compiled, Options, reference};

@@ -19,7 +19,7 @@ use super::link::Linker;
 use super::network::Disk;
 use super::output::{self, Destination, Format};
 use super::summary::Summary;
-use super::{files, host, link, network, tune};
+use super::{config, files, host, link, network, tune};
 
 /// Compiles a network with its weights
 ///
@@ -146,7 +146,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if 1 < args.batch && outputs.iter().any(|(format, _)| *format == Format::Python) {
         return super::usage(
             "--batch",
-            "the module of --emit python runs one image at a time, on as many threads as it is told",
+            "found beside --emit python, expected none: leave it out, run(images) of the module takes any number of images and \
+             run_batch(images, threads=N) runs them on several threads",
         );
     }
     check_python(&outputs)?;
@@ -197,9 +198,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let origin = || {
-        let description = job.description().to_string();
         Ok(Origin {
-            description,
+            description: job.written.text.clone(),
+            changed: config::told_by_files(job),
             full: job.written.description.input,
             notes: job.told(),
             inputs: files_read(&opened),

@@ -24,6 +24,14 @@ pub(super) fn told(job: &Job) -> impl Iterator<Item = (&Path, Vec<String>)> {
     })
 }
 
+/// What the configurations and the weights' exporter changed, a line for each, by the files' names.
+pub(super) fn told_by_files(job: &Job) -> Vec<String> {
+    let read = told(job).filter(|(_, changes)| !changes.is_empty());
+    let read =
+        read.map(|(path, changes)| format!("{}: {}", mnc::request::file_name(path), changes.join(", ")));
+    read.chain(told_by_exporter(job)).collect()
+}
+
 /// What the weights' exporter says in its code, where no file says it: the model, and what that changed.
 pub(super) fn told_by_exporter(job: &Job) -> Option<String> {
     let exporter = job.configured.exporter.as_ref()?;

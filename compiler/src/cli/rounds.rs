@@ -3,9 +3,10 @@
 //! A shared machine is now faster and now slower, for seconds at a time. What is measured one after the other meets
 //! different machines; what takes turns meets the same ones, and only then may be compared.
 
+use std::fmt;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use mnc::Result;
 use mnc_runtime::measured::profile::Profile;
 use mnc_runtime::measured::{Latencies, Summary};
@@ -118,9 +119,16 @@ fn fitting(first_run: Duration) -> usize {
 
 /// A bar on standard error, for people only; it goes away when it is done.
 pub(super) fn progress(what: &str, len: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left");
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}{rest} {msg}");
+    let style = style.expect("the template is ours and well formed");
     let bar = ProgressBar::new(len as u64);
-    bar.set_style(style.expect("the template is ours and well formed"));
+    bar.set_style(style.with_key("rest", |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // Before the first is done nobody knows how long they take; that a bar is incomplete is no fault.
+        let _ = match state.pos() {
+            0 => Ok(()),
+            _ => write!(out, ", {:#} left", HumanDuration(state.eta())),
+        };
+    }));
     bar.set_prefix(what.to_owned());
     bar
 }

@@ -51,6 +51,9 @@ pub fn header(info: &Info) -> String {
     if let Some(detect) = &info.detect {
         add(&detect::detect(info, detect, &upper));
     }
+    if !info.labels.is_empty() {
+        add(&labels(&info.labels, &upper));
+    }
     add(&format!(
         "/* What this network is, as JSON: shapes, preprocessing, labels, target. Ends with a zero byte, never freed. */\n\
          const char *{}_info(void);\n",
@@ -58,6 +61,27 @@ pub fn header(info: &Info) -> String {
     ));
     add(&format!("#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */"));
     text
+}
+
+/// The names of the outputs, for whoever asks for them: programs that don't have nothing unused.
+fn labels(labels: &[String], upper: &str) -> String {
+    let rows: String = labels.iter().map(|label| format!("    {},\n", literal(label))).collect();
+    format!(
+        "#ifdef {upper}_WITH_LABELS\n/* The name of each output, in UTF-8: for those who define {upper}_WITH_LABELS before they include this. */\n\
+         static const char *const {upper}_LABELS[{}] = {{\n{rows}}};\n#endif\n",
+        labels.len()
+    )
+}
+
+/// A string literal of C90 and later, in ASCII and without trigraphs.
+fn literal(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'"' | b'\\' | b'?' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).to_string(),
+        // Three digits: no digit that follows belongs to it.
+        _ => format!("\\{byte:03o}"),
+    };
+    format!("\"{}\"", text.bytes().map(byte).collect::<String>())
 }
 
 fn constants(info: &Info) -> Vec<(&'static str, u64)> {

@@ -11,7 +11,7 @@ use crate::cost::Cost;
 use crate::describe::InputSpec;
 
 /// The version of the JSON.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What there is to say of a compiled network and of its files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +24,10 @@ pub struct Manifest {
     pub name: String,
     /// The network's own name.
     pub network: String,
-    /// The network as it was compiled, after the configuration files: the text of `--dump description`, line by line.
+    /// The network as its author wrote it, TOML line by line.
     pub description: Vec<String>,
+    /// What the configuration files and the code of the weights' exporter changed of it, a line for each.
+    pub changed: Vec<String>,
     /// The width multiplier.
     pub alpha: f64,
     /// The resolution multiplier; `None` where rows and columns have different ones.
@@ -101,8 +103,10 @@ impl File {
 /// Where a compiled network came from.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// The text of the description, before alpha and the resolution.
+    /// The text of the description, TOML, before alpha and the resolution.
     pub description: String,
+    /// What the configuration files and the exporter changed of it.
+    pub changed: Vec<String>,
     /// Its input at rho = 1.
     pub full: InputSpec,
     /// What was made of the weights' tensors.
@@ -123,6 +127,7 @@ impl Manifest {
             name: info.name,
             network: info.network,
             description: origin.description.lines().map(str::to_owned).collect(),
+            changed: origin.changed,
             alpha: info.alpha,
             rho: (rho == columns).then_some(rho),
             batch: info.batch,

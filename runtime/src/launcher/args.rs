@@ -199,10 +199,10 @@ fn from(min: usize) -> &'static str {
     if min == 0 { "a number" } else { "a number above 0" }
 }
 
-/// The text of `--help`.
-pub(crate) fn help(program: &str, network: &str) -> String {
+/// The text of `--help`; `does` is what the program does, with what.
+pub(crate) fn help(program: &str, does: &str) -> String {
     format!(
-        "{program}: classifies photographs with {network}
+        "{program}: {does}
 
 Usage: {program} [OPTIONS] FILE-OR-FOLDER...
 
@@ -221,21 +221,24 @@ Examples:
 }
 
 /// The same of a detector.
-pub(crate) fn help_of_detector(program: &str, network: &str) -> String {
+pub(crate) fn help_of_detector(program: &str, does: &str) -> String {
     format!(
-        "{program}: finds things in photographs with {network}
+        "{program}: {does}
 
 Usage: {program} [OPTIONS] FILE-OR-FOLDER...
 
 {INPUTS}
-  A box is printed as score, class, and the pixels of its upper left and its lower right corner.
+  A box is printed as score, class, and the pixels of its upper left and its
+  lower right corner.
 
 Options:
   -k, --top K        show the K most probable boxes [all]
-      --draw PATH    paint the boxes on the photograph, as a PNG: PATH is a file that ends in .png, or a folder, in
-                     which each photograph gets a file of its own name
+      --draw PATH    paint the boxes on the photograph, as a PNG: PATH is a file
+                     that ends in .png, or a folder, in which each photograph
+                     gets a file of its own name
       --json         print one JSON document
-      --raw          print every output in place of boxes, with --json beside them
+      --raw          print every output in place of boxes, with --json beside
+                     them
 {OPTIONS}
 Examples:
   {program} photo.jpg
@@ -246,30 +249,42 @@ Examples:
     )
 }
 
-const INPUTS: &str =
-    "  JPEG, PNG, WebP, GIF, BMP and PNM pictures are known by their content; in a folder, by their names. A
-  damaged picture gets no answer. A file that ends in .f32, .raw or .bin holds one input: little-endian f32, rows,
-  columns, channels, already normalised. - is standard input.
+const INPUTS: &str = "  JPEG, PNG, WebP, GIF, BMP and PNM pictures are known by their content; in a
+  folder, by their names. A damaged picture gets no answer. A file that ends in
+  .f32, .raw or .bin holds one input: little-endian f32, rows, columns,
+  channels, already normalised. - is standard input.
 ";
 
-const OPTIONS: &str = "      --labels FILE  take the names of the classes from FILE, one a line
-      --weights FILE take the weights from FILE, if they aren't in this program [the file beside it]
-  -t, --threads T    work with T threads, or with as many as there are cores: auto [1]. Of at least T pictures each
-                     takes its own, of fewer all work on each; the answers are the same to the last bit
+const OPTIONS: &str = "      --labels FILE  take the names of the classes from FILE, one a line, in the
+                     order of the outputs; TensorFlow's networks of ImageNet
+                     have 1001 of them, \"background\" before the thousand
+      --weights FILE take the weights from FILE, if they aren't in this program
+                     [the file beside it]
+  -t, --threads T    work with T threads, or with as many as there are cores:
+                     auto [1]. Of at least T pictures each takes its own, of
+                     fewer all work on each; the answers are the same to the
+                     last bit
       --max-picture-memory SIZE
-                     refuse a picture that takes more memory: its file, its pixels and what decoding needs [512M,
-                     enough for 200 megapixels in a sequential JPEG, which is read in strips, and 50 in a progressive one]
+                     refuse a picture that takes more memory: its file, its
+                     pixels and what decoding needs [512M, enough for 200
+                     megapixels in a sequential JPEG, which is read in strips,
+                     and 50 in a progressive one]
       --info         say what is inside: network, sizes, target
-      --orders       do what `mnc verify` asks on standard input: runs on its inputs, and looks at what they leave in memory
+      --orders       do what `mnc verify` asks on standard input: runs on its
+                     inputs, and looks at what they leave in memory
   -h, --help         print this
   -V, --version      print the versions
 
 Measuring, on the first input, or on zeros:
-      --bench N      time N runs: milliseconds, one a line, then their summary beside this core's peak
-      --warmup W     with --bench: run W times before the first run that counts [10, at most N]
-      --harness      with --bench: first print #load_ms (from start to the first run), #first_ms (that run) and
-                     #out (its outputs); N may be 0
-      --profile[=N]  time each layer, the best of N runs [2 seconds of them], and say what bounds it
+      --bench N      time N runs: milliseconds, one a line, then their summary
+                     beside this core's peak
+      --warmup W     with --bench: run W times before the first run that counts
+                     [10, at most N]
+      --harness      with --bench: first print #load_ms (from start to the first
+                     run), #first_ms (that run) and #out (its outputs); N may
+                     be 0
+      --profile[=N]  time each layer, the best of N runs [2 seconds of them],
+                     and say what bounds it
       --svg FILE     with --profile: draw the layers under this core's roofline
 ";
 
@@ -331,6 +346,18 @@ mod tests {
             "--threads 3 --info",
             Ok(Options { threads: Threads::Count(3), action: Action::Info, ..options() }),
         );
+    }
+
+    /// As wide as a terminal is at least, and said for what people meet first.
+    #[test]
+    fn help_fits_eighty_columns() {
+        let does = "classifies photographs with mobilenet-v3-large-minimalistic, alpha 0.75";
+        for text in [help("net", does), help_of_detector("net", does)] {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+            }
+            assert!(text.contains("\"background\" before the thousand"), "{text}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ use std::path::Path;
 
 /// The functions by which the program's other modules reach this one.
 pub(crate) struct Detecting {
-    /// The text of `--help`, for a program and a network.
+    /// The text of `--help`, for a program and what it does.
     pub(crate) help: fn(&str, &str) -> String,
     /// How many names of classes there are.
     pub(crate) n_classes: fn(&[u8]) -> Result<usize, String>,

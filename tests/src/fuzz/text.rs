@@ -222,6 +222,7 @@ pub(super) const MANIFEST: Target = Target {
         let compiled = compiled.expect("the network is legal, and so are its labels").with_marks(&marks);
         let origin = Origin {
             description: "name = \"mobilenet-v1\"".to_owned(),
+            changed: vec!["config.json: 2 classes".to_owned()],
             full: mobilenet().input,
             notes: vec!["left out: x".to_owned()],
             inputs: vec![File::new("weights", "w.safetensors", b"numbers")],

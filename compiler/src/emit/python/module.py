@@ -20,6 +20,7 @@ import stat
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 try:
     import numpy
@@ -35,17 +36,19 @@ _run.argtypes = [ctypes.c_void_p] * 3
 _run.restype = ctypes.c_int32
 
 #: All that the library says of itself: shapes, preprocessing, target, sizes.
-INFO = json.loads(_info())
+INFO: Dict[str, Any] = json.loads(_info())
 #: Rows, columns, channels.
-INPUT_SHAPE = tuple(INFO["input"][key] for key in ("height", "width", "channels"))
+INPUT_SHAPE: Tuple[int, ...] = tuple(INFO["input"][key] for key in ("height", "width", "channels"))
 #: (classes,), or rows, columns, channels of a feature map.
-OUTPUT_SHAPE = tuple(INFO["output"]["shape"])
+OUTPUT_SHAPE: Tuple[int, ...] = tuple(INFO["output"]["shape"])
 if OUTPUT_SHAPE[:2] == (1, 1):
     OUTPUT_SHAPE = OUTPUT_SHAPE[2:]
 #: For a network of several outputs, the shape of each by its name; `run` then returns a dictionary of them.
-OUTPUT_SHAPES = {part["name"]: tuple(part["shape"]) for part in INFO["output"].get("parts", ())}
+OUTPUT_SHAPES: Dict[str, Tuple[int, ...]] = {
+    part["name"]: tuple(part["shape"]) for part in INFO["output"].get("parts", ())
+}
 #: The name of each output, or nothing.
-LABELS = INFO["labels"]
+LABELS: List[str] = INFO["labels"]
 
 _INPUT_LEN = math.prod(INPUT_SHAPE)
 _OUTPUT_LEN = math.prod(OUTPUT_SHAPE)
@@ -114,7 +117,7 @@ class _Memory(threading.local):
 _memory = _Memory()
 
 
-def run(input):
+def run(input: Any) -> Any:
     """The scores of one input: INPUT_LEN floats, already normalised (see `prepare`), in rows of pixels.
 
     Takes a NumPy array, anything with the buffer protocol that holds floats, or a flat list. An array of three or more axes has
@@ -129,7 +132,7 @@ def run(input):
     return _together([_one(start + 4 * _INPUT_LEN * image) for image in range(n_images)])
 
 
-def run_u8(picture):
+def run_u8(picture: Any) -> Any:
     """The scores of a picture of the network's own size, as bytes: it is normalised, not resized.
 
     Takes a NumPy array of uint8 of the shape INPUT_SHAPE, with one axis of several pictures before it or without, whatever its
@@ -206,7 +209,7 @@ def _parts(output):
     return parts
 
 
-def run_batch(inputs, threads=1):
+def run_batch(inputs: Iterable[Any], threads: int = 1) -> Any:
     """The scores of several inputs, in their order, on so many threads: one array with NumPy, else a list; of a network with
     several outputs a list of dictionaries."""
     if threads == 1:
@@ -215,7 +218,7 @@ def run_batch(inputs, threads=1):
         return _together(list(pool.map(run, inputs)))
 
 
-def prepare(picture):
+def prepare(picture: Any) -> Any:
     """The input of a picture: turned upright, resized, cropped and normalised as the network was trained.
 
     Takes a path, the bytes of a file, an open file, a Pillow image, or an array of uint8: rows of pixels of three channels, or of
@@ -245,7 +248,7 @@ class _Order(ctypes.Structure):
 
 
 #: Whether the library prepares pictures itself. If not, Pillow does.
-PREPARES = hasattr(_library, "mnc_prepare")
+PREPARES: bool = hasattr(_library, "mnc_prepare")
 _FILE, _CONTENT, _PIXELS = range(3)
 _MESSAGE_BYTES = 4096
 
@@ -342,7 +345,14 @@ def _with_pillow(picture):
     filter = getattr(Image.Resampling, INFO["preprocess"].get("resample", "bilinear").upper())
     # Along the rows first, whatever Pillow's version.
     picture = picture.resize((full[0], size[1]), filter).resize(full, filter)
-    picture = picture.crop((left, top, left + width, top + height))
+    if rule == "border":
+        fill = INFO["preprocess"]["fill"]
+        fill = fill[::-1] if INFO["preprocess"]["channel_order"] == "bgr" else fill
+        canvas = Image.new(picture.mode, (width, height), fill[0] if len(fill) == 1 else tuple(fill))
+        canvas.paste(picture, (-left, -top))
+        picture = canvas
+    else:
+        picture = picture.crop((left, top, left + width, top + height))
     pixels = numpy.asarray(picture, numpy.float64).reshape(INPUT_SHAPE)
     if INFO["preprocess"]["channel_order"] == "bgr":
         pixels = pixels[:, :, ::-1]
@@ -354,7 +364,7 @@ def _with_pillow(picture):
 
 
 def _seen(size):
-    """Width and height to which a picture of that size is resized, and where in it the input begins."""
+    """Width and height to which a picture of that size is resized, and where in it the input begins: with a border, before it."""
     rule = INFO["preprocess"]["resize"]
     even = INFO["preprocess"].get("crop_rounding") == "even"
     full = INPUT_SHAPE[1], INPUT_SHAPE[0]
@@ -366,22 +376,34 @@ def _seen(size):
             full = (rule["height"] * size[0] // size[1], rule["height"])
         else:
             full = (rule["width"], rule["width"] * size[1] // size[0])
+    elif rule["rule"] == "border" and even:
+        ratio = max(size[0] / rule["width"], size[1] / rule["height"])
+        full = max(1, round(size[0] / ratio)), max(1, round(size[1] / ratio))
+    elif rule["rule"] == "border":
+        if size[1] * rule["width"] <= size[0] * rule["height"]:
+            full = (rule["width"], max(1, rule["width"] * size[1] // size[0]))
+        else:
+            full = (max(1, rule["height"] * size[0] // size[1]), rule["height"])
     elif rule["rule"] == "squash":
         full = rule["width"], rule["height"]
     elif rule["rule"] != "stretch":
         full = size
     left_off = full[0] - INPUT_SHAPE[1], full[1] - INPUT_SHAPE[0]
-    return full, tuple(round(pixels / 2) if even else pixels // 2 for pixels in left_off)
+    return full, tuple(
+        -(-pixels // 2) if pixels < 0 else round(pixels / 2) if even else pixels // 2 for pixels in left_off
+    )
 
 
-def detect(picture, k=None):
+def detect(picture: Any, k: Optional[int] = None) -> List[Dict[str, Any]]:
     """The boxes that a detector finds in a picture, the k best or all: see `boxes`. Takes what `prepare` takes."""
     _need_detector()
     input, size = _load(picture)
     return boxes(run(input), size, k)
 
 
-def boxes(outputs, size=None, k=None):
+def boxes(
+    outputs: Dict[str, Any], size: Optional[Tuple[int, int]] = None, k: Optional[int] = None
+) -> List[Dict[str, Any]]:
     """The boxes in the outputs of a detector, as `run` returns them, the k best or all, the best first.
 
     Dictionaries with `index` and `label` (or None) of the class, `score`, `left`, `top`, `right` and `bottom` in pixels of a picture of
@@ -508,7 +530,7 @@ def _power(x):
     return _exp(x)
 
 
-def top(scores, k=5):
+def top(scores: Iterable[float], k: int = 5) -> List[Dict[str, Any]]:
     """The k largest scores: dictionaries with `index`, `label` (or None), `score`, and `probability` where the score means one.
 
     The probability is that of the executables, to the last bit: INFO["output"]["scores"] says how it comes from the scores.
@@ -559,7 +581,9 @@ def _exp(x):
     return math.ldexp(1.0 + (x * rest / (2.0 - rest) - low + high), power)
 
 
-def classify(paths, k=5, threads=1):
+def classify(
+    paths: Union[str, "os.PathLike[str]", Iterable[Union[str, "os.PathLike[str]"]]], k: int = 5, threads: int = 1
+) -> List[Dict[str, Any]]:
     """Names what is in pictures: a dictionary with `path` and `top` for each, in order. Folders are listed, not their folders.
 
     A file that can't be read has `error` instead of `top`, and so has a folder without pictures.
