@@ -34,3 +34,18 @@ fn inspect() {
         "docs/inspect.md shows something else than:\n{found}"
     );
 }
+
+/// Which CPUs the README promises, and with which recipe a debug build of the macro is fast: each as it was measured.
+#[test]
+fn what_is_needed_is_said() {
+    let page = |name: &str| {
+        let text = std::fs::read_to_string(need::workspace().join(name)).expect("the page is there");
+        text.split_whitespace().collect::<Vec<&str>>().join(" ")
+    };
+    let readme = page("README.md");
+    let cpus = "An x86-64 CPU needs AVX2 and FMA: Intel's Core and Xeon have them since 2013, AMD's since 2015; Pentium, Celeron and Atom";
+    assert!(readme.contains(cpus), "{cpus}");
+    assert!(!readme.contains("any x86-64"), "there is no CPU feature that any x86-64 has beyond SSE2");
+    let recipe = "[profile.dev.package.net] opt-level = 3";
+    assert!(page("docs/macro.md").contains(recipe), "{recipe}");
+}
