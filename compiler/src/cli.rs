@@ -22,6 +22,7 @@ mod machine;
 mod network;
 mod output;
 mod profile;
+mod quantize;
 mod rounds;
 mod summary;
 mod targets;
@@ -82,6 +83,8 @@ enum Command {
     Inspect(inspect::Args),
     // Boxed: it has many options.
     Verify(Box<verify::Args>),
+    // Boxed: it has many options.
+    Quantize(Box<quantize::Args>),
     Completions(completions::Args),
 }
 
@@ -122,6 +125,7 @@ fn command() -> ExitCode {
         Command::Targets(args) => targets::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     guard::finish();

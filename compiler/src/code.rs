@@ -11,6 +11,9 @@
 //! # Arithmetic
 //! Each lane of each operation is IEEE 754 binary32, rounded once, to nearest even. NaN is a value like any other, but which
 //! NaN comes out (sign, payload) is the processor's choice.
+//!
+//! A lane may hold an i32 as well, or four bytes, which memory has in ascending order. Which it is, is the generator's affair; its
+//! sums of integers stay below 2^31.
 
 pub mod builder;
 pub mod interpret;
@@ -33,7 +36,7 @@ pub struct Ptr(pub u8);
 pub struct Address {
     /// The pointer.
     pub ptr: Ptr,
-    /// Bytes after it; a multiple of 4.
+    /// Bytes after it; a multiple of 4 unless bytes are loaded or stored.
     pub offset: i32,
 }
 
@@ -70,6 +73,8 @@ pub enum Binary {
     Max,
     /// a < b ? a : b, so b when either is NaN and when both are zero (x86 `minps`).
     Min,
+    /// a + b of integers.
+    AddIntegers,
 }
 
 /// Half of the lanes of a register.
@@ -173,6 +178,60 @@ pub enum Op {
         /// Second operand.
         b: Reg,
     },
+    /// All lanes become the integer `value`.
+    ConstInteger {
+        /// Written.
+        dst: Reg,
+        /// The constant.
+        value: i32,
+    },
+    /// The first `lanes` lanes become integers, each a byte of memory without a sign; the others zero.
+    LoadBytes {
+        /// Written.
+        dst: Reg,
+        /// Read; any byte.
+        from: Address,
+        /// 1 to [`Code::lanes`].
+        lanes: u8,
+    },
+    /// The integers of acc, plus four products each: the bytes of a's lane, without a sign, times those of b's, with one.
+    ///
+    /// Where the pairs fit, the products of the first two bytes of b's lane with the largest bytes add up to no more than an i16 has
+    /// room for, of those that are positive and of those that are negative, and so do those of the last two.
+    Dot {
+        /// Read and written.
+        acc: Reg,
+        /// Four bytes without a sign in each lane.
+        a: Reg,
+        /// Four bytes with a sign in each lane.
+        b: Reg,
+        /// Whether the pairs of b fit.
+        pairs_fit: bool,
+    },
+    /// Integers as f32, rounded to nearest even.
+    ToFloat {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        src: Reg,
+    },
+    /// Numbers between -2^31 and 2^31 as integers, rounded to nearest even; those beyond 2^22 may become any integer beyond it with their
+    /// sign.
+    ToInteger {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        src: Reg,
+    },
+    /// The integers of the first `lanes` lanes, kept between 0 and 255, to consecutive bytes of memory.
+    StoreBytes {
+        /// Read, and undefined afterwards.
+        src: Reg,
+        /// Written; any byte.
+        to: Address,
+        /// 1 to [`Code::lanes`].
+        lanes: u8,
+    },
     /// The bits of each lane shifted left, zeros coming in: how softmax builds a power of two.
     ShiftLeft {
         /// Written.
@@ -250,6 +309,14 @@ pub struct Code {
 }
 
 impl Code {
+    /// Whether an operation of the kernel is such a one, in a loop or not.
+    pub fn any(&self, is_such: &dyn Fn(&Op) -> bool) -> bool {
+        fn any(ops: &[Op], is_such: &dyn Fn(&Op) -> bool) -> bool {
+            ops.iter().any(|op| is_such(op) || matches!(op, Op::Loop { body, .. } if any(body, is_such)))
+        }
+        any(&self.body, is_such)
+    }
+
     /// Operations in the text of the kernel, loop bodies counted once: what a reader's time and size go with.
     pub fn n_ops(&self) -> usize {
         fn count(ops: &[Op]) -> usize {

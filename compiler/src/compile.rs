@@ -7,17 +7,17 @@ use crate::describe::{ChannelOrder, Margin, Preprocess, Resize, Scores};
 use crate::emit;
 #[cfg(feature = "cranelift")]
 use crate::emit::weights_file::WeightsFile;
-use crate::error::{ErrorKind, Faults, Place, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
-use crate::passes::{self, Filter, Fused, FusedId, FusedNode};
+use crate::passes::{self, Fused, FusedId, FusedNode};
 use crate::plan::Plan;
 use crate::program::Program;
 use crate::program::sizes::Sizes;
 use crate::schedule::tuning::Tuning;
 use crate::schedule::{self, Schedule, Step, ValueId};
-use crate::target::{Isa, Target};
+use crate::target::{Isa, Reader, Target};
 use crate::weights::Parameters;
 
 /// What the user chooses beside network, weights and target.
@@ -101,14 +101,21 @@ pub fn compile_tuned(
     compile_fused(graph, fused, target, options, tuning)
 }
 
-/// Stages 5 to 7.
-fn compile_fused(
+/// Stages 5 to 7, of a network whose numbers somebody has changed since the passes: a quantised one.
+///
+/// # Errors
+/// As [`compile_tuned`].
+pub fn compile_fused(
     graph: Graph,
     fused: Fused,
     target: &Target,
     options: &Options<'_>,
     tuning: Option<&Tuning>,
 ) -> Result<Compiled> {
+    if target.isa.reader == Reader::Rust && fused.byte_input.is_some() {
+        let detail = "found a network in int8, expected one in f32 for Rust source: compile int8 to an object and link that";
+        return Err(Error::new(ErrorKind::Options, Place::flag("weights"), detail));
+    }
     let isas: Vec<&'static Isa> = std::iter::once(target.isa).chain(target.wider.iter().copied()).collect();
     if let Some(tuning) = tuning {
         tuning.check(&graph, &fused, &isas)?;
@@ -471,18 +478,15 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
             .iter()
             .map(|id| batch * cost(&fused.nodes[id.0].name).padding_mult_adds)
             .sum(),
-        weight_bytes: nodes(step)
-            .iter()
-            .map(|id| fused.nodes[id.0].filter.as_ref().map_or(0, Filter::bytes) as u64)
-            .sum(),
+        weight_bytes: nodes(step).iter().map(|id| fused.nodes[id.0].filter_bytes() as u64).sum(),
         input_bytes: step.reads.iter().map(value_bytes).sum(),
         output_bytes: value_bytes(&step.writes),
     };
     schedule.steps.iter().map(step).collect()
 }
 
-/// (x * scale - mean) / std as one fused multiply-add, x * multiplier + offset, its two constants rounded once.
-fn preprocess(preprocess: &Preprocess, input: Shape) -> info::Preprocess {
+/// What the launcher does with a picture for an input of this shape.
+pub fn preprocess(preprocess: &Preprocess, input: Shape) -> info::Preprocess {
     let resize = match preprocess.resize {
         Resize::Cover(margin) => {
             info::Resize::Cover { height: margin.around(input.height), width: margin.around(input.width) }
@@ -497,14 +501,14 @@ fn preprocess(preprocess: &Preprocess, input: Shape) -> info::Preprocess {
         Resize::Crop => info::Resize::Crop,
         Resize::Keep => info::Resize::Keep,
     };
-    let pairs = || preprocess.mean.iter().zip(&preprocess.std);
+    let constants = preprocess.constants();
     info::Preprocess {
         resize,
         resample: preprocess.resample,
         crop_rounding: preprocess.crop_rounding,
         fill: preprocess.fill.clone(),
-        multiplier: pairs().map(|(_, std)| (preprocess.scale / std) as f32).collect(),
-        offset: pairs().map(|(mean, std)| ((0.0 - mean) / std) as f32).collect(),
+        multiplier: constants.iter().map(|(multiplier, _)| *multiplier).collect(),
+        offset: constants.iter().map(|(_, offset)| *offset).collect(),
         channel_order: match preprocess.channel_order {
             ChannelOrder::Rgb => info::ChannelOrder::Rgb,
             ChannelOrder::Bgr => info::ChannelOrder::Bgr,

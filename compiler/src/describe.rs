@@ -186,6 +186,15 @@ pub struct Preprocess {
     pub channel_order: ChannelOrder,
 }
 
+impl Preprocess {
+    /// For each channel a multiplier and an offset: (x scale - mean) / std as one fused multiply-add, x multiplier + offset, its two
+    /// constants rounded once.
+    pub fn constants(&self) -> Vec<(f32, f32)> {
+        let pairs = self.mean.iter().zip(&self.std);
+        pairs.map(|(mean, std)| ((self.scale / std) as f32, ((0.0 - mean) / std) as f32)).collect()
+    }
+}
+
 /// How an image is brought to the network's input size. What is larger than the input loses its margin: the centre is cut out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Resize {

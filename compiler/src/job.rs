@@ -7,11 +7,13 @@ mod settle;
 
 use std::path::{Path, PathBuf};
 
-use crate::compile::{Compiled, Marks, Options, check_sizes, compile_tuned};
+use crate::compile::{Compiled, Marks, Options, check_sizes, compile_fused};
 use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
+use crate::passes::{self, Fused};
+use crate::quantize;
 use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
@@ -86,6 +88,16 @@ pub struct Opened {
     job: Job,
     /// Of `Numbers::File`.
     weights: Option<Weights<'static>>,
+    /// In place of them, where the file holds a network in integers.
+    integers: Option<Integers>,
+}
+
+/// A file of `mnc quantize`.
+#[derive(Clone, Debug)]
+struct Integers {
+    place: String,
+    bytes: Vec<u8>,
+    alpha: f64,
 }
 
 /// What a network is compiled to.
@@ -217,6 +229,16 @@ impl Job {
             Numbers::File(path) => Some(request::weights(path, files)?),
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
         };
+        if let Some(integers) = weights.as_ref().map(Integers::of).transpose()?.flatten() {
+            let origin = quantize::file::origin(&integers.bytes, &integers.place)?;
+            let text = format!("bytes and integers, calibrated on {}", origin.provenance.calibration);
+            self.notes.push(Note { subject: "int8", text });
+            if self.resolution.is_none() {
+                let (height, width) = origin.extent;
+                self.resolution = Some(format!("{height}x{width}").parse()?);
+            }
+            return Ok(Opened { job: self, weights: None, integers: Some(integers) });
+        }
         if let Some(weights) = &mut weights {
             if let Some(renamed) = self.renames.apply(weights)? {
                 self.tell(&renamed);
@@ -229,7 +251,7 @@ impl Job {
             self.settle(weights)?;
             self.tell_axes(weights);
         }
-        Ok(Opened { job: self, weights })
+        Ok(Opened { job: self, weights, integers: None })
     }
 
     /// In which order the axes are, where it isn't that of the arithmetic's description.
@@ -295,10 +317,27 @@ impl Job {
     }
 }
 
+impl Integers {
+    /// Of a file that holds such a network.
+    fn of(weights: &Weights<'_>) -> Result<Option<Integers>> {
+        let [file] = weights.files() else { return Ok(None) };
+        if !quantize::file::is_int8(&file.bytes) {
+            return Ok(None);
+        }
+        let alpha = quantize::file::origin(&file.bytes, &file.place)?.alpha;
+        Ok(Some(Integers { place: file.place.clone(), bytes: file.bytes.to_vec(), alpha }))
+    }
+}
+
 impl Opened {
     /// What was resolved.
     pub fn job(&self) -> &Job {
         &self.job
+    }
+
+    /// Whether the network computes in bytes and integers.
+    pub fn is_int8(&self) -> bool {
+        self.integers.is_some()
     }
 
     /// The weights file, where there is one.
@@ -318,6 +357,15 @@ impl Opened {
             (None, Some(alpha)) => Some((alpha, AlphaSource::Config)),
             (None, None) => None,
         };
+        if let Some(Integers { alpha, place, .. }) = &self.integers {
+            return match stated {
+                Some((asked, AlphaSource::Asked)) if asked != *alpha => {
+                    let detail = format!("found {asked}, expected {alpha}, the alpha of {place}");
+                    Err(Error::new(ErrorKind::Weights, Place::flag("alpha"), detail))
+                }
+                _ => Ok((*alpha, AlphaSource::Weights)),
+            };
+        }
         let Some(weights) = &self.weights else {
             return Ok(stated.unwrap_or((1.0, AlphaSource::Default)));
         };
@@ -366,6 +414,10 @@ impl Opened {
     /// A network that is too large, which is told before its weights are drawn or read; weights that don't fit; none.
     pub fn parameters(&self, graph: &Graph, settings: &Settings<'_>) -> Result<Parameters> {
         check_sizes(graph, settings.target, settings.is_inside)?;
+        if let Some(Integers { place, .. }) = &self.integers {
+            let detail = "found a network in integers, expected its numbers before `mnc quantize`";
+            return Err(Error::new(ErrorKind::Weights, Place::file(place), detail));
+        }
         match &self.job.numbers {
             Numbers::File(_) => {
                 let weights = self.weights.as_ref().expect("`open` has read the file");
@@ -381,28 +433,37 @@ impl Opened {
         }
     }
 
-    /// Compiles a graph of this job with numbers of it.
+    /// The network that is scheduled, of a graph of this job: its numbers with everything folded, or the integers of its file.
     ///
     /// # Errors
-    /// Everything of [`compile_tuned`].
-    pub fn compile(
-        &self,
-        graph: Graph,
-        parameters: &Parameters,
-        settings: &Settings<'_>,
-    ) -> Result<Compiled> {
+    /// As [`Opened::parameters`]; numbers that can't be folded.
+    pub fn fused(&self, graph: &Graph, settings: &Settings<'_>) -> Result<Fused> {
+        match &self.integers {
+            Some(Integers { place, bytes, .. }) => {
+                check_sizes(graph, settings.target, settings.is_inside)?;
+                Ok(quantize::file::read(bytes, place, graph)?.0)
+            }
+            None => passes::run(graph, &self.parameters(graph, settings)?),
+        }
+    }
+
+    /// Compiles a graph of this job with such numbers.
+    ///
+    /// # Errors
+    /// Everything of [`compile_fused`].
+    pub fn compile(&self, graph: Graph, fused: Fused, settings: &Settings<'_>) -> Result<Compiled> {
         let options = Options { name: settings.name, labels: &self.labels(&graph)? };
-        let compiled = compile_tuned(graph, parameters, settings.target, &options, settings.tuning)?;
+        let compiled = compile_fused(graph, fused, settings.target, &options, settings.tuning)?;
         Ok(compiled.with_marks(&self.job.marks()))
     }
 
     /// Makes the numbers of a graph of this job, and compiles it.
     ///
     /// # Errors
-    /// As [`Opened::parameters`] and [`Opened::compile`].
+    /// As [`Opened::fused`] and [`Opened::compile`].
     pub fn run(&self, graph: Graph, settings: &Settings<'_>) -> Result<Compiled> {
-        let parameters = self.parameters(&graph, settings)?;
-        self.compile(graph, &parameters, settings)
+        let fused = self.fused(&graph, settings)?;
+        self.compile(graph, fused, settings)
     }
 }
 

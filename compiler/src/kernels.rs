@@ -12,6 +12,7 @@ mod copy;
 mod dense;
 mod depthwise;
 mod elementwise;
+mod ending;
 mod epilogue;
 mod grouped;
 mod halves;
@@ -27,6 +28,8 @@ mod tile;
 mod upsample;
 mod window_pool;
 
+use std::iter;
+
 use mnc_runtime::filter::Packing;
 
 pub use concat::Concat;
@@ -35,10 +38,11 @@ pub use copy::Copy;
 pub use dense::Dense;
 pub use depthwise::Depthwise;
 pub use elementwise::{Elementwise, Operation};
+pub use ending::{Borders, ByteEnding, Ending, IntegerEnding};
 pub use grouped::Grouped;
 pub use name::{Family, KernelName, NamedTile};
 pub use pointwise::Pointwise;
-pub use pool::GlobalAveragePool;
+pub use pool::{GlobalAveragePool, PoolNumbers};
 pub use softmax::Softmax;
 pub use split::{Part, Split};
 pub(crate) use tile::split_evenly;
@@ -49,8 +53,11 @@ pub use window_pool::WindowPool;
 use crate::code::Code;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::{Dtype, Tensor, f32_bytes};
-use crate::passes::Filter;
+use crate::passes::{Filter, Integer};
 use crate::target::Isa;
+
+/// Bytes of a lane.
+const WORD: usize = 4;
 
 /// A feature map in memory: pixels in row order, `pixel_stride` elements from one to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +96,36 @@ impl FeatureMap {
     /// Elements in all, gaps included.
     pub fn len(self) -> usize {
         self.shape.pixels() * self.pixel_stride
+    }
+
+    /// Words of four bytes that have so many elements.
+    ///
+    /// # Panics
+    /// When these are no whole words: only the caller's maps of bytes may lie so, and no kernel but a copy reads them.
+    pub fn words(self, elements: usize) -> usize {
+        let bytes = elements * self.dtype.bytes();
+        assert!(bytes.is_multiple_of(WORD), "{elements} elements of {} are no whole words", self.dtype);
+        bytes / WORD
+    }
+
+    /// Words from one pixel to the next.
+    pub fn pixel_words(self) -> usize {
+        self.words(self.pixel_stride)
+    }
+
+    /// Words from one row to the next.
+    pub fn row_words(self) -> usize {
+        self.words(self.row_stride())
+    }
+
+    /// Words that the channels of a pixel fill, the last one in part perhaps.
+    pub fn depth(self) -> usize {
+        (self.shape.channels * self.dtype.bytes()).div_ceil(WORD)
+    }
+
+    /// Whether every pixel begins with a word.
+    pub fn has_whole_words(self) -> bool {
+        self.pixel_bytes().is_multiple_of(WORD)
     }
 
     /// Bytes from one pixel to the next.
@@ -219,6 +256,53 @@ impl Kernel {
     /// The filter as the bytes that the program reads; `None` for kernels without one.
     pub fn pack(&self, isa: &Isa, filter: &Filter) -> Option<Vec<u8>> {
         Some(f32_bytes(&filter.pack(&self.packing(isa)?)))
+    }
+
+    /// The same of a filter of integers: in each panel the biases, one row for each border, then the multipliers, then words of the
+    /// weights of up to four input channels under one tap; in a depthwise filter of one weight.
+    pub fn pack_integers(&self, isa: &Isa, numbers: &Integer) -> Option<Vec<u8>> {
+        let packing = self.packing(isa)?;
+        let (m, per_word) = match self {
+            Kernel::Depthwise(_) => (1, 1),
+            Kernel::Conv(_) | Kernel::Pointwise(_) | Kernel::Dense(_) => (self.input().shape.channels, WORD),
+            Kernel::Grouped(_)
+            | Kernel::GlobalAveragePool(_)
+            | Kernel::Elementwise(_)
+            | Kernel::Concat(_)
+            | Kernel::Upsample(_)
+            | Kernel::WindowPool(_)
+            | Kernel::Softmax(_)
+            | Kernel::Copy(_) => unreachable!("only layers that compute in integers have such filters"),
+        };
+        let n = numbers.multiplier.len();
+        let row = |row: usize, channel: usize| -> [u8; WORD] {
+            let n_biases = numbers.bias.len() / n;
+            if row < n_biases {
+                return numbers.bias[row * n + channel].to_le_bytes();
+            }
+            if row == n_biases {
+                return numbers.multiplier[channel].to_le_bytes();
+            }
+            let (tap, word) =
+                ((row - n_biases - 1) / m.div_ceil(per_word), (row - n_biases - 1) % m.div_ceil(per_word));
+            std::array::from_fn(|byte| {
+                let ci = word * per_word + byte;
+                let is_there = byte < per_word && ci < m;
+                if is_there { numbers.weights[(tap * m + ci) * n + channel] as u8 } else { 0 }
+            })
+        };
+        let ((width, n_panels), rest) = packing.panels();
+        let mut bytes = Vec::with_capacity(packing.len() * WORD);
+        let mut first = 0;
+        for width in iter::repeat_n(width, n_panels).chain((rest != 0).then_some(rest)) {
+            for idx in 0..=packing.depth() {
+                for channel in first..first + width {
+                    bytes.extend(if channel < n { row(idx, channel) } else { [0; WORD] });
+                }
+            }
+            first += width;
+        }
+        Some(bytes)
     }
 
     /// Bytes of that filter, 0 for kernels without one.

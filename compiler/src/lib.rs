@@ -11,6 +11,7 @@
 //!                   Graph
 //!                     | passes                     batch norms folded, activations fused
 //!                   Fused  ---------- reference    the definition of correct
+//!                     | quantize                   bytes and integers for those who ask for them
 //!                     | schedule                   a kernel for each layer, with the reason
 //!                  Schedule
 //!                     | plan                       a place in the workspace for each value
@@ -59,6 +60,7 @@ pub mod passes;
 pub mod plan;
 pub mod predict;
 pub mod program;
+pub mod quantize;
 pub mod random;
 pub mod reference;
 pub mod request;
@@ -67,6 +69,6 @@ pub mod schedule;
 pub mod target;
 pub mod weights;
 
-pub use compile::{Compiled, Marks, Options, check_sizes, compile, compile_tuned};
+pub use compile::{Compiled, Marks, Options, check_sizes, compile, compile_fused, compile_tuned, preprocess};
 pub use error::{Error, ErrorKind, Fault, Place, Result};
 pub use target::Target;

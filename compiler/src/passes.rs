@@ -6,13 +6,16 @@
 mod fold_batch_norm;
 mod fuse_activation;
 mod fuse_residual;
+mod integer;
 
 use mnc_runtime::filter::{self, Packing};
+
+pub use integer::{ByteInput, Bytes, Integer, MOST_WEIGHT, is_clamp};
 
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
-use crate::graph::shape::Shape;
+use crate::graph::shape::{Shape, Window};
 use crate::graph::tensor::{Dtype, Tensor};
 use crate::weights::Parameters;
 
@@ -107,6 +110,10 @@ pub struct FusedNode {
     pub inputs: Vec<FusedId>,
     /// Its output.
     pub tensor: Tensor,
+    /// What the bytes of its output stand for, where it is bytes.
+    pub bytes: Option<Bytes>,
+    /// Its numbers, if it computes in integers.
+    pub integer: Option<Integer>,
 }
 
 /// The network that is scheduled: no batch norm, no lone activation.
@@ -118,10 +125,13 @@ pub struct Fused {
     pub outputs: Vec<FusedId>,
     /// For each of them, what its users call it.
     pub output_names: Vec<String>,
+    /// How numbers of the input become bytes, where node 0 is bytes.
+    pub byte_input: Option<ByteInput>,
 }
 
 impl Fused {
-    /// The network that returns the value of one of its layers, without the nodes that this doesn't need.
+    /// The network that returns the value of one of its layers, without the nodes that this doesn't need. Bytes are returned as their
+    /// numbers, 0 to 255.
     pub fn cut(&self, layer: FusedId) -> Fused {
         let mut is_needed = vec![false; self.nodes.len()];
         (is_needed[0], is_needed[layer.0]) = (true, true);
@@ -134,10 +144,17 @@ impl Fused {
         let kept = self.nodes.iter().zip(&is_needed).filter(|(_, needed)| **needed);
         let moved =
             |node: &FusedNode| FusedNode { inputs: node.inputs.iter().map(place).collect(), ..node.clone() };
+        let mut nodes: Vec<FusedNode> = kept.map(|(node, _)| moved(node)).collect();
+        let mut output = place(&layer);
+        if nodes[output.0].bytes.is_some() {
+            nodes.push(nodes[output.0].byte_numbers(output));
+            output = FusedId(nodes.len() - 1);
+        }
         Fused {
-            nodes: kept.map(|(node, _)| moved(node)).collect(),
-            outputs: vec![place(&layer)],
+            nodes,
+            outputs: vec![output],
             output_names: vec![self.nodes[layer.0].value_name().to_owned()],
+            byte_input: self.byte_input.clone(),
         }
     }
 
@@ -151,13 +168,15 @@ impl Fused {
         assert!(!self.outputs.is_empty(), "a network returns something");
         assert_eq!(self.outputs.len(), self.output_names.len(), "every output has a name");
         assert!(self.outputs.iter().all(|id| id.0 < self.nodes.len()), "outputs are nodes");
+        let takes_bytes = self.nodes[0].tensor.dtype == Dtype::U8;
+        assert_eq!(self.byte_input.is_some(), takes_bytes, "an input of bytes says what they stand for");
         for (index, node) in self.nodes.iter().enumerate() {
             let name = &node.name;
             assert!(!node.shape().is_empty(), "{name}: no map is empty");
             assert!(node.inputs.iter().all(|id| id.0 < index), "{name}: inputs come before");
             assert_eq!(index == 0, node.layer == Layer::Input, "{name}: node 0 is the only input");
             if index != 0 {
-                let inputs: Vec<Shape> = node.inputs.iter().map(|id| self.nodes[id.0].shape()).collect();
+                let inputs: Vec<Tensor> = node.inputs.iter().map(|id| self.nodes[id.0].tensor).collect();
                 node.verify(&inputs);
             }
         }
@@ -175,8 +194,37 @@ impl FusedNode {
         self.residual.as_deref().unwrap_or(&self.name)
     }
 
-    fn verify(&self, inputs: &[Shape]) {
+    /// The numbers of its bytes, as a node behind it: each byte times one.
+    fn byte_numbers(&self, id: FusedId) -> FusedNode {
+        let n = self.shape().channels;
+        FusedNode {
+            name: self.name.clone(),
+            layer: Layer::Depthwise { window: Window::POINTWISE, bias: false },
+            filter: None,
+            activation: Activation::None,
+            residual: None,
+            inputs: vec![id],
+            tensor: Tensor::f32(self.shape()),
+            bytes: None,
+            integer: Some(Integer { weights: vec![1; n], bias: vec![0; n], multiplier: vec![1.0; n] }),
+        }
+    }
+
+    /// Bytes of its weights, biases and multipliers.
+    pub fn filter_bytes(&self) -> usize {
+        match &self.integer {
+            Some(Integer { weights, bias, multiplier }) if !weights.is_empty() => {
+                weights.len() + size_of_val(bias.as_slice()) + size_of_val(multiplier.as_slice())
+            }
+            _ => self.filter.as_ref().map_or(0, Filter::bytes),
+        }
+    }
+
+    fn verify(&self, inputs: &[Tensor]) {
         let FusedNode { name, layer, filter, activation, .. } = self;
+        let dtypes: Vec<Dtype> = inputs.iter().map(|input| input.dtype).collect();
+        let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape).collect();
+        let inputs = shapes.as_slice();
         let inputs = match (&self.residual, inputs) {
             (Some(_), [inputs @ .., residual]) => {
                 assert_eq!(*residual, self.shape(), "{name}: the residual has the shape of the output");
@@ -191,6 +239,12 @@ impl FusedNode {
             layer.takes_activation() || *activation == Activation::None,
             "{name}: the layer has no activation"
         );
+        assert_eq!(self.bytes.is_some(), self.tensor.dtype == Dtype::U8, "{name}: bytes stand for something");
+        if let Some(integer) = &self.integer {
+            assert!(dtypes.iter().all(|dtype| *dtype == Dtype::U8), "{name}: integers are computed of bytes");
+            assert_eq!(*filter, None, "{name}: it computes in integers alone");
+            return integer.verify(self, inputs[0]);
+        }
         let extent = layer.filter(inputs[0]).map(|filter| (filter.n_weights(), filter.n));
         let found = filter.as_ref().map(|filter| (filter.weights.len(), filter.bias.len()));
         assert_eq!(found, extent, "{name}: weights and bias have the layer's extent");

@@ -21,7 +21,7 @@ use crate::code::Code;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::Dtype;
 use crate::kernels::KernelName;
-use crate::passes::{Fused, FusedId};
+use crate::passes::{ByteInput, Fused, FusedId};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
 use crate::schedule::{Half, Output, Stage, ValueId};
 use crate::target::Isa;
@@ -197,6 +197,8 @@ pub struct Program {
     pub batch: usize,
     /// Shape of one image.
     pub input: Shape,
+    /// How its numbers become the bytes that the first step reads; `None` if it reads the numbers.
+    pub byte_input: Option<ByteInput>,
     /// What the network returns of one image, in the order of its bytes.
     pub outputs: Vec<Output>,
 }
@@ -254,6 +256,7 @@ impl Program {
                 normalised_offset,
                 batch: plans[0].schedule.batch,
                 input: network.nodes[0].shape(),
+                byte_input: network.byte_input.clone(),
                 outputs: outputs.clone(),
             })
             .collect()
@@ -289,7 +292,14 @@ impl Constants {
         let id = stage.node;
         let node = &network.nodes[id.0];
         let packing = stage.kernel.packing(isa)?;
-        let first = self.place(id, stage.kernel.pack(isa, node.filter.as_ref()?)?);
+        let packed = match (&node.integer, &node.filter) {
+            (Some(numbers), _) => {
+                let channels = stage.kernel.input().shape.channels;
+                stage.kernel.pack_integers(isa, &numbers.without_groups(&node.layer, channels))?
+            }
+            (None, filter) => stage.kernel.pack(isa, filter.as_ref()?)?,
+        };
+        let first = self.place(id, packed);
         Some(ProgramFilter { layer: node.name.clone(), first, packing })
     }
 

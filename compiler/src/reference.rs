@@ -13,13 +13,17 @@
 //! - **Infinities** behave as IEEE 754 says: `relu6(inf)` is 6, `relu(inf)` is inf, `hard_swish(-inf)` is -inf times 0, NaN.
 //! - **Denormals** are kept: no reader flushes them to zero.
 
+mod integer;
+
+pub(crate) use integer::finish;
 use std::thread;
 
 use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Filter, Fused, FusedNode};
+use crate::passes::{ByteInput, Filter, Fused, FusedNode};
 
-/// The outputs of every node for one input, by [`FusedId`](crate::passes::FusedId), each in NHWC order.
+/// The outputs of every node for one input, by [`FusedId`](crate::passes::FusedId), each in NHWC order. A value of bytes is given as
+/// their numbers, 0 to 255; the input is given in the network's own numbers in any case.
 ///
 /// # Panics
 /// When the input's length is not that of node 0.
@@ -36,7 +40,10 @@ pub fn run_on(network: &Fused, input: &[f32], n_threads: usize) -> Vec<Vec<f32>>
     let mut values: Vec<Vec<f32>> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
         let value = match node.inputs.as_slice() {
-            [] => input.to_vec(),
+            [] => match &network.byte_input {
+                None => input.to_vec(),
+                Some(bytes) => integer::input(bytes, input),
+            },
             inputs => {
                 let maps: Vec<(Shape, &[f32])> =
                     inputs.iter().map(|id| (network.nodes[id.0].shape(), values[id.0].as_slice())).collect();
@@ -55,9 +62,13 @@ pub fn output(network: &Fused, input: &[f32]) -> Vec<f32> {
     network.outputs.iter().flat_map(|id| &values[id.0]).copied().collect()
 }
 
-fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {
+/// The output of a node for inputs of these shapes.
+pub(crate) fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {
     let (shape, x) = inputs[0];
     let rows = |row: &(dyn Fn(usize) -> Vec<f32> + Sync)| by_rows(node.shape().height, n_threads, row);
+    if let Some(numbers) = &node.integer {
+        return integer::compute(node, numbers, inputs[0], n_threads);
+    }
     let filter = || node.filter.as_ref().expect("a layer with weights has a filter");
     let sliding = |window| {
         let Filter { weights, bias } = filter();
@@ -96,6 +107,11 @@ fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: usize) -> Ve
         values.iter_mut().zip(*residual).for_each(|(sum, residual)| *sum += residual);
     }
     activated(values, node.activation)
+}
+
+/// The bytes of an input, in its own numbers, of a network that reads bytes.
+pub fn input_bytes(bytes: &ByteInput, input: &[f32]) -> Vec<u8> {
+    integer::input(bytes, input).into_iter().map(|byte| byte as u8).collect()
 }
 
 /// The rows of a map one after the other. Each thread computes neighbours.

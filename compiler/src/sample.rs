@@ -385,7 +385,9 @@ impl Writer {
             });
             text = if is_legal { more } else { text };
         }
-        self.graph = Some(self.build(&text).expect("every layer may be an output"));
+        // A layer in the middle may be a softmax of one number, which no output may be.
+        let Ok(graph) = self.build(&text) else { return };
+        self.graph = Some(graph);
         self.text = text;
     }
 

@@ -100,7 +100,7 @@ impl Schedule {
                 outputs: Output::all(network),
             },
             value_of: HashMap::new(),
-            padded_input: None,
+            padded_inputs: Vec::new(),
         };
         let mut next = 0;
         while next < network.nodes.len() {
@@ -152,20 +152,25 @@ impl Schedule {
 ///
 /// A power-of-two stride maps the pixels of a tile to the same few cache sets; one cache line more spreads them (measured: a
 /// 14x14x512 depthwise layer goes from 27 to 62 % of peak).
-pub fn pixel_stride(channels: usize, isa: &Isa) -> usize {
+///
+/// Maps of bytes are small enough without.
+pub fn pixel_stride(channels: usize, dtype: Dtype, isa: &Isa) -> usize {
     const SET_PERIOD: usize = 128;
     const CACHE_LINE: usize = 16;
     let padded = padded_channels(channels, isa);
-    if padded.is_multiple_of(SET_PERIOD) { padded + CACHE_LINE } else { padded }
+    if dtype == Dtype::F32 && padded.is_multiple_of(SET_PERIOD) { padded + CACHE_LINE } else { padded }
 }
+
+/// Bytes that a kernel over integers takes at a time.
+const WORD: usize = 4;
 
 struct Scheduler<'a> {
     network: &'a Fused,
     tuning: Option<&'a Tuning>,
     schedule: Schedule,
     value_of: HashMap<FusedId, ValueId>,
-    /// A padded copy of the input, once a kernel has asked for it.
-    padded_input: Option<ValueId>,
+    /// Padded copies of the input that kernels have asked for.
+    padded_inputs: Vec<ValueId>,
 }
 
 impl Scheduler<'_> {
@@ -186,7 +191,7 @@ impl Scheduler<'_> {
         let isa = self.schedule.isa;
         let one = shape.pixels() == 1;
         let stride =
-            if one { padded_channels(shape.channels, isa) } else { pixel_stride(shape.channels, isa) };
+            if one { padded_channels(shape.channels, isa) } else { pixel_stride(shape.channels, dtype, isa) };
         FeatureMap { shape, dtype, pixel_stride: stride }
     }
 
@@ -225,8 +230,8 @@ impl Scheduler<'_> {
             (None, true) => values.len(),
             (Some(_), true) => values.len() - 1,
         };
-        for id in &mut values[broadcast..] {
-            *id = self.padded_read(*id);
+        for (idx, id) in values.iter_mut().enumerate() {
+            *id = if idx < broadcast { self.whole_words_read(*id) } else { self.padded_read(*id) };
         }
         values
     }
@@ -334,6 +339,8 @@ impl Scheduler<'_> {
         for (kernel, rows) in kernels.iter().zip(capacities) {
             buffer_offsets.push(bytes);
             bytes += rows * kernel.output().row_bytes();
+            // Rows of bytes may end anywhere, numbers begin with a word.
+            bytes = bytes.next_multiple_of(Dtype::F32.bytes());
         }
         let channels = bytes / Dtype::F32.bytes();
         let buffer = FeatureMap::tight(Tensor::f32(Shape { height: 1, width: 1, channels }));
@@ -377,14 +384,28 @@ impl Scheduler<'_> {
         if self.map(id).is_padded(self.schedule.isa) {
             return id;
         }
-        assert_eq!(self.schedule.values[id.0].place, Place::Input, "only the caller's input is tight");
-        if let Some(copy) = self.padded_input {
-            return copy;
-        }
         let map = self.padded(self.map(id).tensor());
-        let copy =
-            self.copy("input", id, map, Place::Workspace, "the first layer loads whole vectors of channels");
-        self.padded_input = Some(copy);
+        self.input_copy(id, map, "the first layer loads whole vectors of channels")
+    }
+
+    /// The value, or a copy of it where it is the caller's bytes and its pixels are no whole words.
+    fn whole_words_read(&mut self, id: ValueId) -> ValueId {
+        let map = self.map(id);
+        if map.has_whole_words() {
+            return id;
+        }
+        let map = FeatureMap { pixel_stride: map.pixel_stride.next_multiple_of(WORD), ..map };
+        self.input_copy(id, map, "the first layer takes four bytes at a time")
+    }
+
+    /// A copy of the caller's input, made once.
+    fn input_copy(&mut self, id: ValueId, map: FeatureMap, reason: &str) -> ValueId {
+        assert_eq!(self.schedule.values[id.0].place, Place::Input, "only the caller's input is tight");
+        if let Some(copy) = self.padded_inputs.iter().find(|copy| self.map(**copy) == map) {
+            return *copy;
+        }
+        let copy = self.copy("input", id, map, Place::Workspace, reason);
+        self.padded_inputs.push(copy);
         copy
     }
 

@@ -28,6 +28,8 @@ pub enum X86Level {
     V3,
     /// And AVX-512 F, BW, CD, DQ, VL.
     V4,
+    /// And AVX-512 VNNI.
+    V4Vnni,
 }
 
 impl X86Level {
@@ -39,6 +41,7 @@ impl X86Level {
         match self {
             X86Level::V3 => [0x8e3c_51f7_0b9d_42a6, 0xd16a_97e0_35c8_fb24],
             X86Level::V4 => [0x4f92_c80d_e65b_173a, 0x29b7_0ed5_9a4c_e863],
+            X86Level::V4Vnni => [0xa370_5d1c_f84e_92b6, 0x7c0e_b4d3_1569_8fa2],
         }
     }
 }
@@ -73,6 +76,10 @@ pub struct Isa {
     pub lane_fma: bool,
     /// Whether one instruction joins halves of two registers, and one loads half a vector into both halves.
     pub joins_halves: bool,
+    /// Whether one instruction adds up the products of four bytes.
+    pub native_dot: bool,
+    /// Vector registers that a kernel over integers may use.
+    pub integer_registers: usize,
     /// Multiply-adds of whole vectors that a typical core starts in one cycle.
     pub fma_per_cycle: usize,
     /// Cycles until a multiply-add's result may be added to.
@@ -157,6 +164,9 @@ pub const X86_64_V3: Isa = Isa {
     pointer_registers: 14,
     lane_fma: false,
     joins_halves: false,
+    native_dot: false,
+    // Two are the reader's: products on their way, and ones.
+    integer_registers: 14,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
@@ -176,12 +186,36 @@ pub const X86_64_V4: Isa = Isa {
     lanes: 16,
     vector_registers: 32,
     joins_halves: true,
+    integer_registers: 30,
     x86_level: Some(X86Level::V4),
     cpu_features: &[
         "avx", "avx2", "bmi1", "bmi2", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
     ],
     l2_bytes: 1 << 20,
     ..X86_64_V3
+};
+
+/// x86-64 with AVX-512 and its dot products of bytes.
+pub const X86_64_V4_VNNI: Isa = Isa {
+    name: "x86-64-v4-vnni",
+    tag: "avx512vnni",
+    native_dot: true,
+    integer_registers: 32,
+    x86_level: Some(X86Level::V4Vnni),
+    cpu_features: &[
+        "avx",
+        "avx2",
+        "bmi1",
+        "bmi2",
+        "fma",
+        "avx512f",
+        "avx512bw",
+        "avx512cd",
+        "avx512dq",
+        "avx512vl",
+        "avx512_vnni",
+    ],
+    ..X86_64_V4
 };
 
 /// x86-64 with AVX2 and FMA in the 128-bit vectors of Cranelift: half as fast as `x86-64-v3`, written by the same reader as
@@ -191,6 +225,7 @@ pub const X86_64_V3_CRANELIFT: Isa = Isa {
     tag: "fma3x4",
     reader: Reader::Clif,
     lanes: 4,
+    integer_registers: 16,
     policy: Policy::MACHINE_CODE,
     ..X86_64_V3
 };
@@ -205,6 +240,8 @@ pub const AARCH64: Isa = Isa {
     pointer_registers: 24,
     lane_fma: true,
     joins_halves: false,
+    native_dot: false,
+    integer_registers: 32,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
@@ -228,6 +265,8 @@ pub const RISCV64: Isa = Isa {
     pointer_registers: 20,
     lane_fma: false,
     joins_halves: false,
+    native_dot: false,
+    integer_registers: 31,
     fma_per_cycle: 2,
     fma_latency: 4,
     loads_per_cycle: 2,
@@ -266,10 +305,11 @@ pub const RUST: Isa = Isa {
 };
 
 /// Every instruction set of a platform, the default of its architecture first.
-pub const ISAS: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_CRANELIFT, &AARCH64, &RISCV64];
+pub const ISAS: &[&Isa] =
+    &[&X86_64_V3, &X86_64_V4, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT, &AARCH64, &RISCV64];
 
 /// The instruction sets of x86-64 platforms.
-const X86_64: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_CRANELIFT];
+const X86_64: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT];
 
 /// A platform that objects are written for: a row of `mnc targets`.
 #[derive(Debug)]
@@ -366,7 +406,9 @@ impl Target {
         let isa = self.isa;
         let platform = PLATFORMS.iter().find(|platform| platform.parsed() == self.triple);
         let panels = isa.policy.panel_channels;
-        let shares = |other: &&Isa| panels.is_some() && other.policy.panel_channels == panels;
+        // Dot products of bytes are of no use to networks in f32.
+        let shares =
+            |other: &&Isa| panels.is_some() && other.policy.panel_channels == panels && !other.native_dot;
         let mut wider: Vec<&'static Isa> = (platform.into_iter().flat_map(|platform| platform.isas).copied())
             .filter(|other| isa.lanes < other.lanes && shares(other))
             .collect();

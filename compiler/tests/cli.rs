@@ -105,9 +105,18 @@ impl Ran {
 fn help_shows_examples() {
     let folder = Folder::new();
     let help = folder.stdout(["--help"]);
-    for command in
-        ["compile", "bench", "profile", "describe", "cost", "explore", "tensors", "targets", "completions"]
-    {
+    for command in [
+        "compile",
+        "bench",
+        "profile",
+        "describe",
+        "cost",
+        "explore",
+        "tensors",
+        "targets",
+        "quantize",
+        "completions",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} in\n{help}");
         let own = folder.stdout(["help", command]);
         assert!(own.contains("Examples:\n  mnc "), "{own}");

@@ -69,6 +69,7 @@ fn sixty_columns_are_enough() {
         &["tensors", "mobilenet-v1"],
         &["targets"],
         &["describe"],
+        &[&["quantize"], &network[..]].concat(),
     ] {
         let text = run(folder.path(), 60, arguments);
         check_width(&text, 60, arguments);

@@ -25,7 +25,7 @@ mod weights;
 
 use crate::abi::{ModelAbi, Status};
 use crate::files::{self, Output};
-use crate::info::{Info, OutputKind};
+use crate::info::{Info, Input, OutputKind, Preprocess};
 use args::{Action, Options, Threads};
 use inputs::{Listed, Loader};
 use model::Model;
@@ -45,12 +45,31 @@ use std::time::Instant;
 /// # Errors
 /// Bytes that are no picture, or preprocessing that no picture goes through; without the file's name.
 pub fn input_of(info: &Info, picture: &[u8]) -> Result<Vec<f32>, String> {
-    let prepare = Prepare::new(info)?;
-    let mut input = vec![0.0; info.input.len()];
+    input_for(&info.input, &info.preprocess, picture)
+}
+
+/// The same of what a description says of pictures.
+///
+/// # Errors
+/// As [`input_of`].
+pub fn input_for(input: &Input, preprocess: &Preprocess, picture: &[u8]) -> Result<Vec<f32>, String> {
+    let prepare = Prepare::of(input, preprocess)?;
+    let mut input = vec![0.0; input.len()];
     let mut memory = Memory::new(args::MOST_MEMORY);
     let picture = Picture::decode(Format::of(picture)?, picture, &mut memory)?;
     prepare.fill(picture, &mut input, &mut memory)?;
     Ok(input)
+}
+
+/// The same of a picture's file, read within the bounds of every program.
+///
+/// # Errors
+/// As [`input_of`], and a file that can't be read.
+pub fn input_from(input: &Input, preprocess: &Preprocess, path: &Path) -> Result<Vec<f32>, String> {
+    let loader = Loader { prepare: Prepare::of(input, preprocess)?, keeps: false };
+    let mut values = vec![0.0; input.len()];
+    loader.load(path, &mut values, Memory::new(args::MOST_MEMORY))?;
+    Ok(values)
 }
 
 /// How many classes an answer shows.

@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// Every reader of what somebody else may have written.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     text::DESCRIPTION,
     text::CONFIG,
     text::PREPROCESSOR,
@@ -38,6 +38,7 @@ pub const TARGETS: [Target; 12] = [
     text::NAMES,
     shards::INDEX_OF_SHARDS,
     binary::SAFETENSORS,
+    binary::INT8,
     binary::WEIGHTS_FILE,
     binary::OBJECT,
     binary::PICTURE,

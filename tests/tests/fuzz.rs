@@ -32,4 +32,6 @@ macro_rules! readers {
     };
 }
 
-readers! { description config preprocessor schedule manifest names index safetensors weights_file object picture network }
+readers! {
+    description config preprocessor schedule manifest names index safetensors int8 weights_file object picture network
+}

@@ -11,7 +11,7 @@ mod places;
 mod unsafe_code;
 
 /// The modules of `compiler/src` in the order of the pipeline. A module may use those before it.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "error",
     "random",
     "describe",
@@ -21,6 +21,7 @@ const ORDER: [&str; 25] = [
     "sample",
     "passes",
     "reference",
+    "quantize",
     "target",
     "predict",
     "code",

@@ -167,7 +167,12 @@ fn alone(fused: &Fused, idx: usize) -> Fused {
         ..fused.nodes[node.inputs[0].0].clone()
     };
     let node = FusedNode { inputs: vec![FusedId(0)], ..node.clone() };
-    Fused { nodes: vec![input, node], outputs: vec![FusedId(1)], output_names: vec!["output".to_owned()] }
+    Fused {
+        nodes: vec![input, node],
+        outputs: vec![FusedId(1)],
+        output_names: vec!["output".to_owned()],
+        byte_input: None,
+    }
 }
 
 /// A convolution that adds up the magnitudes of its chain, and the steps of that chain; `None` for other nodes.

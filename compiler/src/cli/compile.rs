@@ -170,6 +170,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let tools = Tools { program, verbose: args.verbose };
 
     let opened = job.open(&mut Disk)?;
+    let is_native = args.target_cpu.as_deref() == Some("native");
+    let target =
+        if is_native && opened.is_int8() && !args.multiversion { host::native_int8(target)? } else { target };
     let job = opened.job();
     let (mut graph, alpha_source) = opened.graph()?;
     graph.batch = args.batch;
@@ -180,12 +183,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
     let is_inside = args.weights_file.is_none();
     let settings = Settings { is_inside, ..Settings::new(&target, &name) };
-    let parameters = opened.parameters(&graph, &settings)?;
+    let fused = opened.fused(&graph, &settings)?;
     clock.note("read weights");
 
     opened.labels(&graph)?;
-    let tuning = tune::tuning(&args.schedule, &graph, &parameters, &target)?;
-    let compiled = opened.compile(graph, &parameters, &Settings { tuning: tuning.as_ref(), ..settings })?;
+    let tuning = tune::tuning(&args.schedule, &graph, &fused, &target)?;
+    let compiled = opened.compile(graph, fused, &Settings { tuning: tuning.as_ref(), ..settings })?;
     let compiled = match outputs.iter().find(|(format, _)| *format == Format::WeightsFile) {
         Some((_, file)) => compiled.with_weights_file(&file.file_name()),
         None => compiled,

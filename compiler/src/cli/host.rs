@@ -51,9 +51,12 @@ impl Gain {
 }
 
 /// What the CPU could do beyond the target, if there is anything to say.
-pub(super) fn wider(target: &Target) -> Option<Wider> {
+pub(super) fn wider(target: &Target, is_int8: bool) -> Option<Wider> {
     if target.triple != target_lexicon::HOST {
         return None;
+    }
+    if is_int8 && let Some(isa) = dot_products() {
+        return (!target.isa.native_dot).then_some(Wider::Faster(isa));
     }
     let (best, unused) = best()?;
     let widest = target.wider.first().unwrap_or(&target.isa);
@@ -82,6 +85,22 @@ fn native(triple: &str) -> Result<Target> {
     }
 }
 
+/// The instruction set for networks in int8 in place of what `native` has chosen, where this CPU has one with dot products of bytes:
+/// that gains several times what wider vectors do.
+pub(super) fn native_int8(target: Target) -> Result<Target> {
+    match dot_products() {
+        Some(isa) => Target::new(&target.triple.to_string(), Some(isa.name)),
+        None => Ok(target),
+    }
+}
+
+/// The instruction set of this CPU that has dot products of bytes.
+pub(super) fn dot_products() -> Option<&'static Isa> {
+    let triple = target_lexicon::HOST.to_string();
+    let platform = PLATFORMS.iter().find(|platform| platform.triple == triple)?;
+    platform.isas.iter().copied().find(|isa| isa.native_dot && runs(isa))
+}
+
 /// The widest vectors of this CPU that it gains by, and wider ones that it doesn't gain by; `None` if it runs no code of the platform.
 /// Measured once: the summary must not say other than what `native` has chosen.
 fn best() -> Option<(&'static Isa, Option<Gain>)> {
@@ -95,7 +114,8 @@ fn find_best() -> Option<(&'static Isa, Option<Gain>)> {
     let mut found = platform.isas.iter().copied().filter(|isa| runs(isa));
     let mut best = found.next()?;
     let mut unused = None;
-    for isa in found.filter(|isa| platform.isas[0].lanes < isa.lanes) {
+    // Dot products of bytes are of no use to networks in f32.
+    for isa in found.filter(|isa| platform.isas[0].lanes < isa.lanes && !isa.native_dot) {
         // What can't be measured is taken to be what it seems.
         let gain = machine::peaks([best, isa]).map(|[from, to]| Gain { from: (best, from), to: (isa, to) });
         match gain.filter(|gain| !gain.is_worth_it()) {

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mnc::Compiled;
+use mnc::code::Op;
 use mnc::cost::Report;
 use mnc::job::{AlphaSource, Job};
 use mnc::program::Program;
 use mnc::request::PREPROCESSING;
+use mnc::target::Reader;
 use mnc_runtime::detect::Rule;
 use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resample, Resize, Scores};
 
@@ -32,6 +34,22 @@ impl Summary<'_> {
     /// As wide as the terminal of standard error.
     pub(super) fn print(&self) {
         eprint!("{}", fold_error(&self.to_string()));
+    }
+}
+
+impl Summary<'_> {
+    /// Whether much of the network takes the long way: without dot products, and of weights whose pairs don't fit. The first layer
+    /// always does, and is little of it.
+    fn has_slow_sums(&self) -> bool {
+        let Compiled { program, info, .. } = self.compiled;
+        if program.isa.native_dot || program.isa.reader != Reader::X86 {
+            return false;
+        }
+        let is_unfit = |op: &Op| matches!(op, Op::Dot { pairs_fit: false, .. });
+        let kernels = program.kernels.iter().filter(|kernel| kernel.code.any(&is_unfit));
+        let layers: Vec<&String> = kernels.flat_map(|kernel| &kernel.layers).collect();
+        let slow = info.steps.iter().filter(|step| layers.contains(&&step.name));
+        info.multiply_adds / 4 < slow.map(|step| step.multiply_adds).sum()
     }
 }
 
@@ -79,7 +97,7 @@ impl fmt::Display for Summary<'_> {
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
         row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
         row(f, "target", target.to_string())?;
-        match host::wider(target) {
+        match host::wider(target, self.compiled.fused.byte_input.is_some()) {
             // A default that runs anywhere is half as fast here, and nobody would know.
             Some(Wider::Faster(isa)) => row(
                 f,
@@ -95,6 +113,11 @@ impl fmt::Display for Summary<'_> {
                 ),
             )?,
             None => {}
+        }
+        if self.has_slow_sums() {
+            let text = "weights whose products don't fit into 16 bits in pairs take this target several times longer than f32 would: \
+                        quantise them with `mnc quantize --pair-safe`, or compile for a CPU with VNNI";
+            row(f, "WARNING", text.to_owned())?;
         }
         row(
             f,

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use mnc::graph::Graph;
 use mnc::kernels::KernelName;
+use mnc::passes::Fused;
 use mnc::schedule::tuning::{ChainChoice, LayerChoice, Tuning, candidates};
-use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Result, Target};
 use mnc_runtime::measured::profile::Profile;
 use mnc_runtime::peak::cpu_name;
@@ -50,12 +50,7 @@ impl Args {
 }
 
 /// The choices to compile with, read or measured.
-pub(super) fn tuning(
-    args: &Args,
-    graph: &Graph,
-    parameters: &Parameters,
-    target: &Target,
-) -> Result<Option<Tuning>> {
+pub(super) fn tuning(args: &Args, graph: &Graph, fused: &Fused, target: &Target) -> Result<Option<Tuning>> {
     if let Some(path) = &args.schedule {
         let text = files::read_text(path, Kind::Schedule)?;
         return Tuning::parse(&text, &path.display().to_string()).map(Some);
@@ -66,7 +61,7 @@ pub(super) fn tuning(
             format!("found {target}, expected a target that runs here: candidates are timed on this machine");
         return super::usage("--tune", detail);
     }
-    let bench = Bench { workbench: Workbench::new()?, graph, parameters, target };
+    let bench = Bench { workbench: Workbench::new()?, graph, fused, target };
     let tuning = bench.tune()?;
     files::write(path, tuning.to_toml().as_bytes(), false)?;
     let place = path.display().to_string();
@@ -85,7 +80,7 @@ const LEAST_WHOLE_GAIN: f64 = 0.005;
 struct Bench<'a> {
     workbench: Workbench,
     graph: &'a Graph,
-    parameters: &'a Parameters,
+    fused: &'a Fused,
     target: &'a Target,
 }
 
@@ -224,7 +219,7 @@ impl Bench<'_> {
     fn compile(&self, tuning: &Tuning) -> Result<Compiled> {
         let name = Options::name_of(&self.graph.name);
         let options = Options { name: &name, labels: &[] };
-        mnc::compile_tuned(self.graph.clone(), self.parameters, self.target, &options, Some(tuning))
+        mnc::compile_fused(self.graph.clone(), self.fused.clone(), self.target, &options, Some(tuning))
     }
 
     fn link(&self, tuning: Tuning) -> Result<Candidate> {

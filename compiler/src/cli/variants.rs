@@ -78,9 +78,14 @@ fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
     network::warn(job);
     let alpha = match opened.weights() {
         Some(weights) if !args.family.has_alpha() => weights.infer_alpha(job.description(), job.naming)?,
+        _ if opened.is_int8() => opened.alpha()?.0,
         _ => 1.0,
     };
-    let members = args.family.members(job.description(), alpha)?;
+    let mut members = args.family.members(job.description(), alpha)?;
+    // A file of int8 is of one size.
+    if let (true, [only]) = (opened.is_int8(), members.as_mut_slice()) {
+        only.resolution = only.resolution.or(job.resolution);
+    }
     let targets = targets(&args.target_cpu)?;
     let progress = rounds::progress("compiling", members.len() * targets.len());
     for knobs in members {

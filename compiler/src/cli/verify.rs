@@ -23,6 +23,7 @@ use mnc_runtime::orders::{MOST_THREADS, Manner};
 
 use self::against::Distance;
 use self::check::{Input, Work, check};
+pub(super) use self::inputs::list;
 use self::report::Document;
 use self::subject::{Found, Subject, Workshop};
 use super::link::Linker;
@@ -236,7 +237,7 @@ impl Args {
         let batch = subject.info.batch;
         let mut images = recorded;
         if !self.images.is_empty() {
-            let files = inputs::list(&self.images)?;
+            let files = list(&self.images)?;
             let made = if subject.reads_pictures { None } else { Some(workshop.reader(&subject.compiled)?) };
             let mut reader = made.as_ref().unwrap_or(subject).start()?;
             images.extend(inputs::prepared(&files, &mut reader)?);

@@ -47,13 +47,23 @@ impl Pool {
 impl Builder {
     /// An empty kernel of that instruction set.
     pub fn new(isa: &Isa) -> Builder {
+        Builder::with_registers(isa, isa.vector_registers)
+    }
+
+    /// The same with so many of its vector registers.
+    pub fn with_registers(isa: &Isa, limit: usize) -> Builder {
         Builder {
             lanes: isa.lanes,
-            registers: Pool { what: "vector registers", limit: isa.vector_registers, used: Vec::new() },
+            registers: Pool { what: "vector registers", limit, used: Vec::new() },
             pointers: Pool { what: "pointer registers", limit: isa.pointer_registers, used: Vec::new() },
             parameters: Vec::new(),
             bodies: vec![Vec::new()],
         }
+    }
+
+    /// Elements of a vector register.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// Declares the next parameter.
@@ -154,6 +164,36 @@ impl Builder {
         self.push(Op::Binary { op, dst, a, b });
     }
 
+    /// The integer `value` in all lanes.
+    pub fn constant_integer(&mut self, dst: Reg, value: i32) {
+        self.push(Op::ConstInteger { dst, value });
+    }
+
+    /// Bytes of memory as integers, zeros behind them.
+    pub fn load_bytes(&mut self, dst: Reg, from: Address, lanes: usize) {
+        self.push(Op::LoadBytes { dst, from, lanes: self.checked_lanes(lanes) });
+    }
+
+    /// acc += the products of four bytes each.
+    pub fn dot(&mut self, acc: Reg, a: Reg, b: Reg, pairs_fit: bool) {
+        self.push(Op::Dot { acc, a, b, pairs_fit });
+    }
+
+    /// dst = src as f32
+    pub fn to_float(&mut self, dst: Reg, src: Reg) {
+        self.push(Op::ToFloat { dst, src });
+    }
+
+    /// dst = round(src) as an integer
+    pub fn to_integer(&mut self, dst: Reg, src: Reg) {
+        self.push(Op::ToInteger { dst, src });
+    }
+
+    /// Integers to memory as bytes.
+    pub fn store_bytes(&mut self, src: Reg, to: Address, lanes: usize) {
+        self.push(Op::StoreBytes { src, to, lanes: self.checked_lanes(lanes) });
+    }
+
     /// The bits of each lane shifted left.
     pub fn shift_left(&mut self, dst: Reg, src: Reg, bits: u8) {
         self.push(Op::ShiftLeft { dst, src, bits });
@@ -172,6 +212,13 @@ impl Builder {
     /// dst = from + elements * 4 bytes
     pub fn set_pointer(&mut self, dst: Ptr, from: Ptr, elements: isize) {
         self.push(Op::SetPointer { dst, from, bytes: elements as i64 * Dtype::F32.bytes() as i64 });
+    }
+
+    /// ptr += bytes
+    pub fn advance_bytes(&mut self, ptr: Ptr, bytes: usize) {
+        if bytes != 0 {
+            self.push(Op::SetPointer { dst: ptr, from: ptr, bytes: bytes as i64 });
+        }
     }
 
     /// ptr += elements * 4 bytes

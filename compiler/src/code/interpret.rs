@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use region::{Region, Runner};
 
-use super::{Access, Binary, Code, Half, Op, Ptr, Reg};
+use super::{Access, Address, Binary, Code, Half, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 
 /// Where an argument points: a region and a byte of it.
@@ -168,10 +168,64 @@ impl Machine<'_> {
             Op::Binary { op, dst, a, b } => {
                 let (a, b, dst_span) = (self.read(a)?.start, self.read(b)?.start, self.span(dst));
                 for lane in 0..self.lanes {
-                    let value = binary(op, self.registers[a + lane], self.registers[b + lane]);
+                    let value = binary(op, self.registers[a + lane], self.registers[b + lane])?;
                     self.registers[dst_span.start + lane] = value;
                 }
                 self.set[usize::from(dst.0)] = true;
+            }
+            Op::ConstInteger { dst, value } => self.write(dst).fill(integer_bits(value)),
+            Op::LoadBytes { dst, from, lanes } => {
+                let at = self.pointer(from.ptr)?;
+                let to = self.span(dst);
+                let byte = at.offset + i64::from(from.offset);
+                let bytes = self.regions[at.region].read(byte, lanes.into(), self.runner)?;
+                let (loaded, behind) = self.registers[to].split_at_mut(lanes.into());
+                for (lane, byte) in loaded.iter_mut().zip(bytes) {
+                    *lane = integer_bits((*byte).into());
+                }
+                behind.fill(integer_bits(0));
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::Dot { acc, a, b, pairs_fit } => {
+                let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
+                for lane in 0..self.lanes {
+                    let [a, b] =
+                        [a, b].map(|register| self.registers[register + lane].to_bits().to_le_bytes());
+                    if pairs_fit && !b.as_chunks().0.iter().all(fits) {
+                        return Err(Violation(format!("the pairs of {b:?} don't fit")));
+                    }
+                    let product = |(a, b): (u8, u8)| i64::from(a) * i64::from(b as i8);
+                    let sum: i64 = a.into_iter().zip(b).map(product).sum();
+                    let sum = i64::from(integer(self.registers[acc + lane])) + sum;
+                    self.registers[acc + lane] = integer_bits(small(sum)?);
+                }
+            }
+            Op::ToFloat { dst, src } => {
+                let (from, to) = (self.read(src)?.start, self.span(dst).start);
+                for lane in 0..self.lanes {
+                    self.registers[to + lane] = integer(self.registers[from + lane]) as f32;
+                }
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::ToInteger { dst, src } => {
+                let (from, to) = (self.read(src)?.start, self.span(dst).start);
+                for lane in 0..self.lanes {
+                    let rounded = self.registers[from + lane].round_ties_even();
+                    if !(-2_147_483_648.0..2_147_483_648.0).contains(&rounded) {
+                        return Err(Violation(format!("{rounded} is no integer of 32 bits")));
+                    }
+                    self.registers[to + lane] = integer_bits(rounded as i32);
+                }
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::StoreBytes { src, to, lanes } => {
+                let from = self.read(src)?;
+                let values = self.registers[from.start..from.start + usize::from(lanes)].to_vec();
+                let bytes = self.target(to, lanes.into())?;
+                for (value, byte) in values.iter().zip(bytes) {
+                    *byte = integer(*value).clamp(0, 255) as u8;
+                }
+                self.set[usize::from(src.0)] = false;
             }
             Op::ShiftLeft { dst, src, bits } => {
                 let (from, to) = (self.read(src)?.start, self.span(dst).start);
@@ -182,15 +236,8 @@ impl Machine<'_> {
             }
             Op::Store { src, to, lanes } => {
                 let from = self.read(src)?;
-                let at = self.pointer(to.ptr)?;
-                let region = &mut self.regions[at.region];
-                if at.access != Access::Write {
-                    let name = &region.name;
-                    return Err(Violation(format!("{name} is written through a pointer that may only read")));
-                }
-                let values = &self.registers[from.start..from.start + usize::from(lanes)];
-                let bytes = values.len() * Dtype::F32.bytes();
-                let bytes = region.write(at.offset + i64::from(to.offset), bytes, self.runner)?;
+                let values = self.registers[from.start..from.start + usize::from(lanes)].to_vec();
+                let bytes = self.target(to, values.len() * Dtype::F32.bytes())?;
                 for (value, bytes) in values.iter().zip(bytes.as_chunks_mut().0) {
                     *bytes = value.to_le_bytes();
                 }
@@ -210,6 +257,17 @@ impl Machine<'_> {
             Op::Heading(_) => {}
         }
         Ok(())
+    }
+
+    /// So many bytes from an address on, to be written.
+    fn target(&mut self, to: Address, bytes: usize) -> Result<&mut [u8], Violation> {
+        let at = self.pointer(to.ptr)?;
+        let region = &mut self.regions[at.region];
+        if at.access != Access::Write {
+            let name = &region.name;
+            return Err(Violation(format!("{name} is written through a pointer that may only read")));
+        }
+        region.write(at.offset + i64::from(to.offset), bytes, self.runner)
     }
 
     fn span(&self, register: Reg) -> std::ops::Range<usize> {
@@ -235,8 +293,31 @@ impl Machine<'_> {
     }
 }
 
-fn binary(op: Binary, a: f32, b: f32) -> f32 {
-    match op {
+/// The integer of a lane.
+fn integer(lane: f32) -> i32 {
+    lane.to_bits() as i32
+}
+
+/// A lane that holds an integer.
+fn integer_bits(value: i32) -> f32 {
+    f32::from_bits(value as u32)
+}
+
+/// Whether two weights with the largest bytes stay within an i16, and each of them alone.
+pub(crate) fn fits(pair: &[u8; 2]) -> bool {
+    let [a, b] = pair.map(|weight| i32::from(weight as i8) * 255);
+    let sums = [a.max(0) + b.max(0), a.min(0) + b.min(0)];
+    sums.iter().all(|sum| i16::try_from(*sum).is_ok())
+}
+
+/// A sum that was promised to stay an i32.
+fn small(sum: i64) -> Result<i32, Violation> {
+    i32::try_from(sum).map_err(|_| Violation(format!("a sum of integers is {sum}, which isn't below 2^31")))
+}
+
+fn binary(op: Binary, a: f32, b: f32) -> Result<f32, Violation> {
+    Ok(match op {
+        Binary::AddIntegers => integer_bits(small(i64::from(integer(a)) + i64::from(integer(b)))?),
         Binary::Add => a + b,
         Binary::Sub => a - b,
         Binary::Mul => a * b,
@@ -255,7 +336,7 @@ fn binary(op: Binary, a: f32, b: f32) -> f32 {
                 b
             }
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ impl Binary {
             Binary::Div => "div",
             Binary::Max => "max",
             Binary::Min => "min",
+            Binary::AddIntegers => "add integers",
         }
     }
 }
@@ -80,6 +81,15 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
             Op::Fma { acc, a, b } => writeln!(f, "{acc} += {a} * {b}")?,
             Op::FmaLane { acc, a, b, lane } => writeln!(f, "{acc} += {a} * {b}[{lane}]")?,
             Op::Binary { op, dst, a, b } => writeln!(f, "{dst} = {} {a}, {b}", op.mnemonic())?,
+            Op::ConstInteger { dst, value } => writeln!(f, "{dst} = integer {value}")?,
+            Op::LoadBytes { dst, from, lanes } => writeln!(f, "{dst} = load bytes {from}{}", part(lanes))?,
+            Op::Dot { acc, a, b, pairs_fit } => {
+                let pairs = if *pairs_fit { ", pairs fit" } else { "" };
+                writeln!(f, "{acc} += dot {a}, {b}{pairs}")?;
+            }
+            Op::ToFloat { dst, src } => writeln!(f, "{dst} = float {src}")?,
+            Op::ToInteger { dst, src } => writeln!(f, "{dst} = integer {src}")?,
+            Op::StoreBytes { src, to, lanes } => writeln!(f, "store bytes {to}, {src}{}", part(lanes))?,
             Op::ShiftLeft { dst, src, bits } => writeln!(f, "{dst} = {src} << {bits}")?,
             Op::Store { src, to, lanes } => writeln!(f, "store {to}, {src}{}", part(lanes))?,
             Op::Prefetch { at } => writeln!(f, "prefetch {at}")?,

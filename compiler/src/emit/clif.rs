@@ -4,7 +4,7 @@
 //! from Cranelift's own SSA construction.
 
 use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::types::{F32, F32X4, I8X16, I32X4, I64};
+use cranelift_codegen::ir::types::{F32, F32X4, I8X16, I32, I32X4, I64};
 use cranelift_codegen::ir::{ConstantData, Endianness, Function, InstBuilder, MemFlagsData, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -14,6 +14,9 @@ use crate::graph::tensor::Dtype;
 
 /// Lanes of a Cranelift vector.
 pub(super) const LANES: usize = 4;
+
+/// 2^22: no number of this size or below loses a digit before the point when three times it is added.
+pub(super) const MOST_INTEGER: f32 = 4_194_304.0;
 
 /// Where functions are built, and for which target.
 pub(super) struct Frontend {
@@ -100,6 +103,29 @@ impl KernelReader<'_> {
                 let value = self.binary(op, x, y);
                 self.set(dst, value);
             }
+            Op::ConstInteger { dst, value } => {
+                let scalar = self.b.ins().iconst(I32, i64::from(value as u32));
+                let vector = self.b.ins().splat(I32X4, scalar);
+                self.set_integers(dst, vector);
+            }
+            Op::LoadBytes { dst, from, lanes } => {
+                let value = self.load_bytes(from, lanes.into());
+                self.set_integers(dst, value);
+            }
+            Op::Dot { acc, a, b, .. } => {
+                let value = self.dot(acc, a, b);
+                self.set_integers(acc, value);
+            }
+            Op::ToFloat { dst, src } => {
+                let value = self.integers(src);
+                let value = self.b.ins().fcvt_from_sint(F32X4, value);
+                self.set(dst, value);
+            }
+            Op::ToInteger { dst, src } => {
+                let value = self.rounded(src);
+                self.set_integers(dst, value);
+            }
+            Op::StoreBytes { src, to, lanes } => self.store_bytes(src, to, lanes.into()),
             Op::ShiftLeft { dst, src, bits } => {
                 let value = self.get(src);
                 let integers = self.b.ins().bitcast(I32X4, lane_order(), value);
@@ -146,6 +172,11 @@ impl KernelReader<'_> {
             // `fmax` and `fmin` treat NaN and -0 otherwise. On x86-64 this pair of instructions becomes one `maxps`.
             Binary::Max => self.select_less(y, x, x, y),
             Binary::Min => self.select_less(x, y, x, y),
+            Binary::AddIntegers => {
+                let [x, y] = [x, y].map(|value| self.b.ins().bitcast(I32X4, lane_order(), value));
+                let sum = self.b.ins().iadd(x, y);
+                self.b.ins().bitcast(F32X4, lane_order(), sum)
+            }
         }
     }
 
@@ -190,6 +221,92 @@ impl KernelReader<'_> {
             let element = self.b.ins().extractlane(value, lane as u8);
             self.b.ins().store(memory(), element, pointer, to.offset + (lane * Dtype::F32.bytes()) as i32);
         }
+    }
+
+    /// Rounded integers, those beyond 2^22 cut off there: a large number is added that leaves them in the low bits. Conversions of
+    /// riscv64 round in a mode of their own, which stops qemu 7.2.
+    fn rounded(&mut self, src: Reg) -> Value {
+        let value = self.get(src);
+        let mut constant = |value: f32| {
+            let scalar = self.b.ins().f32const(value);
+            self.b.ins().splat(F32X4, scalar)
+        };
+        let [least, most, magic] = [-MOST_INTEGER, MOST_INTEGER, 3.0 * MOST_INTEGER].map(&mut constant);
+        let value = self.select_less(value, least, least, value);
+        let value = self.select_less(most, value, most, value);
+        let sum = self.b.ins().fadd(value, magic);
+        let bits = self.b.ins().bitcast(I32X4, lane_order(), sum);
+        let zero = self.b.ins().bitcast(I32X4, lane_order(), magic);
+        self.b.ins().isub(bits, zero)
+    }
+
+    fn load_bytes(&mut self, from: Address, lanes: usize) -> Value {
+        let pointer = self.pointer(from.ptr);
+        let word = if lanes == LANES {
+            let word = self.b.ins().load(I32, memory(), pointer, from.offset);
+            self.b.ins().scalar_to_vector(I32X4, word)
+        } else {
+            let zero = self.b.ins().iconst(I32, 0);
+            let word = (0..lanes).fold(zero, |word, lane| {
+                let byte = self.b.ins().uload8(I32, memory(), pointer, from.offset + lane as i32);
+                let byte = self.b.ins().ishl_imm_u(byte, lane as i64 * 8);
+                self.b.ins().bor(word, byte)
+            });
+            self.b.ins().scalar_to_vector(I32X4, word)
+        };
+        let bytes = self.b.ins().bitcast(I8X16, lane_order(), word);
+        let halves = self.b.ins().uwiden_low(bytes);
+        self.b.ins().uwiden_low(halves)
+    }
+
+    /// Four products of each lane, in pairs: a pair's sum is below 2^16, so that its products may be of 16 bits and its sum of 32.
+    fn dot(&mut self, acc: Reg, a: Reg, b: Reg) -> Value {
+        let [a, b] = [a, b].map(|register| {
+            let value = self.get(register);
+            self.b.ins().bitcast(I8X16, lane_order(), value)
+        });
+        let low = (self.b.ins().uwiden_low(a), self.b.ins().swiden_low(b));
+        let high = (self.b.ins().uwiden_high(a), self.b.ins().swiden_high(b));
+        let [low, high] = [low, high].map(|(a, b)| self.pairs(a, b));
+        let products = self.b.ins().iadd_pairwise(low, high);
+        let sum = self.integers(acc);
+        self.b.ins().iadd(sum, products)
+    }
+
+    /// The products of eight numbers of 16 bits, each pair added up.
+    fn pairs(&mut self, a: Value, b: Value) -> Value {
+        let low = (self.b.ins().swiden_low(a), self.b.ins().swiden_low(b));
+        let high = (self.b.ins().swiden_high(a), self.b.ins().swiden_high(b));
+        let [low, high] = [low, high].map(|(a, b)| self.b.ins().imul(a, b));
+        self.b.ins().iadd_pairwise(low, high)
+    }
+
+    fn store_bytes(&mut self, src: Reg, to: Address, lanes: usize) {
+        let (value, pointer) = (self.integers(src), self.pointer(to.ptr));
+        // To 16 bits with a sign, then to 8 without: between 0 and 255 in both steps.
+        let halves = self.b.ins().snarrow(value, value);
+        let bytes = self.b.ins().unarrow(halves, halves);
+        let words = self.b.ins().bitcast(I32X4, lane_order(), bytes);
+        let word = self.b.ins().extractlane(words, 0);
+        if lanes == LANES {
+            self.b.ins().store(memory(), word, pointer, to.offset);
+            return;
+        }
+        for lane in 0..lanes {
+            let byte = self.b.ins().ushr_imm_u(word, lane as i64 * 8);
+            self.b.ins().istore8(memory(), byte, pointer, to.offset + lane as i32);
+        }
+    }
+
+    /// A register as integers.
+    fn integers(&mut self, register: Reg) -> Value {
+        let value = self.get(register);
+        self.b.ins().bitcast(I32X4, lane_order(), value)
+    }
+
+    fn set_integers(&mut self, register: Reg, value: Value) {
+        let value = self.b.ins().bitcast(F32X4, lane_order(), value);
+        self.set(register, value);
     }
 
     fn get(&mut self, register: Reg) -> Value {

@@ -6,6 +6,7 @@
 
 pub(super) mod bytes;
 mod environment;
+pub(super) mod quantise;
 pub(super) mod weights;
 
 use std::mem::offset_of;
@@ -37,6 +38,8 @@ pub(super) struct Body<'a> {
     pub(super) cpu_check: Option<FuncRef>,
     /// What sets the floating-point environment.
     pub(super) environment: Environment,
+    /// What makes bytes of numbers, of a network that reads bytes.
+    pub(super) quantise: Option<FuncRef>,
     /// What a pool calls; `None` until it is written.
     pub(super) task: Option<FuncRef>,
     /// The calls of one step; `None` until it is written.
@@ -77,6 +80,19 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
     finish(b, frontend.config);
 }
 
+/// Writes the bytes of the input where the steps look for them, unless it lies there.
+fn quantise_input(b: &mut FunctionBuilder<'_>, body: &Body<'_>, input: Value, workspace: Value) {
+    let Some(quantise) = body.quantise else { return };
+    let to = b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64);
+    let is_there = b.ins().icmp(IntCC::Equal, input, to);
+    let [numbers, on] = [(); 2].map(|()| b.create_block());
+    b.ins().brif(is_there, on, &[], numbers, &[]);
+    b.switch_to_block(numbers);
+    b.ins().call(quantise, &[input, to]);
+    b.ins().jump(on, &[]);
+    b.switch_to_block(on);
+}
+
 /// All steps of a version: input, output, workspace.
 fn run_version(b: &mut FunctionBuilder<'_>, body: &Body<'_>, pointers: [Value; 3]) {
     (0..body.program.steps.len()).for_each(|idx| call_step(b, body, pointers, idx));
@@ -114,6 +130,16 @@ pub(super) fn run_parallel(
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
+        if body.quantise.is_some() {
+            let kept = body.environment.keep(&mut b);
+            kept.set(&mut b);
+            quantise_input(&mut b, body, input, workspace);
+            kept.restore(&mut b);
+        }
+        let input = match body.quantise {
+            Some(_) => b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64),
+            None => input,
+        };
         run_tasks(&mut b, body, ([input, output, workspace], pool), slot, run_signature);
         return_status(&mut b, Status::Ok);
     }
@@ -243,8 +269,14 @@ pub(super) fn step(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>
         unreachable!("a step takes three pointers and a number");
     };
     let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
-    let steps: Vec<&[Call]> = body.program.steps.iter().map(|step| step.calls.as_slice()).collect();
-    switch_over(&mut b, idx, &steps, |b, calls| emit_calls(b, body, &buffers, calls));
+    let steps: Vec<(usize, &[Call])> =
+        body.program.steps.iter().map(|step| step.calls.as_slice()).enumerate().collect();
+    switch_over(&mut b, idx, &steps, |b, (idx, calls)| {
+        if idx == 0 {
+            quantise_input(b, body, input, workspace);
+        }
+        emit_calls(b, body, &buffers, calls);
+    });
     b.ins().return_(&[]);
     finish(b, frontend.config);
 }
@@ -396,6 +428,11 @@ impl Buffers {
                 b.ins().load(I64, memory(), workspace, offset as i32)
             }
         });
+        // Bytes lie in the workspace, whatever the caller has passed.
+        let input = match body.program.byte_input {
+            Some(_) => b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64),
+            None => input,
+        };
         Buffers { input, output, workspace, constants }
     }
 }

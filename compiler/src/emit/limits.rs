@@ -53,7 +53,7 @@ fn encode(plan: &Plan) {
             for kernel in kernels {
                 let code = kernel.code(isa);
                 if isa.reader == Reader::X86 {
-                    x86::kernel(&code);
+                    x86::kernel(&code, isa.native_dot);
                 }
             }
         }

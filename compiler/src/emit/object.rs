@@ -101,6 +101,8 @@ struct Emitted<'a> {
     is_detector: bool,
     cpu_check: Option<FuncId>,
     environment: EnvironmentIds,
+    /// What makes bytes of numbers, of a network that reads bytes.
+    quantise: Option<FuncId>,
     /// Once it is written.
     task: Option<FuncId>,
     /// Once it is written.
@@ -155,6 +157,13 @@ impl<'a> Writer<'a> {
             (bytes, None) => Some(Place::Inside(self.data("weights", bytes.to_vec())?)),
         };
         let environment = self.environment(base.program.isa)?;
+        let quantise = match &base.program.byte_input {
+            None => None,
+            Some(bytes) => Some(self.local("quantise", 2, |writer, func| {
+                let n_elements = base.program.batch * base.program.input.len();
+                entry::quantise::quantise(&mut writer.frontend, func, bytes, n_elements);
+            })?),
+        };
         let behind_info = if self.options.launcher_hook {
             String::new()
         } else {
@@ -166,7 +175,7 @@ impl<'a> Writer<'a> {
             .map(|(idx, version)| {
                 // `NAME_info` returns the text of the last.
                 let behind_info = if idx + 1 == versions.len() { behind_info.as_str() } else { "" };
-                self.version(version, constants, environment, behind_info)
+                self.version(version, constants, (environment, quantise), behind_info)
             })
             .collect::<Result<_>>()?;
 
@@ -181,7 +190,7 @@ impl<'a> Writer<'a> {
             let run_signature = func.import_signature(writer.signature(4, false));
             entry::run_parallel(&mut writer.frontend, func, &bodies, run_signature);
         })?;
-        if let Some(picture) = Picture::of(base.info) {
+        if let Some(picture) = Picture::of(base.info, base.program) {
             self.byte_entries(&emitted, picture)?;
         }
         let mut bind = None;
@@ -211,7 +220,7 @@ impl<'a> Writer<'a> {
         &mut self,
         version: &Version<'p>,
         constants: Option<Place<'p>>,
-        environment: EnvironmentIds,
+        (environment, quantise): (EnvironmentIds, Option<FuncId>),
         behind_info: &str,
     ) -> Result<Emitted<'p>> {
         let Version { program, info } = *version;
@@ -234,6 +243,7 @@ impl<'a> Writer<'a> {
             is_detector: info.detect.is_some(),
             cpu_check: self.cpu_check(&symbol("cpu_check"), program.isa)?,
             environment,
+            quantise,
             task: None,
             step: None,
         };
@@ -263,7 +273,7 @@ impl<'a> Writer<'a> {
             Reader::X86 => {
                 signature.call_conv = CallConv::SystemV;
                 let id = self.declare(&symbol, Linkage::Local, &signature)?;
-                self.define_x86(id, kernel)?;
+                self.define_x86(id, kernel, program.isa.native_dot)?;
                 Ok(id)
             }
             Reader::Rust => {
@@ -359,13 +369,13 @@ impl<'a> Writer<'a> {
         let environment = self.environment_in(func, version.environment);
         let mut function = |id: FuncId| self.module.declare_func_in_func(id, func);
         let kernels = version.kernels.iter().map(|id| function(*id)).collect();
-        let [cpu_check, task, step] =
-            [version.cpu_check, version.task, version.step].map(|id| id.map(&mut function));
+        let [cpu_check, quantise, task, step] =
+            [version.cpu_check, version.quantise, version.task, version.step].map(|id| id.map(&mut function));
         let constants = version.constants.map(|place| match place {
             Place::Inside(id) => Constants::Inside(self.module.declare_data_in_func(id, func)),
             Place::Outside(file) => Constants::Outside(file),
         });
-        Body { program: version.program, kernels, constants, cpu_check, environment, task, step }
+        Body { program: version.program, kernels, constants, cpu_check, environment, quantise, task, step }
     }
 
     /// What sets the floating-point environment, as seen from inside a function.
@@ -429,8 +439,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a kernel as machine code and places it.
-    fn define_x86(&mut self, id: FuncId, kernel: &ProgramKernel) -> Result<()> {
-        let code = x86::kernel(&kernel.code);
+    fn define_x86(&mut self, id: FuncId, kernel: &ProgramKernel, native_dot: bool) -> Result<()> {
+        let code = x86::kernel(&kernel.code, native_dot);
         self.module.define_function_bytes(id, KERNEL_ALIGN, &code.bytes, &[]).map_err(fault)?;
         if let Some(texts) = &mut self.texts {
             let symbol = self.module.declarations().get_function_decl(id).linkage_name(id).into_owned();

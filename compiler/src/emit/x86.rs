@@ -55,6 +55,17 @@ struct Forms {
     min: Opcode,
     shift_left: Opcode,
     xor: Opcode,
+    add_integers: Opcode,
+    to_float: Opcode,
+    to_integer: Opcode,
+    widen_bytes: Opcode,
+    dot: Opcode,
+    /// Where there is no dot product: products of pairs of bytes, of 16-bit numbers, and shifts of those.
+    byte_pairs: Opcode,
+    pairs: Opcode,
+    left_16: Opcode,
+    right_16: Opcode,
+    arithmetic_right_16: Opcode,
     /// Half a vector of memory into both halves, and halves of two registers into one, where there is such.
     halves: Option<(Opcode, Opcode)>,
 }
@@ -76,6 +87,16 @@ const AVX2: Forms = Forms {
     min: Opcode::VEX_Vminps_ymm_ymm_ymmm256,
     shift_left: Opcode::VEX_Vpslld_ymm_ymm_imm8,
     xor: Opcode::VEX_Vxorps_ymm_ymm_ymmm256,
+    add_integers: Opcode::VEX_Vpaddd_ymm_ymm_ymmm256,
+    to_float: Opcode::VEX_Vcvtdq2ps_ymm_ymmm256,
+    to_integer: Opcode::VEX_Vcvtps2dq_ymm_ymmm256,
+    widen_bytes: Opcode::VEX_Vpmovzxbd_ymm_xmmm64,
+    dot: Opcode::VEX_Vpdpbusd_ymm_ymm_ymmm256,
+    byte_pairs: Opcode::VEX_Vpmaddubsw_ymm_ymm_ymmm256,
+    pairs: Opcode::VEX_Vpmaddwd_ymm_ymm_ymmm256,
+    left_16: Opcode::VEX_Vpsllw_ymm_ymm_imm8,
+    right_16: Opcode::VEX_Vpsrlw_ymm_ymm_imm8,
+    arithmetic_right_16: Opcode::VEX_Vpsraw_ymm_ymm_imm8,
     halves: None,
 };
 
@@ -95,6 +116,16 @@ const AVX512: Forms = Forms {
     shift_left: Opcode::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8,
     // AVX-512F has no `vxorps`; its integer twin has the same bits.
     xor: Opcode::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
+    add_integers: Opcode::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32,
+    to_float: Opcode::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er,
+    to_integer: Opcode::EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er,
+    widen_bytes: Opcode::EVEX_Vpmovzxbd_zmm_k1z_xmmm128,
+    dot: Opcode::EVEX_Vpdpbusd_zmm_k1z_zmm_zmmm512b32,
+    byte_pairs: Opcode::EVEX_Vpmaddubsw_zmm_k1z_zmm_zmmm512,
+    pairs: Opcode::EVEX_Vpmaddwd_zmm_k1z_zmm_zmmm512,
+    left_16: Opcode::EVEX_Vpsllw_zmm_k1z_zmmm512_imm8,
+    right_16: Opcode::EVEX_Vpsrlw_zmm_k1z_zmmm512_imm8,
+    arithmetic_right_16: Opcode::EVEX_Vpsraw_zmm_k1z_zmmm512_imm8,
     halves: Some((
         Opcode::EVEX_Vbroadcastf32x8_zmm_k1z_m256,
         Opcode::EVEX_Vshuff32x4_zmm_k1z_zmm_zmmm512b32_imm8,
@@ -108,16 +139,17 @@ pub(super) struct Kernel {
     pub(super) headings: Vec<(usize, String)>,
 }
 
-/// Writes a kernel of 8 or 16 lanes.
-pub(super) fn kernel(code: &Code) -> Kernel {
+/// Writes a kernel of 8 or 16 lanes, for a processor that has dot products or not.
+pub(super) fn kernel(code: &Code, native_dot: bool) -> Kernel {
     let forms = [&AVX2, &AVX512].into_iter().find(|forms| forms.lanes == code.lanes);
     let forms = forms.expect("x86-64 has vectors of 8 and of 16 lanes");
-    Writer::write(code, forms).expect("every operation of a generated kernel has an encoding")
+    Writer::write(code, forms, native_dot).expect("every operation of a generated kernel has an encoding")
 }
 
 struct Writer<'a> {
     a: CodeAssembler,
     forms: &'a Forms,
+    native_dot: bool,
     /// General registers free for loop counters, innermost loops first.
     counters: Vec<Register>,
     /// Depth of the loops that keep their counter on the stack.
@@ -131,7 +163,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn write(code: &Code, forms: &Forms) -> Result<Kernel, IcedError> {
+    fn write(code: &Code, forms: &Forms, native_dot: bool) -> Result<Kernel, IcedError> {
         assert!(code.n_pointers <= POINTERS.len(), "a kernel has at most {} pointers", POINTERS.len());
         let n_vectors = if forms.lanes == AVX512.lanes { 32 } else { 16 };
         let depth = loop_depth(&code.body);
@@ -146,6 +178,7 @@ impl Writer<'_> {
         let mut writer = Writer {
             a: CodeAssembler::new(64)?,
             forms,
+            native_dot,
             counters,
             stack_slots: depth - in_registers,
             constants: constants(&code.body),
@@ -161,6 +194,11 @@ impl Writer<'_> {
         }
         for (idx, bits) in writer.constants.clone().into_iter().enumerate() {
             writer.emit(Instruction::with2(Opcode::Mov_rm32_imm32, writer.constant_slot(idx), bits)?)?;
+        }
+        if !native_dot && code.any(&|op| matches!(op, Op::Dot { pairs_fit: true, .. })) {
+            let ones = writer.vector(writer.integer_spares().1);
+            let at = writer.constant_place(ONES);
+            writer.emit(Instruction::with2(forms.splat_memory, ones, at)?)?;
         }
         writer.ops(&code.body, 0)?;
         if frame != 0 {
@@ -193,7 +231,8 @@ impl Writer<'_> {
     fn op(&mut self, op: &Op, depth: usize) -> Result<(), IcedError> {
         let forms = self.forms;
         match *op {
-            Op::Const { dst, value } => self.constant(dst, value),
+            Op::Const { dst, value } => self.constant(dst, value.to_bits()),
+            Op::ConstInteger { dst, value } => self.constant(dst, value as u32),
             Op::Copy { dst, src } => {
                 self.emit(Instruction::with2(forms.copy, self.vector(dst), self.vector(src))?)
             }
@@ -236,9 +275,19 @@ impl Writer<'_> {
                     // The second operand wins on NaN and on zeros, as the language says.
                     Binary::Max => forms.max,
                     Binary::Min => forms.min,
+                    Binary::AddIntegers => forms.add_integers,
                 };
                 self.emit(Instruction::with3(opcode, self.vector(dst), self.vector(a), self.vector(b))?)
             }
+            Op::LoadBytes { dst, from, lanes } => self.load_bytes(dst, from, lanes),
+            Op::Dot { acc, a, b, pairs_fit } => self.dot(acc, a, b, pairs_fit),
+            Op::ToFloat { dst, src } => {
+                self.emit(Instruction::with2(forms.to_float, self.vector(dst), self.vector(src))?)
+            }
+            Op::ToInteger { dst, src } => {
+                self.emit(Instruction::with2(forms.to_integer, self.vector(dst), self.vector(src))?)
+            }
+            Op::StoreBytes { src, to, lanes } => self.store_bytes(src, to, lanes),
             Op::ShiftLeft { dst, src, bits } => {
                 let bits = u32::from(bits);
                 self.emit(Instruction::with3(forms.shift_left, self.vector(dst), self.vector(src), bits)?)
@@ -261,17 +310,109 @@ impl Writer<'_> {
         }
     }
 
-    fn constant(&mut self, dst: Reg, value: f32) -> Result<(), IcedError> {
+    fn constant(&mut self, dst: Reg, bits: u32) -> Result<(), IcedError> {
         let register = self.vector(dst);
-        if value.to_bits() == 0 {
+        if bits == 0 {
             return self.emit(Instruction::with3(self.forms.xor, register, register, register)?);
         }
-        let idx = self
-            .constants
-            .iter()
-            .position(|bits| *bits == value.to_bits())
-            .expect("the kernel has been searched for constants");
-        self.emit(Instruction::with2(self.forms.splat_memory, register, self.constant_slot(idx))?)
+        let at = self.constant_place(bits);
+        self.emit(Instruction::with2(self.forms.splat_memory, register, at)?)
+    }
+
+    fn constant_place(&self, bits: u32) -> MemoryOperand {
+        let idx = self.constants.iter().position(|known| *known == bits);
+        self.constant_slot(idx.expect("the kernel has been searched for constants"))
+    }
+
+    /// Products of four bytes each. Without an instruction for it, pairs of products of 8 bits where they fit into 16, else products
+    /// of 16 bits: those of the lower byte of each 16 bits, then those of the upper one.
+    fn dot(&mut self, acc: Reg, a: Reg, b: Reg, pairs_fit: bool) -> Result<(), IcedError> {
+        let forms = self.forms;
+        let [acc, a, b] = [acc, a, b].map(|register| self.vector(register));
+        if self.native_dot {
+            return self.emit(Instruction::with3(forms.dot, acc, a, b)?);
+        }
+        let (first, second) = self.integer_spares();
+        let [x, y] = [first, second].map(|register| self.vector(register));
+        if pairs_fit {
+            self.emit(Instruction::with3(forms.byte_pairs, x, a, b)?)?;
+            self.emit(Instruction::with3(forms.pairs, x, x, y)?)?;
+            return self.emit(Instruction::with3(forms.add_integers, acc, acc, x)?);
+        }
+        for is_upper in [false, true] {
+            if is_upper {
+                self.emit(Instruction::with3(forms.right_16, x, a, 8u32)?)?;
+                self.emit(Instruction::with3(forms.arithmetic_right_16, y, b, 8u32)?)?;
+            } else {
+                self.emit(Instruction::with3(forms.left_16, x, a, 8u32)?)?;
+                self.emit(Instruction::with3(forms.right_16, x, x, 8u32)?)?;
+                self.emit(Instruction::with3(forms.left_16, y, b, 8u32)?)?;
+                self.emit(Instruction::with3(forms.arithmetic_right_16, y, y, 8u32)?)?;
+            }
+            self.emit(Instruction::with3(forms.pairs, x, x, y)?)?;
+            self.emit(Instruction::with3(forms.add_integers, acc, acc, x)?)?;
+        }
+        Ok(())
+    }
+
+    /// Registers for products on their way: where pairs fit, the second one holds ones.
+    fn integer_spares(&self) -> (Reg, Reg) {
+        let [.., first, second] = self.spare[..] else {
+            panic!("kernels over integers leave two registers where there is no dot product")
+        };
+        (first, second)
+    }
+
+    fn load_bytes(&mut self, dst: Reg, from: Address, lanes: u8) -> Result<(), IcedError> {
+        let widen = self.forms.widen_bytes;
+        let mut load = Instruction::with2(widen, self.vector(dst), memory(from))?;
+        if usize::from(lanes) == self.forms.lanes {
+            return self.emit(load);
+        }
+        if self.forms.lanes == AVX512.lanes {
+            self.mask(lanes)?;
+            load.set_op_mask(Register::K1);
+            load.set_zeroing_masking(true);
+            return self.emit(load);
+        }
+        let to = xmm(dst);
+        self.emit(Instruction::with3(Opcode::VEX_Vpxor_xmm_xmm_xmmm128, to, to, to)?)?;
+        for lane in 0..lanes {
+            let at = memory(Address { offset: from.offset + i32::from(lane), ..from });
+            let insert = Opcode::VEX_Vpinsrb_xmm_xmm_r32m8_imm8;
+            self.emit(Instruction::with4(insert, to, to, at, u32::from(lane))?)?;
+        }
+        self.emit(Instruction::with2(widen, self.vector(dst), to)?)
+    }
+
+    fn store_bytes(&mut self, src: Reg, to: Address, lanes: u8) -> Result<(), IcedError> {
+        let from = self.vector(src);
+        if self.forms.lanes == AVX512.lanes {
+            // The store takes its numbers for ones without a sign.
+            let (max, zero) = (Opcode::EVEX_Vpmaxsd_zmm_k1z_zmm_zmmm512b32, self.constant_place(0));
+            let mut at_least_0 = Instruction::with3(max, from, from, zero)?;
+            at_least_0.set_is_broadcast(true);
+            self.emit(at_least_0)?;
+            let mut store = Instruction::with2(Opcode::EVEX_Vpmovusdb_xmmm128_k1z_zmm, memory(to), from)?;
+            if usize::from(lanes) != self.forms.lanes {
+                self.mask(lanes)?;
+                store.set_op_mask(Register::K1);
+            }
+            return self.emit(store);
+        }
+        // 32 bits to 16 and to 8, each half of the vector by itself: two words of four bytes.
+        self.emit(Instruction::with3(Opcode::VEX_Vpackssdw_ymm_ymm_ymmm256, from, from, from)?)?;
+        self.emit(Instruction::with3(Opcode::VEX_Vpermq_ymm_ymmm256_imm8, from, from, 0b1000u32)?)?;
+        self.emit(Instruction::with3(Opcode::VEX_Vpackuswb_xmm_xmm_xmmm128, xmm(src), xmm(src), xmm(src))?)?;
+        if usize::from(lanes) == self.forms.lanes {
+            return self.emit(Instruction::with2(Opcode::VEX_Vmovq_xmmm64_xmm, memory(to), xmm(src))?);
+        }
+        for lane in 0..lanes {
+            let at = memory(Address { offset: to.offset + i32::from(lane), ..to });
+            let extract = Opcode::VEX_Vpextrb_r32m8_xmm_imm8;
+            self.emit(Instruction::with3(extract, at, xmm(src), u32::from(lane))?)?;
+        }
+        Ok(())
     }
 
     /// Where a constant lies from the kernel's start on.
@@ -409,12 +550,19 @@ fn memory(at: Address) -> MemoryOperand {
     MemoryOperand::with_base_displ(general(at.ptr), i64::from(at.offset))
 }
 
-/// The bits of all constants but zero, each once.
+/// Two ones of 16 bits.
+const ONES: u32 = 0x0001_0001;
+
+/// The bits of all constants that are read from memory, each once.
 fn constants(ops: &[Op]) -> Vec<u32> {
     let mut found = Vec::new();
     for op in ops {
         match op {
             Op::Const { value, .. } if value.to_bits() != 0 => found.push(value.to_bits()),
+            Op::ConstInteger { value, .. } if *value != 0 => found.push(*value as u32),
+            // Words that a form of the operation needs, nobody else's to read.
+            Op::Dot { pairs_fit: true, .. } => found.push(ONES),
+            Op::StoreBytes { .. } => found.push(0),
             Op::Loop { body, .. } => found.extend(constants(body)),
             _ => {}
         }

@@ -85,6 +85,11 @@ impl Axis {
         low..high.max(low)
     }
 
+    /// As [`Axis::taps`], but no taps are always the range 0..0.
+    pub fn border(self, out: usize, extent: usize) -> Range<usize> {
+        whole(self.taps(out, extent))
+    }
+
     /// Elements from the first of the axis to a tap at an output position; negative in the padding.
     pub fn offset(self, out: usize, tap: usize) -> isize {
         (out * self.stride + tap * self.dilation) as isize - self.before as isize
@@ -160,11 +165,55 @@ impl Window {
         self.rows.kernel * self.columns.kernel
     }
 
+    /// The taps that are inside of a map of `height` x `width`, as kernel rows and kernel columns, for every position of the
+    /// window; each pair once, in the order of the positions. One pair where there is no padding. Where no tap is inside, the range is
+    /// 0..0.
+    ///
+    /// ```
+    /// use mnc::describe::{Padding, Slide};
+    /// use mnc::graph::shape::Window;
+    /// let window = Window::resolve(Slide::square(3, 2), Padding::Same, (224, 224));
+    /// assert_eq!(window.borders((224, 224)), [(0..3, 0..3), (0..3, 0..2), (0..2, 0..3), (0..2, 0..2)]);
+    /// ```
+    pub fn borders(self, (height, width): (usize, usize)) -> Vec<(Range<usize>, Range<usize>)> {
+        let along = |axis: Axis, extent: usize| {
+            let mut found: Vec<Range<usize>> = Vec::new();
+            for position in 0..axis.output(extent).unwrap_or(0) {
+                let taps = axis.border(position, extent);
+                if !found.contains(&taps) {
+                    found.push(taps);
+                }
+            }
+            found
+        };
+        let (rows, columns) = (along(self.rows, height), along(self.columns, width));
+        let pairs = |rows: Range<usize>| columns.iter().map(move |columns| (rows.clone(), columns.clone()));
+        rows.into_iter().flat_map(pairs).collect()
+    }
+
+    /// Which of [`Window::borders`] has the taps of a position.
+    ///
+    /// # Panics
+    /// When none has.
+    pub fn border(
+        borders: &[(Range<usize>, Range<usize>)],
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> usize {
+        let taps = (whole(rows.clone()), whole(columns.clone()));
+        borders.iter().position(|border| *border == taps).expect("every position has a border")
+    }
+
     /// Rows and columns of the output for an input of `height` x `width`; `None` when the padded input is smaller than the
     /// window.
     pub fn output(self, height: usize, width: usize) -> Option<(usize, usize)> {
         Some((self.rows.output(height)?, self.columns.output(width)?))
     }
+}
+
+/// Taps, no taps always being the same range.
+fn whole(taps: Range<usize>) -> Range<usize> {
+    if taps.is_empty() { 0..0 } else { taps }
 }
 
 /// Padding before and behind an axis that gives ceil(extent / stride) positions, the smaller half first.

@@ -25,6 +25,8 @@ impl Tensor {
 pub enum Dtype {
     /// IEEE 754 binary32, little-endian.
     F32,
+    /// A byte, 0 to 255. What number it stands for is its node's affair.
+    U8,
 }
 
 impl Dtype {
@@ -32,6 +34,7 @@ impl Dtype {
     pub const fn bytes(self) -> usize {
         match self {
             Dtype::F32 => size_of::<f32>(),
+            Dtype::U8 => 1,
         }
     }
 
@@ -39,6 +42,7 @@ impl Dtype {
     pub const fn word(self) -> &'static str {
         match self {
             Dtype::F32 => "f32",
+            Dtype::U8 => "u8",
         }
     }
 }

@@ -26,6 +26,7 @@ impl Concat {
 
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.output.dtype,
             family: Family::Concat,
             tile: NamedTile::row(1, isa.lanes),
             activation: Activation::None,

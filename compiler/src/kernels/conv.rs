@@ -11,11 +11,10 @@ use std::ops::Range;
 use mnc_runtime::filter::Packing;
 
 use super::halves::{PanelRun, panel_runs};
-use super::panel::Panels;
+use super::panel::{FilterRows, Panels};
 use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Run, Tile, runs};
-use super::{Family, FeatureMap, KernelName, NamedTile};
+use super::{Ending, Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
-use crate::graph::layer::Activation;
 use crate::graph::shape::Window;
 use crate::target::Isa;
 
@@ -28,8 +27,8 @@ pub struct Conv {
     pub input: FeatureMap,
     /// N channels, padded.
     pub output: FeatureMap,
-    /// Applied to each output element.
-    pub activation: Activation,
+    /// What becomes of each sum.
+    pub ending: Ending,
     /// Register tile; its pixels lie side by side in a row.
     pub tile: Tile,
 }
@@ -52,36 +51,35 @@ struct Taps<'a> {
 impl Conv {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: Family::Conv(self.window.slide()),
             tile: NamedTile::of(self.tile, isa),
-            activation: self.activation,
+            activation: self.ending.activation(),
             isa: isa.tag.to_owned(),
         }
     }
 
-    /// Products of each output element.
-    fn depth(&self) -> usize {
-        self.window.taps() * self.input.shape.channels
+    /// Of integers, each tap has words of its own.
+    pub(super) fn filter_rows(&self) -> FilterRows {
+        FilterRows { head: self.ending.head_rows(), depth: self.window.taps() * self.input.depth() }
     }
 
     pub(super) fn packing(&self, isa: &Isa) -> Packing {
-        Panels::packing(self.output.shape.channels, self.depth(), self.tile, isa)
+        Panels::packing(self.output.shape.channels, self.filter_rows(), self.tile, isa)
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let Conv { window, input: map_in, output: map_out, .. } = self;
         let rows = runs(map_out.shape.height, 1, |y| window.rows.taps(y, map_in.shape.height));
         let columns = runs(map_out.shape.width, self.tile.mr, |x| window.columns.taps(x, map_in.shape.width));
-        let depth = self.depth();
-
-        let mut b = Builder::new(isa);
+        let mut b = Builder::with_registers(isa, self.ending.registers(isa));
         let input = b.parameter("input", Access::Read);
         let panel = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
-        for run in panel_runs(map_out.shape.channels, self.tile, isa) {
+        for run in panel_runs(map_out.shape.channels, self.tile, isa, self.ending) {
             let PanelRun { vectors, count, ends_in_half } = run;
             let width = vectors * isa.lanes;
-            let panels = Panels::new(vectors, depth, isa).ending_in_half(ends_in_half);
+            let panels = Panels::new(vectors, self.filter_rows(), isa).ending_in_half(ends_in_half);
             b.heading(format!("{count} panels of {width} channels"));
             b.repeat(count, |b| {
                 for rows in &rows {
@@ -89,7 +87,7 @@ impl Conv {
                     self.output_rows(b, isa, Cursor { input, filter: panel, output }, &tiles);
                 }
                 b.advance(panel, panels.len());
-                b.advance(output, width);
+                b.advance(output, map_out.words(width));
             });
         }
         b.finish()
@@ -102,25 +100,25 @@ impl Conv {
         let (row_in, row_out) = (b.pointer(), b.pointer());
         b.heading(format!("{} rows from {} on, kernel rows {kernel_rows:?}", rows.count, rows.first));
         let top = window.rows.offset(rows.first, kernel_rows.start);
-        b.set_pointer(row_in, at.input, top * map_in.row_stride() as isize);
-        b.set_pointer(row_out, at.output, (rows.first * map_out.row_stride()) as isize);
+        b.set_pointer(row_in, at.input, top * map_in.row_words() as isize);
+        b.set_pointer(row_out, at.output, (rows.first * map_out.row_words()) as isize);
         b.repeat(rows.count, |b| {
             for run in columns {
                 let (tile_in, tile_out) = (b.pointer(), b.pointer());
                 let left = window.columns.offset(run.first, 0);
-                b.set_pointer(tile_in, row_in, left * map_in.pixel_stride as isize);
-                b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_stride) as isize);
+                b.set_pointer(tile_in, row_in, left * map_in.pixel_words() as isize);
+                b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_words()) as isize);
                 b.repeat(run.count, |b| {
                     let at = Cursor { input: tile_in, output: tile_out, ..at };
                     let taps = Taps { rows: kernel_rows.clone(), columns: &run.taps };
                     self.tile(b, isa, at, taps, panels);
-                    b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_stride);
-                    b.advance(tile_out, run.len() * map_out.pixel_stride);
+                    b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_words());
+                    b.advance(tile_out, run.len() * map_out.pixel_words());
                 });
                 b.free_pointers([tile_in, tile_out]);
             }
-            b.advance(row_in, window.rows.stride * map_in.row_stride());
-            b.advance(row_out, map_out.row_stride());
+            b.advance(row_in, window.rows.stride * map_in.row_words());
+            b.advance(row_out, map_out.row_words());
         });
         b.free_pointers([row_in, row_out]);
     }
@@ -129,24 +127,24 @@ impl Conv {
     fn tile(&self, b: &mut Builder, isa: &Isa, at: Cursor, taps: Taps<'_>, panels: Panels) {
         let Conv { window, input: map_in, .. } = self;
         let Taps { rows: kernel_rows, columns: taps } = taps;
-        let m = map_in.shape.channels;
+        let m = map_in.depth();
         let everywhere = taps.iter().all(|columns| *columns == (0..window.columns.kernel));
         // At the border two pixels don't take the same taps.
         let panels = panels.ending_in_half(panels.ends_in_half && everywhere);
-        let registers = Registers::take(b, isa, taps.len(), panels);
+        let registers = Registers::take(b, isa, taps.len(), panels, self.ending);
         let weights = b.pointer();
         b.set_pointer(weights, at.filter, 0);
-        registers.start(b, weights);
+        registers.start(b, weights, |pixel| self.ending.border(&kernel_rows, &taps[pixel]));
         let tap_weights = m * panels.width;
         b.advance(weights, kernel_rows.start * window.columns.kernel * tap_weights);
 
-        let pixel_step = window.columns.stride * map_in.pixel_stride;
+        let pixel_step = window.columns.stride * map_in.pixel_words();
         let tile_row = |pixel: usize| Row { offset: pixel * pixel_step, accumulators: pixel };
         let reduce = |b: &mut Builder, rows: &[Row], depth: usize, input: Ptr| {
             let reduction = Reduction { registers: &registers, rows, depth, stream: None };
             reduction.emit(b, isa, input, weights);
         };
-        let is_dense = window.columns.dilation == 1 && map_in.pixel_stride == m;
+        let is_dense = window.columns.dilation == 1 && map_in.pixel_words() == m;
         let row = b.pointer();
         b.set_pointer(row, at.input, 0);
         b.repeat(kernel_rows.len(), |b| {
@@ -163,16 +161,16 @@ impl Conv {
                     } else {
                         let tap = b.pointer();
                         let column = kx * window.columns.dilation;
-                        b.set_pointer(tap, row, (column * map_in.pixel_stride) as isize);
+                        b.set_pointer(tap, row, (column * map_in.pixel_words()) as isize);
                         reduce(b, &inside, m, tap);
                         b.free_pointers([tap]);
                     }
                 }
             }
-            b.advance(row, window.rows.dilation * map_in.row_stride());
+            b.advance(row, window.rows.dilation * map_in.row_words());
         });
-        let output = Rows { start: at.output, pixel_stride: self.output.pixel_stride };
-        registers.finish(b, isa, Finish { activation: self.activation, residual: None, output });
+        let output = Rows { start: at.output, map: self.output };
+        registers.finish(b, isa, Finish { residual: None, output, filter: at.filter });
         b.free_pointers([weights, row]);
         registers.give_back(b);
     }

@@ -7,6 +7,7 @@
 use super::{Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code};
 use crate::graph::layer::Activation;
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// A copy of one shape between two layouts, or within one.
@@ -21,6 +22,7 @@ pub struct Copy {
 impl Copy {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: Family::Copy,
             tile: NamedTile::row(1, isa.lanes),
             activation: Activation::None,
@@ -29,6 +31,44 @@ impl Copy {
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
+        match self.input.dtype {
+            Dtype::F32 => self.code_f32(isa),
+            Dtype::U8 => self.code_u8(isa),
+        }
+    }
+
+    /// As [`Copy::code_f32`], by bytes.
+    fn code_u8(&self, isa: &Isa) -> Code {
+        let channels = self.input.shape.channels;
+        let (full, rest) = (channels / isa.lanes, channels % isa.lanes);
+        let mut b = Builder::new(isa);
+        let input = b.parameter("input", Access::Read);
+        let output = b.parameter("output", Access::Write);
+        let vector = b.register();
+        b.repeat(self.input.shape.pixels(), |b| {
+            let (from, to) = (b.pointer(), b.pointer());
+            b.set_pointer(from, input, 0);
+            b.set_pointer(to, output, 0);
+            b.repeat(full, |b| {
+                b.load_bytes(vector, from.at(0), isa.lanes);
+                b.store_bytes(vector, to.at(0), isa.lanes);
+                b.advance_bytes(from, isa.lanes);
+                b.advance_bytes(to, isa.lanes);
+            });
+            if rest != 0 {
+                b.load_bytes(vector, from.at(0), rest);
+                // As far as the output has room: words or whole vectors of it may be read later.
+                let room = self.output.pixel_stride - full * isa.lanes;
+                b.store_bytes(vector, to.at(0), room.min(isa.lanes));
+            }
+            b.advance_bytes(input, self.input.pixel_stride);
+            b.advance_bytes(output, self.output.pixel_stride);
+            b.free_pointers([from, to]);
+        });
+        b.finish()
+    }
+
+    fn code_f32(&self, isa: &Isa) -> Code {
         let channels = self.input.shape.channels;
         let (full, rest) = (channels / isa.lanes, channels % isa.lanes);
         let mut b = Builder::new(isa);

@@ -6,11 +6,10 @@
 
 use mnc_runtime::filter::Packing;
 
-use super::panel::Panels;
+use super::panel::{FilterRows, Panels};
 use super::tile::{Finish, Reduction, Registers, Row, Rows, Tile, panels};
-use super::{Family, FeatureMap, KernelName, NamedTile};
+use super::{Ending, Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code};
-use crate::graph::layer::Activation;
 use crate::target::Isa;
 
 /// A fully connected layer.
@@ -20,8 +19,8 @@ pub struct Dense {
     pub input: FeatureMap,
     /// 1 x 1 x N, padded.
     pub output: FeatureMap,
-    /// Applied to each output element.
-    pub activation: Activation,
+    /// What becomes of each sum.
+    pub ending: Ending,
     /// Vectors of one panel.
     pub vectors: usize,
 }
@@ -33,46 +32,50 @@ impl Dense {
 
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: Family::Dense,
             tile: NamedTile::of(self.tile(), isa),
-            activation: self.activation,
+            activation: self.ending.activation(),
             isa: isa.tag.to_owned(),
         }
     }
 
     pub(super) fn packing(&self, isa: &Isa) -> Packing {
-        Panels::packing(self.output.shape.channels, self.input.shape.len(), self.tile(), isa)
+        Panels::packing(self.output.shape.channels, self.filter_rows(), self.tile(), isa)
+    }
+
+    pub(super) fn filter_rows(&self) -> FilterRows {
+        FilterRows { head: self.ending.head_rows(), depth: self.input.shape.pixels() * self.input.depth() }
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
-        let mut b = Builder::new(isa);
+        let rows = self.filter_rows();
+        let mut b = Builder::with_registers(isa, self.ending.registers(isa));
         let input = b.parameter("input", Access::Read);
         let weights = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
         for (vectors, count) in panels(self.output.shape.channels, self.tile(), isa) {
-            let panels = Panels::new(vectors, self.input.shape.len(), isa);
+            let panels = Panels::new(vectors, rows, isa);
             b.heading(format!("{count} panels of {} channels", vectors * isa.lanes));
             b.repeat(count, |b| {
-                let registers = Registers::take(b, isa, 1, panels);
+                let registers = Registers::take(b, isa, 1, panels, self.ending);
                 let pixel = b.pointer();
                 b.set_pointer(pixel, input, 0);
-                registers.start(b, weights);
+                registers.start(b, weights, |_| 0);
                 b.repeat(self.input.shape.pixels(), |b| {
                     let rows = &[Row { offset: 0, accumulators: 0 }];
-                    let depth = self.input.shape.channels;
+                    let depth = self.input.depth();
                     Reduction { registers: &registers, rows, depth, stream: None }
                         .emit(b, isa, pixel, weights);
-                    b.advance(pixel, self.input.pixel_stride);
+                    b.advance(pixel, self.input.pixel_words());
                 });
-                let rows = Rows { start: output, pixel_stride: self.output.pixel_stride };
-                registers.finish(
-                    b,
-                    isa,
-                    Finish { activation: self.activation, residual: None, output: rows },
-                );
                 // The reduction leaves the pointer behind the first panel of the tile.
-                b.advance(weights, panels.len() - panels.at(self.input.shape.len() + 1, 0));
-                b.advance(output, vectors * isa.lanes);
+                let filter = registers.head(b, weights, rows.total() * panels.width);
+                let output_rows = Rows { start: output, map: self.output };
+                registers.finish(b, isa, Finish { residual: None, output: output_rows, filter });
+                registers.free_head(b, weights, filter);
+                b.advance(weights, panels.len() - panels.at(rows.total(), 0));
+                b.advance(output, self.output.words(vectors * isa.lanes));
                 b.free_pointers([pixel]);
                 registers.give_back(b);
             });

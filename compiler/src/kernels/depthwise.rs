@@ -12,11 +12,10 @@ use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
 
-use super::epilogue::{self, Sum, store_activated};
+use super::epilogue::{Sum, store_activated};
 use super::tile::{Cursor, Run, runs};
-use super::{Family, FeatureMap, KernelName, NamedTile};
+use super::{Ending, Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Address, Builder, Code, Reg};
-use crate::graph::layer::Activation;
 use crate::graph::shape::{Axis, Window};
 use crate::target::Isa;
 
@@ -29,8 +28,8 @@ pub struct Depthwise {
     pub input: FeatureMap,
     /// Padded.
     pub output: FeatureMap,
-    /// Applied to each output element.
-    pub activation: Activation,
+    /// What becomes of each sum.
+    pub ending: Ending,
     /// Output rows of one step; several only where the kernel has few enough columns.
     pub rows: usize,
     /// Output pixels of each of them.
@@ -62,7 +61,7 @@ impl Depthwise {
         let Depthwise { window, input, output, .. } = *self;
         let n_columns = window.columns.kernel;
         if rows == 1 {
-            return isa.vector_registers - n_columns.min(MOST_FACTORS) - 2;
+            return self.ending.registers(isa) - self.ending.operands(n_columns.min(MOST_FACTORS) + 2);
         }
         // The rows of a step lie at distances that are part of the instructions.
         let below = window.rows.covered(rows) * input.row_bytes();
@@ -71,14 +70,15 @@ impl Depthwise {
             return 0;
         }
         let n_factors = kernel_rows_in_use(window, rows) * n_columns;
-        isa.vector_registers.saturating_sub(n_factors + 2) / rows
+        self.ending.registers(isa).saturating_sub(self.ending.operands(n_factors + 2)) / rows
     }
 
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: Family::Depthwise(self.window.slide()),
             tile: NamedTile { rows: self.rows, pixels: self.pixels, channels: isa.lanes },
-            activation: self.activation,
+            activation: self.ending.activation(),
             isa: isa.tag.to_owned(),
         }
     }
@@ -86,13 +86,18 @@ impl Depthwise {
     /// By vector of channels: the bias, then the taps.
     pub(super) fn packing(&self, isa: &Isa) -> Packing {
         let n_vectors = self.output.shape.channels.div_ceil(isa.lanes);
-        Packing::new(self.window.taps(), (isa.lanes, n_vectors), 0)
+        Packing::new(self.filter_rows() - 1, (isa.lanes, n_vectors), 0)
+    }
+
+    /// Words of a channel: bias, of integers also multiplier, and weights.
+    pub(super) fn filter_rows(&self) -> usize {
+        self.ending.head_rows() + self.window.taps()
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let Depthwise { window, input: map_in, output: map_out, .. } = self;
         let columns = self.columns();
-        let mut b = Builder::new(isa);
+        let mut b = Builder::with_registers(isa, self.ending.registers(isa));
         let input = b.parameter("input", Access::Read);
         let weights = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
@@ -105,14 +110,14 @@ impl Depthwise {
             });
             let (row_in, row_out) = (b.pointer(), b.pointer());
             b.set_pointer(row_in, input, self.row_offset(rows));
-            b.set_pointer(row_out, output, (rows.first * map_out.row_stride()) as isize);
+            b.set_pointer(row_out, output, (rows.first * map_out.row_words()) as isize);
             b.repeat(rows.count, |b| {
                 for columns in &columns {
                     let at = Cursor { input: row_in, filter: weights, output: row_out };
                     self.tiles(b, isa, at, Block { rows, columns });
                 }
-                b.advance(row_in, rows.len() * window.rows.stride * map_in.row_stride());
-                b.advance(row_out, rows.len() * map_out.row_stride());
+                b.advance(row_in, rows.len() * window.rows.stride * map_in.row_words());
+                b.advance(row_out, rows.len() * map_out.row_words());
             });
             b.free_pointers([row_in, row_out]);
         }
@@ -131,10 +136,10 @@ impl Depthwise {
         runs(self.output.shape.width, self.pixels, |x| self.window.columns.taps(x, width))
     }
 
-    /// Elements from the start of the input to the first row that a run of output rows reads.
+    /// Words from the start of the input to the first row that a run of output rows reads.
     fn row_offset(&self, run: &Run) -> isize {
-        self.window.rows.offset(run.first, 0) * self.input.row_stride() as isize
-            + (self.first_row(run) * self.input.row_stride()) as isize
+        self.window.rows.offset(run.first, 0) * self.input.row_words() as isize
+            + (self.first_row(run) * self.input.row_words()) as isize
     }
 
     /// Of the input rows from the upper end of a run's first window on, the first that one of its rows takes.
@@ -152,8 +157,8 @@ impl Depthwise {
         let (tile_in, tile_out) = (b.pointer(), b.pointer());
         let left = window.columns.offset(run.first, 0);
         b.heading(format!("{} tiles of {} pixels from column {} on", run.count, run.len(), run.first));
-        b.set_pointer(tile_in, at.input, left * map_in.pixel_stride as isize);
-        b.set_pointer(tile_out, at.output, (run.first * map_out.pixel_stride) as isize);
+        b.set_pointer(tile_in, at.input, left * map_in.pixel_words() as isize);
+        b.set_pointer(tile_out, at.output, (run.first * map_out.pixel_words()) as isize);
         b.repeat(run.count, |b| {
             let (vector_in, vector_out, taps) = (b.pointer(), b.pointer(), b.pointer());
             b.set_pointer(vector_in, tile_in, 0);
@@ -161,13 +166,13 @@ impl Depthwise {
             b.set_pointer(taps, at.filter, 0);
             b.repeat(map_out.shape.channels.div_ceil(isa.lanes), |b| {
                 self.step(b, isa, Cursor { input: vector_in, filter: taps, output: vector_out }, block);
-                b.advance(vector_in, isa.lanes);
-                b.advance(vector_out, isa.lanes);
-                b.advance(taps, (1 + window.taps()) * isa.lanes);
+                b.advance(vector_in, map_in.words(isa.lanes));
+                b.advance(vector_out, map_out.words(isa.lanes));
+                b.advance(taps, self.filter_rows() * isa.lanes);
             });
             b.free_pointers([vector_in, vector_out, taps]);
-            b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_stride);
-            b.advance(tile_out, run.len() * map_out.pixel_stride);
+            b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_words());
+            b.advance(tile_out, run.len() * map_out.pixel_words());
         });
         b.free_pointers([tile_in, tile_out]);
     }
@@ -176,23 +181,37 @@ impl Depthwise {
     fn step(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>) {
         let (n_rows, n_pixels) = (block.rows.len(), block.columns.len());
         let accumulators = b.registers(n_rows * n_pixels);
-        b.load(accumulators[0], at.filter.at(0));
-        accumulators[1..].iter().for_each(|acc| b.copy(*acc, accumulators[0]));
+        let border = |idx: usize| {
+            self.ending.border(&block.rows.taps[idx / n_pixels], &block.columns.taps[idx % n_pixels])
+        };
+        for (idx, acc) in accumulators.iter().enumerate() {
+            match (0..idx).find(|before| border(*before) == border(idx)) {
+                None => b.load(*acc, at.filter.at(border(idx) * isa.lanes)),
+                Some(before) => b.copy(*acc, accumulators[before]),
+            }
+        }
         if n_rows == 1 {
             self.one_row(b, isa, at, block, &accumulators);
         } else {
             self.several_rows(b, isa, at, block, &accumulators);
         }
-        let scratch = epilogue::scratch(b, self.activation);
+        let scratch = self.ending.scratch(b);
         let map = self.output;
-        let place = |idx: usize| idx / n_pixels * map.row_stride() + idx % n_pixels * map.pixel_stride;
+        let place = |idx: usize| idx / n_pixels * map.row_words() + idx % n_pixels * map.pixel_words();
         let sum = |(idx, register): (usize, &Reg)| Sum {
             register: *register,
             addend: None,
             place: at.output.at(place(idx)),
         };
         let sums: Vec<Sum> = accumulators.iter().enumerate().map(sum).collect();
-        store_activated(b, self.activation, &scratch, &sums);
+        match self.ending {
+            Ending::Float(activation) => store_activated(b, activation, &scratch, &sums),
+            Ending::Integer(ending) => {
+                let multiplier = at.filter.at((self.ending.head_rows() - 1) * isa.lanes);
+                let sums: Vec<(Reg, Address)> = sums.iter().map(|sum| (sum.register, sum.place)).collect();
+                ending.store(b, multiplier, &scratch, &sums);
+            }
+        }
         b.free(accumulators.iter().copied().chain(scratch));
     }
 
@@ -200,8 +219,8 @@ impl Depthwise {
     fn one_row(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>, accumulators: &[Reg]) {
         let kernel_rows = block.rows.taps[0].clone();
         let n_weights = self.window.columns.kernel * isa.lanes;
-        let row_step = self.window.rows.dilation * self.input.row_stride();
-        let first_row = isa.lanes + kernel_rows.start * n_weights;
+        let row_step = self.window.rows.dilation * self.input.row_words();
+        let first_row = self.ending.head_rows() * isa.lanes + kernel_rows.start * n_weights;
         let taps = block.columns.taps.as_slice();
         let kernel_row = |b: &mut Builder, input: Address, weights: Address| {
             let n_columns = self.window.columns.kernel;
@@ -241,7 +260,7 @@ impl Depthwise {
         for (input_row, of_row) in users.iter().enumerate() {
             for (_, ky) in of_row {
                 if factors[*ky].is_empty() {
-                    let weights = at.filter.at((1 + ky * n_columns) * isa.lanes);
+                    let weights = at.filter.at((self.ending.head_rows() + ky * n_columns) * isa.lanes);
                     factors[*ky] = load_factors(b, isa, weights, 0..n_columns, taps);
                 }
             }
@@ -250,7 +269,7 @@ impl Depthwise {
                 factors: &factors[*ky],
             };
             let uses: Vec<Use<'_>> = of_row.iter().map(as_use).collect();
-            let input = at.input.at(input_row * self.input.row_stride());
+            let input = at.input.at(input_row * self.input.row_words());
             self.input_row(b, input, (0..n_columns, taps), &uses);
             for (_, ky) in of_row {
                 let is_needed = users[input_row + 1..].iter().flatten().any(|(_, other)| other == ky);
@@ -271,6 +290,7 @@ impl Depthwise {
         uses: &[Use<'_>],
     ) {
         let axis = self.window.columns;
+        let lanes = b.lanes();
         let element = b.register();
         for column in columns.start * axis.dilation..axis.covered(taps.len()) {
             let mut users = users(axis, taps, column);
@@ -278,10 +298,14 @@ impl Depthwise {
             if users.is_empty() || uses.is_empty() {
                 continue;
             }
-            b.load(element, input.after(column * self.input.pixel_stride));
+            let from = input.after(column * self.input.pixel_words());
+            match self.ending {
+                Ending::Float(_) => b.load(element, from),
+                Ending::Integer(_) => b.load_bytes(element, from, lanes),
+            }
             for Use { accumulators, factors } in uses {
                 for (pixel, kx) in &users {
-                    b.fma(accumulators[*pixel], element, factors[kx - columns.start]);
+                    self.ending.add_product(b, accumulators[*pixel], element, factors[kx - columns.start]);
                 }
             }
         }

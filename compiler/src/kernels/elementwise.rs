@@ -57,6 +57,7 @@ pub struct Elementwise {
 impl Elementwise {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.a.dtype,
             family: Family::Elementwise(self.operation),
             tile: NamedTile::row(1, isa.lanes),
             activation: self.activation,

@@ -57,8 +57,18 @@ pub(super) fn store_activated(b: &mut Builder, activation: Activation, scratch: 
 
 /// Registers for an activation out of those that are free, as many as it has a use for.
 pub(super) fn scratch(b: &mut Builder, activation: Activation) -> Vec<Reg> {
+    b.registers(n_registers(activation).min(b.n_free_registers()))
+}
+
+/// As many registers as an activation has a use for.
+pub(super) fn n_registers(activation: Activation) -> usize {
     let (n_temporaries, constants) = needs(activation);
-    b.registers((n_temporaries + constants.len()).min(b.n_free_registers()))
+    n_temporaries + constants.len()
+}
+
+/// Registers that an activation needs beside the element and a constant.
+pub(super) fn n_temporaries(activation: Activation) -> usize {
+    needs(activation).0
 }
 
 /// An activation with its registers.

@@ -50,6 +50,7 @@ struct Share<'a> {
 impl Grouped {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: Family::Grouped(self.window.slide()),
             tile: NamedTile::row(PIXELS, isa.lanes),
             activation: self.activation,

@@ -6,8 +6,10 @@
 //! all along; so that activations and stores know nothing of it. The lanes behind the channels hold other numbers then, which
 //! are scratch.
 
+use super::Ending;
 use super::tile::{Registers, Row, Tile, panels};
 use crate::code::{Builder, Ptr, Reg};
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// Registers of a step beside accumulators and weights: the elements of two pixels, and both joined.
@@ -22,11 +24,11 @@ pub(super) struct PanelRun {
 }
 
 /// [`panels`] with the last one apart if two pixels share its last vector.
-pub(super) fn panel_runs(n: usize, tile: Tile, isa: &Isa) -> Vec<PanelRun> {
+pub(super) fn panel_runs(n: usize, tile: Tile, isa: &Isa, ending: Ending) -> Vec<PanelRun> {
     let all = panels(n, tile, isa).into_iter();
     let mut all: Vec<PanelRun> =
         all.map(|(vectors, count)| PanelRun { vectors, count, ends_in_half: false }).collect();
-    if isa.ends_in_half(n) {
+    if isa.ends_in_half(n) && ending.dtype() == Dtype::F32 {
         let PanelRun { vectors, count, .. } = all.pop().expect("a layer has channels");
         if 1 < count {
             all.push(PanelRun { vectors, count: count - 1, ends_in_half: false });

@@ -114,6 +114,8 @@ impl FromStr for NamedTile {
 /// The name of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KernelName {
+    /// What it computes of.
+    pub dtype: Dtype,
     /// What it computes.
     pub family: Family,
     /// Its register tile.
@@ -126,7 +128,7 @@ pub struct KernelName {
 
 impl fmt::Display for KernelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_", Dtype::F32)?;
+        write!(f, "{}_", self.dtype)?;
         match self.family {
             Family::Conv(slide) => write!(f, "conv_{slide}")?,
             Family::Pointwise => f.write_str("pointwise")?,
@@ -158,9 +160,9 @@ impl FromStr for KernelName {
         let fault = |what: &str| format!("kernel name {text:?} has no {what}");
         let mut words = text.split('_').peekable();
         let mut next = |what: &str| words.next().ok_or_else(|| fault(what));
-        if next("dtype")? != Dtype::F32.word() {
-            return Err(fault("dtype"));
-        }
+        let dtype = next("dtype")?;
+        let dtype = [Dtype::F32, Dtype::U8].into_iter().find(|known| known.word() == dtype);
+        let dtype = dtype.ok_or_else(|| fault("dtype"))?;
         let family = next("family")?;
         let family = match family {
             "conv" => Family::Conv(slide(next("window")?).map_err(fault)?),
@@ -187,7 +189,7 @@ impl FromStr for KernelName {
         if activation != Activation::None {
             isa = next("instruction set")?;
         }
-        Ok(KernelName { family, tile, activation, isa: isa.to_owned() })
+        Ok(KernelName { dtype, family, tile, activation, isa: isa.to_owned() })
     }
 }
 

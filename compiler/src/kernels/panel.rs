@@ -9,6 +9,21 @@ use mnc_runtime::filter::Packing;
 use super::tile::{Tile, panels};
 use crate::target::Isa;
 
+/// The rows of a panel, each with a word for every channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FilterRows {
+    /// Before the reduction: the bias; of integers that of each border, and the multipliers.
+    pub(super) head: usize,
+    /// Of the reduction: weights, or of integers words of four weights.
+    pub(super) depth: usize,
+}
+
+impl FilterRows {
+    pub(super) fn total(self) -> usize {
+        self.head + self.depth
+    }
+}
+
 /// The panels that one register tile reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Panels {
@@ -20,14 +35,23 @@ pub(super) struct Panels {
     pub(super) ends_in_half: bool,
     /// Elements from one panel to the next.
     len: usize,
+    /// Rows before the reduction.
+    pub(super) head: usize,
     lanes: usize,
 }
 
 impl Panels {
-    /// Those of a tile of so many vectors over a reduction of `depth`.
-    pub(super) fn new(vectors: usize, depth: usize, isa: &Isa) -> Panels {
+    /// Those of a tile of so many vectors over panels of such rows.
+    pub(super) fn new(vectors: usize, rows: FilterRows, isa: &Isa) -> Panels {
         let width = isa.policy.panel_channels.unwrap_or(vectors * isa.lanes);
-        Panels { vectors, width, ends_in_half: false, len: (depth + 1) * width, lanes: isa.lanes }
+        Panels {
+            vectors,
+            width,
+            ends_in_half: false,
+            len: rows.total() * width,
+            head: rows.head,
+            lanes: isa.lanes,
+        }
     }
 
     /// The same where two pixels may share the last vector.
@@ -50,10 +74,10 @@ impl Panels {
         (self.vectors * self.lanes).div_ceil(self.width)
     }
 
-    /// The layout of a filter `[depth][n]` as the tiles read it.
-    pub(super) fn packing(n: usize, depth: usize, tile: Tile, isa: &Isa) -> Packing {
+    /// The layout of a filter of such rows as the tiles read it.
+    pub(super) fn packing(n: usize, rows: FilterRows, tile: Tile, isa: &Isa) -> Packing {
         let runs = panels(n, tile, isa).into_iter().map(|(vectors, count)| {
-            let panels = Panels::new(vectors, depth, isa);
+            let panels = Panels::new(vectors, rows, isa);
             (panels.width, count * panels.count())
         });
         let (mut full, mut rest) = ((0, 0), 0);
@@ -64,7 +88,7 @@ impl Panels {
                 _ => rest = width,
             }
         }
-        Packing::new(depth, full, rest)
+        Packing::new(rows.total() - 1, full, rest)
     }
 }
 
@@ -79,7 +103,7 @@ mod tests {
         let check = |n, vectors, isa, expected| {
             let tile = Tile { mr: 6, vectors };
             assert_eq!(
-                Panels::packing(n, 3, tile, isa).panels(),
+                Panels::packing(n, FilterRows { head: 1, depth: 3 }, tile, isa).panels(),
                 expected,
                 "{n} channels, {vectors} vectors"
             );
@@ -99,13 +123,15 @@ mod tests {
         let weights: Vec<f32> = (0..depth * n).map(|at| at as f32).collect();
         let bias: Vec<f32> = (0..n).map(|channel| -(channel as f32)).collect();
         let filter = Filter { weights, bias };
-        let pack = |vectors, isa| filter.pack(&Panels::packing(n, depth, Tile { mr: 6, vectors }, isa));
+        let pack = |vectors, isa| {
+            filter.pack(&Panels::packing(n, FilterRows { head: 1, depth }, Tile { mr: 6, vectors }, isa))
+        };
         let (narrow, wide) = (pack(2, &X86_64_V3), pack(4, &X86_64_V4));
         assert_eq!(narrow, wide);
-        let panels = Panels::new(4, depth, &X86_64_V4);
+        let panels = Panels::new(4, FilterRows { head: 1, depth }, &X86_64_V4);
         assert_eq!(wide[panels.at(0, 2)], -32.0);
         assert_eq!(wide[panels.at(1 + 2, 3)], (2 * n + 48) as f32);
-        let panels = Panels::new(2, depth, &X86_64_V3);
+        let panels = Panels::new(2, FilterRows { head: 1, depth }, &X86_64_V3);
         assert_eq!(narrow[panels.len() + panels.at(1, 1)], 24.0);
     }
 }

@@ -10,11 +10,10 @@
 use mnc_runtime::filter::Packing;
 
 use super::halves::{PanelRun, panel_runs};
-use super::panel::Panels;
+use super::panel::{FilterRows, Panels};
 use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Stream, Tile, split_evenly};
-use super::{Family, FeatureMap, KernelName, NamedTile};
+use super::{Ending, Family, FeatureMap, KernelName, NamedTile};
 use crate::code::{Access, Builder, Code, Ptr};
-use crate::graph::layer::Activation;
 use crate::target::Isa;
 
 /// A pointwise convolution; input and output have the same pixels.
@@ -26,8 +25,8 @@ pub struct Pointwise {
     pub residual: Option<FeatureMap>,
     /// N channels, padded.
     pub output: FeatureMap,
-    /// Applied to each output element.
-    pub activation: Activation,
+    /// What becomes of each sum.
+    pub ending: Ending,
     /// Register tile.
     pub tile: Tile,
 }
@@ -52,35 +51,39 @@ struct TileOf {
 impl Pointwise {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: if self.residual.is_some() { Family::PointwiseAdd } else { Family::Pointwise },
             tile: NamedTile::of(self.tile, isa),
-            activation: self.activation,
+            activation: self.ending.activation(),
             isa: isa.tag.to_owned(),
         }
     }
 
     pub(super) fn packing(&self, isa: &Isa) -> Packing {
-        Panels::packing(self.output.shape.channels, self.input.shape.channels, self.tile, isa)
+        Panels::packing(self.output.shape.channels, self.filter_rows(), self.tile, isa)
+    }
+
+    pub(super) fn filter_rows(&self) -> FilterRows {
+        FilterRows { head: self.ending.head_rows(), depth: self.input.depth() }
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
-        let depth = self.input.shape.channels;
-        let mut b = Builder::new(isa);
+        let mut b = Builder::with_registers(isa, self.ending.registers(isa));
         let input = b.parameter("input", Access::Read);
         let residual = self.residual.map(|_| b.parameter("residual", Access::Read));
         let panel = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
-        for run in panel_runs(self.output.shape.channels, self.tile, isa) {
+        for run in panel_runs(self.output.shape.channels, self.tile, isa, self.ending) {
             let PanelRun { vectors, count, ends_in_half } = run;
             let width = vectors * isa.lanes;
             let shared = if ends_in_half { ", the last vector shared by two pixels" } else { "" };
             b.heading(format!("{count} panels of {width} channels{shared}"));
             b.repeat(count, |b| {
-                let panels = Panels::new(vectors, depth, isa).ending_in_half(ends_in_half);
+                let panels = Panels::new(vectors, self.filter_rows(), isa).ending_in_half(ends_in_half);
                 let at = At { cursor: Cursor { input, filter: panel, output }, residual };
                 self.panel(b, isa, at, panels);
                 b.advance(panel, panels.len());
-                b.advance(output, width);
+                b.advance(output, self.output.words(width));
                 residual.into_iter().for_each(|residual| b.advance(residual, width));
             });
         }
@@ -91,7 +94,7 @@ impl Pointwise {
     fn panel(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual }: At, panels: Panels) {
         let tiles = split_evenly(self.input.shape.pixels(), self.tile.mr);
         let n_tiles = tiles.iter().map(|(_, count)| count).sum();
-        let (lines, mut fetching) = Stream::spread(panels.len(), self.input.shape.channels, n_tiles, isa);
+        let (lines, mut fetching) = Stream::spread(panels.len(), self.input.depth(), n_tiles, isa);
         let (row_in, row_out, next) = (b.pointer(), b.pointer(), b.pointer());
         b.set_pointer(row_in, at.input, 0);
         b.set_pointer(row_out, at.output, 0);
@@ -112,8 +115,8 @@ impl Pointwise {
                 b.heading(format!("{count} tiles of {mr} pixels"));
                 b.repeat(count, |b| {
                     self.tile(b, isa, at, TileOf { mr, panels, stream });
-                    b.advance(row_in, mr * self.input.pixel_stride);
-                    b.advance(row_out, mr * self.output.pixel_stride);
+                    b.advance(row_in, mr * self.input.pixel_words());
+                    b.advance(row_out, mr * self.output.pixel_words());
                     for (row, map) in row_residual.iter().zip(self.residual) {
                         b.advance(*row, mr * map.pixel_stride);
                     }
@@ -126,18 +129,18 @@ impl Pointwise {
     /// One register tile.
     fn tile(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual }: At, tile: TileOf) {
         let TileOf { mr, panels, stream } = tile;
-        let registers = Registers::take(b, isa, mr, panels);
-        let row = |row: usize| Row { offset: row * self.input.pixel_stride, accumulators: row };
+        let registers = Registers::take(b, isa, mr, panels, self.ending);
+        let row = |row: usize| Row { offset: row * self.input.pixel_words(), accumulators: row };
         let rows: Vec<Row> = (0..mr).map(row).collect();
         let weights = b.pointer();
         b.set_pointer(weights, at.filter, 0);
-        registers.start(b, weights);
-        let depth = self.input.shape.channels;
+        registers.start(b, weights, |_| 0);
+        let depth = self.input.depth();
         Reduction { registers: &registers, rows: &rows, depth, stream }.emit(b, isa, at.input, weights);
-        let rows = |start: Ptr, map: FeatureMap| Rows { start, pixel_stride: map.pixel_stride };
+        let rows = |start: Ptr, map: FeatureMap| Rows { start, map };
         let residual = residual.zip(self.residual).map(|(start, map)| rows(start, map));
         let output = rows(at.output, self.output);
-        registers.finish(b, isa, Finish { activation: self.activation, residual, output });
+        registers.finish(b, isa, Finish { residual, output, filter: at.filter });
         b.free_pointers([weights]);
         registers.give_back(b);
     }

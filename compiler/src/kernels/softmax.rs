@@ -23,6 +23,7 @@ pub struct Softmax {
 impl Softmax {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: Family::Softmax,
             tile: NamedTile::row(1, isa.lanes),
             activation: Activation::None,

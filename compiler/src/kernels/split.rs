@@ -166,17 +166,17 @@ fn window_rows(window: Window, height: usize, (first, rows): (usize, usize)) -> 
     (Window { rows: Axis { before, after, ..axis }, ..window }, low, high - low)
 }
 
-/// The parts of a kernel whose filter `[depth][n]` is packed in panels of `width` channels, each with its bias at the head.
+/// The parts of a kernel whose filter is packed in panels of `width` channels, each of so many rows.
 fn panel_parts(
     output: FeatureMap,
-    (width, depth): (usize, usize),
+    (width, rows): (usize, usize),
     parts: usize,
     kernel: impl Fn(FeatureMap) -> Kernel,
 ) -> Vec<Part> {
     let part = |(first, channels): (usize, usize)| Part {
         kernel: kernel(output.with_channels(channels)),
         inputs: vec![0],
-        filter: first * (depth + 1) * Dtype::F32.bytes(),
+        filter: first * rows * Dtype::F32.bytes(),
         output: first * output.dtype.bytes(),
     };
     pieces(output.shape.channels, width, parts).into_iter().map(part).collect()
@@ -188,8 +188,7 @@ fn panel_width(tile: Tile, isa: &Isa) -> usize {
 
 impl Conv {
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
-        let depth = self.window.taps() * self.input.shape.channels;
-        let panels = (panel_width(self.tile, isa), depth);
+        let panels = (panel_width(self.tile, isa), self.filter_rows().total());
         panel_parts(self.output, panels, parts, |output| Kernel::Conv(Conv { output, ..*self }))
     }
 }
@@ -215,7 +214,7 @@ impl Pointwise {
     }
 
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
-        let panels = (panel_width(self.tile, isa), self.input.shape.channels);
+        let panels = (panel_width(self.tile, isa), self.filter_rows().total());
         let part = |mut part: Part| {
             part.inputs.extend(self.residual.map(|_| part.output));
             part
@@ -237,7 +236,7 @@ impl Depthwise {
                 ..*self
             }),
             inputs: vec![first * self.input.dtype.bytes()],
-            filter: first * (self.window.taps() + 1) * Dtype::F32.bytes(),
+            filter: first * self.filter_rows() * Dtype::F32.bytes(),
             output: first * self.output.dtype.bytes(),
         };
         pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
@@ -246,7 +245,7 @@ impl Depthwise {
 
 impl Dense {
     fn channel_parts(&self, parts: usize, isa: &Isa) -> Vec<Part> {
-        let panels = (self.vectors * isa.lanes, self.input.shape.len());
+        let panels = (self.vectors * isa.lanes, self.filter_rows().total());
         panel_parts(self.output, panels, parts, |output| Kernel::Dense(Dense { output, ..*self }))
     }
 }
@@ -257,6 +256,7 @@ impl GlobalAveragePool {
             kernel: Kernel::GlobalAveragePool(GlobalAveragePool {
                 input: self.input.with_channels(channels),
                 output: self.output.with_channels(channels),
+                ..*self
             }),
             inputs: vec![first * self.input.dtype.bytes()],
             filter: 0,

@@ -1,6 +1,8 @@
 //! One suite for every kernel family: the interpreter of its code against `reference`, bit for bit, for sizes around each
 //! edge of the tile.
 
+mod integer;
+
 use super::*;
 use crate::describe::{Padding, Sides, Slide};
 use crate::graph::layer::{Activation, Flatten, Layer, Pooling};
@@ -50,6 +52,8 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
         residual: None,
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         tensor: Tensor::f32(shape),
+        bytes: None,
+        integer: None,
     };
     let arity = if matches!(layer, Layer::Add | Layer::Multiply) { 2 } else { 1 };
     let before = Layer::Conv { window: Window::POINTWISE, n: input.channels, bias: true };
@@ -68,7 +72,7 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
 /// A network of these nodes, the last of which it returns.
 fn check_nodes(nodes: Vec<FusedNode>) {
     let outputs = vec![FusedId(nodes.len() - 1)];
-    let network = Fused { nodes, outputs, output_names: vec!["output".to_owned()] };
+    let network = Fused { nodes, outputs, output_names: vec!["output".to_owned()], byte_input: None };
     let (input, last) = (network.nodes[0].shape(), &network.nodes[network.outputs[0].0]);
     let x = noise(3, input.len());
     let expected = reference::output(&network, &x);
@@ -102,6 +106,8 @@ fn gates() {
             residual: None,
             inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
             tensor: Tensor::f32(shape),
+            bytes: None,
+            integer: None,
         };
         for (operand, order) in [(0, [0, 2]), (0, [2, 0]), (1, [1, 2]), (1, [2, 1])] {
             check_nodes(vec![
@@ -209,11 +215,18 @@ fn depthwise_steps() {
             residual: None,
             inputs,
             tensor: Tensor::f32(shape),
+            bytes: None,
+            integer: None,
         };
         let output = shape(height, width, n);
         let last = node(layer, Some(filter), vec![FusedId(0)], output);
         let nodes = vec![node(Layer::Input, None, Vec::new(), input), last];
-        let network = Fused { nodes, outputs: vec![FusedId(1)], output_names: vec!["output".to_owned()] };
+        let network = Fused {
+            nodes,
+            outputs: vec![FusedId(1)],
+            output_names: vec!["output".to_owned()],
+            byte_input: None,
+        };
         let x = noise(3, input.len());
         let expected = reference::output(&network, &x);
         let isa = random.pick(ISAS);
@@ -255,6 +268,8 @@ fn a_run_may_end_with_one_pixel() {
         residual: None,
         inputs: input.into_iter().map(|(id, _)| FusedId(id)).collect(),
         tensor: Tensor::f32(output),
+        bytes: None,
+        integer: None,
     };
     let mut map = shape(16, 16, 8);
     let mut nodes = vec![node("input".to_owned(), Layer::Input, None, map)];
@@ -271,7 +286,7 @@ fn a_run_may_end_with_one_pixel() {
         nodes.push(node(format!("pw_{idx}"), pointwise, Some((idx, map)), map));
     }
     let outputs = vec![FusedId(nodes.len() - 1)];
-    let network = Fused { nodes, outputs, output_names: vec!["output".to_owned()] };
+    let network = Fused { nodes, outputs, output_names: vec!["output".to_owned()], byte_input: None };
     let schedule = Schedule::build(&network, &SMALL_CACHES);
     let last = schedule.steps[schedule.steps.len() - 1].kernels();
     assert!(schedule.steps[0].chain().is_some() && matches!(last[..], [Kernel::Dense(_)]), "{last:?}");
@@ -383,6 +398,8 @@ fn residuals() {
             residual: (inputs.len() == 2).then(|| format!("{name}_add")),
             inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
             tensor: Tensor::f32(map),
+            bytes: None,
+            integer: None,
         };
         for activation in
             [Activation::None, Activation::Relu6, Activation::HardSwish, Activation::Swish, leaky]
@@ -409,6 +426,8 @@ fn concats_and_upsamples() {
         residual: None,
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         tensor: Tensor::f32(shape),
+        bytes: None,
+        integer: None,
     };
     for (height, width, channels) in [(1, 1, 1), (2, 3, 3), (3, 1, 8), (1, 7, 13), (5, 4, 17), (2, 2, 32)] {
         let map = shape(height, width, channels);
@@ -481,7 +500,13 @@ fn names_are_parsed_back() {
     for slide in [slide, Slide { dilation: Sides::square(2), ..Slide::square(3, 1) }] {
         for family in [Family::Conv(slide), Family::Depthwise(slide), Family::Grouped(slide)] {
             let tile = NamedTile::row(1, 16);
-            check(&KernelName { family, tile, activation: Activation::None, isa: "neon".to_owned() });
+            check(&KernelName {
+                dtype: Dtype::F32,
+                family,
+                tile,
+                activation: Activation::None,
+                isa: "neon".to_owned(),
+            });
             families[family_idx(family)] = true;
         }
     }
@@ -490,7 +515,13 @@ fn names_are_parsed_back() {
     let slide = Window::POINTWISE.slide();
     let pools = [Family::MaxPool(slide), Family::AveragePool(slide)];
     for family in Family::WINDOWLESS.into_iter().chain(pools) {
-        let name = KernelName { family, tile, activation: Activation::Relu, isa: "neon".to_owned() };
+        let name = KernelName {
+            dtype: Dtype::F32,
+            family,
+            tile,
+            activation: Activation::Relu,
+            isa: "neon".to_owned(),
+        };
         check(&name);
         families[family_idx(family)] = true;
     }

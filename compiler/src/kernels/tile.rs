@@ -5,8 +5,9 @@ use std::ops::Range;
 use super::epilogue::{Sum, store_activated};
 use super::halves::OPERANDS;
 use super::panel::Panels;
+use super::{Ending, FeatureMap};
 use crate::code::{Address, Builder, Op, Ptr, Reg};
-use crate::graph::layer::Activation;
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// A register tile: `mr` pixels x `vectors` vectors of channels, one accumulator each.
@@ -87,20 +88,22 @@ pub(super) struct Registers {
     pub(super) scratch: Vec<Reg>,
     /// Where the weights of the tile's channels lie.
     pub(super) panels: Panels,
+    /// What is summed, and what becomes of it.
+    pub(super) ending: Ending,
 }
 
 impl Registers {
     /// All registers of the instruction set, divided between accumulators and operands.
-    pub(super) fn take(b: &mut Builder, isa: &Isa, rows: usize, panels: Panels) -> Registers {
+    pub(super) fn take(b: &mut Builder, isa: &Isa, rows: usize, panels: Panels, ending: Ending) -> Registers {
         let vectors = panels.vectors;
         let n_whole = vectors - usize::from(panels.ends_in_half);
         let accumulators = (0..rows).map(|_| b.registers(n_whole)).collect();
         let n_halves = if panels.ends_in_half { rows.div_ceil(2) } else { 0 };
         let halves = b.registers(n_halves);
-        let scratch = b.registers(isa.vector_registers - rows * n_whole - n_halves);
+        let scratch = b.registers(ending.registers(isa) - rows * n_whole - n_halves);
         let n_operands = if panels.ends_in_half { vectors + OPERANDS } else { rows.min(vectors) + 1 };
         assert!(n_operands <= scratch.len(), "a tile of {rows}x{vectors} leaves registers for its operands");
-        Registers { accumulators, halves, scratch, panels }
+        Registers { accumulators, halves, scratch, panels, ending }
     }
 
     /// Gives all of them back.
@@ -108,22 +111,54 @@ impl Registers {
         b.free(self.accumulators.into_iter().flatten().chain(self.halves).chain(self.scratch));
     }
 
-    /// Starts each chain from the bias at the head of its panel and moves `weights` behind it.
-    pub(super) fn start(&self, b: &mut Builder, weights: Ptr) {
-        let (first, others) = self.accumulators.split_first().expect("a tile has a row");
-        for (idx, acc) in first.iter().enumerate() {
-            b.load(*acc, weights.at(self.panels.at(0, idx)));
-        }
-        for row in others {
-            row.iter().zip(first).for_each(|(acc, bias)| b.copy(*acc, *bias));
+    /// Starts each sum from the bias at the head of its panel, that of its row's border, and moves `weights` behind the head.
+    pub(super) fn start(&self, b: &mut Builder, weights: Ptr, border: impl Fn(usize) -> usize) {
+        for (row, accumulators) in self.accumulators.iter().enumerate() {
+            let same = (0..row).find(|before| border(*before) == border(row));
+            for (idx, acc) in accumulators.iter().enumerate() {
+                match same {
+                    None => b.load(*acc, weights.at(self.panels.at(border(row), idx))),
+                    Some(before) => b.copy(*acc, self.accumulators[before][idx]),
+                }
+            }
         }
         self.start_halves(b, weights);
-        b.advance(weights, self.panels.width);
+        b.advance(weights, self.panels.head * self.panels.width);
     }
 
-    /// Adds the residual to every accumulator, applies the activation and stores it.
+    /// A pointer to the head of the panels, which lies so many words before another, for [`Finish`].
+    pub(super) fn head(&self, b: &mut Builder, weights: Ptr, words: usize) -> Ptr {
+        if self.ending.dtype() == Dtype::F32 {
+            return weights;
+        }
+        let head = b.pointer();
+        b.set_pointer(head, weights, -(words as isize));
+        head
+    }
+
+    /// Gives it back.
+    pub(super) fn free_head(&self, b: &mut Builder, weights: Ptr, head: Ptr) {
+        if head != weights {
+            b.free_pointers([head]);
+        }
+    }
+
+    /// Adds the residual to every accumulator, applies the activation and stores it; or makes of integers what becomes of them.
     pub(super) fn finish(&self, b: &mut Builder, isa: &Isa, finish: Finish) {
-        let Finish { activation, residual, output } = finish;
+        let Finish { residual, output, filter } = finish;
+        let activation = match self.ending {
+            Ending::Float(activation) => activation,
+            Ending::Integer(ending) => {
+                for idx in 0..self.panels.vectors {
+                    let multiplier = filter.at(self.panels.at(self.panels.head - 1, idx));
+                    let sums = self.accumulators.iter().enumerate();
+                    let sums: Vec<(Reg, Address)> =
+                        sums.map(|(row, registers)| (registers[idx], output.at(row, idx, isa))).collect();
+                    ending.store(b, multiplier, &self.scratch, &sums);
+                }
+                return;
+            }
+        };
         let sum = |row: usize, idx: usize, register: Reg| Sum {
             register,
             addend: residual.map(|residual| residual.at(row, idx, isa)),
@@ -138,25 +173,25 @@ impl Registers {
     }
 }
 
-/// What becomes of the sums of a tile.
+/// Where the sums of a tile go.
 pub(super) struct Finish {
-    pub(super) activation: Activation,
     /// What is added to them before.
     pub(super) residual: Option<Rows>,
     pub(super) output: Rows,
+    /// The head of the panels, of integers.
+    pub(super) filter: Ptr,
 }
 
 /// Where the rows of a tile lie in a map.
 #[derive(Clone, Copy)]
 pub(super) struct Rows {
     pub(super) start: Ptr,
-    /// Elements from one to the next.
-    pub(super) pixel_stride: usize,
+    pub(super) map: FeatureMap,
 }
 
 impl Rows {
     fn at(self, row: usize, vector: usize, isa: &Isa) -> Address {
-        self.start.at(row * self.pixel_stride + vector * isa.lanes)
+        self.start.at(row * self.map.pixel_words() + self.map.words(vector * isa.lanes))
     }
 }
 
@@ -257,10 +292,11 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
         return (0..depth).for_each(|k| registers.step_halves(b, rows, k, input, weights));
     }
     let vectors = registers.accumulators[rows[0].accumulators].len();
-    let scratch = &registers.scratch;
+    let (scratch, ending) = (&registers.scratch, registers.ending);
+    let takes_lanes = isa.lane_fma && ending.dtype() == Dtype::F32;
     let mut k = 0;
     while k < depth {
-        if isa.lane_fma && isa.lanes <= depth - k && vectors + rows.len() <= scratch.len() {
+        if takes_lanes && isa.lanes <= depth - k && vectors + rows.len() <= scratch.len() {
             // One load brings the next elements of a row; each is then taken from its lane.
             let (factors, elements) = scratch.split_at(vectors);
             for (row, element) in rows.iter().zip(elements) {
@@ -287,7 +323,7 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
                 let element = elements[turn % elements.len()];
                 b.splat(element, input.at(row.offset + k));
                 for (acc, factor) in registers.accumulators[row.accumulators].iter().zip(factors) {
-                    b.fma(*acc, element, *factor);
+                    ending.add_product(b, *acc, element, *factor);
                 }
             }
             k += 1;
@@ -301,7 +337,7 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
                 let factor = factors[idx % factors.len()];
                 b.load(factor, weights.at(registers.panels.at(k, idx)));
                 for (row, element) in rows.iter().zip(elements) {
-                    b.fma(registers.accumulators[row.accumulators][idx], *element, factor);
+                    ending.add_product(b, registers.accumulators[row.accumulators][idx], *element, factor);
                 }
             }
             k += 1;

@@ -21,6 +21,7 @@ pub struct Upsample {
 impl Upsample {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
+            dtype: self.input.dtype,
             family: Family::Upsample,
             tile: NamedTile::row(self.factor, isa.lanes),
             activation: Activation::None,

@@ -32,6 +32,7 @@ impl WindowPool {
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         let slide = self.window.slide();
         KernelName {
+            dtype: self.input.dtype,
             family: match self.pooling {
                 Pooling::Max => Family::MaxPool(slide),
                 Pooling::Average { .. } => Family::AveragePool(slide),

@@ -58,11 +58,13 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Fused> {
             residual: None,
             inputs: node.inputs.iter().map(|id| moved[id.0]).collect(),
             tensor: node.tensor,
+            bytes: None,
+            integer: None,
         });
     }
     faults.propagate()?;
     let outputs = graph.outputs.iter().map(|id| moved[id.0]).collect();
-    Ok(Fused { nodes, outputs, output_names: graph.output_names.clone() })
+    Ok(Fused { nodes, outputs, output_names: graph.output_names.clone(), byte_input: None })
 }
 
 /// Each batch norm must be the only reader of a layer with weights.

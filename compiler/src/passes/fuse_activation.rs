@@ -54,5 +54,5 @@ pub(super) fn run(folded: Fused) -> Result<Fused> {
     }
     faults.propagate()?;
     let outputs = folded.outputs.iter().map(|id| moved[id.0]).collect();
-    Ok(Fused { nodes, outputs, output_names: folded.output_names })
+    Ok(Fused { nodes, outputs, output_names: folded.output_names, byte_input: None })
 }

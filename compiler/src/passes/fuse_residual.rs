@@ -34,7 +34,7 @@ pub(super) fn run(network: Fused) -> Fused {
         nodes.push(FusedNode { inputs: operands, ..node });
     }
     let outputs = network.outputs.iter().map(|id| moved[id.0]).collect();
-    Fused { nodes, outputs, output_names: network.output_names }
+    Fused { nodes, outputs, output_names: network.output_names, byte_input: None }
 }
 
 /// Whether a node's kernel can add a map to its sums, and nothing is applied to them before.

@@ -6,6 +6,7 @@
 use super::{Argument, Call, Program, ProgramStep, ProgramValue};
 use crate::code::interpret::{self, Region, Runner, Violation};
 use crate::graph::tensor::{Dtype, f32_bytes, f32_numbers};
+use crate::reference;
 
 /// A task that runs, once all those before it are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,10 @@ struct Memory<'a> {
 impl Memory<'_> {
     fn new<'a>(program: &'a Program, input: &[f32]) -> Memory<'a> {
         let mut regions = vec![
-            Region::constant("input", Dtype::F32, f32_bytes(input)),
+            match &program.byte_input {
+                None => Region::constant("input", Dtype::F32, f32_bytes(input)),
+                Some(bytes) => Region::constant("input", Dtype::U8, reference::input_bytes(bytes, input)),
+            },
             Region::uninitialised("output", Dtype::F32, program.output_bytes()),
             Region::constant("constants", Dtype::F32, program.constants.to_vec()),
         ];

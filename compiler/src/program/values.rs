@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Argument, ProgramValue};
+use crate::graph::tensor::Dtype;
 use crate::passes::Fused;
 use crate::plan::Plan;
 use crate::schedule::ValueId;
@@ -26,10 +27,10 @@ impl Values<'_> {
         for slot in slots {
             first[slot.value.0] = Some(values.len());
             let value = schedule.value(slot.value);
-            let value_of = |name: String, start: usize, end: usize| ProgramValue {
+            let value_of = |(name, dtype): (String, Dtype), start: usize, end: usize| ProgramValue {
                 name,
                 offset: slot.offset + start,
-                dtype: value.map.dtype,
+                dtype,
                 bytes: end - start,
                 first_step: slot.first_step,
                 last_step: slot.last_step,
@@ -37,13 +38,14 @@ impl Values<'_> {
             let len = value.bytes();
             let step = &schedule.steps[slot.first_step];
             let Some(chain) = step.chain().filter(|chain| chain.buffers.contains(&slot.value)) else {
-                values.push(value_of(value.name.clone(), 0, len));
+                values.push(value_of((value.name.clone(), value.map.dtype), 0, len));
                 continue;
             };
             let ends = chain.buffer_offsets.iter().skip(1).copied().chain([len]);
             for ((stage, start), end) in chain.stages.iter().zip(&chain.buffer_offsets).zip(ends) {
                 let layer = network.nodes[stage.node.0].value_name();
-                values.push(value_of(format!("{}.{layer}", value.name), *start, end));
+                let dtype = stage.kernel.output().dtype;
+                values.push(value_of((format!("{}.{layer}", value.name), dtype), *start, end));
             }
         }
         Values { plan, network, values, first }

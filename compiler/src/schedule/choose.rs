@@ -2,15 +2,19 @@
 //!
 //! In: a layer and the layouts around it. Knows no other node.
 
+use std::iter;
+
 use super::tiling::{self, Choice, Product};
 use super::tuning::LayerChoice;
-use crate::graph::layer::{Layer, Pooling};
+use crate::code::interpret::fits;
+use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
-    Concat, Conv, Dense, Depthwise, Elementwise, FeatureMap, GlobalAveragePool, Grouped, Kernel, Operation,
-    Pointwise, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
+    Borders, ByteEnding, Concat, Conv, Dense, Depthwise, Elementwise, Ending, FeatureMap, GlobalAveragePool,
+    Grouped, IntegerEnding, Kernel, Operation, Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample,
+    WindowPool, split_evenly,
 };
-use crate::passes::FusedNode;
+use crate::passes::{Bytes, FusedNode, Integer, is_clamp};
 use crate::target::Isa;
 
 /// A kernel, the cycles that it is expected to take, and why it was chosen.
@@ -58,6 +62,7 @@ pub(super) fn choose(
         let reason = format!("{}x{} tile{why}", tile.mr, tile.vectors * isa.lanes);
         Chosen { kernel: kernel(tile), cycles, reason }
     };
+    let ending = ending(node, input);
     let activation = node.activation;
     let elementwise = |operation: Operation| Chosen {
         kernel: Kernel::Elementwise(Elementwise {
@@ -79,30 +84,26 @@ pub(super) fn choose(
         Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. }
             if output.shape.pixels() != 1 || node.residual.is_some() =>
         {
-            let (pixels, depth, n) = (output.shape.pixels(), input.shape.channels, output.shape.channels);
+            let (pixels, depth, n) = (output.shape.pixels(), input.depth(), output.shape.channels);
             let residual = node.residual.as_ref().map(|_| inputs[1]);
-            tiled(Product { groups: 1, pixels, depth, n }, &|tile| {
-                Kernel::Pointwise(Pointwise { input, residual, output, activation, tile })
+            tiled(Product { groups: 1, pixels, depth, n, ending }, &|tile| {
+                Kernel::Pointwise(Pointwise { input, residual, output, ending, tile })
             })
         }
         Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. } => {
-            let chains = (isa.vector_registers - DENSE_OPERANDS).min(MOST_CHAINS);
+            let room = (ending.registers(isa) - ending.operands(DENSE_OPERANDS)).min(MOST_CHAINS);
+            // Whole panels.
+            let of_panel = isa.policy.panel_channels.map_or(1, |channels| channels.div_ceil(isa.lanes));
+            let chains = room / of_panel * of_panel;
             Chosen {
-                kernel: Kernel::Dense(Dense { input, output, activation, vectors: chains }),
+                kernel: Kernel::Dense(Dense { input, output, ending, vectors: chains }),
                 // Each weight is loaded once, from beyond the caches.
-                cycles: input.shape.len() * vectors(output),
+                cycles: input.shape.pixels() * input.depth() * vectors(output),
                 reason: format!("one row: {chains} chains side by side hide the latency"),
             }
         }
-        Layer::Conv { window, .. } => {
-            let Shape { height: groups, width: pixels, channels: n } = output.shape;
-            let depth = window.taps() * input.shape.channels;
-            tiled(Product { groups, pixels, depth, n }, &|tile| {
-                Kernel::Conv(Conv { window, input, output, activation, tile })
-            })
-        }
         Layer::Depthwise { window, .. } => {
-            let kernel = Depthwise { window, input, output, activation, rows: 1, pixels: 1 };
+            let kernel = Depthwise { window, input, output, ending, rows: 1, pixels: 1 };
             let (rows, pixels) = match wanted {
                 Some(wanted) => (wanted.kernel.tile.rows, wanted.kernel.tile.pixels),
                 None => depthwise_step(&kernel, isa),
@@ -116,7 +117,7 @@ pub(super) fn choose(
                 reason: format!("rows of {width}{at_once} in even steps of at most {pixels}{why}"),
             }
         }
-        Layer::Grouped { window, groups, .. } => {
+        Layer::Grouped { window, groups, .. } if node.integer.is_none() => {
             let (m, n) = (input.shape.channels / groups, output.shape.channels / groups);
             Chosen {
                 kernel: Kernel::Grouped(Grouped { window, groups, input, output, activation }),
@@ -124,8 +125,16 @@ pub(super) fn choose(
                 reason: format!("{groups} groups of {m} to {n} channels"),
             }
         }
+        // In integers, the channels of other groups have weights of 0.
+        Layer::Conv { window, .. } | Layer::Grouped { window, .. } => {
+            let Shape { height: groups, width: pixels, channels: n } = output.shape;
+            let depth = window.taps() * input.depth();
+            tiled(Product { groups, pixels, depth, n, ending }, &|tile| {
+                Kernel::Conv(Conv { window, input, output, ending, tile })
+            })
+        }
         Layer::GlobalAveragePool => Chosen {
-            kernel: Kernel::GlobalAveragePool(GlobalAveragePool { input, output }),
+            kernel: Kernel::GlobalAveragePool(GlobalAveragePool { input, output, integers: pool(node) }),
             cycles: vectors(input),
             reason: "eight sums side by side".to_owned(),
         },
@@ -153,6 +162,49 @@ pub(super) fn choose(
             reason: "chains over the channels".to_owned(),
         },
     }
+}
+
+/// What the kernel of a node sums, and what becomes of the sums.
+fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
+    let Some(numbers) = &node.integer else { return Ending::Float(node.activation) };
+    let n = numbers.multiplier.len();
+    let borders = (n < numbers.bias.len()).then(|| Borders {
+        window: node.layer.window().expect("only where a window hangs over are there several biases"),
+        extent: (input.shape.height, input.shape.width),
+    });
+    // In words of one weight they always do.
+    let is_depthwise = matches!(node.layer, Layer::Depthwise { .. });
+    let channels = input.shape.channels;
+    let pairs_fit = is_depthwise || pairs_fit(&numbers.without_groups(&node.layer, channels), channels);
+    let bytes = byte_ending(node);
+    let activation =
+        if bytes.is_some() && is_clamp(node.activation) { Activation::None } else { node.activation };
+    Ending::Integer(IntegerEnding { pairs_fit, activation, bytes, borders })
+}
+
+/// Whether of every tap the weights of input channels 0 and 1, 2 and 3 and so on fit together.
+fn pairs_fit(numbers: &Integer, m: usize) -> bool {
+    let n = numbers.multiplier.len();
+    let taps = numbers.weights.chunks(m * n);
+    let mut pairs = taps.flat_map(|tap| tap.chunks(2 * n));
+    pairs.all(|pair| {
+        let (first, second) = pair.split_at(n);
+        let weights = first.iter().zip(second.iter().chain(iter::repeat(&0)));
+        weights.into_iter().all(|(a, b)| fits(&[*a as u8, *b as u8]))
+    })
+}
+
+/// How the numbers of a node become bytes, if they do.
+fn byte_ending(node: &FusedNode) -> Option<ByteEnding> {
+    let Bytes { scale, zero_point, low, high } = node.bytes?;
+    let factor = (!is_clamp(node.activation)).then(|| (1.0 / scale).to_bits());
+    Some(ByteEnding { factor, zero_point, low, high })
+}
+
+/// What becomes of the sums of a pool of bytes.
+fn pool(node: &FusedNode) -> Option<PoolNumbers> {
+    let Integer { bias, multiplier, .. } = node.integer.as_ref()?;
+    Some(PoolNumbers { bias: bias[0], multiplier: multiplier[0].to_bits(), bytes: byte_ending(node) })
 }
 
 /// Registers of the dense kernel that are not accumulators: one input element, three weights in flight.

@@ -4,7 +4,8 @@
 //! `mr + vectors` loads, and no less than the latency of one multiply-add, since each accumulator is one chain. Beginning
 //! and end of a tile (bias, activation, stores) cost a fixed number of instructions for each accumulator.
 
-use crate::kernels::{Tile, split_evenly};
+use crate::graph::tensor::Dtype;
+use crate::kernels::{Ending, Tile, split_evenly};
 use crate::target::Isa;
 
 /// The extents of a matrix product `[groups * pixels][depth] x [depth][n]`; a tile never spans two groups.
@@ -18,6 +19,8 @@ pub(super) struct Product {
     pub(super) depth: usize,
     /// Output channels.
     pub(super) n: usize,
+    /// What becomes of the sums.
+    pub(super) ending: Ending,
 }
 
 /// A tile and the cycles that the model expects of it.
@@ -39,7 +42,7 @@ const ISSUE_WIDTH: usize = 4;
 
 /// The tile of fewest expected cycles; among equals the one of more vectors, which reads the input less often.
 pub(super) fn choose(product: Product, isa: &Isa) -> Choice {
-    let tiles: Vec<Tile> = largest(product.n, isa).collect();
+    let tiles: Vec<Tile> = largest(product.n, product.ending, isa).collect();
     let choices = tiles.into_iter().rev().map(|tile| expected(product, tile, isa));
     choices.min_by_key(|choice| choice.cycles).expect("the narrowest tile leaves room for its operands")
 }
@@ -50,15 +53,15 @@ pub(super) fn expected(product: Product, tile: Tile, isa: &Isa) -> Choice {
 }
 
 /// The tile of most pixels over `n` channels for each number of vectors, the fewest vectors first.
-pub(super) fn largest(n: usize, isa: &Isa) -> impl Iterator<Item = Tile> {
+pub(super) fn largest(n: usize, ending: Ending, isa: &Isa) -> impl Iterator<Item = Tile> {
     (1..=MOST_VECTORS)
         .filter(move |vectors| fills_panels(*vectors, n, isa))
-        .filter_map(move |vectors| most_pixels(vectors, isa).map(|mr| Tile { mr, vectors }))
+        .filter_map(move |vectors| most_pixels(vectors, ending, isa).map(|mr| Tile { mr, vectors }))
 }
 
 /// Whether there are registers enough for a tile, and panels that it fills.
-pub(super) fn is_legal(tile: Tile, n: usize, isa: &Isa) -> bool {
-    largest(n, isa).any(|most| most.vectors == tile.vectors && (1..=most.mr).contains(&tile.mr))
+pub(super) fn is_legal(tile: Tile, n: usize, ending: Ending, isa: &Isa) -> bool {
+    largest(n, ending, isa).any(|most| most.vectors == tile.vectors && (1..=most.mr).contains(&tile.mr))
 }
 
 /// Whether a tile of so many vectors ends where a panel of packed weights does, or is the only one.
@@ -68,14 +71,15 @@ fn fills_panels(vectors: usize, n: usize, isa: &Isa) -> bool {
 }
 
 /// The pixels that the registers leave room for beside the weights and the input elements in flight.
-fn most_pixels(vectors: usize, isa: &Isa) -> Option<usize> {
+fn most_pixels(vectors: usize, ending: Ending, isa: &Isa) -> Option<usize> {
+    let registers = ending.registers(isa);
     let mr = if isa.lane_fma {
         // One register of input for each pixel, mr * vectors + vectors + mr in all, and one to spare: Cranelift spills when
         // every register is taken.
-        (isa.vector_registers - 1 - vectors) / (vectors + 1)
+        (registers - ending.operands(1 + vectors)) / (vectors + 1)
     } else {
         // Two input elements take turns.
-        (isa.vector_registers - vectors - 2) / vectors
+        (registers - ending.operands(vectors + 2)) / vectors
     };
     (mr != 0).then_some(mr.min(MOST_PIXELS))
 }
@@ -85,7 +89,7 @@ const MOST_PIXELS: usize = 14;
 
 fn cycles(product: Product, tile: Tile, isa: &Isa) -> usize {
     let total = product.n.div_ceil(isa.lanes);
-    let ends_in_half = isa.ends_in_half(product.n);
+    let ends_in_half = isa.ends_in_half(product.n) && product.ending.dtype() == Dtype::F32;
     let (full, rest) = (total / tile.vectors, total % tile.vectors);
     let last = if rest == 0 { (full - 1, tile.vectors) } else { (full, rest) };
     let panels = [(tile.vectors, last.0, false), (last.1, 1, ends_in_half)];
@@ -115,7 +119,8 @@ mod tests {
 
     #[test]
     fn the_known_good_tiles_are_chosen() {
-        let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n };
+        let ending = Ending::Float(crate::graph::layer::Activation::None);
+        let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n, ending };
         let tile = |product, isa| {
             let Tile { mr, vectors } = choose(product, isa).tile;
             (mr, vectors)

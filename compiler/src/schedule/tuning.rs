@@ -10,7 +10,9 @@ use super::{Schedule, tiling};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::shape::Shape;
-use crate::kernels::{Kernel, KernelName, NamedTile, Tile, split_evenly};
+use crate::kernels::{
+    Conv, Ending, FeatureMap, Kernel, KernelName, NamedTile, Pointwise, Tile, split_evenly,
+};
 use crate::passes::Fused;
 use crate::target::Isa;
 
@@ -151,10 +153,10 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
     }
     let NamedTile { rows, pixels, channels } = wanted.tile;
     let is_legal = match kernel {
-        Kernel::Pointwise(_) | Kernel::Conv(_) => {
+        Kernel::Pointwise(Pointwise { output, ending, .. }) | Kernel::Conv(Conv { output, ending, .. }) => {
             rows == 1
                 && channels.is_multiple_of(isa.lanes)
-                && tiling::is_legal(wanted.tile.of_lanes(isa.lanes), kernel.output().shape.channels, isa)
+                && tiling::is_legal(wanted.tile.of_lanes(isa.lanes), output.shape.channels, *ending, isa)
         }
         Kernel::Depthwise(kernel) => {
             let most = kernel.most_pixels(rows, isa);
@@ -195,8 +197,8 @@ fn check_chain(choice: &ChainChoice, schedule: &Schedule) -> std::result::Result
 pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
     let own = kernel.name(isa);
     let tiles: Vec<NamedTile> = match kernel {
-        Kernel::Pointwise(kernel) => tiles(kernel.output.shape.pixels(), kernel.output.shape.channels, isa),
-        Kernel::Conv(kernel) => tiles(kernel.output.shape.width, kernel.output.shape.channels, isa),
+        Kernel::Pointwise(kernel) => tiles(kernel.output.shape.pixels(), kernel.output, kernel.ending, isa),
+        Kernel::Conv(kernel) => tiles(kernel.output.shape.width, kernel.output, kernel.ending, isa),
         Kernel::Depthwise(kernel) => {
             let Shape { height, width, .. } = kernel.output.shape;
             let of_rows = |rows: usize| {
@@ -227,10 +229,11 @@ const MOST_DEPTHWISE_PIXELS: usize = 14;
 /// Heights of a tile that are tried for each width: the largest that the registers leave room for, and a few lower.
 const HEIGHTS: usize = 3;
 
-fn tiles(pixels: usize, channels: usize, isa: &Isa) -> Vec<NamedTile> {
+fn tiles(pixels: usize, output: FeatureMap, ending: Ending, isa: &Isa) -> Vec<NamedTile> {
+    let channels = output.shape.channels;
     let total = channels.div_ceil(isa.lanes);
     let mut tiles = Vec::new();
-    for Tile { mr: most, vectors } in tiling::largest(channels, isa) {
+    for Tile { mr: most, vectors } in tiling::largest(channels, ending, isa) {
         let heights = distinct(pixels, 1..=most).take(HEIGHTS);
         tiles.extend(heights.map(|pixels| NamedTile::row(pixels, vectors * isa.lanes)));
         if total <= vectors {

@@ -2,7 +2,7 @@
 
 use super::picture::{Grey, Memory, Picture, Rows, Shape, Way};
 use super::resize::{Window, resize, resize_rows};
-use crate::info::{ChannelOrder, CropRounding, Info, Input, Resample, Resize};
+use crate::info::{ChannelOrder, CropRounding, Info, Input, Preprocess, Resample, Resize};
 
 /// The way from a picture to an input of one network.
 #[derive(Debug)]
@@ -38,7 +38,11 @@ impl Seen {
 impl Prepare {
     /// Checks the description's preprocessing and tabulates it.
     pub(crate) fn new(info: &Info) -> Result<Prepare, String> {
-        let Info { input, preprocess, .. } = info;
+        Prepare::of(&info.input, &info.preprocess)
+    }
+
+    /// The same of what a description says of pictures.
+    pub(crate) fn of(input: &Input, preprocess: &Preprocess) -> Result<Prepare, String> {
         let n = input.channels;
         let place = "network description: preprocess";
         if n != 1 && n != 3 {

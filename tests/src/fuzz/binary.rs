@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use mnc::describe::Description;
 use mnc::graph::{Graph, Knobs};
 use mnc::inspect::inspect;
+use mnc::quantize;
 use mnc::weights::naming::Naming;
 use mnc::weights::{Parameters, Weights};
 use mnc::{Compiled, Options, Target as Platform};
@@ -68,6 +69,56 @@ pub(super) const SAFETENSORS: Target = Target {
         "\\u0000",
     ],
     n_inputs: 40_000,
+};
+
+pub(super) const INT8: Target = Target {
+    name: "int8",
+    run: |bytes| {
+        static GRAPH: OnceLock<Graph> = OnceLock::new();
+        let graph = GRAPH.get_or_init(small);
+        let Ok((network, provenance)) = quantize::file::read(bytes, "fuzz.safetensors", graph) else {
+            return false;
+        };
+        // What has been read can be written and computed: no sum leaves an i32.
+        assert!(quantize::file::write(&network, graph, &provenance).is_ok());
+        let input: Vec<f32> = (0..graph.input_shape().len()).map(|idx| (idx % 3) as f32 - 1.0).collect();
+        mnc::reference::output(&network, &input).len() == 3
+    },
+    seeds: || {
+        let graph = small();
+        let file = |seed| {
+            let shape = graph.input_shape();
+            let (bytes, constants) =
+                (quantize::leaves::pictures(shape, 2, seed), graph.preprocess.constants());
+            let pictures = quantize::Pictures { bytes: &bytes, constants: &constants, n_threads: 1 };
+            let parameters = Parameters::random(&graph, seed);
+            let options = quantize::Options::default();
+            let networks = quantize::quantize(&graph, &parameters, &pictures, options, &|| ());
+            let (_, integers) = networks.expect("every layer has integers");
+            let provenance = quantize::file::Provenance {
+                calibration: "leaves".to_owned(),
+                pair_safe: false,
+                sigma: Some(0.5),
+                judged: None,
+            };
+            quantize::file::write(&integers, &graph, &provenance).expect("it can be written")
+        };
+        [1, 2].map(file).into()
+    },
+    words: &[
+        "\"dtype\":\"I8\"",
+        "\"I32\"",
+        "\"U8\"",
+        "\"shape\":[",
+        "\"data_offsets\":[",
+        "__metadata__",
+        "mnc.int8",
+        "\\\"schema\\\":",
+        "\\\"layers\\\":[",
+        "null",
+        "4294967296",
+    ],
+    n_inputs: 20_000,
 };
 
 /// The small network with its weights in a file, and that file.

@@ -24,7 +24,7 @@ pub(super) fn random(n_inputs: usize, len: usize, seed: u64) -> Vec<Input> {
 }
 
 /// Files as they are named, folders as the pictures in them, in their order.
-pub(super) fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub(in crate::cli) fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {

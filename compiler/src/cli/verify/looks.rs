@@ -1,5 +1,6 @@
 //! Where in its memory a network leaves the value of each layer, and after which step it can be seen there.
 
+use mnc::graph::tensor::Dtype;
 use mnc::kernels::FeatureMap;
 use mnc::passes::FusedId;
 use mnc::plan::Plan;
@@ -77,8 +78,11 @@ fn look(plan: &Plan, step_idx: usize, point: u64) -> Option<Look> {
 impl Look {
     /// The numbers of the value, without the gaps between its pixels.
     pub(super) fn numbers(&self, bytes: &[u8]) -> Vec<f32> {
-        let floats = numbers(bytes);
-        let FeatureMap { shape, pixel_stride, .. } = self.map;
+        let FeatureMap { shape, dtype, pixel_stride } = self.map;
+        let floats = match dtype {
+            Dtype::F32 => numbers(bytes),
+            Dtype::U8 => bytes.iter().map(|byte| f32::from(*byte)).collect(),
+        };
         let pixels = floats.chunks_exact(pixel_stride).take(self.images * shape.pixels());
         pixels.flat_map(|pixel| &pixel[..shape.channels]).copied().collect()
     }

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::emit::clif::{Frontend, LANES, lane_order, memory};
 use crate::graph::tensor::Dtype;
+use crate::program::Program;
 
 /// Values that a task normalises at least, some microseconds' worth.
 const LEAST_TASK_VALUES: usize = 8192;
@@ -30,12 +31,15 @@ const MOST_TASKS: usize = 8;
 #[derive(Clone, Copy)]
 pub(in crate::emit) struct Picture<'a> {
     info: &'a Info,
+    /// What the network reads.
+    dtype: Dtype,
 }
 
 impl<'a> Picture<'a> {
     /// `None` for a network whose input is no picture.
-    pub(in crate::emit) fn of(info: &'a Info) -> Option<Picture<'a>> {
-        info.takes_bytes().then_some(Picture { info })
+    pub(in crate::emit) fn of(info: &'a Info, program: &Program) -> Option<Picture<'a>> {
+        let dtype = if program.byte_input.is_some() { Dtype::U8 } else { Dtype::F32 };
+        info.takes_bytes().then_some(Picture { info, dtype })
     }
 
     /// Rows of all images of a run.
@@ -46,6 +50,11 @@ impl<'a> Picture<'a> {
     /// Values of a row, and bytes of a row.
     fn row_len(&self) -> usize {
         self.info.input.width * self.info.input.channels
+    }
+
+    /// Bytes of a row as the network reads it.
+    fn read_bytes(&self) -> usize {
+        self.row_len() * self.dtype.bytes()
     }
 
     /// Rows of a task, and how many tasks there are.
@@ -151,7 +160,7 @@ pub(in crate::emit) fn task(
     let n_rows = b.ins().select(is_last, left, most);
     let skipped = b.ins().imul(first, stride);
     let bytes = b.ins().iadd(bytes, skipped);
-    let skipped = b.ins().imul_imm_s(first, (picture.row_len() * Dtype::F32.bytes()) as i64);
+    let skipped = b.ins().imul_imm_s(first, picture.read_bytes() as i64);
     let to = b.ins().iadd(to, skipped);
     let kept = environment.keep(&mut b);
     kept.set(&mut b);
@@ -161,7 +170,8 @@ pub(in crate::emit) fn task(
     finish(b, frontend.config);
 }
 
-/// Fills `func` with `void normalise(const uint8_t *from, size_t stride, float *to, size_t n_rows)`, for at least one row.
+/// Fills `func` with `void normalise(const uint8_t *from, size_t stride, float *to, size_t n_rows)`, for at least one row. A network
+/// that reads bytes gets them as they are, its channels in its order.
 pub(in crate::emit) fn normalise(frontend: &mut Frontend, func: &mut Function, picture: Picture<'_>) {
     let (mut b, parameters) = begin(&mut frontend.context, func);
     let [from, stride, to, n_rows] = parameters[..] else {
@@ -170,10 +180,13 @@ pub(in crate::emit) fn normalise(frontend: &mut Frontend, func: &mut Function, p
     let [row, row_to, left] = [from, to, n_rows].map(|value| variable(&mut b, value));
     repeat(&mut b, left, |b| {
         let (from, to) = (b.use_var(row), b.use_var(row_to));
-        normalise_row(b, picture.info, from, to);
+        match picture.dtype {
+            Dtype::F32 => normalise_row(b, picture.info, from, to),
+            Dtype::U8 => copy_row(b, picture.info, from, to),
+        }
         let next = b.ins().iadd(from, stride);
         b.def_var(row, next);
-        let next = b.ins().iadd_imm_s(to, (picture.row_len() * Dtype::F32.bytes()) as i64);
+        let next = b.ins().iadd_imm_s(to, picture.read_bytes() as i64);
         b.def_var(row_to, next);
     });
     b.ins().return_(&[]);
@@ -212,15 +225,52 @@ fn normalise_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Valu
     (0..row_len % period).for_each(|idx| value(b, info, (bytes, values), idx));
 }
 
-/// Normalises value `idx` of a pixel or of a few; the first is that of channel 0.
-fn value(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Value), idx: usize) {
+/// One row as bytes: eight at a time while there are, then one by one; a network of reversed channels gets pixel by pixel.
+fn copy_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Value) {
+    let channels = info.input.channels;
+    let row_len = info.input.width * channels;
+    let is_reversed = info.preprocess.channel_order == ChannelOrder::Bgr && channels != 1;
+    let period = if is_reversed { channels } else { I64.bytes() as usize };
+    let byte = |b: &mut FunctionBuilder<'_>, (bytes, values): (Value, Value), idx: usize| {
+        let byte = b.ins().uload8(I32, memory(), bytes, source(info, idx) as i32);
+        b.ins().istore8(memory(), byte, values, idx as i32);
+    };
+    let (from, to) = (variable(b, from), variable(b, to));
+    if let n_periods @ 1.. = row_len / period {
+        let count = b.ins().iconst(I64, n_periods as i64);
+        let left = variable(b, count);
+        repeat(b, left, |b| {
+            let (bytes, values) = (b.use_var(from), b.use_var(to));
+            if is_reversed {
+                (0..period).for_each(|idx| byte(b, (bytes, values), idx));
+            } else {
+                let word = b.ins().load(I64, memory(), bytes, 0);
+                b.ins().store(memory(), word, values, 0);
+            }
+            for (pointer, value) in [(from, bytes), (to, values)] {
+                let next = b.ins().iadd_imm_s(value, period as i64);
+                b.def_var(pointer, next);
+            }
+        });
+    }
+    let (bytes, values) = (b.use_var(from), b.use_var(to));
+    (0..row_len % period).for_each(|idx| byte(b, (bytes, values), idx));
+}
+
+/// The byte of a pixel's value `idx`, in the order of the file; the first is that of channel 0.
+fn source(info: &Info, idx: usize) -> usize {
     let channels = info.input.channels;
     let channel = idx % channels;
-    let from = match info.preprocess.channel_order {
+    match info.preprocess.channel_order {
         ChannelOrder::Rgb => idx,
         ChannelOrder::Bgr => idx - channel + (channels - 1 - channel),
-    };
-    let byte = b.ins().uload8(I32, memory(), bytes, from as i32);
+    }
+}
+
+/// Normalises value `idx` of a pixel or of a few; the first is that of channel 0.
+fn value(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Value), idx: usize) {
+    let channel = idx % info.input.channels;
+    let byte = b.ins().uload8(I32, memory(), bytes, source(info, idx) as i32);
     let level = b.ins().fcvt_from_sint(F32, byte);
     let multiplier = b.ins().f32const(info.preprocess.multiplier[channel]);
     let offset = b.ins().f32const(info.preprocess.offset[channel]);
@@ -258,14 +308,18 @@ fn check_stride(b: &mut FunctionBuilder<'_>, picture: Picture<'_>, stride: Value
     return_if(b, is_long, Status::ShortRowStride);
 }
 
-fn variable(b: &mut FunctionBuilder<'_>, value: Value) -> Variable {
+pub(super) fn variable(b: &mut FunctionBuilder<'_>, value: Value) -> Variable {
     let variable = b.declare_var(I64);
     b.def_var(variable, value);
     variable
 }
 
 /// Does `body` as often as `left` says, at least once.
-fn repeat(b: &mut FunctionBuilder<'_>, left: Variable, body: impl FnOnce(&mut FunctionBuilder<'_>)) {
+pub(super) fn repeat(
+    b: &mut FunctionBuilder<'_>,
+    left: Variable,
+    body: impl FnOnce(&mut FunctionBuilder<'_>),
+) {
     let (top, after) = (b.create_block(), b.create_block());
     b.ins().jump(top, &[]);
     b.switch_to_block(top);

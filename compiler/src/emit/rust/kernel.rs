@@ -122,6 +122,12 @@ impl Writer<'_> {
             }
             Op::Splat { dst, from } => format!("r.splat({}, {});", dst.0, self.address(from)),
             Op::Fma { acc, a, b } => format!("r.fma({}, {}, {});", acc.0, a.0, b.0),
+            Op::ConstInteger { .. }
+            | Op::LoadBytes { .. }
+            | Op::Dot { .. }
+            | Op::ToFloat { .. }
+            | Op::ToInteger { .. }
+            | Op::StoreBytes { .. } => unreachable!("Rust source is of networks in f32 alone, and says so"),
             Op::FmaLane { .. } | Op::LoadTwice { .. } | Op::Join { .. } => {
                 unreachable!("this instruction set has no such operation, and says so")
             }

@@ -58,8 +58,11 @@ fn block<'a>(ops: &'a [Op], live: &mut Live) -> Vec<Node<'a>> {
 /// The pointer that an operation reads.
 fn reads(op: &Op) -> Option<Ptr> {
     match *op {
-        Op::Load { from, .. } | Op::LoadTwice { from, .. } | Op::Splat { from, .. } => Some(from.ptr),
-        Op::Store { to, .. } => Some(to.ptr),
+        Op::Load { from, .. }
+        | Op::LoadTwice { from, .. }
+        | Op::Splat { from, .. }
+        | Op::LoadBytes { from, .. } => Some(from.ptr),
+        Op::Store { to, .. } | Op::StoreBytes { to, .. } => Some(to.ptr),
         Op::Prefetch { at } => Some(at.ptr),
         Op::SetPointer { from, .. } => Some(from),
         Op::Const { .. }
@@ -68,6 +71,10 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::Fma { .. }
         | Op::FmaLane { .. }
         | Op::Binary { .. }
+        | Op::ConstInteger { .. }
+        | Op::Dot { .. }
+        | Op::ToFloat { .. }
+        | Op::ToInteger { .. }
         | Op::ShiftLeft { .. }
         | Op::Heading(_)
         | Op::Loop { .. } => None,

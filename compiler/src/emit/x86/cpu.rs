@@ -11,13 +11,19 @@ struct Bits {
     leaf_1_ecx: u32,
     /// Leaf 7, EBX.
     leaf_7_ebx: u32,
+    /// Leaf 7, ECX.
+    leaf_7_ecx: u32,
     /// What the operating system keeps over a task switch.
     xcr0: u32,
 }
 
 /// FMA, OSXSAVE (XGETBV exists), AVX; BMI1, AVX2, BMI2; SSE and AVX state.
-const V3: Bits =
-    Bits { leaf_1_ecx: 1 << 12 | 1 << 27 | 1 << 28, leaf_7_ebx: 1 << 3 | 1 << 5 | 1 << 8, xcr0: 0b110 };
+const V3: Bits = Bits {
+    leaf_1_ecx: 1 << 12 | 1 << 27 | 1 << 28,
+    leaf_7_ebx: 1 << 3 | 1 << 5 | 1 << 8,
+    leaf_7_ecx: 0,
+    xcr0: 0b110,
+};
 
 /// Beside that of V3: AVX512F, DQ, CD, BW, VL; mask registers and the upper halves and registers of ZMM.
 const V4: Bits = Bits {
@@ -25,6 +31,9 @@ const V4: Bits = Bits {
     xcr0: V3.xcr0 | 0b1110_0000,
     ..V3
 };
+
+/// Beside that of V4: AVX512_VNNI.
+const V4_VNNI: Bits = Bits { leaf_7_ecx: 1 << 11, ..V4 };
 
 /// What is asked of the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +57,7 @@ pub(crate) fn cpu_check(level: X86Level, question: Question) -> Vec<u8> {
     let bits = match level {
         X86Level::V3 => V3,
         X86Level::V4 => V4,
+        X86Level::V4Vnni => V4_VNNI,
     };
     write(&bits, question).expect("the check is a fixed sequence of encodable instructions")
 }
@@ -79,6 +89,11 @@ fn write(bits: &Bits, question: Question) -> Result<Vec<u8>, IcedError> {
     a.and(ebx, bits.leaf_7_ebx as i32)?;
     a.cmp(ebx, bits.leaf_7_ebx as i32)?;
     a.jne(lacks)?;
+    if bits.leaf_7_ecx != 0 {
+        a.and(ecx, bits.leaf_7_ecx as i32)?;
+        a.cmp(ecx, bits.leaf_7_ecx as i32)?;
+        a.jne(lacks)?;
+    }
     a.xor(ecx, ecx)?;
     a.xgetbv()?;
     a.and(eax, bits.xcr0 as i32)?;
@@ -98,7 +113,7 @@ fn write(bits: &Bits, question: Question) -> Result<Vec<u8>, IcedError> {
 mod tests {
     use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
-    use super::{Question, V3, V4, X86Level, cpu_check};
+    use super::{Question, V3, V4, V4_VNNI, X86Level, cpu_check};
 
     /// What a processor answers.
     #[derive(Clone, Copy)]
@@ -107,6 +122,7 @@ mod tests {
         leaf_1_eax: u32,
         leaf_1_ecx: u32,
         leaf_7_ebx: u32,
+        leaf_7_ecx: u32,
         xcr0: u32,
     }
 
@@ -115,6 +131,7 @@ mod tests {
         leaf_1_eax: 0x00b0_0f21,
         leaf_1_ecx: 0x7eda_3203,
         leaf_7_ebx: 0xf1bf_97ab,
+        leaf_7_ecx: 0x1840_5fce,
         xcr0: 0b1110_0111,
     };
     const HASWELL: Processor = Processor {
@@ -122,6 +139,7 @@ mod tests {
         leaf_1_eax: 0x0003_06c3,
         leaf_1_ecx: 0x7ffa_fbff,
         leaf_7_ebx: 0x0000_27ab,
+        leaf_7_ecx: 0,
         xcr0: 0b111,
     };
 
@@ -157,7 +175,7 @@ mod tests {
                     let [eax, ebx, ecx] = match (registers[0], registers[1]) {
                         (0, 0) => [processor.highest_leaf, 1, 2],
                         (1, 0) => [processor.leaf_1_eax, 3, processor.leaf_1_ecx],
-                        (7, 0) => [4, processor.leaf_7_ebx, 5],
+                        (7, 0) => [4, processor.leaf_7_ebx, processor.leaf_7_ecx],
                         leaf => panic!("asked for {leaf:?}"),
                     };
                     (registers[0], registers[3], registers[1]) = (eax.into(), ebx.into(), ecx.into());
@@ -179,7 +197,16 @@ mod tests {
     #[test]
     fn processors_are_told_apart() {
         let zen_4 = Processor { leaf_1_eax: 0x00a1_0f11, ..ZEN_5 };
-        let skylake_x = Processor { leaf_1_eax: 0x0005_0654, ..ZEN_5 };
+        let skylake_x = Processor { leaf_1_eax: 0x0005_0654, leaf_7_ecx: 0x0000_0008, ..ZEN_5 };
+        let vnni = |processor| answer(&cpu_check(X86Level::V4Vnni, Question::Has), processor);
+        assert_eq!([ZEN_5, zen_4, skylake_x, HASWELL].map(vnni), [1, 1, 0, 0]);
+        for bit in 0..32 {
+            let has = [V4_VNNI.leaf_7_ecx, V4_VNNI.leaf_7_ebx].map(|bits| u32::from(bits >> bit & 1 == 0));
+            let without = |bits: u32| bits & !(1 << bit);
+            let lacks_ecx = Processor { leaf_7_ecx: without(ZEN_5.leaf_7_ecx), ..ZEN_5 };
+            let lacks_ebx = Processor { leaf_7_ebx: without(ZEN_5.leaf_7_ebx), ..ZEN_5 };
+            assert_eq!([lacks_ecx, lacks_ebx].map(vnni), has, "bit {bit}");
+        }
         let check = |processor: Processor, [v3, v4, gains]: [u32; 3]| {
             let asked = [
                 (X86Level::V3, Question::Has),

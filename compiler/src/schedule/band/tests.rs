@@ -6,7 +6,7 @@ use super::*;
 use crate::graph::layer::Activation;
 use crate::graph::shape::{Axis, Shape, Window};
 use crate::graph::tensor::Tensor;
-use crate::kernels::{Depthwise, FeatureMap, Kernel, Pointwise, Tile};
+use crate::kernels::{Depthwise, Ending, FeatureMap, Kernel, Pointwise, Tile};
 use crate::target::X86_64_V3;
 
 thread_local! {
@@ -18,7 +18,14 @@ fn depthwise(window: Window, height: usize, width: usize) -> Kernel {
     let map = |height: usize| FeatureMap::tight(Tensor::f32(Shape { height, width, channels: 8 }));
     let input = map(height);
     let output = map(window.rows.output(height).expect("the window fits"));
-    Kernel::Depthwise(Depthwise { window, input, output, activation: Activation::None, rows: 1, pixels: 4 })
+    Kernel::Depthwise(Depthwise {
+        window,
+        input,
+        output,
+        ending: Ending::Float(Activation::None),
+        rows: 1,
+        pixels: 4,
+    })
 }
 
 /// A window of 3x3 that loses no row.
@@ -35,7 +42,7 @@ fn pointwise(height: usize, width: usize) -> Kernel {
         input: map,
         residual: None,
         output: map,
-        activation: Activation::None,
+        ending: Ending::Float(Activation::None),
         tile,
     })
 }

@@ -1,0 +1,159 @@
+//! Pictures as bytes of a network's input: from files by the code that executables read them with, and those that `mnc` brings.
+
+use std::path::{Path, PathBuf};
+
+use mnc::Result;
+use mnc::graph::Graph;
+use mnc::quantize::crops::{Photograph, crops};
+use mnc::quantize::leaves;
+use mnc_runtime::info::{ChannelOrder, CropRounding, Input, Preprocess, Resample, Resize};
+use mnc_runtime::launcher::{input_for, input_from};
+
+use super::super::fail;
+use super::super::verify;
+use super::refused;
+
+/// The photographs of the person detector: an astronaut (NASA, public domain), a cat (S. van der Walt, CC0); with their sides.
+const PHOTOGRAPHS: [(&[u8], usize, usize); 2] = [
+    (include_bytes!("../../../../examples/person-detector/photos/astronaut.jpg"), 512, 512),
+    (include_bytes!("../../../../examples/person-detector/photos/chelsea.jpg"), 451, 300),
+];
+/// Of each sort.
+const N_BROUGHT: usize = 16;
+/// Of a folder, at most: more gain next to nothing.
+const MOST: usize = 128;
+/// Of a folder that is compared on.
+const MOST_COMPARED: usize = 1000;
+/// From so many on, some of a folder are kept for judging.
+const ENOUGH: usize = 8;
+/// One of so many then.
+const EVERY: usize = 4;
+
+/// Pictures and what the report calls them.
+pub(super) struct Set {
+    /// As [`mnc::quantize::Pictures`] has them.
+    pub(super) bytes: Vec<Vec<u8>>,
+    pub(super) told: String,
+}
+
+/// What a network is made with, and what it is judged on.
+pub(super) struct Sets {
+    pub(super) calibration: Set,
+    pub(super) judges: Set,
+}
+
+/// The user's pictures, or those that there are.
+pub(super) fn sets(graph: &Graph, calibrate: Option<&Path>) -> Result<Sets> {
+    let channels = graph.input_shape().channels;
+    if channels != 1 && channels != 3 {
+        return refused(format!(
+            "found a network of {channels} input channels, expected 1 or 3: it is calibrated on pictures"
+        ));
+    }
+    let Some(folder) = calibrate else {
+        let mut bytes = leaves::pictures(graph.input_shape(), N_BROUGHT, 1);
+        bytes.extend(parts(graph, 1));
+        let told =
+            format!("{N_BROUGHT} synthetic pictures and {N_BROUGHT} parts of the two photographs of `mnc`");
+        return Ok(Sets { calibration: Set { bytes, told }, judges: other_parts(graph) });
+    };
+    let files = spread(verify::list(&[folder.to_owned()])?, MOST);
+    let is_enough = ENOUGH <= files.len();
+    let is_kept = |idx: usize| is_enough && idx % EVERY == EVERY - 1;
+    let some = |kept: bool| -> Result<Vec<Vec<u8>>> {
+        let files = files.iter().enumerate().filter(|(idx, _)| is_kept(*idx) == kept);
+        files.map(|(_, file)| read(graph, file)).collect()
+    };
+    let (bytes, kept) = (some(false)?, some(true)?);
+    let told = |n: usize, what: &str| format!("{n} {what}pictures of {}", folder.display());
+    let judges = if kept.is_empty() {
+        other_parts(graph)
+    } else {
+        Set { told: told(kept.len(), "other "), bytes: kept }
+    };
+    Ok(Sets { calibration: Set { told: told(bytes.len(), ""), bytes }, judges })
+}
+
+/// The pictures of a folder; of very many some from everywhere, for all of them lie in memory.
+pub(super) fn folder(graph: &Graph, folder: &Path) -> Result<Set> {
+    let files = verify::list(&[folder.to_owned()])?;
+    let n = files.len();
+    let bytes: Vec<Vec<u8>> =
+        spread(files, MOST_COMPARED).iter().map(|file| read(graph, file)).collect::<Result<_>>()?;
+    let of = if bytes.len() < n { format!(" of the {n}") } else { String::new() };
+    Ok(Set { told: format!("{}{of} pictures of {}", bytes.len(), folder.display()), bytes })
+}
+
+/// At most so many, the same distance apart.
+fn spread(files: Vec<PathBuf>, most: usize) -> Vec<PathBuf> {
+    let n = files.len();
+    let kept = |idx: &usize| n <= most || idx * most / n != (idx + 1) * most / n;
+    files.into_iter().enumerate().filter(|(idx, _)| kept(idx)).map(|(_, file)| file).collect()
+}
+
+fn other_parts(graph: &Graph) -> Set {
+    let told = format!("{N_BROUGHT} other parts of the two photographs of `mnc`");
+    Set { bytes: parts(graph, 2), told }
+}
+
+/// Parts of our photographs, brought to the size of the input as they are.
+fn parts(graph: &Graph, seed: u64) -> Vec<Vec<u8>> {
+    let shape = graph.input_shape();
+    let (input, mut preprocess) = wanted(graph);
+    preprocess.resize = Resize::Stretch;
+    let photographs = PHOTOGRAPHS.map(|(file, width, height)| photograph(file, width, height));
+    let parts = crops(&photographs, (shape.height, shape.width), N_BROUGHT, seed);
+    let bytes =
+        |part: &Photograph| levels(input_for(&input, &preprocess, &part.to_pnm()).expect("it is a picture"));
+    parts.iter().map(bytes).collect()
+}
+
+/// A photograph as it is in its file.
+fn photograph(file: &[u8], width: usize, height: usize) -> Photograph {
+    let preprocess = Preprocess {
+        resize: Resize::Keep,
+        resample: Resample::Bilinear,
+        crop_rounding: CropRounding::Down,
+        fill: Vec::new(),
+        multiplier: vec![1.0; 3],
+        offset: vec![0.0; 3],
+        channel_order: ChannelOrder::Rgb,
+    };
+    let input = Input { height, width, channels: 3 };
+    let pixels = levels(input_for(&input, &preprocess, file).expect("the photograph is whole"));
+    Photograph { width, height, pixels }
+}
+
+fn read(graph: &Graph, path: &Path) -> Result<Vec<u8>> {
+    let (input, preprocess) = wanted(graph);
+    input_from(&input, &preprocess, path).map(levels).or_else(|error| fail(path, error))
+}
+
+/// What executables do with pictures, but for the normalisation: the bytes themselves come out.
+fn wanted(graph: &Graph) -> (Input, Preprocess) {
+    let shape = graph.input_shape();
+    let mut preprocess = mnc::preprocess(&graph.preprocess, shape);
+    preprocess.multiplier = vec![1.0; shape.channels];
+    preprocess.offset = vec![0.0; shape.channels];
+    (Input { height: shape.height, width: shape.width, channels: shape.channels }, preprocess)
+}
+
+/// Numbers that are bytes.
+fn levels(numbers: Vec<f32>) -> Vec<u8> {
+    numbers.into_iter().map(|x| x as u8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_files_some_are_kept() {
+        let files = |n: usize| (0..n).map(|idx| PathBuf::from(idx.to_string())).collect::<Vec<_>>();
+        for (n, most) in [(0, 5), (4, 5), (5, 5), (6, 5), (1000, 7), (12_345, 1000)] {
+            let kept = spread(files(n), most);
+            assert_eq!(kept.len(), n.min(most), "{n} {most}");
+            assert!(kept.windows(2).all(|two| two[0] != two[1]));
+        }
+    }
+}

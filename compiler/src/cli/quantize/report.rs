@@ -1,0 +1,193 @@
+//! What `mnc quantize` tells, as text and as JSON.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mnc::graph::Graph;
+use mnc::passes::Fused;
+use mnc::quantize::{Certificate, Comparison, Distance};
+use serde::Serialize;
+
+use super::super::text::{fold, size, table};
+use super::pictures::Set;
+
+/// The version of the JSON.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+pub(super) struct Document {
+    schema: u32,
+    network: String,
+    alpha: f64,
+    input: String,
+    file: String,
+    file_bytes: usize,
+    f32_bytes: usize,
+    calibration: String,
+    judged: String,
+    layers: Vec<Layer>,
+    classifier: Option<Classifier>,
+    images: Option<Images>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    output: String,
+    /// None where the value has no error.
+    snr_db: Option<f64>,
+    /// None of numbers.
+    scale: Option<f32>,
+    zero_point: Option<u8>,
+}
+
+#[derive(Serialize)]
+struct Classifier {
+    pictures: usize,
+    logits_snr_db: Option<f64>,
+    sigma: f64,
+    margin: f64,
+    same_answer: usize,
+    predicted_same_answer: f64,
+    beyond_margin: usize,
+    beyond_margin_other_answer: usize,
+}
+
+#[derive(Serialize)]
+struct Images {
+    told: String,
+    last_layer_snr_db: Option<f64>,
+    classifier: Option<Classifier>,
+}
+
+/// What there is to tell of.
+pub(super) struct Source<'a> {
+    pub(super) graph: &'a Graph,
+    /// In f32.
+    pub(super) numbers: &'a Fused,
+    /// For calibration, and for judging.
+    pub(super) sets: (&'a Set, &'a Set),
+    pub(super) comparison: &'a Comparison,
+    pub(super) beside: Option<(&'a Set, &'a Comparison)>,
+    /// Its path and its bytes.
+    pub(super) file: (&'a Path, usize),
+}
+
+fn finite(db: f64) -> Option<f64> {
+    db.is_finite().then_some(db)
+}
+
+impl From<&Certificate> for Classifier {
+    fn from(certificate: &Certificate) -> Classifier {
+        let Certificate { n_pictures, snr_db, sigma, n_same, predicted, margin, n_beyond, n_beyond_other } =
+            *certificate;
+        Classifier {
+            pictures: n_pictures,
+            logits_snr_db: finite(snr_db),
+            sigma,
+            margin,
+            same_answer: n_same,
+            predicted_same_answer: predicted,
+            beyond_margin: n_beyond,
+            beyond_margin_other_answer: n_beyond_other,
+        }
+    }
+}
+
+impl Document {
+    pub(super) fn new(source: Source<'_>) -> Document {
+        let Source { graph, numbers, sets: (calibration, judges), comparison, beside, file } = source;
+        let layer = |(idx, Distance { name, bytes, snr_db }): (usize, &Distance)| Layer {
+            name: name.clone(),
+            output: numbers.nodes[idx + 1].shape().to_string(),
+            snr_db: finite(*snr_db),
+            scale: bytes.map(|bytes| bytes.scale),
+            zero_point: bytes.map(|bytes| bytes.zero_point),
+        };
+        Document {
+            schema: SCHEMA,
+            network: graph.name.clone(),
+            alpha: graph.alpha,
+            input: graph.input_shape().to_string(),
+            file: file.0.display().to_string(),
+            file_bytes: file.1,
+            f32_bytes: numbers
+                .nodes
+                .iter()
+                .flat_map(|node| &node.filter)
+                .map(mnc::passes::Filter::bytes)
+                .sum(),
+            calibration: calibration.told.clone(),
+            judged: judges.told.clone(),
+            layers: comparison.layers.iter().enumerate().map(layer).collect(),
+            classifier: comparison.certificate.as_ref().map(Classifier::from),
+            images: beside.map(|(set, comparison)| Images {
+                told: set.told.clone(),
+                last_layer_snr_db: comparison.layers.last().and_then(|layer| finite(layer.snr_db)),
+                classifier: comparison.certificate.as_ref().map(Classifier::from),
+            }),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and strings always have a JSON form") + "\n"
+    }
+
+    pub(super) fn to_text(&self, took: Duration) -> String {
+        let row = |layer: &Layer| {
+            vec![
+                layer.name.clone(),
+                layer.output.clone(),
+                decibels(layer.snr_db),
+                layer.scale.map_or("f32".to_owned(), |scale| format!("{scale:.5}")),
+                layer.zero_point.map_or(String::new(), |zero| zero.to_string()),
+            ]
+        };
+        let headings = ["layer", "output", ">SNR, dB", ">scale", ">zero point"];
+        let layers = table(&headings, self.layers.iter().map(row));
+        let mut text = format!("{}, alpha {}, input {}\n\n{layers}\n", self.network, self.alpha, self.input);
+        let mut lines = format!("calibrated on  {}\njudged on      {}\n", self.calibration, self.judged);
+        match &self.classifier {
+            Some(classifier) => lines += &classifier.to_text(),
+            None => {
+                lines += "The network is no classifier of one output: the table is all there is to tell.\n";
+            }
+        }
+        if let Some(Images { told, last_layer_snr_db, classifier }) = &self.images {
+            lines += &format!("\ncompared on    {told}\n");
+            lines += &match classifier {
+                Some(classifier) => classifier.to_text(),
+                None => format!("last layer     {} dB\n", decibels(*last_layer_snr_db)),
+            };
+        }
+        lines += &format!(
+            "\nwrote          {}, {} where f32 has {}, in {:.1} s\n",
+            self.file,
+            size(self.file_bytes as u64),
+            size(self.f32_bytes as u64),
+            took.as_secs_f64()
+        );
+        text += &fold(&lines);
+        text
+    }
+}
+
+fn decibels(db: Option<f64>) -> String {
+    db.map_or("exact".to_owned(), |db| format!("{db:.1}"))
+}
+
+impl Classifier {
+    fn to_text(&self) -> String {
+        let Classifier { pictures, same_answer, beyond_margin, beyond_margin_other_answer, .. } = self;
+        format!(
+            "logits         {} dB, sigma of a logit's error {:.4}\n\
+             same answer    {same_answer} of {pictures} as f32; expected of such pictures: {:.1} %\n\
+             margin         {:.3}: where the largest logit is further ahead, the answer is that of f32\n\
+             beyond it      {beyond_margin} of {pictures} pictures, {beyond_margin_other_answer} of them with another answer\n",
+            decibels(self.logits_snr_db),
+            self.sigma,
+            100.0 * self.predicted_same_answer,
+            self.margin,
+        )
+    }
+}

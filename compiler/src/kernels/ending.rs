@@ -1,0 +1,188 @@
+//! What a kernel sums, and what becomes of its sums.
+//!
+//! Chains of f32 get an activation. Sums of integers, bytes times signed bytes, are multiplied by a number of their channel, get an
+//! activation where it is more than bounds, and become bytes or stay numbers: step for step as `reference/integer.rs`.
+
+use std::ops::Range;
+
+use super::epilogue::{self, Epilogue};
+use crate::code::{Address, Binary, Builder, Reg};
+use crate::graph::layer::Activation;
+use crate::graph::shape::Window;
+use crate::graph::tensor::Dtype;
+use crate::target::Isa;
+
+/// What is summed, and what becomes of the sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Numbers; the activation is applied to them.
+    Float(Activation),
+    /// Bytes times signed bytes.
+    Integer(IntegerEnding),
+}
+
+/// What becomes of sums of integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IntegerEnding {
+    /// Whether the pairs of weights of every word fit ([`crate::code::Op::Dot`]).
+    pub pairs_fit: bool,
+    /// Applied to the numbers that sums times multipliers are.
+    pub activation: Activation,
+    /// How numbers become bytes; they are stored as they are without.
+    pub bytes: Option<ByteEnding>,
+    /// The positions of the whole layer, a border of which has a bias of its own; `None` where there is one bias.
+    pub borders: Option<Borders>,
+}
+
+/// How numbers become bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteEnding {
+    /// The bits of what they are multiplied by before, as f32.
+    pub factor: Option<u32>,
+    /// Added when they are rounded.
+    pub zero_point: u8,
+    /// The lowest.
+    pub low: u8,
+    /// The highest.
+    pub high: u8,
+}
+
+/// A window over a map, whole: pieces of a layer find the border of the whole by its taps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Borders {
+    /// The window.
+    pub window: Window,
+    /// Rows and columns of the map.
+    pub extent: (usize, usize),
+}
+
+impl Borders {
+    fn all(self) -> Vec<(Range<usize>, Range<usize>)> {
+        self.window.borders(self.extent)
+    }
+}
+
+impl Ending {
+    /// How the elements are stored that it sums.
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Ending::Float(_) => Dtype::F32,
+            Ending::Integer(_) => Dtype::U8,
+        }
+    }
+
+    /// The activation, if it is more than bounds of bytes.
+    pub fn activation(self) -> Activation {
+        match self {
+            Ending::Float(activation) | Ending::Integer(IntegerEnding { activation, .. }) => activation,
+        }
+    }
+
+    /// Rows of a packed filter before its weights.
+    pub(super) fn head_rows(self) -> usize {
+        match self {
+            Ending::Float(_) => 1,
+            Ending::Integer(ending) => ending.borders.map_or(1, |borders| borders.all().len()) + 1,
+        }
+    }
+
+    /// Which bias a position starts from that takes such taps.
+    pub(super) fn border(self, rows: &Range<usize>, columns: &Range<usize>) -> usize {
+        let Ending::Integer(IntegerEnding { borders: Some(borders), .. }) = self else { return 0 };
+        Window::border(&borders.all(), rows, columns)
+    }
+
+    /// Registers of a kernel that ends so.
+    pub fn registers(self, isa: &Isa) -> usize {
+        match self {
+            Ending::Float(_) => isa.vector_registers,
+            Ending::Integer(_) => isa.integer_registers,
+        }
+    }
+
+    /// Registers beside the sums: as many as the operands of a step, and those of what becomes of integers, which can't wait in memory.
+    pub fn operands(self, of_step: usize) -> usize {
+        match self {
+            Ending::Float(_) => of_step,
+            Ending::Integer(ending) => of_step.max(2 + epilogue::n_temporaries(ending.activation)),
+        }
+    }
+
+    /// acc += element * factor, or the products of their bytes.
+    pub(super) fn add_product(self, b: &mut Builder, acc: Reg, element: Reg, factor: Reg) {
+        match self {
+            Ending::Float(_) => b.fma(acc, element, factor),
+            Ending::Integer(ending) => b.dot(acc, element, factor, ending.pairs_fit),
+        }
+    }
+
+    /// Registers for what becomes of the sums, out of those that are free.
+    pub(super) fn scratch(self, b: &mut Builder) -> Vec<Reg> {
+        match self {
+            Ending::Float(activation) => epilogue::scratch(b, activation),
+            Ending::Integer(ending) => b.registers(ending.needs().min(b.n_free_registers())),
+        }
+    }
+}
+
+impl IntegerEnding {
+    /// Registers beside the sums: a multiplier, a constant, and those of the activation.
+    fn needs(self) -> usize {
+        2 + epilogue::n_registers(self.activation)
+    }
+
+    /// Makes numbers or bytes of sums and stores them; `multiplier` is where that of their channels is.
+    ///
+    /// # Panics
+    /// When there is no scratch register.
+    pub(super) fn store(
+        self,
+        b: &mut Builder,
+        multiplier: Address,
+        scratch: &[Reg],
+        sums: &[(Reg, Address)],
+    ) {
+        let (factor, free) = scratch.split_first().expect("a tile leaves a register for the multiplier");
+        let epilogue =
+            Epilogue::new(b, self.activation, free).expect("a tile leaves room for the activation");
+        b.load(*factor, multiplier);
+        for (sum, _) in sums {
+            b.to_float(*sum, *sum);
+            b.binary(Binary::Mul, *sum, *sum, *factor);
+            epilogue.apply(b, *sum);
+        }
+        match self.bytes {
+            Some(bytes) => bytes.store(b, *factor, sums),
+            None => sums.iter().for_each(|(sum, place)| b.store(*sum, *place)),
+        }
+    }
+}
+
+impl ByteEnding {
+    /// Makes bytes of numbers and stores them, with a register for constants in turn.
+    pub(super) fn store(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
+        let ByteEnding { factor, zero_point, low, high } = self;
+        let each = |b: &mut Builder, op: Binary, constant: f32| {
+            b.constant(passing, constant);
+            sums.iter().for_each(|(sum, _)| b.binary(op, *sum, *sum, passing));
+        };
+        if let Some(bits) = factor {
+            each(b, Binary::Mul, f32::from_bits(bits));
+        }
+        // What a byte can't hold is cut off when it is stored.
+        let zero = f32::from(zero_point);
+        if low != 0 {
+            each(b, Binary::Max, f32::from(low) - zero);
+        }
+        if high != u8::MAX {
+            each(b, Binary::Min, f32::from(high) - zero);
+        }
+        sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
+        if zero_point != 0 {
+            b.constant_integer(passing, zero_point.into());
+            sums.iter().for_each(|(sum, _)| b.binary(Binary::AddIntegers, *sum, *sum, passing));
+        }
+        let lanes = b.lanes();
+        sums.iter().for_each(|(sum, place)| b.store_bytes(*sum, *place, lanes));
+    }
+}

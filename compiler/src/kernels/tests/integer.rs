@@ -1,0 +1,132 @@
+//! Layers in integers: random networks of them, in the interpreter of every instruction set, against `reference`.
+
+use super::*;
+use crate::passes::{ByteInput, Bytes, Integer};
+
+/// A layer of random numbers over an input of bytes.
+fn node(
+    random: &mut Random,
+    name: &str,
+    layer: Layer,
+    (id, input): (usize, Shape),
+    is_last: bool,
+) -> FusedNode {
+    let output = layer.output_shape(&[input]).unwrap();
+    let n_borders = layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
+    let filter = layer.filter(input);
+    let (n, n_weights, fan_in) = match filter {
+        Some(filter) => (filter.n, filter.n_weights(), filter.fan_in()),
+        None => (1, 0, input.pixels()),
+    };
+    let most = random.pick(&[127, 127, 64, 3]);
+    let weights = (0..n_weights).map(|_| (random.within(0, 2 * most) as i32 - most as i32) as i8).collect();
+    // Every border has a bias of its own, or all have one.
+    let n_biases = if random.percent(50) { n_borders } else { 1 };
+    let bias = |random: &mut Random| random.within(0, 40_000) as i32 - 20_000;
+    let mut biases: Vec<i32> = (0..n_biases * n).map(|_| bias(random)).collect();
+    biases = biases.iter().copied().cycle().take(n_borders * n).collect();
+    // Sums of a size that leaves some bytes at the bounds.
+    let spread = (fan_in as f32).sqrt() * if n_weights == 0 { 150.0 } else { most as f32 * 40.0 };
+    let multiplier = (0..n).map(|_| random.within(40, 160) as f32 / spread).collect();
+    let [a, b, zero_point] = [(); 3].map(|()| random.within(0, 255) as u8);
+    let bytes = Bytes { scale: 0.037, zero_point, low: a.min(b), high: a.max(b) };
+    let bytes = if random.percent(50) { Bytes { zero_point: 0, low: 0, high: 255, ..bytes } } else { bytes };
+    FusedNode {
+        name: name.to_owned(),
+        filter: None,
+        activation: if layer.takes_activation() { random.pick(&Activation::ALL) } else { Activation::None },
+        layer,
+        residual: None,
+        inputs: vec![FusedId(id)],
+        tensor: Tensor { shape: output, dtype: if is_last { Dtype::F32 } else { Dtype::U8 } },
+        bytes: (!is_last).then_some(bytes),
+        integer: Some(Integer { weights, bias: biases, multiplier }),
+    }
+}
+
+fn random_layer(random: &mut Random, input: Shape) -> Layer {
+    let mut axis = || {
+        let kernel = random.within(1, 5);
+        let dilation = if random.percent(20) { 2 } else { 1 };
+        let (before, after) = (random.within(0, kernel), random.within(0, kernel));
+        Axis { kernel, stride: random.within(1, 3), dilation, before, after }
+    };
+    let window = Window { rows: axis(), columns: axis() };
+    let n = random.within(1, 70);
+    match random.within(0, 9) {
+        0..=2 => Layer::Conv { window: Window::POINTWISE, n, bias: true },
+        3..=4 if window.output(input.height, input.width).is_some() => Layer::Conv { window, n, bias: true },
+        5..=7 if window.output(input.height, input.width).is_some() => {
+            Layer::Depthwise { window, bias: true }
+        }
+        8 => Layer::GlobalAveragePool,
+        _ => Layer::Dense { n, flatten: Flatten::Hwc, bias: true },
+    }
+}
+
+fn random_network(random: &mut Random) -> Fused {
+    let channels = random.pick(&[1, 2, 3, 3, 4, 5, 8, 16, 17, 31, 40]);
+    let input = shape(random.within(1, 12), random.within(1, 12), channels);
+    let zero_point = 0;
+    let bytes = Bytes { scale: 1.0, zero_point, low: 0, high: 255 };
+    let mut nodes = vec![FusedNode {
+        name: "input".to_owned(),
+        layer: Layer::Input,
+        filter: None,
+        activation: Activation::None,
+        residual: None,
+        inputs: Vec::new(),
+        tensor: Tensor { shape: input, dtype: Dtype::U8 },
+        bytes: Some(bytes),
+        integer: None,
+    }];
+    let n_layers = random.within(1, 4);
+    for idx in 1..=n_layers {
+        let input = nodes[idx - 1].shape();
+        let layer = random_layer(random, input);
+        nodes.push(node(random, &format!("layer_{idx}"), layer, (idx - 1, input), idx == n_layers));
+    }
+    let byte_input = ByteInput {
+        scale: (0..channels).map(|_| random.within(60, 140) as f32).collect(),
+        offset: (0..channels).map(|_| random.within(0, 255) as f32 + 0.5).collect(),
+    };
+    let outputs = vec![FusedId(n_layers)];
+    let network =
+        Fused { nodes, outputs, output_names: vec!["output".to_owned()], byte_input: Some(byte_input) };
+    network.verify();
+    network
+}
+
+/// On one thread, and in tasks; one image, and several.
+#[test]
+fn random_networks_of_integers() {
+    let mut random = Random::new(15);
+    for case in 0..400 {
+        let network = random_network(&mut random);
+        let batch = random.pick(&[1, 1, 3]);
+        let input_len = network.nodes[0].shape().len();
+        let x = noise(case, input_len * batch);
+        let expected: Vec<f32> = x.chunks(input_len).flat_map(|x| reference::output(&network, x)).collect();
+        for isa in ISAS {
+            let mut schedule = Schedule::tuned(&network, isa, batch, None);
+            let parts = random.within(1, 4);
+            for step in &mut schedule.steps {
+                if let Work::Layer { share, .. } = &mut step.work {
+                    *share = Share::Alone(random.pick(&[
+                        Split::Whole,
+                        Split::Rows(parts),
+                        Split::Channels(parts),
+                    ]));
+                }
+            }
+            let program = Program::build(&Plan::build(schedule), &network);
+            let layers: Vec<String> =
+                network.nodes.iter().map(|node| format!("{:?} {}", node.layer, node.shape())).collect();
+            let found = program
+                .interpret(&x)
+                .unwrap_or_else(|violation| panic!("case {case}, {}: {violation}\n{layers:#?}", isa.name));
+            let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(same && found.len() == expected.len(), "case {case}, {}: {layers:#?}", isa.name);
+        }
+    }
+}

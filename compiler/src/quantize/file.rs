@@ -1,0 +1,402 @@
+//! A network in integers <-> a safetensors file, whose layout docs/int8.md tells.
+//!
+//! The file is believed no more than one of weights: every length, every sum and every number is checked before the network is made.
+
+mod lines;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+
+use safetensors::tensor::{SafeTensors, TensorView};
+use safetensors::{Dtype, View};
+use serde::{Deserialize, Serialize};
+
+use super::{byte_input, bytes_of, check};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
+use crate::graph::Graph;
+use crate::graph::layer::{FilterShape, Layer};
+use crate::passes::{self, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT};
+use crate::weights::Weights;
+
+/// The only key of the file's metadata: a text with all that is no tensor.
+const KEY: &str = "mnc.int8";
+/// Of [`Metadata`] and the tensors.
+const SCHEMA: u32 = 1;
+
+/// How the numbers came about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// The pictures on which it was calibrated.
+    pub calibration: String,
+    /// See [`super::Options::pair_safe`].
+    pub pair_safe: bool,
+    /// The deviation of a logit's error, where the network is a classifier.
+    pub sigma: Option<f64>,
+    /// The pictures on which that was measured.
+    pub judged: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metadata {
+    schema: u32,
+    compiler: String,
+    network: String,
+    alpha: f64,
+    /// Height, width and channels of a picture.
+    input: [usize; 3],
+    /// What each layer computes: what must agree with the network that the file is read for.
+    layers: Vec<String>,
+    provenance: Provenance,
+}
+
+/// A tensor of the file.
+struct Tensor {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl View for &Tensor {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
+        self.bytes.as_slice().into()
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The file of a network in integers. The same network gives the same bytes.
+///
+/// # Errors
+/// Numbers that a safetensors file can't hold.
+///
+/// # Panics
+/// When a layer has neither integers nor a softmax.
+pub fn write(network: &Fused, graph: &Graph, provenance: &Provenance) -> Result<Vec<u8>> {
+    let mut tensors = Vec::new();
+    if let Some(ByteInput { scale, offset }) = &network.byte_input {
+        tensors.push(f32_tensor("input.scale", scale));
+        tensors.push(f32_tensor("input.offset", offset));
+    }
+    for node in &network.nodes {
+        if let Some(integer) = &node.integer {
+            let filter = node.layer.filter(network.nodes[node.inputs[0].0].shape());
+            if let Some(filter) = filter {
+                let (shape, bytes) = in_file_order(&filter, &integer.weights);
+                let bytes = bytes.iter().map(|w| w.cast_unsigned()).collect();
+                tensors.push(Tensor {
+                    name: format!("{}.weight", node.name),
+                    dtype: Dtype::I8,
+                    shape,
+                    bytes,
+                });
+            }
+            let n = integer.multiplier.len();
+            tensors.push(Tensor {
+                name: format!("{}.bias", node.name),
+                dtype: Dtype::I32,
+                shape: vec![integer.bias.len() / n, n],
+                bytes: integer.bias.iter().flat_map(|bias| bias.to_le_bytes()).collect(),
+            });
+            tensors.push(f32_tensor(&format!("{}.multiplier", node.name), &integer.multiplier));
+        }
+        if let Some(Bytes { scale, zero_point, low, high }) = node.bytes {
+            tensors.push(f32_tensor(&format!("{}.scale", node.name), &[scale]));
+            let (name, bytes) = (format!("{}.bytes", node.name), vec![zero_point, low, high]);
+            tensors.push(Tensor { name, dtype: Dtype::U8, shape: vec![3], bytes });
+        }
+    }
+    let metadata = Metadata {
+        schema: SCHEMA,
+        compiler: env!("CARGO_PKG_VERSION").to_owned(),
+        network: graph.name.clone(),
+        alpha: graph.alpha,
+        input: [graph.input_shape().height, graph.input_shape().width, graph.input_shape().channels],
+        layers: lines::of(network),
+        provenance: provenance.clone(),
+    };
+    let text = serde_json::to_string(&metadata).expect("numbers and strings always have a JSON form");
+    // One key: those of a map come in any order.
+    let metadata = HashMap::from([(KEY.to_owned(), text)]);
+    let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
+    safetensors::serialize(views, Some(metadata))
+        .map_err(|error| Error::new(ErrorKind::Weights, Place::named(&graph.name), error.to_string()))
+}
+
+fn f32_tensor(name: &str, numbers: &[f32]) -> Tensor {
+    let bytes = crate::graph::tensor::f32_bytes(numbers);
+    Tensor { name: name.to_owned(), dtype: Dtype::F32, shape: vec![numbers.len()], bytes }
+}
+
+/// The weights as files have them, channels first, with their shape.
+fn in_file_order(filter: &FilterShape, weights: &[i8]) -> (Vec<usize>, Vec<i8>) {
+    let (taps, m, n) = extents(filter);
+    let mut file = Vec::with_capacity(weights.len());
+    for n_idx in 0..n {
+        for m_idx in 0..m {
+            file.extend((0..taps).map(|tap| weights[(tap * m + m_idx) * n + n_idx]));
+        }
+    }
+    (file_shape(filter), file)
+}
+
+/// The way back.
+fn in_own_order(filter: &FilterShape, file: &[i8]) -> Vec<i8> {
+    let (taps, m, n) = extents(filter);
+    let mut weights = Vec::with_capacity(file.len());
+    for tap in 0..taps {
+        for m_idx in 0..m {
+            weights.extend((0..n).map(|n_idx| file[(n_idx * m + m_idx) * taps + tap]));
+        }
+    }
+    weights
+}
+
+/// Taps, inputs under each and outputs. A dense layer has its inputs in the order of memory: rows, columns, channels.
+fn extents(filter: &FilterShape) -> (usize, usize, usize) {
+    if filter.is_flat { (1, filter.fan_in(), filter.n) } else { (filter.taps(), filter.m, filter.n) }
+}
+
+fn file_shape(filter: &FilterShape) -> Vec<usize> {
+    if filter.is_flat { vec![filter.n, filter.fan_in()] } else { filter.file_axes() }
+}
+
+/// Whether a file of tensors is one of these: to be asked of a file that may hold numbers in f32.
+pub fn is_int8(bytes: &[u8]) -> bool {
+    let Ok((_, header)) = SafeTensors::read_metadata(bytes) else { return false };
+    header.metadata().as_ref().is_some_and(|metadata| metadata.contains_key(KEY))
+}
+
+/// What a file says of the network that it was made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// Its width multiplier.
+    pub alpha: f64,
+    /// Rows and columns of its input.
+    pub extent: (usize, usize),
+    /// How the numbers came about.
+    pub provenance: Provenance,
+}
+
+/// What the file says of itself; whether that is so is seen when it is read.
+///
+/// # Errors
+/// A file that `mnc quantize` didn't write.
+pub fn origin(bytes: &[u8], place: &str) -> Result<Origin> {
+    let Metadata { alpha, input: [height, width, _], provenance, .. } = metadata(bytes, place)?;
+    Ok(Origin { alpha, extent: (height, width), provenance })
+}
+
+/// Reads the file of a network whose graph is known. `place` names it in errors.
+///
+/// # Errors
+/// A file that is no whole safetensors file, was made of another network or for other pictures, or holds numbers that nothing of this
+/// compiler wrote.
+pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenance)> {
+    // Checks every claim of the header.
+    Weights::parse(bytes, place)?;
+    let wrong = |detail: String| Error::new(ErrorKind::Weights, Place::file(place), detail);
+    let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
+    let metadata = metadata(bytes, place)?;
+    let shapes = passes::shapes(graph)?;
+    let is_numbers = check::numbers(&shapes)?;
+    check_network(&metadata, graph, &shapes, place)?;
+    let constants = graph.preprocess.constants();
+    let mut reader =
+        Reader { file: &file, place, faults: Faults::new(ErrorKind::Weights), taken: BTreeSet::new() };
+    let expected = byte_input(&constants)?;
+    let (scale, offset) =
+        (reader.f32s("input.scale", constants.len()), reader.f32s("input.offset", constants.len()));
+    for (name, found, expected) in
+        [("input.scale", &scale, &expected.scale), ("input.offset", &offset, &expected.offset)]
+    {
+        if found.as_ref().is_some_and(|found| found != expected) {
+            let detail = format!(
+                "found {found:?}, expected {expected:?}, as the network's pictures are normalised: quantise it again"
+            );
+            reader.fault(name, detail);
+        }
+    }
+    let mut nodes: Vec<FusedNode> = Vec::with_capacity(shapes.nodes.len());
+    for (idx, node) in shapes.nodes.iter().enumerate() {
+        nodes.push(match (idx, &node.layer) {
+            (0, _) => FusedNode { tensor: bytes_of(node), ..node.clone() },
+            (_, Layer::Softmax) => node.clone(),
+            _ => reader.node(node, &shapes, is_numbers[idx]).unwrap_or_else(|| node.clone()),
+        });
+    }
+    for name in file.names() {
+        if !reader.taken.contains(name) {
+            reader.fault(name, "no layer of the network has it, expected it absent".to_owned());
+        }
+    }
+    reader.faults.propagate()?;
+    let network = Fused { nodes, byte_input: Some(expected), ..shapes };
+    network.verify();
+    Ok((network, metadata.provenance))
+}
+
+/// What stands beside the tensors.
+fn metadata(bytes: &[u8], place: &str) -> Result<Metadata> {
+    let wrong = |detail: String| {
+        let place = Place::Entry { file: place.to_owned(), key: format!("__metadata__: {KEY}") };
+        Error::new(ErrorKind::Weights, place, detail)
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(error.to_string()))?;
+    let text = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
+    let text =
+        text.ok_or_else(|| wrong("found none, expected a file that `mnc quantize` wrote".to_owned()))?;
+    // What the schema is comes first: another one has other keys.
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    let version: Version = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    if version.schema != SCHEMA {
+        let found = version.schema;
+        return Err(wrong(format!(
+            "found schema {found}, expected {SCHEMA}: quantise the network again with this `mnc`"
+        )));
+    }
+    serde_json::from_str(text).map_err(|error| wrong(error.to_string()))
+}
+
+/// The file is of this network: every layer computes the same.
+fn check_network(metadata: &Metadata, graph: &Graph, shapes: &Fused, place: &str) -> Result<()> {
+    let wrong = |detail: String| Err(Error::new(ErrorKind::Weights, Place::file(place), detail));
+    let expected = lines::of(shapes);
+    let (found, expected) = (&metadata.layers, &expected);
+    if let Some((found, expected)) = found.iter().zip(expected).find(|(found, expected)| found != expected) {
+        let (found, expected) = (crate::error::quoted(found), crate::error::quoted(expected));
+        return wrong(format!(
+            "found the layer {found}, expected {expected} of {} with alpha {}: it was quantised from another network",
+            graph.name, graph.alpha
+        ));
+    }
+    if found.len() != expected.len() {
+        return wrong(format!(
+            "found {} layers, expected the {} of {}: it was quantised from another network",
+            found.len(),
+            expected.len(),
+            graph.name
+        ));
+    }
+    Ok(())
+}
+
+/// The tensors of a file, and what is wrong with them.
+struct Reader<'a> {
+    file: &'a SafeTensors<'a>,
+    place: &'a str,
+    faults: Faults,
+    taken: BTreeSet<String>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, name: &str, detail: String) {
+        self.faults.push(Place::Tensor { file: self.place.to_owned(), name: name.to_owned() }, detail);
+    }
+
+    fn tensor(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Option<TensorView<'_>> {
+        self.taken.insert(name.to_owned());
+        let detail = match self.file.tensor(name) {
+            Err(_) => "found none, expected it of this network".to_owned(),
+            Ok(view) if view.dtype() == dtype && view.shape() == shape => return self.file.tensor(name).ok(),
+            Ok(view) => {
+                let (found_dtype, found_shape) = (view.dtype(), view.shape());
+                format!("found {found_dtype:?} {found_shape:?}, expected {dtype:?} {shape:?}")
+            }
+        };
+        self.fault(name, detail);
+        None
+    }
+
+    fn f32s(&mut self, name: &str, len: usize) -> Option<Vec<f32>> {
+        let numbers = crate::graph::tensor::f32_numbers(self.tensor(name, Dtype::F32, &[len])?.data());
+        if let Some(x) = numbers.iter().find(|x| !x.is_finite()) {
+            self.fault(name, format!("found {x}, expected finite numbers"));
+            return None;
+        }
+        Some(numbers)
+    }
+
+    /// Numbers above 0 whose reciprocals are numbers too.
+    fn scales(&mut self, name: &str, len: usize) -> Option<Vec<f32>> {
+        let numbers = self.f32s(name, len)?;
+        if let Some(x) = numbers.iter().find(|x| !(**x > 0.0 && (1.0 / **x).is_finite())) {
+            self.fault(name, format!("found {x}, expected numbers above 0"));
+            return None;
+        }
+        Some(numbers)
+    }
+
+    fn node(&mut self, node: &FusedNode, network: &Fused, is_number: bool) -> Option<FusedNode> {
+        let name = |part: &str| format!("{}.{part}", node.name);
+        let input = network.nodes[node.inputs[0].0].shape();
+        let filter = node.layer.filter(input);
+        let n = filter.map_or(1, |filter| filter.n);
+        let weights = match &filter {
+            None => Some(Vec::new()),
+            Some(filter) => self.weights(&name("weight"), filter),
+        };
+        let n_borders =
+            node.layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
+        let bias = self.tensor(&name("bias"), Dtype::I32, &[n_borders, n]).map(|view| {
+            let (numbers, _) = view.data().as_chunks();
+            numbers.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect::<Vec<i32>>()
+        });
+        let multiplier = self.scales(&name("multiplier"), n);
+        let bytes = if is_number { Some(None) } else { self.bytes(&node.name).map(Some) };
+        let integer = Integer { weights: weights?, bias: bias?, multiplier: multiplier? };
+        let bytes = bytes?;
+        let is_proved = match filter {
+            Some(_) => integer.is_proved(),
+            None => {
+                let bound = i64::from(integer.bias[0]).abs() + 255 * (input.pixels() as i64);
+                let scaled = bound as f64 * f64::from(integer.multiplier[0]);
+                bound < 1 << 31 && scaled < (1u64 << 31) as f64
+            }
+        };
+        if !is_proved {
+            self.fault(
+                &name("bias"),
+                "a sum may leave 31 bits, expected bounds that prove that none does".to_owned(),
+            );
+            return None;
+        }
+        let tensor = if bytes.is_some() { bytes_of(node) } else { node.tensor };
+        Some(FusedNode { filter: None, tensor, bytes, integer: Some(integer), ..node.clone() })
+    }
+
+    fn weights(&mut self, name: &str, filter: &FilterShape) -> Option<Vec<i8>> {
+        let view = self.tensor(name, Dtype::I8, &file_shape(filter))?;
+        let weights: Vec<i8> = view.data().iter().map(|byte| byte.cast_signed()).collect();
+        if weights.iter().any(|w| *w < -MOST_WEIGHT) {
+            self.fault(name, format!("found {}, expected -{MOST_WEIGHT} to {MOST_WEIGHT}", i8::MIN));
+            return None;
+        }
+        Some(in_own_order(filter, &weights))
+    }
+
+    fn bytes(&mut self, node: &str) -> Option<Bytes> {
+        let scale = self.scales(&format!("{node}.scale"), 1);
+        let name = format!("{node}.bytes");
+        let numbers = self.tensor(&name, Dtype::U8, &[3]).map(|view| view.data().to_vec())?;
+        let &[zero_point, low, high] = numbers.as_slice() else { unreachable!("its shape is that of three") };
+        if high <= low {
+            self.fault(&name, format!("found {low} to {high}, expected the lower bound first"));
+            return None;
+        }
+        Some(Bytes { scale: scale?[0], zero_point, low, high })
+    }
+}

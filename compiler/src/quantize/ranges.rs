@@ -1,0 +1,34 @@
+//! Which numbers the bytes of a value stand for.
+
+use super::statistics::{Norm, Seen};
+use crate::graph::layer::Activation;
+use crate::passes::Bytes;
+
+/// What a plain ReLU may give beyond the largest number of the calibration, where nothing else is known of it: clipping costs more than
+/// a coarser scale.
+const MARGIN: f64 = 1.3;
+
+/// The bytes of the output of a layer with this activation; `None` where it isn't finite.
+pub(super) fn bytes(activation: Activation, seen: &Seen, norm: Option<&Norm>) -> Option<Bytes> {
+    let [least, most] = [seen.least, seen.most].map(f64::from);
+    let (least, most) = match activation {
+        Activation::Relu6 => (0.0, 6.0),
+        Activation::HardSigmoid | Activation::Sigmoid => (0.0, 1.0),
+        Activation::Relu => {
+            // What lies beyond is so rare that a finer scale is worth more.
+            let known = norm.map(Norm::most).filter(|known| 0.0 < *known);
+            (0.0, known.unwrap_or(MARGIN * most))
+        }
+        Activation::None | Activation::LeakyRelu { .. } | Activation::HardSwish | Activation::Swish => {
+            (least.min(0.0), most.max(0.0))
+        }
+    };
+    // A value that is 0 on every picture has any scale.
+    let range = if most - least > f64::from(f32::MIN_POSITIVE) * 1e6 { most - least } else { 1.0 };
+    let scale = (range / 255.0) as f32;
+    let zero_point = (-least / f64::from(scale)).round().clamp(0.0, 255.0) as u8;
+    let reaches = (range.is_finite() && scale.is_finite()).then_some(scale)?;
+    // What an activation can't give isn't given.
+    let low = if least < 0.0 { 0 } else { zero_point };
+    Some(Bytes { scale: reaches, zero_point, low, high: 255 })
+}

@@ -1,0 +1,157 @@
+//! What a network's values are like on some pictures, and what its batch norms say of them.
+
+use super::Pictures;
+use super::forward::{Ready, Run, Value};
+use super::parts::parallel;
+use crate::graph::layer::Layer;
+use crate::graph::{Graph, NodeId};
+use crate::passes::Fused;
+use crate::weights::{NodeParameters, Parameters};
+
+/// Of one node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// Of each channel before the activation: the mean.
+    pub(super) mean: Vec<f64>,
+    /// The standard deviation.
+    pub(super) deviation: Vec<f64>,
+    /// The smallest number behind the activation.
+    pub(super) least: f32,
+    /// The largest.
+    pub(super) most: f32,
+}
+
+/// Sums on the way to [`Seen`].
+#[derive(Clone, Debug)]
+struct Sums {
+    n: usize,
+    sum: Vec<f64>,
+    squares: Vec<f64>,
+    least: f32,
+    most: f32,
+}
+
+impl Sums {
+    fn new(n_channels: usize) -> Sums {
+        let zeros = vec![0.0; n_channels];
+        Sums { n: 0, sum: zeros.clone(), squares: zeros, least: f32::INFINITY, most: f32::NEG_INFINITY }
+    }
+
+    fn add_sums(&mut self, values: &[f32]) {
+        for pixel in values.chunks_exact(self.sum.len()) {
+            self.n += 1;
+            for ((sum, squares), x) in self.sum.iter_mut().zip(&mut self.squares).zip(pixel) {
+                let x = f64::from(*x);
+                *sum += x;
+                *squares += x * x;
+            }
+        }
+    }
+
+    fn add_values(&mut self, values: &[f32]) {
+        for x in values {
+            self.least = self.least.min(*x);
+            self.most = self.most.max(*x);
+        }
+    }
+
+    fn merge(&mut self, other: &Sums) {
+        self.n += other.n;
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, x)| *sum += x);
+        self.squares.iter_mut().zip(&other.squares).for_each(|(sum, x)| *sum += x);
+        self.least = self.least.min(other.least);
+        self.most = self.most.max(other.most);
+    }
+
+    fn seen(&self) -> Seen {
+        let n = self.n.max(1) as f64;
+        let mean: Vec<f64> = self.sum.iter().map(|sum| sum / n).collect();
+        let variance = |(squares, mean): (&f64, &f64)| (squares / n - mean * mean).max(0.0);
+        let deviation = self.squares.iter().zip(&mean).map(|pair| variance(pair).sqrt()).collect();
+        Seen { mean, deviation, least: self.least, most: self.most }
+    }
+}
+
+/// Of every node, in f32, on the pictures; a node without weights has no sums before an activation.
+pub(super) fn gather(ready: &Ready<'_>, pictures: &Pictures<'_>, done: &(dyn Fn() + Sync)) -> Vec<Seen> {
+    let nodes = &ready.network.nodes;
+    let one = |idx: usize| -> Vec<Sums> {
+        let mut all: Vec<Sums> = nodes.iter().map(|node| Sums::new(node.shape().channels)).collect();
+        let mut run = Run::new(ready, Value::Numbers(pictures.numbers(idx)));
+        for (idx, sums) in all.iter_mut().enumerate().skip(1) {
+            let value = run.step(idx, &mut |values| sums.add_sums(values)).stored();
+            sums.add_values(&value);
+            done();
+        }
+        all
+    };
+    // Picture by picture in their order, so that threads change no bit.
+    let mut total: Vec<Sums> = nodes.iter().map(|node| Sums::new(node.shape().channels)).collect();
+    for picture in parallel(pictures.bytes.len(), pictures.n_threads, &one) {
+        total.iter_mut().zip(&picture).for_each(|(total, sums)| total.merge(sums));
+    }
+    total.iter().map(Sums::seen).collect()
+}
+
+/// The batch norm behind a layer: beta and |gamma|, the mean and the deviation of what is before its activation.
+#[derive(Clone, Debug)]
+pub(super) struct Norm {
+    beta: Vec<f32>,
+    gamma: Vec<f32>,
+}
+
+impl Norm {
+    /// Of the layer of that name; none where it stands for nothing, as those do that were put into a file of folded weights.
+    fn of(graph: &Graph, parameters: &Parameters, name: &str) -> Option<Norm> {
+        let id: NodeId = graph.id(name)?;
+        let reads = |node: &crate::graph::Node| node.inputs == [id];
+        let behind = graph.nodes.iter().position(reads)?;
+        let Layer::BatchNorm { epsilon, .. } = graph.nodes[behind].layer else { return None };
+        let NodeParameters::BatchNorm { gamma, beta, mean, variance } = &parameters.0[behind] else {
+            return None;
+        };
+        let is_one = |x: f64| (x - 1.0).abs() < 1e-5;
+        let is_identity = gamma.iter().all(|gamma| is_one(f64::from(*gamma)))
+            && mean.iter().all(|mean| *mean == 0.0)
+            && variance.iter().all(|variance| is_one(f64::from(*variance) + epsilon));
+        let gamma = gamma.iter().map(|gamma| gamma.abs()).collect();
+        (!is_identity).then(|| Norm { beta: beta.clone(), gamma })
+    }
+
+    /// Beta + 6 gamma, the largest of all channels.
+    pub(super) fn most(&self) -> f64 {
+        let most =
+            self.beta.iter().zip(&self.gamma).map(|(beta, gamma)| f64::from(*beta) + 6.0 * f64::from(*gamma));
+        most.fold(0.0, f64::max)
+    }
+
+    /// How many channels were seen to vary, and how many of them with a deviation within a factor of two of gamma. A channel that is
+    /// dead says nothing: its norm multiplies a variance of next to nothing.
+    fn fitting(&self, seen: &Seen) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for (gamma, deviation) in self.gamma.iter().zip(&seen.deviation) {
+            let gamma = f64::from(*gamma);
+            if 0.01 * gamma < *deviation {
+                counts.0 += 1;
+                counts.1 += usize::from(gamma <= 2.0 * deviation && *deviation <= 2.0 * gamma);
+            }
+        }
+        counts
+    }
+}
+
+/// The batch norms of a network's nodes, if what was seen bears out their numbers: those of half of the channels that vary. By layer some would
+/// fail for the pictures' sake, which may be harder than what the network was trained on.
+pub(super) fn norms(
+    graph: &Graph,
+    parameters: &Parameters,
+    network: &Fused,
+    seen: &[Seen],
+) -> Vec<Option<Norm>> {
+    let norms: Vec<Option<Norm>> =
+        network.nodes.iter().map(|node| Norm::of(graph, parameters, &node.name)).collect();
+    let known = || norms.iter().zip(seen).filter_map(|(norm, seen)| norm.as_ref().map(|norm| (norm, seen)));
+    let counts = known().map(|(norm, seen)| norm.fitting(seen));
+    let (n_channels, n_fitting) = counts.fold((0, 0), |all, more| (all.0 + more.0, all.1 + more.1));
+    if 2 * n_fitting < n_channels { vec![None; norms.len()] } else { norms }
+}

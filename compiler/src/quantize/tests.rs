@@ -1,0 +1,189 @@
+//! Random networks of the layers that can be quantised.
+
+use super::forward::{Value, run};
+use super::*;
+use crate::describe::Description;
+use crate::graph::Knobs;
+use crate::random::Random;
+use crate::reference;
+use crate::sample::RandomNetwork;
+
+/// Random bytes: even ones, and those that reach both ends.
+fn noise(len: usize, n: usize, seed: u64) -> Vec<Vec<u8>> {
+    let mut random = Random::new(seed ^ 0x6e6f_6973_6500);
+    let mut picture = |idx: usize| {
+        let mut byte = |_| match idx % 3 {
+            0 => random.bits() as u8,
+            1 => random.pick(&[0, 255]),
+            _ => 96 + (random.bits() % 64) as u8,
+        };
+        (0..len).map(&mut byte).collect()
+    };
+    (0..n).map(&mut picture).collect()
+}
+
+/// A network of a description.
+fn graph(text: &str) -> Result<Graph> {
+    Graph::build(&Description::parse(text, "net.toml")?, &Knobs::default())
+}
+
+/// A network of layers that all can be quantised, with random numbers.
+pub(super) fn network(seed: u64) -> (Graph, Parameters) {
+    let mut random = Random::new(seed ^ 0x696e_7438);
+    let activations =
+        ["relu6", "relu", "none", "hard_swish", "swish", "sigmoid", "hard_sigmoid", "leaky_relu"];
+    let channels = random.pick(&[1, 2, 3, 3, 3, 5]);
+    let (height, width) = (random.within(3, 20), random.within(3, 20));
+    let padding = random.pick(&["same", "symmetric", "keras", "valid"]);
+    let mut text = format!(
+        "name = \"int8-{seed}\"\nclasses = {}\npadding = {padding:?}\n\
+         input = {{ height = {height}, width = {width}, channels = {channels} }}\n[preprocess]\nresize = \"stretch\"\n",
+        random.within(2, 40)
+    );
+    if random.percent(70) {
+        let mean: Vec<f64> = (0..channels).map(|_| random.uniform()).collect();
+        let std: Vec<f64> = (0..channels).map(|_| 0.1 + random.uniform()).collect();
+        text += &format!("mean = {mean:?}\nstd = {std:?}\n");
+    }
+    let mut n_layers = random.within(1, 6);
+    while 0 < n_layers {
+        let filters = format!("scaled = false\nfilters = {}\n", random.within(1, 40));
+        let stride = format!("stride = {}\n", random.pick(&[1, 1, 2, 3]));
+        let kernel = format!("kernel = {}\n{stride}", random.within(1, 5));
+        let layer = match random.within(0, 5) {
+            0 => format!("kind = \"conv\"\n{kernel}{filters}"),
+            1 => format!("kind = \"depthwise\"\n{kernel}"),
+            2 => format!("kind = \"pointwise\"\n{filters}"),
+            3 => format!("kind = \"depthwise\"\nmultiplier = {}\n{kernel}", random.within(2, 3)),
+            4 => format!("kind = \"conv\"\n{kernel}scaled = false\nfilters = 12\ngroups = 2\n"),
+            _ => format!("kind = \"separable\"\n{kernel}{filters}"),
+        };
+        let activation = random.pick(&activations);
+        let slope = if activation == "leaky_relu" { "slope = 0.125\n" } else { "" };
+        let more = format!("{text}[[layer]]\n{layer}activation = {activation:?}\n{slope}");
+        if graph(&more).is_ok() {
+            (text, n_layers) = (more, n_layers - 1);
+        }
+    }
+    let heads = [
+        "",
+        "[[layer]]\nkind = \"global_average_pool\"\n",
+        "[[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n",
+        "[[layer]]\nkind = \"dense\"\n",
+        "[[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n[[layer]]\nkind = \"softmax\"\n",
+    ];
+    text += random.pick(&heads);
+    let graph = graph(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let parameters = Parameters::random(&graph, seed);
+    (graph, parameters)
+}
+
+pub(super) fn quantized(
+    (graph, parameters): &(Graph, Parameters),
+    options: Options,
+    n_threads: usize,
+) -> Result<(Fused, Fused)> {
+    let bytes = noise(graph.input_shape().len(), 5, 1);
+    let constants = graph.preprocess.constants();
+    let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads };
+    quantize(graph, parameters, &pictures, options, &|| ())
+}
+
+/// The fast loops have every value of the reference, which is given the numbers of the same bytes.
+fn check(graph: &Graph, integers: &Fused, seed: u64) {
+    integers.verify();
+    let constants = graph.preprocess.constants();
+    let bytes = noise(graph.input_shape().len(), 3, seed);
+    let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads: 1 };
+    let inputs: Vec<Value> = bytes.iter().map(|bytes| Value::Bytes(bytes.clone())).collect();
+    for (idx, found) in run(integers, &inputs, 2).iter().enumerate() {
+        let expected = reference::run(integers, &pictures.numbers(idx));
+        for ((found, expected), node) in found.iter().zip(&expected).zip(&integers.nodes) {
+            assert_eq!(found, expected, "{} of {}", node.name, graph.name);
+        }
+    }
+}
+
+#[test]
+fn fast_loops_are_the_reference() {
+    for seed in 0..150 {
+        let network = network(seed);
+        let options = Options { pair_safe: seed % 2 == 1 };
+        let (_, integers) = quantized(&network, options, 1).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        check(&network.0, &integers, seed);
+        let threads = quantized(&network, options, 3).expect("as on one thread").1;
+        assert!(integers == threads, "{seed}: threads change a number");
+    }
+}
+
+/// Networks as other tests have them: numbers far apart, every kind of layer. Those that can't be quantised are refused in words.
+#[test]
+fn any_network_is_quantised_or_refused() {
+    let (mut n_quantised, mut refusals) = (0, std::collections::BTreeSet::new());
+    for seed in 0..400 {
+        let RandomNetwork { graph, parameters, .. } = RandomNetwork::new(seed);
+        let network = (graph, parameters);
+        match quantized(&network, Options::default(), 1) {
+            Ok((_, integers)) => {
+                check(&network.0, &integers, seed);
+                n_quantised += 1;
+            }
+            Err(error) => {
+                refusals.extend(
+                    error.faults().iter().map(|fault| fault.detail.chars().take(18).collect::<String>()),
+                );
+            }
+        }
+    }
+    println!("{n_quantised} quantised; {refusals:?}");
+    assert!(20 < n_quantised, "{n_quantised} of 400 were quantised: {refusals:?}");
+}
+
+/// Bytes stand for what the numbers were, within what rounding does: the error is far below the signal.
+#[test]
+fn integers_are_close() {
+    let mut worst = f64::INFINITY;
+    let mut sum = 0.0;
+    for seed in 0..60 {
+        let network = network(seed);
+        let (numbers, integers) = quantized(&network, Options::default(), 1).expect("it can be quantised");
+        let bytes = noise(network.0.input_shape().len(), 5, 1);
+        let constants = network.0.preprocess.constants();
+        let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads: 1 };
+        let comparison = compare(&numbers, &integers, &pictures, &|| ());
+        let last = &comparison.layers[comparison.layers.len() - 1];
+        worst = worst.min(last.snr_db);
+        sum += last.snr_db.min(60.0);
+    }
+    println!("worst {worst:.1} dB, mean {:.1} dB", sum / 60.0);
+    assert!(25.0 < sum / 60.0, "{:.1} dB", sum / 60.0);
+}
+
+#[test]
+fn pairs_are_safe() {
+    for seed in 0..60 {
+        let network = network(seed);
+        let (_, integers) = quantized(&network, Options { pair_safe: true }, 1).expect("it can be quantised");
+        for node in &integers.nodes {
+            let (Some(integer), false) = (&node.integer, matches!(node.layer, Layer::Depthwise { .. }))
+            else {
+                continue;
+            };
+            if node.inputs[0].0 == 0 || integer.weights.is_empty() {
+                continue;
+            }
+            let input = integers.nodes[node.inputs[0].0].shape();
+            let filter = node.layer.filter(input).expect("it has weights");
+            let m = if filter.is_flat { input.channels } else { filter.m };
+            for tap in integer.weights.chunks_exact(m * filter.n) {
+                for pair in tap.chunks(2 * filter.n) {
+                    let (first, second) = pair.split_at(filter.n);
+                    for (a, b) in first.iter().zip(second) {
+                        let (a, b) = (i32::from(*a), i32::from(*b));
+                        assert!(a * b <= 0 || (a + b).abs() <= 128, "{}: {a} and {b}", node.name);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A layer's filter in f32 -> its weights as signed bytes, its biases and multipliers.
+//!
+//! An input x of channel c is scale_c (q + zero_c) for a byte q. With u for one step of a sum of an output channel, its weights are
+//! w scale_c / u, rounded; its bias at a border is b / u and the sum of weight times zero_c over the taps inside, rounded. b is not the
+//! filter's but the one that leaves the channel's mean on the calibration pictures what it is in f32: rounded weights of one sign of
+//! error times inputs that are never below 0 add up to a shift, which is most of the error that there would be.
+
+use super::forward::taps;
+use crate::graph::layer::Layer;
+use crate::graph::shape::{Shape, Window};
+use crate::passes::{Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp};
+
+/// A dead channel's bias would leave an i32 if its weights said what a step is.
+const MOST_BIAS: f64 = (1u64 << 29) as f64;
+/// The least step, as a share of that of the output: what is smaller changes no byte.
+const LEAST_STEP: f64 = 1e-7;
+/// What a pair of neighbours of one sign may add up to: 255 times as much is still an i16.
+const MOST_PAIR: i32 = 128;
+/// Doublings of a step before a channel is given up.
+const MOST_DOUBLINGS: usize = 48;
+
+/// What the bytes of an input stand for, by channel: x = scale (q + zero).
+#[derive(Clone, Debug)]
+pub(super) struct Meaning {
+    pub(super) scale: Vec<f64>,
+    pub(super) zero: Vec<f64>,
+}
+
+impl Meaning {
+    /// Of a value of so many channels.
+    pub(super) fn of(bytes: Bytes, n_channels: usize) -> Meaning {
+        let zero = -f64::from(bytes.zero_point);
+        Meaning { scale: vec![f64::from(bytes.scale); n_channels], zero: vec![zero; n_channels] }
+    }
+}
+
+/// The bytes under each tap of a layer on the calibration pictures.
+#[derive(Clone, Debug)]
+pub(super) struct Inputs {
+    /// Their sum, `[taps][channels]`.
+    sums: Vec<u64>,
+    /// How often each tap was inside of the map, on all pictures.
+    inside: Vec<u64>,
+    /// Positions of the window, on all pictures.
+    positions: u64,
+}
+
+impl Inputs {
+    pub(super) fn new(layer: &Layer, input: Shape) -> Inputs {
+        let (n_taps, channels) = match layer.window() {
+            Some(window) => (window.taps(), input.channels),
+            // Each pixel of the map is a tap of a dense layer.
+            None => (input.pixels(), input.channels),
+        };
+        Inputs { sums: vec![0; n_taps * channels], inside: vec![0; n_taps], positions: 0 }
+    }
+
+    /// Counts one picture.
+    pub(super) fn add(&mut self, layer: &Layer, shape: (Shape, Shape), x: &[u8]) {
+        let (input, output) = shape;
+        let m = input.channels;
+        let Some(window) = layer.window() else {
+            self.sums.iter_mut().zip(x).for_each(|(sum, q)| *sum += u64::from(*q));
+            self.inside.iter_mut().for_each(|inside| *inside += 1);
+            self.positions += 1;
+            return;
+        };
+        self.positions += output.pixels() as u64;
+        // 2^20 positions of 255 fit.
+        let mut line = vec![0u32; self.sums.len()];
+        for position in 0..output.pixels() {
+            taps(window, input, (position / output.width, position % output.width), |tap, pixel| {
+                self.inside[tap] += 1;
+                let sums = line[tap * m..][..m].iter_mut();
+                sums.zip(&x[pixel * m..][..m]).for_each(|(sum, q)| *sum += u32::from(*q));
+            });
+        }
+        self.sums.iter_mut().zip(line).for_each(|(sum, more)| *sum += u64::from(more));
+    }
+
+    pub(super) fn merge(&mut self, other: &Inputs) {
+        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, more)| *sum += more);
+        self.inside.iter_mut().zip(&other.inside).for_each(|(sum, more)| *sum += more);
+        self.positions += other.positions;
+    }
+}
+
+/// A layer whose weights become bytes.
+pub(super) struct Task<'a> {
+    pub(super) node: &'a FusedNode,
+    pub(super) filter: &'a Filter,
+    pub(super) input: Shape,
+    pub(super) meaning: &'a Meaning,
+    /// Of the output; none where that is numbers.
+    pub(super) bytes: Option<Bytes>,
+    pub(super) inputs: &'a Inputs,
+    /// Of each output channel before the activation, in f32: the mean on the same pictures.
+    pub(super) means: &'a [f64],
+    /// Whether same-sign neighbours keep within [`MOST_PAIR`].
+    pub(super) pair_safe: bool,
+}
+
+/// The numbers of one output channel.
+struct Channel {
+    weights: Vec<i8>,
+    /// By border.
+    bias: Vec<i32>,
+    multiplier: f32,
+}
+
+/// Where the weights of an output channel get their inputs.
+struct Reads {
+    /// Of each of its weights: the tap and the input channel.
+    from: Vec<(usize, usize)>,
+}
+
+impl Task<'_> {
+    /// Its numbers; or the channel that can't have any, and why.
+    pub(super) fn run(&self) -> Result<Integer, String> {
+        let n = self.filter.bias.len();
+        let depth = self.filter.weights.len() / n;
+        let borders = self.borders();
+        let mut integer = Integer {
+            weights: vec![0; depth * n],
+            bias: vec![0; borders.len() * n],
+            multiplier: vec![0.0; n],
+        };
+        for idx in 0..n {
+            let channel = self.channel(idx, depth, &borders)?;
+            for (k, w) in channel.weights.iter().enumerate() {
+                integer.weights[k * n + idx] = *w;
+            }
+            for (border, bias) in channel.bias.iter().enumerate() {
+                integer.bias[border * n + idx] = *bias;
+            }
+            integer.multiplier[idx] = channel.multiplier;
+        }
+        Ok(integer)
+    }
+
+    /// Of each border, whether a tap is inside.
+    fn borders(&self) -> Vec<Vec<bool>> {
+        let Some(window) = self.node.layer.window() else {
+            return vec![vec![true; self.input.pixels()]];
+        };
+        let Window { rows, columns } = window;
+        let borders = window.borders((self.input.height, self.input.width));
+        let inside = |(inside_rows, inside_columns): &(std::ops::Range<usize>, std::ops::Range<usize>)| {
+            let tap = |ky: usize, kx: usize| inside_rows.contains(&ky) && inside_columns.contains(&kx);
+            (0..rows.kernel)
+                .flat_map(|ky| (0..columns.kernel).map(move |kx| (ky, kx)))
+                .map(|(ky, kx)| tap(ky, kx))
+                .collect()
+        };
+        borders.iter().map(inside).collect()
+    }
+
+    fn reads(&self, idx: usize, depth: usize) -> Reads {
+        let (channels, n) = (self.input.channels, self.filter.bias.len());
+        let (m, first) = match self.node.layer {
+            Layer::Depthwise { .. } => (1, idx),
+            Layer::Grouped { groups, .. } => (channels / groups, idx / (n / groups) * (channels / groups)),
+            _ => (channels, 0),
+        };
+        Reads { from: (0..depth).map(|k| (k / m, first + k % m)).collect() }
+    }
+
+    fn channel(&self, idx: usize, depth: usize, borders: &[Vec<bool>]) -> Result<Channel, String> {
+        let n = self.filter.bias.len();
+        let Reads { from } = self.reads(idx, depth);
+        let wanted = |(k, (_, channel)): (usize, &(usize, usize))| {
+            f64::from(self.filter.weights[k * n + idx]) * self.meaning.scale[*channel]
+        };
+        let wanted: Vec<f64> = from.iter().enumerate().map(wanted).collect();
+        let is_paired = self.pair_safe && !matches!(self.node.layer, Layer::Depthwise { .. });
+        let m = from.iter().take_while(|(tap, _)| *tap == 0).count();
+        let mut step = wanted.iter().fold(0.0f64, |most, w| most.max(w.abs())) / f64::from(MOST_WEIGHT);
+        if is_paired {
+            let pairs = wanted.chunks(m).flat_map(|tap| tap.chunks(2));
+            let same_sign = |pair: &[f64]| match pair {
+                [a, b] if a * b > 0.0 => (a + b).abs(),
+                _ => 0.0,
+            };
+            step = pairs.map(|pair| same_sign(pair) / f64::from(MOST_WEIGHT)).fold(step, f64::max);
+        }
+        step = step.max(self.means[idx].abs().max(f64::from(self.filter.bias[idx]).abs()) / MOST_BIAS);
+        step = step.max(self.bytes.map_or(0.0, |bytes| f64::from(bytes.scale) * LEAST_STEP));
+        if step < f64::from(f32::MIN_POSITIVE) {
+            step = 1.0;
+        }
+        for _ in 0..MOST_DOUBLINGS {
+            let mut weights: Vec<i8> = wanted.iter().map(|w| rounded_weight(w / step)).collect();
+            if is_paired {
+                weights.chunks_mut(m).flat_map(|tap| tap.chunks_mut(2)).for_each(make_safe);
+            }
+            if let Some(channel) = self.finished(idx, weights, step, (&from, borders)) {
+                return Ok(channel);
+            }
+            step *= 2.0;
+        }
+        Err(format!("the sums of channel {idx} can't be kept below 2^31: its numbers are too far apart"))
+    }
+
+    /// With biases; `None` where a sum can't be proved.
+    fn finished(
+        &self,
+        idx: usize,
+        weights: Vec<i8>,
+        step: f64,
+        (from, borders): (&[(usize, usize)], &[Vec<bool>]),
+    ) -> Option<Channel> {
+        let Inputs { sums, inside, positions } = self.inputs;
+        let m = self.input.channels;
+        let mut total = 0.0;
+        for (w, (tap, channel)) in weights.iter().zip(from) {
+            let inputs = sums[tap * m + channel] as f64 + self.meaning.zero[*channel] * inside[*tap] as f64;
+            total += f64::from(*w) * inputs;
+        }
+        let corrected = self.means[idx] - step * (total / *positions as f64);
+        let at = |inside: &Vec<bool>| -> Option<i32> {
+            let mut constant = 0.0;
+            for (w, (tap, channel)) in weights.iter().zip(from) {
+                if inside[*tap] {
+                    constant += f64::from(*w) * self.meaning.zero[*channel];
+                }
+            }
+            let bias = (corrected / step + constant).round_ties_even();
+            (bias.abs() < (1u64 << 31) as f64).then_some(bias as i32)
+        };
+        let bias: Option<Vec<i32>> = borders.iter().map(at).collect();
+        let scale = match self.bytes {
+            Some(bytes) if is_clamp(self.node.activation) => f64::from(bytes.scale),
+            _ => 1.0,
+        };
+        let multiplier = (step / scale) as f32;
+        let channel = Integer { weights, bias: bias?, multiplier: vec![multiplier] };
+        let is_proved = multiplier.is_finite() && multiplier != 0.0 && channel.is_proved();
+        is_proved.then_some(Channel { weights: channel.weights, bias: channel.bias, multiplier })
+    }
+}
+
+fn rounded_weight(w: f64) -> i8 {
+    let most = f64::from(MOST_WEIGHT);
+    w.round_ties_even().clamp(-most, most) as i8
+}
+
+/// Takes from the larger of two neighbours of one sign until they are small enough together.
+fn make_safe(pair: &mut [i8]) {
+    let [a, b] = pair else { return };
+    while i32::from(*a) * i32::from(*b) > 0 && MOST_PAIR < (i32::from(*a) + i32::from(*b)).abs() {
+        let larger = if a.unsigned_abs() < b.unsigned_abs() { &mut *b } else { &mut *a };
+        *larger -= larger.signum();
+    }
+}

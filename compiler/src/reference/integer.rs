@@ -1,0 +1,132 @@
+//! Layers in integers: exact sums of bytes times signed bytes, and what becomes of them.
+//!
+//! - acc = bias + sum over the taps inside of the map of q w, an i32 that never overflows: [`Integer::is_proved`].
+//! - v = f32(acc) multiplier, the conversion and the product each rounded once, to nearest even.
+//! - Where the activation is more than bounds, or where the output is numbers: v = activation(v). Then v is a number of the network;
+//!   for bytes it is multiplied by 1 / scale, rounded once.
+//! - y = round(v) + zero point, to nearest even, kept between low and high.
+
+use super::{activate, by_rows};
+use crate::graph::layer::Layer;
+use crate::graph::shape::{Shape, Window};
+use crate::passes::{ByteInput, Bytes, FusedNode, Integer, is_clamp};
+
+/// The bytes of an input, as numbers.
+pub(super) fn input(bytes: &ByteInput, input: &[f32]) -> Vec<f32> {
+    let channels = bytes.scale.iter().zip(&bytes.offset).cycle();
+    let numbers = input.iter().zip(channels);
+    numbers.map(|(x, (scale, offset))| to_byte(x.mul_add(*scale, *offset), 0, 0, 255)).collect()
+}
+
+/// round(v) + zero point, kept between bounds. What is no number becomes the lower bound.
+fn to_byte(v: f32, zero_point: u8, low: u8, high: u8) -> f32 {
+    let [zero_point, low, high] = [zero_point, low, high].map(f32::from);
+    let (least, most) = (low - zero_point, high - zero_point);
+    // The bounds are whole numbers, so keeping between them and rounding may change places.
+    let v = if v > least { v } else { least };
+    let v = if v < most { v } else { most };
+    v.round_ties_even() + zero_point
+}
+
+/// The output of a node, from its first input's shape and bytes.
+pub(super) fn compute(
+    node: &FusedNode,
+    numbers: &Integer,
+    (shape, x): (Shape, &[f32]),
+    n_threads: usize,
+) -> Vec<f32> {
+    let sums = Sums { numbers, shape, x, out: node.shape() };
+    let finished = |row: Vec<i32>| -> Vec<f32> {
+        let multipliers = numbers.multiplier.iter().cycle();
+        row.iter().zip(multipliers).map(|(acc, m)| finish(node, *acc as f32 * m)).collect()
+    };
+    let rows = |row: &(dyn Fn(usize) -> Vec<i32> + Sync)| {
+        by_rows(node.shape().height, n_threads, &|y| finished(row(y)))
+    };
+    match node.layer {
+        Layer::Conv { window, .. } => rows(&|y| sums.row(y, window, 1)),
+        Layer::Grouped { window, groups, .. } => rows(&|y| sums.row(y, window, groups)),
+        Layer::Depthwise { window, .. } => rows(&|y| sums.row(y, window, sums.shape.channels)),
+        Layer::Dense { .. } => finished(sums.dense()),
+        Layer::GlobalAveragePool => finished(sums.pool()),
+        Layer::Input
+        | Layer::BatchNorm { .. }
+        | Layer::Activation(_)
+        | Layer::Add
+        | Layer::Multiply
+        | Layer::Pool { .. }
+        | Layer::Concat
+        | Layer::Upsample { .. }
+        | Layer::Softmax => unreachable!("verified: {} doesn't compute in integers", node.name),
+    }
+}
+
+/// What a node makes of f32(acc) multiplier.
+pub(crate) fn finish(node: &FusedNode, v: f32) -> f32 {
+    let activation = node.activation;
+    let Some(Bytes { scale, zero_point, low, high }) = node.bytes else { return activate(v, activation) };
+    let v = if is_clamp(activation) { v } else { activate(v, activation) * (1.0 / scale) };
+    to_byte(v, zero_point, low, high)
+}
+
+struct Sums<'a> {
+    numbers: &'a Integer,
+    shape: Shape,
+    x: &'a [f32],
+    out: Shape,
+}
+
+impl Sums<'_> {
+    /// A row of a convolution whose channels fall into so many groups; M of a depthwise one.
+    fn row(&self, y: usize, window: Window, groups: usize) -> Vec<i32> {
+        let (channels, n) = (self.shape.channels, self.out.channels);
+        let (m, per_group) = (channels / groups, n / groups);
+        let borders = window.borders((self.shape.height, self.shape.width));
+        let rows = window.rows.taps(y, self.shape.height);
+        let mut sums = Vec::with_capacity(self.out.width * n);
+        for column in 0..self.out.width {
+            let columns = window.columns.taps(column, self.shape.width);
+            let border = Window::border(&borders, &rows, &columns);
+            let bias = &self.numbers.bias[border * n..][..n];
+            let mut acc: Vec<i64> = bias.iter().map(|bias| i64::from(*bias)).collect();
+            for ky in rows.clone() {
+                for kx in columns.clone() {
+                    let row = window.rows.offset(y, ky) as usize;
+                    let pixel = row * self.shape.width + window.columns.offset(column, kx) as usize;
+                    let tap = ky * window.columns.kernel + kx;
+                    for ci in 0..m {
+                        let weights = &self.numbers.weights[(tap * m + ci) * n..][..n];
+                        for (idx, (acc, w)) in acc.iter_mut().zip(weights).enumerate() {
+                            let q = self.x[pixel * channels + idx / per_group * m + ci];
+                            *acc += q as i64 * i64::from(*w);
+                        }
+                    }
+                }
+            }
+            sums.extend(acc.into_iter().map(exact));
+        }
+        sums
+    }
+
+    fn dense(&self) -> Vec<i32> {
+        let n = self.out.channels;
+        let mut acc: Vec<i64> = self.numbers.bias.iter().map(|bias| i64::from(*bias)).collect();
+        for (q, weights) in self.x.iter().zip(self.numbers.weights.chunks_exact(n)) {
+            acc.iter_mut().zip(weights).for_each(|(acc, w)| *acc += *q as i64 * i64::from(*w));
+        }
+        acc.into_iter().map(exact).collect()
+    }
+
+    /// Of each channel, the bias and all pixels.
+    fn pool(&self) -> Vec<i32> {
+        let mut acc = vec![i64::from(self.numbers.bias[0]); self.shape.channels];
+        for pixel in self.x.chunks_exact(self.shape.channels) {
+            acc.iter_mut().zip(pixel).for_each(|(acc, q)| *acc += *q as i64);
+        }
+        acc.into_iter().map(exact).collect()
+    }
+}
+
+fn exact(acc: i64) -> i32 {
+    i32::try_from(acc).expect("a sum that has been proved stays below 2^31")
+}

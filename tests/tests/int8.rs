@@ -1,0 +1,134 @@
+//! Trained networks in bytes and integers, on photographs that played no part in making them.
+
+use std::time::Instant;
+
+use mnc::graph::Graph;
+use mnc::quantize::crops::{Photograph, crops};
+use mnc::quantize::{Certificate, Options, Pictures, compare, leaves, quantize};
+use mnc_runtime::info::{self, Input};
+use mnc_runtime::launcher::input_for;
+use mnc_tests::need;
+use mnc_tests::recorded::{TRAINED, Trained};
+
+/// The bytes that a network takes of a picture; `info` says how it is brought to size.
+fn bytes(graph: &Graph, resize: Option<info::Resize>, picture: &[u8]) -> Vec<u8> {
+    let shape = graph.input_shape();
+    let input = Input { height: shape.height, width: shape.width, channels: shape.channels };
+    let mut preprocess = mnc::preprocess(&graph.preprocess, shape);
+    preprocess.resize = resize.unwrap_or(preprocess.resize);
+    (preprocess.multiplier, preprocess.offset) = (vec![1.0; shape.channels], vec![0.0; shape.channels]);
+    let numbers = input_for(&input, &preprocess, picture).expect("it is a picture");
+    numbers.iter().map(|x| *x as u8).collect()
+}
+
+/// The two photographs of the repository.
+fn photographs() -> Vec<Photograph> {
+    let read = |(name, width, height): (&str, usize, usize)| {
+        let path = need::workspace().join("examples/person-detector/photos").join(name);
+        let file = std::fs::read(path).expect("the photograph is there");
+        let mut graph = Graph::build(
+            &mnc::describe::builtin("mobilenet-v1").expect("it is built in").description(),
+            &mnc::graph::Knobs {
+                alpha: 0.25,
+                resolution: Some(format!("{height}x{width}").parse().expect("a size")),
+            },
+        )
+        .expect("it is legal");
+        graph.preprocess.channel_order = mnc::describe::ChannelOrder::Rgb;
+        Photograph { width, height, pixels: bytes(&graph, Some(info::Resize::Keep), &file) }
+    };
+    [("astronaut.jpg", 512, 512), ("chelsea.jpg", 451, 300)].map(read).to_vec()
+}
+
+/// 16 synthetic pictures and 16 parts of the two photographs.
+fn calibration(graph: &Graph) -> Vec<Vec<u8>> {
+    let shape = graph.input_shape();
+    let parts = crops(&photographs(), (shape.height, shape.width), 16, 1);
+    let parts = parts.iter().map(|part| bytes(graph, Some(info::Resize::Stretch), &part.to_pnm()));
+    leaves::pictures(shape, 16, 1).into_iter().chain(parts).collect()
+}
+
+/// The photographs beside the repository: every so many of them.
+fn judges(graph: &Graph, every: usize) -> Option<Vec<Vec<u8>>> {
+    let mut paths: Vec<std::path::PathBuf> = Vec::new();
+    for folder in ["images", "images/extra"] {
+        let folder = need::shared_data(folder)?;
+        let entries = std::fs::read_dir(folder).expect("the folder can be read");
+        let files = entries.map(|entry| entry.expect("the entry can be read").path());
+        // The cat is one of the two of the calibration.
+        paths.extend(files.filter(|path| path.is_file() && !path.ends_with("skimage_chelsea.png")));
+    }
+    paths.sort();
+    let read = |path: &std::path::PathBuf| bytes(graph, None, &std::fs::read(path).expect("it can be read"));
+    Some(paths.iter().step_by(every).map(read).collect())
+}
+
+fn certificate(trained: &Trained, options: Options, every: usize) -> Option<Certificate> {
+    let mut network = trained.read()?;
+    if trained.weights.contains("vww") {
+        // It was trained on numbers from 0 to 1.
+        let preprocess = &mut network.graph.preprocess;
+        (preprocess.mean, preprocess.std) = (vec![0.0; 3], vec![1.0; 3]);
+    }
+    let judges = judges(&network.graph, every)?;
+    let constants = network.graph.preprocess.constants();
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pictures = |bytes| Pictures { bytes, constants: &constants, n_threads };
+    let calibration = calibration(&network.graph);
+    let started = Instant::now();
+    let (numbers, integers) =
+        quantize(&network.graph, &network.parameters, &pictures(&calibration), options, &|| ())
+            .expect("every layer has integers");
+    let seconds = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    let comparison = compare(&numbers, &integers, &pictures(&judges), &|| ());
+    let certificate = comparison.certificate.expect("it is a classifier");
+    println!(
+        "{}: {options:?}: {seconds:.1} s and {:.1} s: {certificate:?}",
+        trained.weights,
+        started.elapsed().as_secs_f64()
+    );
+    Some(certificate)
+}
+
+/// At most so many photographs have another answer, and the logits have at least that signal to noise.
+fn check(trained: &Trained, every: usize, n_others: usize, snr_db: f64) {
+    check_with(trained, Options::default(), (every, n_others), snr_db);
+}
+
+fn check_with(trained: &Trained, options: Options, (every, n_others): (usize, usize), snr_db: f64) {
+    let every = if std::env::var_os("MNC_ALL_PHOTOGRAPHS").is_some() { 1 } else { every };
+    let Some(certificate) = certificate(trained, options, every) else { return };
+    let Certificate { n_pictures, n_same, .. } = certificate;
+    assert!(n_pictures <= n_same + n_others, "{}: {certificate:?}", trained.weights);
+    assert!(snr_db <= certificate.snr_db, "{}: {certificate:?}", trained.weights);
+    // The margin keeps what it promises.
+    assert_eq!(certificate.n_beyond_other, 0, "{}: {certificate:?}", trained.weights);
+    assert!(n_pictures < 2 * certificate.n_beyond, "{}: {certificate:?}", trained.weights);
+}
+
+#[test]
+fn v1_10_224() {
+    check(&TRAINED[4], 4, 1, 23.0);
+}
+
+#[test]
+fn v1_05_160() {
+    check(&TRAINED[3], 1, 2, 25.0);
+}
+
+#[test]
+fn v1_025_128() {
+    check(&TRAINED[0], 1, 4, 24.0);
+}
+
+/// Half a decibel or so.
+#[test]
+fn v1_025_128_with_safe_pairs() {
+    check_with(&TRAINED[0], Options { pair_safe: true }, (1, 8), 24.0);
+}
+
+#[test]
+fn person_detector() {
+    check(&TRAINED[2], 1, 3, 26.0);
+}

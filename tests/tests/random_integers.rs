@@ -1,0 +1,113 @@
+//! Random networks in integers: compiled code, interpreter and reference agree bit for bit, for every instruction set, on one thread
+//! and on several, and whether the input comes as numbers or as bytes.
+
+use mnc::quantize::sample::with_integers;
+use mnc::target::{ISAS, X86_64_V3};
+use mnc::{Compiled, Options, Target, passes, reference};
+use mnc_runtime::abi::Status;
+use mnc_tests::link::Linked;
+use mnc_tests::networks::{RandomNetwork, SMALL_CACHES};
+use mnc_tests::turns::shuffled;
+use mnc_tests::{bits, each, need, pool};
+
+/// Seeds; one of twelve have a network of layers that all have a form in integers.
+const N_SEEDS: u64 = 2400;
+/// Networks of one shared library.
+const BATCH: usize = 20;
+
+/// The network of a seed, if it has such layers alone.
+fn network(seed: u64) -> Option<(RandomNetwork, passes::Fused)> {
+    let network = if seed.is_multiple_of(8) { RandomNetwork::tall(seed) } else { RandomNetwork::new(seed) };
+    let fused = passes::run(&network.graph, &network.parameters).ok()?;
+    let fused = with_integers(&fused, seed)?;
+    fused.verify();
+    Some((network, fused))
+}
+
+fn compile(network: &RandomNetwork, fused: &passes::Fused, target: &Target, name: &str) -> Compiled {
+    let options = Options { name, labels: &[] };
+    mnc::compile_fused(network.graph.clone(), fused.clone(), target, &options, None)
+        .unwrap_or_else(|error| panic!("seed {}: {error}\n{}", network.seed, network.toml))
+}
+
+fn small_caches(target: Target) -> Target {
+    Target { isa: &SMALL_CACHES[0], ..target }
+}
+
+#[test]
+fn compiled_equals_reference() {
+    let mut targets = need::host_targets();
+    let v3 = targets.iter().find(|target| target.isa.name == X86_64_V3.name).cloned();
+    targets.extend(v3.map(small_caches));
+    let networks: Vec<_> = (0..N_SEEDS).filter_map(network).collect();
+    assert!(N_SEEDS as usize / 20 <= networks.len(), "{} networks", networks.len());
+    let batches: Vec<&[_]> = networks.chunks(BATCH).collect();
+    let check = |batch: &&[(RandomNetwork, passes::Fused)]| {
+        let compiled: Vec<(&RandomNetwork, Compiled)> = batch
+            .iter()
+            .flat_map(|(network, fused)| {
+                targets.iter().enumerate().map(move |(idx, target)| {
+                    (network, compile(network, fused, target, &format!("n{}_{idx}", network.seed)))
+                })
+            })
+            .collect();
+        let object = |compiled: &Compiled| compiled.object().expect("the network can be emitted");
+        let objects = compiled.iter().map(|(_, compiled)| (compiled.info.name.as_str(), object(compiled)));
+        let Some(linked) = Linked::new(objects) else { return };
+        for (network, compiled) in &compiled {
+            let function = linked.network(compiled);
+            let case =
+                |what: &str| format!("seed {}, {what}, {}:\n{}", network.seed, compiled.target, network.toml);
+            for (idx, input) in network.inputs().iter().enumerate() {
+                let found = match function.run(input) {
+                    Ok(found) => found,
+                    Err(Status::MissingCpuFeature) => {
+                        need::skip_cpu(compiled);
+                        break;
+                    }
+                    Err(status) => panic!("{}: {status}", case("run")),
+                };
+                let expected = reference::output(&compiled.fused, input);
+                bits::compare(&found, &expected).unwrap_or_else(|error| panic!("{error}: {}", case("run")));
+                let pool = [&pool::ALL_AT_ONCE, &pool::FORWARDS, &pool::BACKWARDS][idx.min(2)];
+                let found = function.run_on(input, pool).unwrap_or_else(|status| panic!("{status}"));
+                bits::compare(&found, &expected)
+                    .unwrap_or_else(|error| panic!("{error}: {}", case("parallel")));
+            }
+        }
+    };
+    each(&batches, check);
+}
+
+#[test]
+fn interpreter_equals_reference() {
+    let small = small_caches(need::target_of(ISAS[0]));
+    let targets: Vec<Target> = ISAS.iter().map(|isa| need::target_of(isa)).chain([small]).collect();
+    let check = |seed: &u64| {
+        let Some((network, fused)) = network(*seed) else { return };
+        let inputs = network.inputs();
+        let expected: Vec<Vec<f32>> = inputs.iter().map(|input| reference::output(&fused, input)).collect();
+        for target in &targets {
+            let compiled = compile(&network, &fused, target, "net");
+            let case = format!("seed {seed}, {target}:\n{}", network.toml);
+            for (input, expected) in inputs.iter().zip(&expected) {
+                let found = compiled.program.interpret(input).unwrap_or_else(|v| panic!("{v}: {case}"));
+                bits::compare(&found, expected).unwrap_or_else(|error| panic!("{error}: {case}"));
+            }
+            let found = compiled.program.interpret_tasks(&inputs[1], &mut shuffled(*seed));
+            let found = found.unwrap_or_else(|v| panic!("tasks, {v}: {case}"));
+            bits::compare(&found, &expected[1]).unwrap_or_else(|error| panic!("tasks, {error}: {case}"));
+        }
+    };
+    each(&(0..N_SEEDS).collect::<Vec<_>>(), check);
+}
+
+/// Rust source has no bytes: whoever asks for it is told so.
+#[test]
+fn rust_source_is_refused() {
+    let (drawn, fused) = (0..N_SEEDS).find_map(network).expect("some seed has such a network");
+    let options = Options { name: "net", labels: &[] };
+    let error = mnc::compile_fused(drawn.graph, fused, &Target::rust(), &options, None).unwrap_err();
+    let expected = "weights: found a network in int8, expected one in f32 for Rust source";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
