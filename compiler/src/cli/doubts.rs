@@ -173,7 +173,7 @@ impl Timed {
         let peak = work.fma_peak_gflops? * work.threads as f64;
         (peak < gflops).then(|| {
             format!(
-                "{gflops:.1} GFLOP/s are more than the peak of {peak:.1}, which was measured in a bad moment"
+                "{gflops:.1} GFLOP/s are more than the f32 peak of {peak:.1}: int8 may be, else it was measured in a bad moment"
             )
         })
     }
@@ -245,7 +245,9 @@ mod tests {
             &[0.5],
             &[100.0],
             None,
-            &["net: 200.0 GFLOP/s are more than the peak of 100.0, which was measured in a bad moment"],
+            &[
+                "net: 200.0 GFLOP/s are more than the f32 peak of 100.0: int8 may be, else it was measured in a bad moment",
+            ],
         );
     }
 
