@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::passes::{self, Fused};
-use crate::quantize;
+use crate::quantize::{self, file::Origin};
 use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
@@ -97,7 +97,7 @@ pub struct Opened {
 struct Integers {
     place: String,
     bytes: Vec<u8>,
-    alpha: f64,
+    origin: Origin,
 }
 
 /// What a network is compiled to.
@@ -230,7 +230,7 @@ impl Job {
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
         };
         if let Some(integers) = weights.as_ref().map(Integers::of).transpose()?.flatten() {
-            let origin = quantize::file::origin(&integers.bytes, &integers.place)?;
+            let origin = &integers.origin;
             let text = format!("bytes and integers, calibrated on {}", origin.provenance.calibration);
             self.notes.push(Note { subject: "int8", text });
             if self.resolution.is_none() {
@@ -324,8 +324,8 @@ impl Integers {
         if !quantize::file::is_int8(&file.bytes) {
             return Ok(None);
         }
-        let alpha = quantize::file::origin(&file.bytes, &file.place)?.alpha;
-        Ok(Some(Integers { place: file.place.clone(), bytes: file.bytes.to_vec(), alpha }))
+        let origin = quantize::file::origin(&file.bytes, &file.place)?;
+        Ok(Some(Integers { place: file.place.clone(), bytes: file.bytes.to_vec(), origin }))
     }
 }
 
@@ -357,7 +357,7 @@ impl Opened {
             (None, Some(alpha)) => Some((alpha, AlphaSource::Config)),
             (None, None) => None,
         };
-        if let Some(Integers { alpha, place, .. }) = &self.integers {
+        if let Some(Integers { origin: Origin { alpha, .. }, place, .. }) = &self.integers {
             return match stated {
                 Some((asked, AlphaSource::Asked)) if asked != *alpha => {
                     let detail = format!("found {asked}, expected {alpha}, the alpha of {place}");

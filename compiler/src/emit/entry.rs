@@ -80,10 +80,18 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
     finish(b, frontend.config);
 }
 
+/// Where the steps read the input: the caller's numbers, or the bytes in the workspace whatever the caller has passed.
+fn read_input(b: &mut FunctionBuilder<'_>, body: &Body<'_>, input: Value, workspace: Value) -> Value {
+    match body.program.byte_input {
+        Some(_) => b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64),
+        None => input,
+    }
+}
+
 /// Writes the bytes of the input where the steps look for them, unless it lies there.
 fn quantise_input(b: &mut FunctionBuilder<'_>, body: &Body<'_>, input: Value, workspace: Value) {
     let Some(quantise) = body.quantise else { return };
-    let to = b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64);
+    let to = read_input(b, body, input, workspace);
     let is_there = b.ins().icmp(IntCC::Equal, input, to);
     let [numbers, on] = [(); 2].map(|()| b.create_block());
     b.ins().brif(is_there, on, &[], numbers, &[]);
@@ -136,10 +144,7 @@ pub(super) fn run_parallel(
             quantise_input(&mut b, body, input, workspace);
             kept.restore(&mut b);
         }
-        let input = match body.quantise {
-            Some(_) => b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64),
-            None => input,
-        };
+        let input = read_input(&mut b, body, input, workspace);
         run_tasks(&mut b, body, ([input, output, workspace], pool), slot, run_signature);
         return_status(&mut b, Status::Ok);
     }
@@ -428,11 +433,7 @@ impl Buffers {
                 b.ins().load(I64, memory(), workspace, offset as i32)
             }
         });
-        // Bytes lie in the workspace, whatever the caller has passed.
-        let input = match body.program.byte_input {
-            Some(_) => b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64),
-            None => input,
-        };
+        let input = read_input(b, body, input, workspace);
         Buffers { input, output, workspace, constants }
     }
 }

@@ -5,7 +5,7 @@
 //! Register map: one vector.
 
 use super::{Family, FeatureMap, KernelName, NamedTile};
-use crate::code::{Access, Builder, Code};
+use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::layer::Activation;
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
@@ -31,67 +31,38 @@ impl Copy {
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
-        match self.input.dtype {
-            Dtype::F32 => self.code_f32(isa),
-            Dtype::U8 => self.code_u8(isa),
-        }
-    }
-
-    /// As [`Copy::code_f32`], by bytes.
-    fn code_u8(&self, isa: &Isa) -> Code {
+        let dtype = self.input.dtype;
         let channels = self.input.shape.channels;
         let (full, rest) = (channels / isa.lanes, channels % isa.lanes);
         let mut b = Builder::new(isa);
         let input = b.parameter("input", Access::Read);
         let output = b.parameter("output", Access::Write);
         let vector = b.register();
+        let load = |b: &mut Builder, from: Ptr, lanes: usize| match dtype {
+            Dtype::F32 => b.load_part(vector, from.at(0), lanes),
+            Dtype::U8 => b.load_bytes(vector, from.at(0), lanes),
+        };
+        let store = |b: &mut Builder, to: Ptr, lanes: usize| match dtype {
+            Dtype::F32 => b.store_part(vector, to.at(0), lanes),
+            Dtype::U8 => b.store_bytes(vector, to.at(0), lanes),
+        };
         b.repeat(self.input.shape.pixels(), |b| {
             let (from, to) = (b.pointer(), b.pointer());
             b.set_pointer(from, input, 0);
             b.set_pointer(to, output, 0);
             b.repeat(full, |b| {
-                b.load_bytes(vector, from.at(0), isa.lanes);
-                b.store_bytes(vector, to.at(0), isa.lanes);
-                b.advance_bytes(from, isa.lanes);
-                b.advance_bytes(to, isa.lanes);
+                load(b, from, isa.lanes);
+                store(b, to, isa.lanes);
+                [from, to].iter().for_each(|ptr| b.advance_bytes(*ptr, isa.lanes * dtype.bytes()));
             });
             if rest != 0 {
-                b.load_bytes(vector, from.at(0), rest);
-                // As far as the output has room: words or whole vectors of it may be read later.
+                load(b, from, rest);
+                // Zeros behind the channels, as far as a pixel has room: whole words or vectors of it may be read later.
                 let room = self.output.pixel_stride - full * isa.lanes;
-                b.store_bytes(vector, to.at(0), room.min(isa.lanes));
+                store(b, to, room.min(isa.lanes));
             }
-            b.advance_bytes(input, self.input.pixel_stride);
-            b.advance_bytes(output, self.output.pixel_stride);
-            b.free_pointers([from, to]);
-        });
-        b.finish()
-    }
-
-    fn code_f32(&self, isa: &Isa) -> Code {
-        let channels = self.input.shape.channels;
-        let (full, rest) = (channels / isa.lanes, channels % isa.lanes);
-        let mut b = Builder::new(isa);
-        let input = b.parameter("input", Access::Read);
-        let output = b.parameter("output", Access::Write);
-        let vector = b.register();
-        b.repeat(self.input.shape.pixels(), |b| {
-            let (from, to) = (b.pointer(), b.pointer());
-            b.set_pointer(from, input, 0);
-            b.set_pointer(to, output, 0);
-            b.repeat(full, |b| {
-                b.load(vector, from.at(0));
-                b.store(vector, to.at(0));
-                b.advance(from, isa.lanes);
-                b.advance(to, isa.lanes);
-            });
-            if rest != 0 {
-                b.load_part(vector, from.at(0), rest);
-                // Zeros behind the channels of a padded map: whole vectors of it may be read later.
-                b.store_part(vector, to.at(0), if self.output.is_padded(isa) { isa.lanes } else { rest });
-            }
-            b.advance(input, self.input.pixel_stride);
-            b.advance(output, self.output.pixel_stride);
+            b.advance_bytes(input, self.input.pixel_bytes());
+            b.advance_bytes(output, self.output.pixel_bytes());
             b.free_pointers([from, to]);
         });
         b.finish()

@@ -184,9 +184,10 @@ impl Depthwise {
         let border = |idx: usize| {
             self.ending.border(&block.rows.taps[idx / n_pixels], &block.columns.taps[idx % n_pixels])
         };
+        let borders: Vec<usize> = (0..accumulators.len()).map(border).collect();
         for (idx, acc) in accumulators.iter().enumerate() {
-            match (0..idx).find(|before| border(*before) == border(idx)) {
-                None => b.load(*acc, at.filter.at(border(idx) * isa.lanes)),
+            match borders[..idx].iter().position(|border| *border == borders[idx]) {
+                None => b.load(*acc, at.filter.at(borders[idx] * isa.lanes)),
                 Some(before) => b.copy(*acc, accumulators[before]),
             }
         }

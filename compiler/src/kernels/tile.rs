@@ -113,11 +113,12 @@ impl Registers {
 
     /// Starts each sum from the bias at the head of its panel, that of its row's border, and moves `weights` behind the head.
     pub(super) fn start(&self, b: &mut Builder, weights: Ptr, border: impl Fn(usize) -> usize) {
+        let borders: Vec<usize> = (0..self.accumulators.len()).map(border).collect();
         for (row, accumulators) in self.accumulators.iter().enumerate() {
-            let same = (0..row).find(|before| border(*before) == border(row));
+            let same = borders[..row].iter().position(|border| *border == borders[row]);
             for (idx, acc) in accumulators.iter().enumerate() {
                 match same {
-                    None => b.load(*acc, weights.at(self.panels.at(border(row), idx))),
+                    None => b.load(*acc, weights.at(self.panels.at(borders[row], idx))),
                     Some(before) => b.copy(*acc, self.accumulators[before][idx]),
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::check;
 use crate::graph::layer::{Activation, Layer};
+use crate::graph::shape::Shape;
 use crate::graph::tensor::{Dtype, Tensor};
 use crate::passes::{ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT};
 use crate::random::Random;
@@ -21,7 +22,7 @@ pub fn with_integers(network: &Fused, seed: u64) -> Option<Fused> {
                 FusedNode { tensor, bytes: Some(bytes), ..node.clone() }
             }
             Layer::Softmax => node.clone(),
-            _ => integers(&mut random, node, network.nodes[node.inputs[0].0].tensor, is_number),
+            _ => integers(&mut random, node, network.nodes[node.inputs[0].0].shape(), is_number),
         });
     }
     let channels = network.nodes[0].shape().channels;
@@ -32,8 +33,9 @@ pub fn with_integers(network: &Fused, seed: u64) -> Option<Fused> {
     Some(Fused { nodes, byte_input: Some(byte_input), ..network.clone() })
 }
 
-fn integers(random: &mut Random, node: &FusedNode, input: Tensor, is_number: bool) -> FusedNode {
-    let (layer, input) = (&node.layer, input.shape);
+/// A node over an input of that shape with random integers; its output stays numbers or becomes bytes.
+pub(crate) fn integers(random: &mut Random, node: &FusedNode, input: Shape, is_number: bool) -> FusedNode {
+    let layer = &node.layer;
     let n_borders = layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
     let (n, n_weights, fan_in) = match layer.filter(input) {
         Some(filter) => (filter.n, filter.n_weights(), filter.fan_in()),

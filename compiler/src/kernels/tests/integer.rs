@@ -1,46 +1,21 @@
 //! Layers in integers: random networks of them, in the interpreter of every instruction set, against `reference`.
 
 use super::*;
-use crate::passes::{ByteInput, Bytes, Integer};
+use crate::passes::{ByteInput, Bytes};
+use crate::quantize::sample::integers;
 
-/// A layer of random numbers over an input of bytes.
-fn node(
-    random: &mut Random,
-    name: &str,
-    layer: Layer,
-    (id, input): (usize, Shape),
-    is_last: bool,
-) -> FusedNode {
-    let output = layer.output_shape(&[input]).unwrap();
-    let n_borders = layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
-    let filter = layer.filter(input);
-    let (n, n_weights, fan_in) = match filter {
-        Some(filter) => (filter.n, filter.n_weights(), filter.fan_in()),
-        None => (1, 0, input.pixels()),
-    };
-    let most = random.pick(&[127, 127, 64, 3]);
-    let weights = (0..n_weights).map(|_| (random.within(0, 2 * most) as i32 - most as i32) as i8).collect();
-    // Every border has a bias of its own, or all have one.
-    let n_biases = if random.percent(50) { n_borders } else { 1 };
-    let bias = |random: &mut Random| random.within(0, 40_000) as i32 - 20_000;
-    let mut biases: Vec<i32> = (0..n_biases * n).map(|_| bias(random)).collect();
-    biases = biases.iter().copied().cycle().take(n_borders * n).collect();
-    // Sums of a size that leaves some bytes at the bounds.
-    let spread = (fan_in as f32).sqrt() * if n_weights == 0 { 150.0 } else { most as f32 * 40.0 };
-    let multiplier = (0..n).map(|_| random.within(40, 160) as f32 / spread).collect();
-    let [a, b, zero_point] = [(); 3].map(|()| random.within(0, 255) as u8);
-    let bytes = Bytes { scale: 0.037, zero_point, low: a.min(b), high: a.max(b) };
-    let bytes = if random.percent(50) { Bytes { zero_point: 0, low: 0, high: 255, ..bytes } } else { bytes };
+/// A node without numbers.
+fn node(name: &str, layer: Layer, inputs: Vec<FusedId>, shape: Shape) -> FusedNode {
     FusedNode {
         name: name.to_owned(),
-        filter: None,
-        activation: if layer.takes_activation() { random.pick(&Activation::ALL) } else { Activation::None },
         layer,
+        filter: None,
+        activation: Activation::None,
         residual: None,
-        inputs: vec![FusedId(id)],
-        tensor: Tensor { shape: output, dtype: if is_last { Dtype::F32 } else { Dtype::U8 } },
-        bytes: (!is_last).then_some(bytes),
-        integer: Some(Integer { weights, bias: biases, multiplier }),
+        inputs,
+        tensor: Tensor { shape, dtype: Dtype::U8 },
+        bytes: None,
+        integer: None,
     }
 }
 
@@ -67,24 +42,15 @@ fn random_layer(random: &mut Random, input: Shape) -> Layer {
 fn random_network(random: &mut Random) -> Fused {
     let channels = random.pick(&[1, 2, 3, 3, 4, 5, 8, 16, 17, 31, 40]);
     let input = shape(random.within(1, 12), random.within(1, 12), channels);
-    let zero_point = 0;
-    let bytes = Bytes { scale: 1.0, zero_point, low: 0, high: 255 };
-    let mut nodes = vec![FusedNode {
-        name: "input".to_owned(),
-        layer: Layer::Input,
-        filter: None,
-        activation: Activation::None,
-        residual: None,
-        inputs: Vec::new(),
-        tensor: Tensor { shape: input, dtype: Dtype::U8 },
-        bytes: Some(bytes),
-        integer: None,
-    }];
+    let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: 255 };
+    let mut nodes = vec![FusedNode { bytes: Some(bytes), ..node("input", Layer::Input, Vec::new(), input) }];
     let n_layers = random.within(1, 4);
     for idx in 1..=n_layers {
         let input = nodes[idx - 1].shape();
         let layer = random_layer(random, input);
-        nodes.push(node(random, &format!("layer_{idx}"), layer, (idx - 1, input), idx == n_layers));
+        let output = layer.output_shape(&[input]).unwrap();
+        let node = node(&format!("layer_{idx}"), layer, vec![FusedId(idx - 1)], output);
+        nodes.push(integers(random, &node, input, idx == n_layers));
     }
     let byte_input = ByteInput {
         scale: (0..channels).map(|_| random.within(60, 140) as f32).collect(),
