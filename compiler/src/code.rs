@@ -75,6 +75,8 @@ pub enum Binary {
     Min,
     /// a + b of integers.
     AddIntegers,
+    /// a * b of integers; the product is one of 32 bits.
+    MulIntegers,
 }
 
 /// Half of the lanes of a register.
@@ -234,6 +236,15 @@ pub enum Op {
     },
     /// The bits of each lane shifted left, zeros coming in: how softmax builds a power of two.
     ShiftLeft {
+        /// Written.
+        dst: Reg,
+        /// Read.
+        src: Reg,
+        /// 1 to 31.
+        bits: u8,
+    },
+    /// Integers shifted right, the sign coming in: divided by a power of two, rounded down.
+    ShiftRight {
         /// Written.
         dst: Reg,
         /// Read.

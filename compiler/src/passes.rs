@@ -10,7 +10,7 @@ mod integer;
 
 use mnc_runtime::filter::{self, Packing};
 
-pub use integer::{ByteInput, Bytes, Integer, MOST_WEIGHT, is_clamp};
+pub use integer::{Addition, ByteInput, Bytes, Integer, MOST_WEIGHT, is_clamp};
 
 use crate::error::Result;
 use crate::graph::Graph;
@@ -194,11 +194,34 @@ impl FusedNode {
         self.residual.as_deref().unwrap_or(&self.name)
     }
 
+    /// What becomes of its sums times multipliers, or of its products: the activation, and bytes where they become such. Where an addition
+    /// is part of the layer, both are before that.
+    pub fn ending(&self) -> (Activation, Option<Bytes>) {
+        match self.integer.as_ref().and_then(|integer| integer.addition) {
+            Some(addition) => (Activation::None, Some(addition.own)),
+            None => (self.activation, self.bytes),
+        }
+    }
+
     /// The numbers of its bytes, as a node behind it: each byte times one.
     fn byte_numbers(&self, id: FusedId) -> FusedNode {
+        self.times(id, 0, 1.0)
+    }
+
+    /// What its bytes stand for, as a node behind it: scale (byte - zero point).
+    ///
+    /// # Panics
+    /// When it has no bytes.
+    pub(crate) fn numbers(&self, id: FusedId) -> FusedNode {
+        let Bytes { scale, zero_point, .. } = self.bytes.expect("it has bytes");
+        self.times(id, -i32::from(zero_point), scale)
+    }
+
+    /// A node behind it: the sum of each of its bytes and the bias, times the multiplier.
+    fn times(&self, id: FusedId, bias: i32, multiplier: f32) -> FusedNode {
         let n = self.shape().channels;
         FusedNode {
-            name: self.name.clone(),
+            name: self.value_name().to_owned(),
             layer: Layer::Depthwise { window: Window::POINTWISE, bias: false },
             filter: None,
             activation: Activation::None,
@@ -206,14 +229,19 @@ impl FusedNode {
             inputs: vec![id],
             tensor: Tensor::f32(self.shape()),
             bytes: None,
-            integer: Some(Integer { weights: vec![1; n], bias: vec![0; n], multiplier: vec![1.0; n] }),
+            integer: Some(Integer {
+                weights: vec![1; n],
+                bias: vec![bias; n],
+                multiplier: vec![multiplier; n],
+                addition: None,
+            }),
         }
     }
 
     /// Bytes of its weights, biases and multipliers.
     pub fn filter_bytes(&self) -> usize {
         match &self.integer {
-            Some(Integer { weights, bias, multiplier }) if !weights.is_empty() => {
+            Some(Integer { weights, bias, multiplier, .. }) if !weights.is_empty() => {
                 weights.len() + size_of_val(bias.as_slice()) + size_of_val(multiplier.as_slice())
             }
             _ => self.filter.as_ref().map_or(0, Filter::bytes),

@@ -26,9 +26,10 @@ use self::statistics::{Norm, Seen, gather, norms};
 use self::weights::{Inputs, Meaning, Task};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::graph::Graph;
-use crate::graph::layer::Layer;
+use crate::graph::layer::{Activation, Layer};
+use crate::graph::shape::Shape;
 use crate::graph::tensor::{Dtype, Tensor};
-use crate::passes::{self, ByteInput, Bytes, Fused, FusedNode, Integer};
+use crate::passes::{self, Addition, ByteInput, Bytes, Filter, Fused, FusedId, FusedNode, Integer, is_clamp};
 use crate::weights::Parameters;
 
 /// Pictures as bytes, each as the network's input has them: rows, columns, channels in its order.
@@ -108,8 +109,27 @@ pub fn quantize(
         work.forget(&network, idx);
     }
     let integers = Fused { nodes: work.nodes, byte_input: Some(byte_input), ..network.clone() };
+    let integers = with_numbers(integers)?;
     integers.verify();
     Ok((network, integers))
+}
+
+/// The same network with a node behind every output that is bytes, which makes numbers of them.
+pub(crate) fn with_numbers(mut network: Fused) -> Result<Fused> {
+    for idx in 0..network.outputs.len() {
+        let id = network.outputs[idx];
+        if network.nodes[id.0].bytes.is_some() {
+            let numbers = network.nodes[id.0].numbers(id);
+            if numbers.integer.as_ref().is_some_and(|integer| !integer.is_proved()) {
+                let place = Place::layer(&numbers.name);
+                let detail = "its numbers may leave 2^31, expected an output of smaller ones";
+                return Err(Error::new(ErrorKind::Weights, place, detail));
+            }
+            network.nodes.push(numbers);
+            network.outputs[idx] = FusedId(network.nodes.len() - 1);
+        }
+    }
+    Ok(network)
 }
 
 fn bytes_of(node: &FusedNode) -> Tensor {
@@ -174,8 +194,6 @@ impl Work {
         options: Options,
         (n_threads, done): (usize, &(dyn Fn() + Sync)),
     ) -> Result<()> {
-        let from = node.inputs[0].0;
-        let shape = self.nodes[from].shape();
         let wrong = |detail: String| Error::new(ErrorKind::Weights, Place::layer(&node.name), detail);
         if node.layer == Layer::Softmax {
             self.nodes.push(node.clone());
@@ -184,43 +202,26 @@ impl Work {
             (0..self.values[0].len()).for_each(|_| done());
             return Ok(());
         }
-        let meaning = self.meanings[from].clone().expect("checked: integers are computed of bytes");
-        let is_pool = node.filter.is_none();
-        let bytes = match (about.is_numbers, is_pool) {
-            (true, _) => None,
-            // The mean of bytes is a byte of the same scale.
-            (false, true) => self.nodes[from].bytes,
-            (false, false) => {
-                Some(ranges::bytes(node.activation, about.seen, about.norm).ok_or_else(|| {
-                    wrong("gives infinite numbers on the calibration's pictures".to_owned())
-                })?)
-            }
+        let infinite = || wrong("gives infinite numbers on the calibration's pictures".to_owned());
+        let bytes = match about.is_numbers {
+            true => None,
+            false => Some(ranges::bytes(node, about.seen, about.norm).ok_or_else(infinite)?),
         };
-        let inputs = &self.values[from];
-        let integer = match &node.filter {
-            None => pool(&meaning, shape.pixels(), bytes),
-            Some(filter) => {
-                let count = |idx: usize| {
-                    let mut counted = Inputs::new(&node.layer, shape);
-                    counted.add(&node.layer, (shape, node.shape()), &inputs[idx]);
-                    counted
-                };
-                let mut counted = Inputs::new(&node.layer, shape);
-                parallel(inputs.len(), n_threads, &count).iter().for_each(|more| counted.merge(more));
-                let task = Task {
-                    node,
-                    filter,
-                    input: shape,
-                    meaning: &meaning,
-                    bytes,
-                    inputs: &counted,
-                    means: &about.seen.mean,
-                    // The camera's bytes go through kernels of their own.
-                    pair_safe: options.pair_safe && from != 0,
-                };
-                task.run().map_err(wrong)?
-            }
+        let mut integer = match &node.filter {
+            Some(filter) => self.filter(node, filter, about, (options, n_threads, bytes))?,
+            None => self.without_filter(node, bytes),
         };
+        if let (true, Some(sum)) = (check::adds(node), bytes) {
+            let own = if node.layer == Layer::Add { self.bytes(node, 0) } else { self.own(node, about)? };
+            let other = self.bytes(node, node.inputs.len() - 1);
+            let addition = Addition::of(own, other, sum);
+            integer.addition = Some(addition.ok_or_else(|| {
+                wrong(format!(
+                    "adds bytes of {} and {} each, expected a sum of a scale that isn't a million times as fine: found {}",
+                    own.scale, other.scale, sum.scale
+                ))
+            })?);
+        }
         let tensor = if bytes.is_some() { bytes_of(node) } else { node.tensor };
         let node = FusedNode { filter: None, tensor, bytes, integer: Some(integer), ..node.clone() };
         let values = self.values_of(&node, n_threads, done);
@@ -230,19 +231,88 @@ impl Work {
         Ok(())
     }
 
-    /// The bytes of a node that is next, of each picture; none of one that has numbers.
-    fn values_of(&self, node: &FusedNode, n_threads: usize, done: &(dyn Fn() + Sync)) -> Vec<Vec<u8>> {
+    /// What the bytes of an input stand for, that isn't the network's.
+    fn bytes(&self, node: &FusedNode, input: usize) -> Bytes {
+        self.nodes[node.inputs[input].0].bytes.expect("checked: bytes of a layer")
+    }
+
+    /// What the bytes of a layer would stand for before the addition that is part of it.
+    fn own(&self, node: &FusedNode, about: &About<'_>) -> Result<Bytes> {
+        ranges::own(about.seen).ok_or_else(|| {
+            let detail = "gives infinite numbers on the calibration's pictures";
+            Error::new(ErrorKind::Weights, Place::layer(&node.name), detail)
+        })
+    }
+
+    /// The numbers of a layer with weights.
+    fn filter(
+        &self,
+        node: &FusedNode,
+        filter: &Filter,
+        about: &About<'_>,
+        (options, n_threads, bytes): (Options, usize, Option<Bytes>),
+    ) -> Result<Integer> {
         let from = node.inputs[0].0;
         let shape = self.nodes[from].shape();
         let inputs = &self.values[from];
+        let count = |idx: usize| {
+            let mut counted = Inputs::new(&node.layer, shape);
+            counted.add(&node.layer, (shape, node.shape()), &inputs[idx]);
+            counted
+        };
+        let mut counted = Inputs::new(&node.layer, shape);
+        parallel(inputs.len(), n_threads, &count).iter().for_each(|more| counted.merge(more));
+        let (activation, bytes) = match node.residual {
+            Some(_) => (Activation::None, Some(self.own(node, about)?)),
+            None => (node.activation, bytes),
+        };
+        let task = Task {
+            node,
+            filter,
+            input: shape,
+            meaning: self.meanings[from].as_ref().expect("checked: integers are computed of bytes"),
+            bytes,
+            activation,
+            inputs: &counted,
+            means: &about.seen.mean,
+            // The camera's bytes go through kernels of their own.
+            pair_safe: options.pair_safe && from != 0,
+        };
+        task.run().map_err(|detail| Error::new(ErrorKind::Weights, Place::layer(&node.name), detail))
+    }
+
+    /// The numbers of a mean, a product or an addition by itself.
+    fn without_filter(&self, node: &FusedNode, bytes: Option<Bytes>) -> Integer {
+        let zero = |input: usize| -i32::from(self.bytes(node, input).zero_point);
+        let scale = |input: usize| f64::from(self.bytes(node, input).scale);
+        // Where the activation is more than bounds, it takes numbers.
+        let step = bytes.filter(|_| is_clamp(node.activation)).map_or(1.0, |bytes| f64::from(bytes.scale));
+        let (bias, multiplier) = match node.layer {
+            Layer::Add => (Vec::new(), Vec::new()),
+            Layer::Multiply => (vec![zero(0), zero(1)], vec![(scale(0) * scale(1) / step) as f32]),
+            _ => {
+                let pixels = self.nodes[node.inputs[0].0].shape().pixels();
+                (vec![zero(0) * pixels as i32], vec![(scale(0) / (step * pixels as f64)) as f32])
+            }
+        };
+        Integer { weights: Vec::new(), bias, multiplier, addition: None }
+    }
+
+    /// The bytes of a node that is next, of each picture; none of one that has numbers.
+    fn values_of(&self, node: &FusedNode, n_threads: usize, done: &(dyn Fn() + Sync)) -> Vec<Vec<u8>> {
+        let n_pictures = self.values[0].len();
         if node.bytes.is_none() {
-            inputs.iter().for_each(|_| done());
+            (0..n_pictures).for_each(|_| done());
             return Vec::new();
         }
-        let products = forward::Products::of(shape, node);
-        parallel(inputs.len(), n_threads, &|idx| {
-            let value =
-                compute(node, products.as_ref(), shape, &Value::Bytes(inputs[idx].clone()), &mut |_| ());
+        let shapes: Vec<Shape> = node.inputs.iter().map(|id| self.nodes[id.0].shape()).collect();
+        let products = forward::Products::of(shapes[0], node);
+        parallel(n_pictures, n_threads, &|idx| {
+            let stored = |id: &FusedId| forward::widened(&self.values[id.0][idx]);
+            let inputs: Vec<Vec<f32>> = node.inputs.iter().map(stored).collect();
+            let inputs: Vec<(Shape, &[f32])> =
+                shapes.iter().copied().zip(inputs.iter().map(Vec::as_slice)).collect();
+            let value = compute(node, products.as_ref(), &inputs, &mut |_| ());
             done();
             match value {
                 Value::Bytes(bytes) => bytes,
@@ -261,15 +331,5 @@ impl Work {
                 self.values[earlier] = Vec::new();
             }
         }
-    }
-}
-
-/// A mean over so many pixels.
-fn pool(meaning: &Meaning, pixels: usize, bytes: Option<Bytes>) -> Integer {
-    let step = if bytes.is_some() { 1.0 } else { meaning.scale[0] };
-    Integer {
-        weights: Vec::new(),
-        bias: vec![(meaning.zero[0] * pixels as f64) as i32],
-        multiplier: vec![(step / pixels as f64) as f32],
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: u
     let (shape, x) = inputs[0];
     let rows = |row: &(dyn Fn(usize) -> Vec<f32> + Sync)| by_rows(node.shape().height, n_threads, row);
     if let Some(numbers) = &node.integer {
-        return integer::compute(node, numbers, inputs[0], n_threads);
+        return integer::compute(node, numbers, inputs, n_threads);
     }
     let filter = || node.filter.as_ref().expect("a layer with weights has a filter");
     let sliding = |window| {

@@ -199,6 +199,11 @@ impl Builder {
         self.push(Op::ShiftLeft { dst, src, bits });
     }
 
+    /// Integers divided by a power of two, rounded down.
+    pub fn shift_right(&mut self, dst: Reg, src: Reg, bits: u8) {
+        self.push(Op::ShiftRight { dst, src, bits });
+    }
+
     /// A whole vector to memory.
     pub fn store(&mut self, src: Reg, to: Address) {
         self.store_part(src, to, self.lanes);

@@ -234,6 +234,13 @@ impl Machine<'_> {
                 }
                 self.set[usize::from(dst.0)] = true;
             }
+            Op::ShiftRight { dst, src, bits } => {
+                let (from, to) = (self.read(src)?.start, self.span(dst).start);
+                for lane in 0..self.lanes {
+                    self.registers[to + lane] = integer_bits(integer(self.registers[from + lane]) >> bits);
+                }
+                self.set[usize::from(dst.0)] = true;
+            }
             Op::Store { src, to, lanes } => {
                 let from = self.read(src)?;
                 let values = self.registers[from.start..from.start + usize::from(lanes)].to_vec();
@@ -318,6 +325,7 @@ fn small(sum: i64) -> Result<i32, Violation> {
 fn binary(op: Binary, a: f32, b: f32) -> Result<f32, Violation> {
     Ok(match op {
         Binary::AddIntegers => integer_bits(small(i64::from(integer(a)) + i64::from(integer(b)))?),
+        Binary::MulIntegers => integer_bits(small(i64::from(integer(a)) * i64::from(integer(b)))?),
         Binary::Add => a + b,
         Binary::Sub => a - b,
         Binary::Mul => a * b,

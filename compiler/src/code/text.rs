@@ -43,6 +43,7 @@ impl Binary {
             Binary::Max => "max",
             Binary::Min => "min",
             Binary::AddIntegers => "add integers",
+            Binary::MulIntegers => "mul integers",
         }
     }
 }
@@ -91,6 +92,7 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
             Op::ToInteger { dst, src } => writeln!(f, "{dst} = integer {src}")?,
             Op::StoreBytes { src, to, lanes } => writeln!(f, "store bytes {to}, {src}{}", part(lanes))?,
             Op::ShiftLeft { dst, src, bits } => writeln!(f, "{dst} = {src} << {bits}")?,
+            Op::ShiftRight { dst, src, bits } => writeln!(f, "{dst} = integer {src} >> {bits}")?,
             Op::Store { src, to, lanes } => writeln!(f, "store {to}, {src}{}", part(lanes))?,
             Op::Prefetch { at } => writeln!(f, "prefetch {at}")?,
             Op::SetPointer { dst, from, bytes } if dst == from => writeln!(f, "{dst} += {bytes}")?,

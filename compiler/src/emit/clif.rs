@@ -133,6 +133,11 @@ impl KernelReader<'_> {
                 let value = self.b.ins().bitcast(F32X4, lane_order(), shifted);
                 self.set(dst, value);
             }
+            Op::ShiftRight { dst, src, bits } => {
+                let value = self.integers(src);
+                let value = self.b.ins().sshr_imm_u(value, i64::from(bits));
+                self.set_integers(dst, value);
+            }
             Op::Store { src, to, lanes } => self.store(src, to, lanes.into()),
             // Cranelift has no prefetch; a hint may be left out.
             Op::Prefetch { .. } | Op::Heading(_) => {}
@@ -172,10 +177,11 @@ impl KernelReader<'_> {
             // `fmax` and `fmin` treat NaN and -0 otherwise. On x86-64 this pair of instructions becomes one `maxps`.
             Binary::Max => self.select_less(y, x, x, y),
             Binary::Min => self.select_less(x, y, x, y),
-            Binary::AddIntegers => {
+            Binary::AddIntegers | Binary::MulIntegers => {
                 let [x, y] = [x, y].map(|value| self.b.ins().bitcast(I32X4, lane_order(), value));
-                let sum = self.b.ins().iadd(x, y);
-                self.b.ins().bitcast(F32X4, lane_order(), sum)
+                let is_sum = op == Binary::AddIntegers;
+                let result = if is_sum { self.b.ins().iadd(x, y) } else { self.b.ins().imul(x, y) };
+                self.b.ins().bitcast(F32X4, lane_order(), result)
             }
         }
     }

@@ -56,6 +56,8 @@ struct Forms {
     shift_left: Opcode,
     xor: Opcode,
     add_integers: Opcode,
+    mul_integers: Opcode,
+    shift_right: Opcode,
     to_float: Opcode,
     to_integer: Opcode,
     widen_bytes: Opcode,
@@ -88,6 +90,8 @@ const AVX2: Forms = Forms {
     shift_left: Opcode::VEX_Vpslld_ymm_ymm_imm8,
     xor: Opcode::VEX_Vxorps_ymm_ymm_ymmm256,
     add_integers: Opcode::VEX_Vpaddd_ymm_ymm_ymmm256,
+    mul_integers: Opcode::VEX_Vpmulld_ymm_ymm_ymmm256,
+    shift_right: Opcode::VEX_Vpsrad_ymm_ymm_imm8,
     to_float: Opcode::VEX_Vcvtdq2ps_ymm_ymmm256,
     to_integer: Opcode::VEX_Vcvtps2dq_ymm_ymmm256,
     widen_bytes: Opcode::VEX_Vpmovzxbd_ymm_xmmm64,
@@ -117,6 +121,8 @@ const AVX512: Forms = Forms {
     // AVX-512F has no `vxorps`; its integer twin has the same bits.
     xor: Opcode::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
     add_integers: Opcode::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32,
+    mul_integers: Opcode::EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32,
+    shift_right: Opcode::EVEX_Vpsrad_zmm_k1z_zmmm512b32_imm8,
     to_float: Opcode::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er,
     to_integer: Opcode::EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er,
     widen_bytes: Opcode::EVEX_Vpmovzxbd_zmm_k1z_xmmm128,
@@ -276,6 +282,7 @@ impl Writer<'_> {
                     Binary::Max => forms.max,
                     Binary::Min => forms.min,
                     Binary::AddIntegers => forms.add_integers,
+                    Binary::MulIntegers => forms.mul_integers,
                 };
                 self.emit(Instruction::with3(opcode, self.vector(dst), self.vector(a), self.vector(b))?)
             }
@@ -288,10 +295,8 @@ impl Writer<'_> {
                 self.emit(Instruction::with2(forms.to_integer, self.vector(dst), self.vector(src))?)
             }
             Op::StoreBytes { src, to, lanes } => self.store_bytes(src, to, lanes),
-            Op::ShiftLeft { dst, src, bits } => {
-                let bits = u32::from(bits);
-                self.emit(Instruction::with3(forms.shift_left, self.vector(dst), self.vector(src), bits)?)
-            }
+            Op::ShiftLeft { dst, src, bits } => self.shift(forms.shift_left, dst, src, bits),
+            Op::ShiftRight { dst, src, bits } => self.shift(forms.shift_right, dst, src, bits),
             Op::Store { src, to, lanes } => {
                 let store = Instruction::with2(forms.store, memory(to), self.vector(src))?;
                 if usize::from(lanes) == forms.lanes {
@@ -308,6 +313,10 @@ impl Writer<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn shift(&mut self, opcode: Opcode, dst: Reg, src: Reg, bits: u8) -> Result<(), IcedError> {
+        self.emit(Instruction::with3(opcode, self.vector(dst), self.vector(src), u32::from(bits))?)
     }
 
     fn constant(&mut self, dst: Reg, bits: u32) -> Result<(), IcedError> {

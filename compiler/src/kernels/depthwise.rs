@@ -210,7 +210,7 @@ impl Depthwise {
             Ending::Integer(ending) => {
                 let multiplier = at.filter.at((self.ending.head_rows() - 1) * isa.lanes);
                 let sums: Vec<(Reg, Address)> = sums.iter().map(|sum| (sum.register, sum.place)).collect();
-                ending.store(b, multiplier, &scratch, &sums);
+                ending.store(b, (multiplier, &[]), &scratch, &sums);
             }
         }
         b.free(accumulators.iter().copied().chain(scratch));

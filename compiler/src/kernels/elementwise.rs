@@ -1,12 +1,12 @@
-//! Two maps, element by element: output = activation(a + b), or a * b.
+//! Two maps, element by element: output = activation(a + b), or a * b; of bytes what [`ElementwiseNumbers`] says.
 //!
 //! One of the two may have a single pixel that every pixel of the other takes: the gate of a squeeze-and-excite block.
 //!
-//! Register map: two input vectors, those of the activation.
+//! Register map: two input vectors, those of the activation or, of bytes, one for constants.
 
 use super::epilogue::{self, Epilogue};
-use super::{Family, FeatureMap, KernelName, NamedTile};
-use crate::code::{Access, Binary, Builder, Code};
+use super::{ByteAddition, ByteEnding, Family, FeatureMap, KernelName, NamedTile};
+use crate::code::{Access, Address, Binary, Builder, Code, Reg};
 use crate::graph::layer::Activation;
 use crate::target::Isa;
 
@@ -52,6 +52,55 @@ pub struct Elementwise {
     pub output: FeatureMap,
     /// Applied to each result.
     pub activation: Activation,
+    /// Of maps of bytes, how their bytes become that of the result.
+    pub integers: Option<ElementwiseNumbers>,
+}
+
+/// How two bytes become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ElementwiseNumbers {
+    /// That of their sum.
+    Sum(ByteAddition),
+    /// That of their product.
+    Product(ByteProduct),
+}
+
+/// How two bytes become that of their product, or its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteProduct {
+    /// What is added to each before.
+    pub addends: [i32; 2],
+    /// The bits of what the product is multiplied by, as f32.
+    pub multiplier: u32,
+    /// How that becomes bytes; it stays a number without.
+    pub bytes: Option<ByteEnding>,
+}
+
+impl ByteProduct {
+    /// Of integers in two registers; the second is overwritten.
+    fn store(
+        self,
+        b: &mut Builder,
+        [result, other]: [Reg; 2],
+        epilogue: &Epilogue,
+        (passing, place): (Reg, Address),
+    ) {
+        for (register, addend) in [result, other].into_iter().zip(self.addends) {
+            if addend != 0 {
+                b.constant_integer(passing, addend);
+                b.binary(Binary::AddIntegers, register, register, passing);
+            }
+        }
+        b.binary(Binary::MulIntegers, result, result, other);
+        b.to_float(result, result);
+        b.constant(passing, f32::from_bits(self.multiplier));
+        b.binary(Binary::Mul, result, result, passing);
+        epilogue.apply(b, result);
+        match self.bytes {
+            Some(bytes) => bytes.store(b, passing, &[(result, place)]),
+            None => b.store(result, place),
+        }
+    }
 }
 
 impl Elementwise {
@@ -71,15 +120,18 @@ impl Elementwise {
     }
 
     pub(super) fn code(&self, isa: &Isa) -> Code {
-        let mut b = Builder::new(isa);
-        let step = |map: FeatureMap| if self.is_shared(map) { 0 } else { map.pixel_stride };
-        let steps = [self.a, self.b, self.output].map(step);
+        let n_registers = if self.integers.is_some() { isa.integer_registers } else { isa.vector_registers };
+        let mut b = Builder::with_registers(isa, n_registers);
+        let step = |map: FeatureMap| if self.is_shared(map) { 0 } else { map.pixel_words() };
+        let maps = [self.a, self.b, self.output];
+        let steps = maps.map(step);
         let pixels = [
             b.parameter("a", Access::Read),
             b.parameter("b", Access::Read),
             b.parameter("output", Access::Write),
         ];
         let (result, other) = (b.register(), b.register());
+        let passing = self.integers.map(|_| b.register());
         let scratch = epilogue::scratch(&mut b, self.activation);
         let epilogue = Epilogue::new(&mut b, self.activation, &scratch).expect("all registers are free");
         b.repeat(self.output.shape.pixels(), |b| {
@@ -89,12 +141,30 @@ impl Elementwise {
                 vector
             });
             b.repeat(self.output.shape.channels.div_ceil(isa.lanes), |b| {
-                b.load(result, vectors[0].at(0));
-                b.load(other, vectors[1].at(0));
-                b.binary(self.operation.binary(), result, result, other);
-                epilogue.apply(b, result);
-                b.store(result, vectors[2].at(0));
-                vectors.iter().for_each(|vector| b.advance(*vector, isa.lanes));
+                let [from, with, place] = [0, 1, 2].map(|idx| vectors[idx].at(0));
+                match (self.integers, passing) {
+                    (Some(numbers), Some(passing)) => {
+                        b.load_bytes(result, from, isa.lanes);
+                        match numbers {
+                            ElementwiseNumbers::Sum(addition) => {
+                                addition.store(b, [passing, other], &[with], &[(result, place)]);
+                            }
+                            ElementwiseNumbers::Product(product) => {
+                                b.load_bytes(other, with, isa.lanes);
+                                product.store(b, [result, other], &epilogue, (passing, place));
+                            }
+                        }
+                    }
+                    _ => {
+                        b.load(result, from);
+                        b.load(other, with);
+                        b.binary(self.operation.binary(), result, result, other);
+                        epilogue.apply(b, result);
+                        b.store(result, place);
+                    }
+                }
+                let steps = vectors.iter().zip(maps);
+                steps.for_each(|(vector, map)| b.advance(*vector, map.words(isa.lanes)));
             });
             b.free_pointers(vectors);
             pixels.iter().zip(steps).for_each(|(pixel, step)| b.advance(*pixel, step));

@@ -30,6 +30,8 @@ pub struct IntegerEnding {
     pub activation: Activation,
     /// How numbers become bytes; they are stored as they are without.
     pub bytes: Option<ByteEnding>,
+    /// The addition of the residual, behind that.
+    pub addition: Option<ByteAddition>,
     /// The positions of the whole layer, a border of which has a bias of its own; `None` where there is one bias.
     pub borders: Option<Borders>,
 }
@@ -45,6 +47,19 @@ pub struct ByteEnding {
     pub low: u8,
     /// The highest.
     pub high: u8,
+}
+
+/// How two bytes become that of their sum: see [`crate::passes::Addition`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteAddition {
+    /// What the sum starts from.
+    pub bias: i32,
+    /// Of each of the two.
+    pub multipliers: [i32; 2],
+    /// To the right.
+    pub shift: u8,
+    /// What follows; without a factor.
+    pub bytes: ByteEnding,
 }
 
 /// A window over a map, whole: pieces of a layer find the border of the whole by its taps.
@@ -131,14 +146,15 @@ impl IntegerEnding {
         2 + epilogue::n_registers(self.activation)
     }
 
-    /// Makes numbers or bytes of sums and stores them; `multiplier` is where that of their channels is.
+    /// Makes numbers or bytes of sums and stores them; `multiplier` is where that of their channels is, `residuals` where each of the
+    /// bytes is that an addition takes.
     ///
     /// # Panics
-    /// When there is no scratch register.
+    /// When there is no scratch register; one, for an addition.
     pub(super) fn store(
         self,
         b: &mut Builder,
-        multiplier: Address,
+        (multiplier, residuals): (Address, &[Address]),
         scratch: &[Reg],
         sums: &[(Reg, Address)],
     ) {
@@ -151,16 +167,75 @@ impl IntegerEnding {
             b.binary(Binary::Mul, *sum, *sum, *factor);
             epilogue.apply(b, *sum);
         }
-        match self.bytes {
-            Some(bytes) => bytes.store(b, *factor, sums),
-            None => sums.iter().for_each(|(sum, place)| b.store(*sum, *place)),
+        match (self.bytes, self.addition) {
+            (Some(bytes), Some(addition)) => {
+                let [_, loaded, ..] = *scratch else { panic!("an addition has a register for its residual") };
+                bytes.round(b, *factor, sums);
+                // The bytes are whole numbers from their zero point on.
+                let own = ByteAddition {
+                    bias: addition.bias + addition.multipliers[0] * i32::from(bytes.zero_point),
+                    ..addition
+                };
+                own.store(b, [*factor, loaded], residuals, sums);
+            }
+            (Some(bytes), None) => bytes.store(b, *factor, sums),
+            (None, _) => sums.iter().for_each(|(sum, place)| b.store(*sum, *place)),
         }
+    }
+}
+
+impl ByteAddition {
+    /// Adds to integers the bytes of a residual and stores the bytes of the sums; with two registers for constants and a residual.
+    pub(super) fn store(
+        self,
+        b: &mut Builder,
+        [passing, loaded]: [Reg; 2],
+        residuals: &[Address],
+        sums: &[(Reg, Address)],
+    ) {
+        let ByteAddition { bias, multipliers, shift, bytes } = self;
+        let lanes = b.lanes();
+        for (op, constant) in [(Binary::MulIntegers, multipliers[0]), (Binary::AddIntegers, bias)] {
+            b.constant_integer(passing, constant);
+            sums.iter().for_each(|(sum, _)| b.binary(op, *sum, *sum, passing));
+        }
+        b.constant_integer(passing, multipliers[1]);
+        for ((sum, _), residual) in sums.iter().zip(residuals) {
+            b.load_bytes(loaded, *residual, lanes);
+            b.binary(Binary::MulIntegers, loaded, loaded, passing);
+            b.binary(Binary::AddIntegers, *sum, *sum, loaded);
+            b.shift_right(*sum, *sum, shift);
+        }
+        if bytes.low == 0 && bytes.high == u8::MAX {
+            return bytes.store_integers(b, passing, sums);
+        }
+        sums.iter().for_each(|(sum, _)| b.to_float(*sum, *sum));
+        bytes.store(b, passing, sums);
     }
 }
 
 impl ByteEnding {
     /// Makes bytes of numbers and stores them, with a register for constants in turn.
     pub(super) fn store(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
+        // What a byte can't hold is cut off when it is stored.
+        self.scale_and_bound(b, passing, (self.low != 0, self.high != u8::MAX), sums);
+        sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
+        self.store_integers(b, passing, sums);
+    }
+
+    /// Makes whole numbers of numbers, the bytes without their zero point.
+    fn round(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
+        self.scale_and_bound(b, passing, (true, true), sums);
+        sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
+    }
+
+    fn scale_and_bound(
+        self,
+        b: &mut Builder,
+        passing: Reg,
+        (from_below, from_above): (bool, bool),
+        sums: &[(Reg, Address)],
+    ) {
         let ByteEnding { factor, zero_point, low, high } = self;
         let each = |b: &mut Builder, op: Binary, constant: f32| {
             b.constant(passing, constant);
@@ -169,15 +244,18 @@ impl ByteEnding {
         if let Some(bits) = factor {
             each(b, Binary::Mul, f32::from_bits(bits));
         }
-        // What a byte can't hold is cut off when it is stored.
         let zero = f32::from(zero_point);
-        if low != 0 {
+        if from_below {
             each(b, Binary::Max, f32::from(low) - zero);
         }
-        if high != u8::MAX {
+        if from_above {
             each(b, Binary::Min, f32::from(high) - zero);
         }
-        sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
+    }
+
+    /// Adds the zero point to integers and stores them as bytes.
+    fn store_integers(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
+        let zero_point = self.zero_point;
         if zero_point != 0 {
             b.constant_integer(passing, zero_point.into());
             sums.iter().for_each(|(sum, _)| b.binary(Binary::AddIntegers, *sum, *sum, passing));

@@ -84,7 +84,7 @@ impl Pointwise {
                 self.panel(b, isa, at, panels);
                 b.advance(panel, panels.len());
                 b.advance(output, self.output.words(width));
-                residual.into_iter().for_each(|residual| b.advance(residual, width));
+                residual.into_iter().for_each(|residual| b.advance(residual, self.output.words(width)));
             });
         }
         b.finish()
@@ -118,7 +118,7 @@ impl Pointwise {
                     b.advance(row_in, mr * self.input.pixel_words());
                     b.advance(row_out, mr * self.output.pixel_words());
                     for (row, map) in row_residual.iter().zip(self.residual) {
-                        b.advance(*row, mr * map.pixel_stride);
+                        b.advance(*row, mr * map.pixel_words());
                     }
                 });
             }

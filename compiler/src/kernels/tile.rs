@@ -155,7 +155,11 @@ impl Registers {
                     let sums = self.accumulators.iter().enumerate();
                     let sums: Vec<(Reg, Address)> =
                         sums.map(|(row, registers)| (registers[idx], output.at(row, idx, isa))).collect();
-                    ending.store(b, multiplier, &self.scratch, &sums);
+                    let residuals: Vec<Address> = residual
+                        .iter()
+                        .flat_map(|residual| (0..sums.len()).map(|row| residual.at(row, idx, isa)))
+                        .collect();
+                    ending.store(b, (multiplier, &residuals), &self.scratch, &sums);
                 }
                 return;
             }

@@ -38,10 +38,56 @@ pub struct Integer {
     /// In the order of [`super::Filter::weights`]; none for a layer without weights.
     pub weights: Vec<i8>,
     /// What the sums start from: for each of the window's [borders](crate::graph::shape::Window::borders) the numbers of all N channels;
-    /// one number for a layer without weights.
+    /// one number for a pool. For a product two: what is added to the bytes of each operand before they are multiplied. None for an
+    /// addition by itself.
     pub bias: Vec<i32>,
-    /// What the sum is multiplied by as an f32: of each of the N channels; one number for a layer without weights.
+    /// What the sum, or the product, is multiplied by as an f32: of each of the N channels; one number for a layer without weights.
+    /// None for an addition by itself.
     pub multiplier: Vec<f32>,
+    /// The addition that is part of the layer, or is it.
+    pub addition: Option<Addition>,
+}
+
+/// How two bytes become the one that stands for their sum: (bias + a first + b second) >> shift, the sign coming in, and the zero point
+/// of the sum; kept between its bounds. It is XNNPACK's rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Addition {
+    /// What the first byte stands for: that of the layer, which is never stored, or of the first input of an addition by itself.
+    pub own: Bytes,
+    /// Half of a step, so that the shift rounds, and what the zero points are worth.
+    pub bias: i32,
+    /// What each byte is multiplied by; the larger is below 2^21.
+    pub multipliers: [i32; 2],
+    /// 1 to 30.
+    pub shift: u8,
+}
+
+impl Addition {
+    /// That of bytes with these scales and zero points; `None` where one of them is a million times as coarse as the sum.
+    pub fn of(own: Bytes, other: Bytes, sum: Bytes) -> Option<Addition> {
+        const BITS: i32 = 20;
+        let ratios = [own, other].map(|bytes| bytes.scale / sum.scale);
+        let most = ratios[0].max(ratios[1]);
+        // The power of two below, from the exponent of the f32; that of a denormal is far below all that matters.
+        let exponent = (most.to_bits() >> 23) as i32 - 127;
+        let shift = (BITS - exponent).min(30);
+        if !most.is_finite() || shift < 1 {
+            return None;
+        }
+        let power = f64::from(shift).exp2();
+        let multipliers = ratios.map(|ratio| (f64::from(ratio) * power).round_ties_even() as i32);
+        let zeros = [own, other].map(|bytes| i32::from(bytes.zero_point));
+        let bias = (1 << (shift - 1)) - multipliers[0] * zeros[0] - multipliers[1] * zeros[1];
+        Some(Addition { own, bias, multipliers, shift: shift as u8 })
+    }
+
+    /// The byte of the sum.
+    pub fn apply(&self, first: u8, second: u8, sum: Bytes) -> u8 {
+        let [a, b] = [first, second].map(i32::from);
+        let scaled = (self.bias + a * self.multipliers[0] + b * self.multipliers[1]) >> self.shift;
+        let byte = (scaled + i32::from(sum.zero_point)).clamp(sum.low.into(), sum.high.into());
+        byte as u8
+    }
 }
 
 /// The largest weight; its opposite is the smallest.
@@ -80,19 +126,33 @@ impl Integer {
         Cow::Owned(Integer { weights: weights.collect(), ..self.clone() })
     }
 
+    /// How many weights, biases and multipliers a layer over an input of this shape has.
+    pub fn extents(layer: &Layer, input: Shape) -> [usize; 3] {
+        let n_borders = layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
+        match layer.filter(input) {
+            Some(filter) => [filter.n_weights(), filter.n * n_borders, filter.n],
+            None => match layer {
+                Layer::Add => [0, 0, 0],
+                Layer::Multiply => [0, 2, 1],
+                _ => [0, 1, 1],
+            },
+        }
+    }
+
     /// Asserts the lengths that the node's layer asks for.
     pub(super) fn verify(&self, node: &FusedNode, input: Shape) {
         let (name, layer) = (&node.name, &node.layer);
-        let n_borders = layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
+        let found = [self.weights.len(), self.bias.len(), self.multiplier.len()];
+        assert_eq!(found, Integer::extents(layer, input), "{name}: the numbers are those of the layer");
         let filter = layer.filter(input);
-        let (n, n_weights) = filter.map_or((1, 0), |filter| (filter.n, filter.n_weights()));
-        assert_eq!(self.weights.len(), n_weights, "{name}: weights have the layer's extent");
-        assert_eq!(self.bias.len(), n * n_borders, "{name}: every border has its bias");
-        assert_eq!(self.multiplier.len(), n, "{name}: every channel has a multiplier");
         assert!(filter.is_none() || self.is_proved(), "{name}: no sum leaves an i32");
         assert!(self.multiplier.iter().all(|m| m.is_finite()), "{name}: multipliers are finite");
-        let is_pool = *layer == Layer::GlobalAveragePool;
-        assert!(filter.is_some() || is_pool, "{name}: the layer computes in integers");
+        let is_other = matches!(layer, Layer::GlobalAveragePool | Layer::Multiply | Layer::Add);
+        assert!(filter.is_some() || is_other, "{name}: the layer computes in integers");
+        let adds = node.residual.is_some() || *layer == Layer::Add;
+        assert_eq!(self.addition.is_some(), adds, "{name}: an addition says how");
+        let is_sum_of_bytes = node.bytes.is_some() && is_clamp(node.activation);
+        assert!(!adds || is_sum_of_bytes, "{name}: an addition gives bytes");
     }
 }
 

@@ -12,11 +12,11 @@ use safetensors::tensor::{SafeTensors, TensorView};
 use safetensors::{Dtype, View};
 use serde::{Deserialize, Serialize};
 
-use super::{byte_input, bytes_of, check};
+use super::{byte_input, bytes_of, check, with_numbers};
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{FilterShape, Layer};
-use crate::passes::{self, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT};
+use crate::passes::{self, Addition, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT};
 use crate::weights::Weights;
 
 /// The only key of the file's metadata: a text with all that is no tensor.
@@ -88,7 +88,8 @@ pub fn write(network: &Fused, graph: &Graph, provenance: &Provenance) -> Result<
         tensors.push(f32_tensor("input.scale", scale));
         tensors.push(f32_tensor("input.offset", offset));
     }
-    for node in &network.nodes {
+    let is_own = |node: &&FusedNode| !is_appended(network, node);
+    for node in network.nodes.iter().filter(is_own) {
         if let Some(integer) = &node.integer {
             let filter = node.layer.filter(network.nodes[node.inputs[0].0].shape());
             if let Some(filter) = filter {
@@ -102,19 +103,21 @@ pub fn write(network: &Fused, graph: &Graph, provenance: &Provenance) -> Result<
                 });
             }
             let n = integer.multiplier.len();
-            tensors.push(Tensor {
-                name: format!("{}.bias", node.name),
-                dtype: Dtype::I32,
-                shape: vec![integer.bias.len() / n, n],
-                bytes: integer.bias.iter().flat_map(|bias| bias.to_le_bytes()).collect(),
-            });
-            tensors.push(f32_tensor(&format!("{}.multiplier", node.name), &integer.multiplier));
+            if let Some(n_borders) = integer.bias.len().checked_div(n) {
+                tensors.push(Tensor {
+                    name: format!("{}.bias", node.name),
+                    dtype: Dtype::I32,
+                    shape: vec![n_borders, n],
+                    bytes: integer.bias.iter().flat_map(|bias| bias.to_le_bytes()).collect(),
+                });
+                tensors.push(f32_tensor(&format!("{}.multiplier", node.name), &integer.multiplier));
+            }
         }
-        if let Some(Bytes { scale, zero_point, low, high }) = node.bytes {
-            tensors.push(f32_tensor(&format!("{}.scale", node.name), &[scale]));
-            let (name, bytes) = (format!("{}.bytes", node.name), vec![zero_point, low, high]);
-            tensors.push(Tensor { name, dtype: Dtype::U8, shape: vec![3], bytes });
+        let (_, own) = node.ending();
+        if let (Some(_), Some(own)) = (&node.residual, own) {
+            tensors.extend(bytes_tensors(&node.name, own));
         }
+        tensors.extend(node.bytes.iter().flat_map(|bytes| bytes_tensors(node.value_name(), *bytes)));
     }
     let metadata = Metadata {
         schema: SCHEMA,
@@ -131,6 +134,18 @@ pub fn write(network: &Fused, graph: &Graph, provenance: &Provenance) -> Result<
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::new(ErrorKind::Weights, Place::named(&graph.name), error.to_string()))
+}
+
+/// Whether a node is one that makes numbers of an output's bytes: those follow from the others.
+fn is_appended(network: &Fused, node: &FusedNode) -> bool {
+    node.inputs.first().is_some_and(|id| network.nodes[id.0].value_name() == node.name)
+}
+
+/// What bytes stand for.
+fn bytes_tensors(name: &str, Bytes { scale, zero_point, low, high }: Bytes) -> [Tensor; 2] {
+    let bytes = vec![zero_point, low, high];
+    let bounds = Tensor { name: format!("{name}.bytes"), dtype: Dtype::U8, shape: vec![3], bytes };
+    [f32_tensor(&format!("{name}.scale"), &[scale]), bounds]
 }
 
 fn f32_tensor(name: &str, numbers: &[f32]) -> Tensor {
@@ -232,7 +247,7 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
         nodes.push(match (idx, &node.layer) {
             (0, _) => FusedNode { tensor: bytes_of(node), ..node.clone() },
             (_, Layer::Softmax) => node.clone(),
-            _ => reader.node(node, &shapes, is_numbers[idx]).unwrap_or_else(|| node.clone()),
+            _ => reader.node(node, &nodes, is_numbers[idx]).unwrap_or_else(|| node.clone()),
         });
     }
     for name in file.names() {
@@ -241,7 +256,7 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
         }
     }
     reader.faults.propagate()?;
-    let network = Fused { nodes, byte_input: Some(expected), ..shapes };
+    let network = with_numbers(Fused { nodes, byte_input: Some(expected), ..shapes })?;
     network.verify();
     Ok((network, metadata.provenance))
 }
@@ -340,32 +355,43 @@ impl Reader<'_> {
         Some(numbers)
     }
 
-    fn node(&mut self, node: &FusedNode, network: &Fused, is_number: bool) -> Option<FusedNode> {
+    /// A node in integers, from those before it.
+    fn node(&mut self, node: &FusedNode, before: &[FusedNode], is_number: bool) -> Option<FusedNode> {
         let name = |part: &str| format!("{}.{part}", node.name);
-        let input = network.nodes[node.inputs[0].0].shape();
+        let input = before[node.inputs[0].0].shape();
         let filter = node.layer.filter(input);
-        let n = filter.map_or(1, |filter| filter.n);
+        let [_, n_biases, n] = Integer::extents(&node.layer, input);
         let weights = match &filter {
             None => Some(Vec::new()),
             Some(filter) => self.weights(&name("weight"), filter),
         };
-        let n_borders =
-            node.layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
-        let bias = self.tensor(&name("bias"), Dtype::I32, &[n_borders, n]).map(|view| {
-            let (numbers, _) = view.data().as_chunks();
-            numbers.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect::<Vec<i32>>()
-        });
-        let multiplier = self.scales(&name("multiplier"), n);
-        let bytes = if is_number { Some(None) } else { self.bytes(&node.name).map(Some) };
-        let integer = Integer { weights: weights?, bias: bias?, multiplier: multiplier? };
-        let bytes = bytes?;
-        let is_proved = match filter {
-            Some(_) => integer.is_proved(),
-            None => {
-                let bound = i64::from(integer.bias[0]).abs() + 255 * (input.pixels() as i64);
-                let scaled = bound as f64 * f64::from(integer.multiplier[0]);
-                bound < 1 << 31 && scaled < (1u64 << 31) as f64
+        let (bias, multiplier) = match n_biases.checked_div(n) {
+            None => (Some(Vec::new()), Some(Vec::new())),
+            Some(n_borders) => {
+                let bias = self.tensor(&name("bias"), Dtype::I32, &[n_borders, n]).map(|view| {
+                    let (numbers, _) = view.data().as_chunks();
+                    numbers.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect::<Vec<i32>>()
+                });
+                (bias, self.scales(&name("multiplier"), n))
             }
+        };
+        let bytes = if is_number { Some(None) } else { self.bytes(node.value_name()).map(Some) };
+        let addition = self.addition(node, before, bytes.flatten());
+        let integer =
+            Integer { weights: weights?, bias: bias?, multiplier: multiplier?, addition: addition? };
+        let bytes = bytes?;
+        let is_below = |bound: i64| {
+            let scaled = bound as f64 * f64::from(integer.multiplier[0]);
+            bound < 1 << 31 && scaled < (1u64 << 31) as f64
+        };
+        let is_proved = match &node.layer {
+            _ if filter.is_some() => integer.is_proved(),
+            Layer::Add => true,
+            // Each operand, a byte and what is added to it, stays a number of nine bits.
+            Layer::Multiply => {
+                integer.bias.iter().all(|zero| (-255..=0).contains(zero)) && is_below(255 * 255)
+            }
+            _ => is_below(i64::from(integer.bias[0]).abs() + 255 * (input.pixels() as i64)),
         };
         if !is_proved {
             self.fault(
@@ -376,6 +402,32 @@ impl Reader<'_> {
         }
         let tensor = if bytes.is_some() { bytes_of(node) } else { node.tensor };
         Some(FusedNode { filter: None, tensor, bytes, integer: Some(integer), ..node.clone() })
+    }
+
+    /// The addition that is part of a node, or is it, if there is any.
+    fn addition(
+        &mut self,
+        node: &FusedNode,
+        before: &[FusedNode],
+        sum: Option<Bytes>,
+    ) -> Option<Option<Addition>> {
+        if !check::adds(node) {
+            return Some(None);
+        }
+        let of_input = |idx: usize| before[node.inputs[idx].0].bytes;
+        let own = if node.layer == Layer::Add { of_input(0) } else { self.bytes(&node.name) };
+        let other = of_input(node.inputs.len() - 1);
+        // What lacks has been told.
+        let (own, other, sum) = (own?, other?, sum?);
+        let addition = Addition::of(own, other, sum);
+        if addition.is_none() {
+            let (a, b, found) = (own.scale, other.scale, sum.scale);
+            let detail = format!(
+                "found {found}, expected the scale of a sum of bytes of {a} and {b} each, not one a million times as fine"
+            );
+            self.fault(&format!("{}.scale", node.value_name()), detail);
+        }
+        Some(Some(addition?))
     }
 
     fn weights(&mut self, name: &str, filter: &FilterShape) -> Option<Vec<i8>> {

@@ -8,7 +8,7 @@
 use super::parts::parallel;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Bytes, Fused, FusedNode, is_clamp};
+use crate::passes::{Bytes, Fused, FusedId, FusedNode, is_clamp};
 use crate::reference;
 
 /// Steps of a sum in f32: 512 times 255 times 128 is below 2^24.
@@ -52,7 +52,7 @@ impl Value {
     }
 }
 
-fn widened(bytes: &[u8]) -> Vec<f32> {
+pub(super) fn widened(bytes: &[u8]) -> Vec<f32> {
     bytes.iter().map(|q| f32::from(*q)).collect()
 }
 
@@ -118,10 +118,13 @@ impl<'n> Run<'n> {
     /// dropped.
     pub(super) fn step(&mut self, idx: usize, sums: &mut dyn FnMut(&[f32])) -> &Value {
         let node = &self.ready.network.nodes[idx];
-        let id = node.inputs[0].0;
-        let shape = self.ready.network.nodes[id].shape();
-        let input = self.values[id].as_ref().expect("a value is there as long as somebody reads it");
-        let value = compute(node, self.ready.layers[idx].as_ref(), shape, input, sums);
+        let stored = |id: &FusedId| {
+            self.values[id.0].as_ref().expect("a value is there as long as somebody reads it").stored()
+        };
+        let inputs: Vec<Vec<f32>> = node.inputs.iter().map(stored).collect();
+        let shapes = node.inputs.iter().map(|id| self.ready.network.nodes[id.0].shape());
+        let inputs: Vec<(Shape, &[f32])> = shapes.zip(inputs.iter().map(Vec::as_slice)).collect();
+        let value = compute(node, self.ready.layers[idx].as_ref(), &inputs, sums);
         self.values[idx] = Some(value);
         for input in &node.inputs {
             if self.ready.last_reader[input.0] <= idx {
@@ -132,38 +135,48 @@ impl<'n> Run<'n> {
     }
 }
 
-/// The value of a node whose only input has that shape.
+/// The value of a node whose inputs have these shapes and are stored so.
 pub(super) fn compute(
     node: &FusedNode,
     products: Option<&Products>,
-    shape: Shape,
-    input: &Value,
+    inputs: &[(Shape, &[f32])],
     sums: &mut dyn FnMut(&[f32]),
 ) -> Value {
-    let x = input.stored();
+    let (shape, x) = inputs[0];
     let Some(products) = products else {
-        let value = reference::compute(node, &[(shape, &x)], 1);
+        let value = reference::compute(node, inputs, 1);
         return if node.bytes.is_some() { Value::of_bytes(&value) } else { Value::Numbers(value) };
     };
     let n = node.shape().channels;
     if let Some(filter) = &node.filter {
-        let mut values: Vec<f32> = products.run(&x);
+        let mut values: Vec<f32> = products.run(x);
         for pixel in values.chunks_exact_mut(n) {
             pixel.iter_mut().zip(&filter.bias).for_each(|(x, bias)| *x += bias);
         }
         sums(&values);
+        if let (Some(_), [.., (_, residual)]) = (&node.residual, inputs) {
+            values.iter_mut().zip(*residual).for_each(|(x, residual)| *x += residual);
+        }
         values.iter_mut().for_each(|x| *x = reference::activate(*x, node.activation));
         return Value::Numbers(values);
     }
     let integer = node.integer.as_ref().expect("a layer with weights has them in f32 or as bytes");
-    let mut acc: Vec<i32> = products.run(&x);
+    let mut acc: Vec<i32> = products.run(x);
     let borders = Borders::of(&node.layer, shape, node.shape());
     for (pixel, acc) in acc.chunks_exact_mut(n).enumerate() {
         let bias = &integer.bias[borders.at(pixel) * n..][..n];
         acc.iter_mut().zip(bias).for_each(|(acc, bias)| *acc += bias);
     }
-    match node.bytes {
-        Some(bytes) if is_clamp(node.activation) => Value::Bytes(to_bytes(&acc, &integer.multiplier, bytes)),
+    match node.ending() {
+        (activation, Some(bytes)) if is_clamp(activation) => {
+            let mut own = to_bytes(&acc, &integer.multiplier, bytes);
+            if let (Some(addition), [.., (_, other)], Some(sum)) = (integer.addition, inputs, node.bytes) {
+                own.iter_mut().zip(*other).for_each(|(own, other)| {
+                    *own = addition.apply(*own, *other as u8, sum);
+                });
+            }
+            Value::Bytes(own)
+        }
         _ => {
             let scaled = acc.iter().zip(integer.multiplier.iter().cycle());
             let values: Vec<f32> = scaled.map(|(acc, m)| reference::finish(node, *acc as f32 * m)).collect();

@@ -2,16 +2,16 @@
 
 use super::statistics::{Norm, Seen};
 use crate::graph::layer::Activation;
-use crate::passes::Bytes;
+use crate::passes::{Bytes, FusedNode};
 
 /// What a plain ReLU may give beyond the largest number of the calibration, where nothing else is known of it: clipping costs more than
 /// a coarser scale.
 const MARGIN: f64 = 1.3;
 
-/// The bytes of the output of a layer with this activation; `None` where it isn't finite.
-pub(super) fn bytes(activation: Activation, seen: &Seen, norm: Option<&Norm>) -> Option<Bytes> {
+/// The bytes of the output of a node; `None` where it isn't finite.
+pub(super) fn bytes(node: &FusedNode, seen: &Seen, norm: Option<&Norm>) -> Option<Bytes> {
     let [least, most] = [seen.least, seen.most].map(f64::from);
-    let (least, most) = match activation {
+    let (least, most) = match node.activation {
         Activation::Relu6 => (0.0, 6.0),
         Activation::HardSigmoid | Activation::Sigmoid => (0.0, 1.0),
         Activation::Relu => {
@@ -19,10 +19,24 @@ pub(super) fn bytes(activation: Activation, seen: &Seen, norm: Option<&Norm>) ->
             let known = norm.map(Norm::most).filter(|known| 0.0 < *known);
             (0.0, known.unwrap_or(MARGIN * most))
         }
+        // Means of other pictures are soon larger, and clipped means are lost for all that follows.
+        Activation::None if node.filter.is_none() && node.inputs.len() == 1 => {
+            (MARGIN * least.min(0.0), MARGIN * most.max(0.0))
+        }
         Activation::None | Activation::LeakyRelu { .. } | Activation::HardSwish | Activation::Swish => {
             (least.min(0.0), most.max(0.0))
         }
     };
+    between(least, most)
+}
+
+/// The bytes of what a layer has before the addition that is part of it.
+pub(super) fn own(seen: &Seen) -> Option<Bytes> {
+    let [least, most] = [seen.own_least, seen.own_most].map(f64::from);
+    between(least.min(0.0), most.max(0.0))
+}
+
+fn between(least: f64, most: f64) -> Option<Bytes> {
     // A value that is 0 on every picture has any scale.
     let range = if most - least > f64::from(f32::MIN_POSITIVE) * 1e6 { most - least } else { 1.0 };
     let scale = (range / 255.0) as f32;

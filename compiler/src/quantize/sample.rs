@@ -1,10 +1,9 @@
 //! Random numbers for networks in integers: those of a quantised network could be any of them.
 
-use super::check;
+use super::{check, with_numbers};
 use crate::graph::layer::{Activation, Layer};
-use crate::graph::shape::Shape;
 use crate::graph::tensor::{Dtype, Tensor};
-use crate::passes::{ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT};
+use crate::passes::{Addition, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp};
 use crate::random::Random;
 
 /// The network with every layer in integers, of numbers that the seed determines: weights of the whole range or a small one, one bias
@@ -22,7 +21,10 @@ pub fn with_integers(network: &Fused, seed: u64) -> Option<Fused> {
                 FusedNode { tensor, bytes: Some(bytes), ..node.clone() }
             }
             Layer::Softmax => node.clone(),
-            _ => integers(&mut random, node, network.nodes[node.inputs[0].0].shape(), is_number),
+            _ => {
+                let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &nodes[id.0]).collect();
+                integers(&mut random, node, &inputs, is_number)
+            }
         });
     }
     let channels = network.nodes[0].shape().channels;
@@ -30,40 +32,66 @@ pub fn with_integers(network: &Fused, seed: u64) -> Option<Fused> {
         scale: (0..channels).map(|_| random.within(1, 140) as f32).collect(),
         offset: (0..channels).map(|_| random.within(0, 255) as f32 + 0.5).collect(),
     };
-    Some(Fused { nodes, byte_input: Some(byte_input), ..network.clone() })
+    with_numbers(Fused { nodes, byte_input: Some(byte_input), ..network.clone() }).ok()
 }
 
-/// A node over an input of that shape with random integers; its output stays numbers or becomes bytes.
-pub(crate) fn integers(random: &mut Random, node: &FusedNode, input: Shape, is_number: bool) -> FusedNode {
-    let layer = &node.layer;
-    let n_borders = layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
-    let (n, n_weights, fan_in) = match layer.filter(input) {
-        Some(filter) => (filter.n, filter.n_weights(), filter.fan_in()),
-        None => (1, 0, input.pixels()),
-    };
+/// A node over these with random integers; its output stays numbers or becomes bytes.
+pub(crate) fn integers(
+    random: &mut Random,
+    node: &FusedNode,
+    inputs: &[&FusedNode],
+    is_number: bool,
+) -> FusedNode {
+    let (layer, input) = (&node.layer, inputs[0].shape());
+    let [n_weights, n_biases, n] = Integer::extents(layer, input);
     // Pairs of the larger ones don't fit.
     let most = random.pick(&[MOST_WEIGHT.unsigned_abs().into(), 64, 3]);
     let weights = (0..n_weights).map(|_| (random.within(0, 2 * most) as i32 - most as i32) as i8).collect();
-    let n_biases = if random.percent(50) { n_borders } else { 1 };
-    let some: Vec<i32> = (0..n_biases * n).map(|_| random.within(0, 40_000) as i32 - 20_000).collect();
-    let bias = some.iter().copied().cycle().take(n_borders * n).collect();
-    // Sums of a size that leaves some bytes at the bounds.
-    let spread = (fan_in as f32).sqrt() * if n_weights == 0 { 150.0 } else { most as f32 * 40.0 };
-    let multiplier = (0..n).map(|_| random.within(40, 160) as f32 / spread).collect();
-    let [a, b, zero_point] = [(); 3].map(|()| random.within(0, 255) as u8);
-    let bytes = if random.percent(50) {
-        Bytes { scale: 0.037, zero_point: 0, low: 0, high: u8::MAX }
-    } else {
-        Bytes { scale: 0.037, zero_point, low: a.min(b), high: a.max(b) }
+    let n_different = if random.percent(50) { n_biases } else { n };
+    let bias: Vec<i32> = match layer {
+        Layer::Multiply => (0..2).map(|_| -(random.within(0, 255) as i32)).collect(),
+        _ => (0..n_different).map(|_| random.within(0, 40_000) as i32 - 20_000).collect(),
     };
-    let activation = if layer.takes_activation() { random.pick(&Activation::ALL) } else { Activation::None };
+    let bias = bias.iter().copied().cycle().take(n_biases).collect();
+    // Sums of a size that leaves some bytes at the bounds.
+    let spread = match (layer, layer.filter(input)) {
+        (_, Some(filter)) => (filter.fan_in() as f32).sqrt() * most as f32 * 40.0,
+        (Layer::Multiply, None) => 20_000.0,
+        (_, None) => (input.pixels() as f32).sqrt() * 150.0,
+    };
+    let multiplier = (0..n).map(|_| random.within(40, 160) as f32 / spread).collect();
+    let bytes = random_bytes(random);
+    let adds = check::adds(node);
+    let activation = match (adds, layer.takes_activation()) {
+        (true, _) => {
+            let clamps = Activation::ALL.into_iter().filter(|activation| is_clamp(*activation));
+            random.pick(&clamps.collect::<Vec<_>>())
+        }
+        (false, true) => random.pick(&Activation::ALL),
+        (false, false) => Activation::None,
+    };
+    let addition = adds.then(|| {
+        let of_input = |idx: usize| inputs[idx].bytes.expect("checked: sums are of bytes");
+        let own = if *layer == Layer::Add { of_input(0) } else { random_bytes(random) };
+        Addition::of(own, of_input(inputs.len() - 1), bytes).expect("scales are near each other")
+    });
     let dtype = if is_number { Dtype::F32 } else { Dtype::U8 };
     FusedNode {
         filter: None,
         activation,
         tensor: Tensor { dtype, ..node.tensor },
         bytes: (!is_number).then_some(bytes),
-        integer: Some(Integer { weights, bias, multiplier }),
+        integer: Some(Integer { weights, bias, multiplier, addition }),
         ..node.clone()
+    }
+}
+
+fn random_bytes(random: &mut Random) -> Bytes {
+    let scale = random.pick(&[0.037, 0.02, 0.07, 0.3]);
+    let [a, b, zero_point] = [(); 3].map(|()| random.within(0, 255) as u8);
+    if random.percent(50) {
+        Bytes { scale, zero_point: random.pick(&[0, zero_point]), low: 0, high: u8::MAX }
+    } else {
+        Bytes { scale, zero_point, low: a.min(b), high: a.max(b) }
     }
 }

@@ -15,6 +15,10 @@ pub(super) struct Seen {
     pub(super) mean: Vec<f64>,
     /// The standard deviation.
     pub(super) deviation: Vec<f64>,
+    /// The smallest number before the activation, and before an addition that is part of the layer.
+    pub(super) own_least: f32,
+    /// The largest.
+    pub(super) own_most: f32,
     /// The smallest number behind the activation.
     pub(super) least: f32,
     /// The largest.
@@ -27,17 +31,40 @@ struct Sums {
     n: usize,
     sum: Vec<f64>,
     squares: Vec<f64>,
+    own: Range,
+    value: Range,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Range {
     least: f32,
     most: f32,
+}
+
+impl Range {
+    const NOTHING: Range = Range { least: f32::INFINITY, most: f32::NEG_INFINITY };
+
+    fn add(&mut self, values: &[f32]) {
+        for x in values {
+            self.least = self.least.min(*x);
+            self.most = self.most.max(*x);
+        }
+    }
+
+    fn merge(&mut self, other: Range) {
+        self.least = self.least.min(other.least);
+        self.most = self.most.max(other.most);
+    }
 }
 
 impl Sums {
     fn new(n_channels: usize) -> Sums {
         let zeros = vec![0.0; n_channels];
-        Sums { n: 0, sum: zeros.clone(), squares: zeros, least: f32::INFINITY, most: f32::NEG_INFINITY }
+        Sums { n: 0, sum: zeros.clone(), squares: zeros, own: Range::NOTHING, value: Range::NOTHING }
     }
 
     fn add_sums(&mut self, values: &[f32]) {
+        self.own.add(values);
         for pixel in values.chunks_exact(self.sum.len()) {
             self.n += 1;
             for ((sum, squares), x) in self.sum.iter_mut().zip(&mut self.squares).zip(pixel) {
@@ -48,19 +75,12 @@ impl Sums {
         }
     }
 
-    fn add_values(&mut self, values: &[f32]) {
-        for x in values {
-            self.least = self.least.min(*x);
-            self.most = self.most.max(*x);
-        }
-    }
-
     fn merge(&mut self, other: &Sums) {
         self.n += other.n;
         self.sum.iter_mut().zip(&other.sum).for_each(|(sum, x)| *sum += x);
         self.squares.iter_mut().zip(&other.squares).for_each(|(sum, x)| *sum += x);
-        self.least = self.least.min(other.least);
-        self.most = self.most.max(other.most);
+        self.own.merge(other.own);
+        self.value.merge(other.value);
     }
 
     fn seen(&self) -> Seen {
@@ -68,7 +88,9 @@ impl Sums {
         let mean: Vec<f64> = self.sum.iter().map(|sum| sum / n).collect();
         let variance = |(squares, mean): (&f64, &f64)| (squares / n - mean * mean).max(0.0);
         let deviation = self.squares.iter().zip(&mean).map(|pair| variance(pair).sqrt()).collect();
-        Seen { mean, deviation, least: self.least, most: self.most }
+        let Range { least: own_least, most: own_most } = self.own;
+        let Range { least, most } = self.value;
+        Seen { mean, deviation, own_least, own_most, least, most }
     }
 }
 
@@ -80,7 +102,7 @@ pub(super) fn gather(ready: &Ready<'_>, pictures: &Pictures<'_>, done: &(dyn Fn(
         let mut run = Run::new(ready, Value::Numbers(pictures.numbers(idx)));
         for (idx, sums) in all.iter_mut().enumerate().skip(1) {
             let value = run.step(idx, &mut |values| sums.add_sums(values)).stored();
-            sums.add_values(&value);
+            sums.value.add(&value);
             done();
         }
         all

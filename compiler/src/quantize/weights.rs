@@ -6,7 +6,7 @@
 //! error times inputs that are never below 0 add up to a shift, which is most of the error that there would be.
 
 use super::forward::taps;
-use crate::graph::layer::Layer;
+use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::{Shape, Window};
 use crate::passes::{Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp};
 
@@ -91,9 +91,11 @@ pub(super) struct Task<'a> {
     pub(super) filter: &'a Filter,
     pub(super) input: Shape,
     pub(super) meaning: &'a Meaning,
-    /// Of the output; none where that is numbers.
+    /// Of the output, before an addition; none where that is numbers.
     pub(super) bytes: Option<Bytes>,
     pub(super) inputs: &'a Inputs,
+    /// Of the same.
+    pub(super) activation: Activation,
     /// Of each output channel before the activation, in f32: the mean on the same pictures.
     pub(super) means: &'a [f64],
     /// Whether same-sign neighbours keep within [`MOST_PAIR`].
@@ -124,6 +126,7 @@ impl Task<'_> {
             weights: vec![0; depth * n],
             bias: vec![0; borders.len() * n],
             multiplier: vec![0.0; n],
+            addition: None,
         };
         for idx in 0..n {
             let channel = self.channel(idx, depth, &borders)?;
@@ -229,11 +232,11 @@ impl Task<'_> {
         };
         let bias: Option<Vec<i32>> = borders.iter().map(at).collect();
         let scale = match self.bytes {
-            Some(bytes) if is_clamp(self.node.activation) => f64::from(bytes.scale),
+            Some(bytes) if is_clamp(self.activation) => f64::from(bytes.scale),
             _ => 1.0,
         };
         let multiplier = (step / scale) as f32;
-        let channel = Integer { weights, bias: bias?, multiplier: vec![multiplier] };
+        let channel = Integer { weights, bias: bias?, multiplier: vec![multiplier], addition: None };
         let is_proved = multiplier.is_finite() && multiplier != 0.0 && channel.is_proved();
         is_proved.then_some(Channel { weights: channel.weights, bias: channel.bias, multiplier })
     }

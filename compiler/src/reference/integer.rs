@@ -5,11 +5,14 @@
 //! - Where the activation is more than bounds, or where the output is numbers: v = activation(v). Then v is a number of the network;
 //!   for bytes it is multiplied by 1 / scale, rounded once.
 //! - y = round(v) + zero point, to nearest even, kept between low and high.
+//! - Where an addition is part of the layer, y and the byte of the residual become that of their sum: [`Addition::apply`].
+//!
+//! A product's acc is (a - zero of a) (b - zero of b); an addition by itself has the byte of its first input for y.
 
 use super::{activate, by_rows};
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{ByteInput, Bytes, FusedNode, Integer, is_clamp};
+use crate::passes::{Addition, ByteInput, Bytes, FusedNode, Integer, is_clamp};
 
 /// The bytes of an input, as numbers.
 pub(super) fn input(bytes: &ByteInput, input: &[f32]) -> Vec<f32> {
@@ -28,13 +31,30 @@ fn to_byte(v: f32, zero_point: u8, low: u8, high: u8) -> f32 {
     v.round_ties_even() + zero_point
 }
 
-/// The output of a node, from its first input's shape and bytes.
+/// The output of a node, from its inputs' shapes and bytes.
 pub(super) fn compute(
     node: &FusedNode,
     numbers: &Integer,
-    (shape, x): (Shape, &[f32]),
+    inputs: &[(Shape, &[f32])],
     n_threads: usize,
 ) -> Vec<f32> {
+    if let (Some(addition), [.., (_, other)]) = (numbers.addition, inputs) {
+        let own =
+            if node.layer == Layer::Add { inputs[0].1 } else { &layer(node, numbers, inputs, n_threads) };
+        return add(addition, own, other, node.bytes.expect("verified: an addition gives bytes"));
+    }
+    layer(node, numbers, inputs, n_threads)
+}
+
+/// The sums of two maps of bytes.
+fn add(addition: Addition, own: &[f32], other: &[f32], sum: Bytes) -> Vec<f32> {
+    let pairs = own.iter().zip(other);
+    pairs.map(|(a, b)| f32::from(addition.apply(*a as u8, *b as u8, sum))).collect()
+}
+
+/// The same before an addition that is part of the layer.
+fn layer(node: &FusedNode, numbers: &Integer, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {
+    let (shape, x) = inputs[0];
     let sums = Sums { numbers, shape, x, out: node.shape() };
     let finished = |row: Vec<i32>| -> Vec<f32> {
         let multipliers = numbers.multiplier.iter().cycle();
@@ -49,11 +69,11 @@ pub(super) fn compute(
         Layer::Depthwise { window, .. } => rows(&|y| sums.row(y, window, sums.shape.channels)),
         Layer::Dense { .. } => finished(sums.dense()),
         Layer::GlobalAveragePool => finished(sums.pool()),
+        Layer::Multiply => finished(sums.products(inputs[1].1)),
         Layer::Input
         | Layer::BatchNorm { .. }
         | Layer::Activation(_)
         | Layer::Add
-        | Layer::Multiply
         | Layer::Pool { .. }
         | Layer::Concat
         | Layer::Upsample { .. }
@@ -61,10 +81,10 @@ pub(super) fn compute(
     }
 }
 
-/// What a node makes of f32(acc) multiplier.
+/// What a node makes of f32(acc) multiplier; before the addition that is part of it.
 pub(crate) fn finish(node: &FusedNode, v: f32) -> f32 {
-    let activation = node.activation;
-    let Some(Bytes { scale, zero_point, low, high }) = node.bytes else { return activate(v, activation) };
+    let (activation, bytes) = node.ending();
+    let Some(Bytes { scale, zero_point, low, high }) = bytes else { return activate(v, activation) };
     let v = if is_clamp(activation) { v } else { activate(v, activation) * (1.0 / scale) };
     to_byte(v, zero_point, low, high)
 }
@@ -115,6 +135,14 @@ impl Sums<'_> {
             acc.iter_mut().zip(weights).for_each(|(acc, w)| *acc += *q as i64 * i64::from(*w));
         }
         acc.into_iter().map(exact).collect()
+    }
+
+    /// Of each element, the product with that of another map. One of the two may have a single pixel, which every pixel of the other
+    /// takes.
+    fn products(&self, other: &[f32]) -> Vec<i32> {
+        let [first, second] = [0, 1].map(|idx| i64::from(self.numbers.bias[idx]));
+        let pairs = (0..self.x.len().max(other.len())).map(|idx| (idx % self.x.len(), idx % other.len()));
+        pairs.map(|(a, b)| exact((self.x[a] as i64 + first) * (other[b] as i64 + second))).collect()
     }
 
     /// Of each channel, the bias and all pixels.

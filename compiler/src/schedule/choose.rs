@@ -10,11 +10,11 @@ use crate::code::interpret::fits;
 use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
-    Borders, ByteEnding, Concat, Conv, Dense, Depthwise, Elementwise, Ending, FeatureMap, GlobalAveragePool,
-    Grouped, IntegerEnding, Kernel, Operation, Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample,
-    WindowPool, split_evenly,
+    Borders, ByteAddition, ByteEnding, ByteProduct, Concat, Conv, Dense, Depthwise, Elementwise,
+    ElementwiseNumbers, Ending, FeatureMap, GlobalAveragePool, Grouped, IntegerEnding, Kernel, Operation,
+    Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
 };
-use crate::passes::{Bytes, FusedNode, Integer, is_clamp};
+use crate::passes::{Addition, Bytes, FusedNode, Integer, is_clamp};
 use crate::target::Isa;
 
 /// A kernel, the cycles that it is expected to take, and why it was chosen.
@@ -70,9 +70,10 @@ pub(super) fn choose(
             a: inputs[0],
             b: inputs[1],
             output,
-            activation,
+            activation: activation_and_bytes(node).0,
+            integers: elementwise_numbers(node),
         }),
-        cycles: vectors(output) * 2,
+        cycles: vectors(output) * if node.integer.is_some() { 8 } else { 2 },
         reason: "bound by memory".to_owned(),
     };
     match node.layer {
@@ -168,24 +169,22 @@ pub(super) fn choose(
 fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
     let Some(numbers) = &node.integer else { return Ending::Float(node.activation) };
     let n = numbers.multiplier.len();
-    let borders = (n < numbers.bias.len()).then(|| Borders {
-        window: node.layer.window().expect("only where a window hangs over are there several biases"),
-        extent: (input.shape.height, input.shape.width),
-    });
+    let extent = (input.shape.height, input.shape.width);
+    let hangs_over = |_: &Window| n < numbers.bias.len();
+    let borders = node.layer.window().filter(hangs_over).map(|window| Borders { window, extent });
     // In words of one weight they always do.
     let is_depthwise = matches!(node.layer, Layer::Depthwise { .. });
     let channels = input.shape.channels;
     let pairs_fit = is_depthwise || pairs_fit(&numbers.without_groups(&node.layer, channels), channels);
-    let bytes = byte_ending(node);
-    let activation =
-        if bytes.is_some() && is_clamp(node.activation) { Activation::None } else { node.activation };
-    Ending::Integer(IntegerEnding { pairs_fit, activation, bytes, borders })
+    let (activation, bytes) = activation_and_bytes(node);
+    let addition = addition(node);
+    Ending::Integer(IntegerEnding { pairs_fit, activation, bytes, addition, borders })
 }
 
 /// Whether of every tap the weights of input channels 0 and 1, 2 and 3 and so on fit together.
 fn pairs_fit(numbers: &Integer, m: usize) -> bool {
     let n = numbers.multiplier.len();
-    let taps = numbers.weights.chunks(m * n);
+    let taps = numbers.weights.chunks((m * n).max(1));
     let mut pairs = taps.flat_map(|tap| tap.chunks(2 * n));
     pairs.all(|pair| {
         let (first, second) = pair.split_at(n);
@@ -194,17 +193,43 @@ fn pairs_fit(numbers: &Integer, m: usize) -> bool {
     })
 }
 
-/// How the numbers of a node become bytes, if they do.
-fn byte_ending(node: &FusedNode) -> Option<ByteEnding> {
-    let Bytes { scale, zero_point, low, high } = node.bytes?;
-    let factor = (!is_clamp(node.activation)).then(|| (1.0 / scale).to_bits());
-    Some(ByteEnding { factor, zero_point, low, high })
+/// The activation, where it is more than bounds, and how the numbers of a node become bytes, if they do; before an addition.
+fn activation_and_bytes(node: &FusedNode) -> (Activation, Option<ByteEnding>) {
+    let (activation, bytes) = node.ending();
+    let Some(bytes) = bytes else { return (activation, None) };
+    let factor = (!is_clamp(activation)).then(|| (1.0 / bytes.scale).to_bits());
+    let activation = if is_clamp(activation) { Activation::None } else { activation };
+    (activation, Some(ByteEnding { factor, ..bounds(bytes) }))
+}
+
+fn bounds(bytes: Bytes) -> ByteEnding {
+    let Bytes { zero_point, low, high, .. } = bytes;
+    ByteEnding { factor: None, zero_point, low, high }
+}
+
+/// The addition that is part of a node, or is it.
+fn addition(node: &FusedNode) -> Option<ByteAddition> {
+    let Addition { bias, multipliers, shift, .. } = node.integer.as_ref()?.addition?;
+    let bytes = bounds(node.bytes.expect("verified: an addition gives bytes"));
+    Some(ByteAddition { bias, multipliers, shift, bytes })
 }
 
 /// What becomes of the sums of a pool of bytes.
 fn pool(node: &FusedNode) -> Option<PoolNumbers> {
     let Integer { bias, multiplier, .. } = node.integer.as_ref()?;
-    Some(PoolNumbers { bias: bias[0], multiplier: multiplier[0].to_bits(), bytes: byte_ending(node) })
+    let (_, bytes) = activation_and_bytes(node);
+    Some(PoolNumbers { bias: bias[0], multiplier: multiplier[0].to_bits(), bytes })
+}
+
+/// What becomes of two bytes.
+fn elementwise_numbers(node: &FusedNode) -> Option<ElementwiseNumbers> {
+    let Integer { bias, multiplier, .. } = node.integer.as_ref()?;
+    if let Some(addition) = addition(node) {
+        return Some(ElementwiseNumbers::Sum(addition));
+    }
+    let (_, bytes) = activation_and_bytes(node);
+    let multiplier = multiplier[0].to_bits();
+    Some(ElementwiseNumbers::Product(ByteProduct { addends: [bias[0], bias[1]], multiplier, bytes }))
 }
 
 /// Registers of the dense kernel that are not accumulators: one input element, three weights in flight.

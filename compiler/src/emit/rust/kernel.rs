@@ -127,6 +127,7 @@ impl Writer<'_> {
             | Op::Dot { .. }
             | Op::ToFloat { .. }
             | Op::ToInteger { .. }
+            | Op::ShiftRight { .. }
             | Op::StoreBytes { .. } => unreachable!("Rust source is of networks in f32 alone, and says so"),
             Op::FmaLane { .. } | Op::LoadTwice { .. } | Op::Join { .. } => {
                 unreachable!("this instruction set has no such operation, and says so")

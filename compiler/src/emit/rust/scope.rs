@@ -76,6 +76,7 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::ToFloat { .. }
         | Op::ToInteger { .. }
         | Op::ShiftLeft { .. }
+        | Op::ShiftRight { .. }
         | Op::Heading(_)
         | Op::Loop { .. } => None,
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::passes::{ByteInput, Bytes};
 use crate::quantize::sample::integers;
+use crate::quantize::with_numbers;
 
 /// A node without numbers.
 fn node(name: &str, layer: Layer, inputs: Vec<FusedId>, shape: Shape) -> FusedNode {
@@ -39,26 +40,84 @@ fn random_layer(random: &mut Random, input: Shape) -> Layer {
     }
 }
 
+/// A layer over the last node, and over an earlier one where it takes two.
+fn random_node(random: &mut Random, nodes: &[FusedNode]) -> FusedNode {
+    let last = FusedId(nodes.len() - 1);
+    let shape_of = |id: &FusedId| nodes[id.0].shape();
+    let name = format!("layer_{}", nodes.len());
+    let earlier = |is_such: &dyn Fn(Shape) -> bool| -> Vec<FusedId> {
+        (1..last.0).map(FusedId).filter(|id| is_such(shape_of(id))).collect()
+    };
+    let shape = shape_of(&last);
+    if random.percent(40) {
+        let same_extent = |other: Shape| (other.height, other.width) == (shape.height, shape.width);
+        let residuals = earlier(&same_extent);
+        let operands = earlier(&|other| other == shape);
+        let gates = earlier(&|other| other.pixels() == 1 && other.channels == shape.channels);
+        match random.within(0, 2) {
+            0 if !residuals.is_empty() => {
+                let residual = random.pick(&residuals);
+                let output = shape_of(&residual);
+                let layer = Layer::Conv { window: Window::POINTWISE, n: output.channels, bias: true };
+                let conv = node(&name, layer, vec![last, residual], output);
+                return FusedNode { residual: Some(format!("{name}_add")), ..conv };
+            }
+            1 if !operands.is_empty() => {
+                return node(&name, Layer::Add, vec![last, random.pick(&operands)], shape);
+            }
+            2 if 1 < last.0 => {
+                let others = [operands, gates].concat();
+                if !others.is_empty() {
+                    let mut inputs = vec![last, random.pick(&others)];
+                    if random.percent(50) {
+                        inputs.reverse();
+                    }
+                    return node(&name, Layer::Multiply, inputs, shape);
+                }
+            }
+            _ => {}
+        }
+    }
+    let layer = random_layer(random, shape);
+    let output = layer.output_shape(&[shape]).unwrap();
+    node(&name, layer, vec![last], output)
+}
+
+/// The gate of a squeeze-and-excite block: the last node's mean, by which that is multiplied.
+fn gated(random: &mut Random, nodes: &mut Vec<FusedNode>) {
+    let id = FusedId(nodes.len() - 1);
+    let map = nodes[id.0].shape();
+    let gate = node("mean", Layer::GlobalAveragePool, vec![id], shape(1, 1, map.channels));
+    nodes.push(integers(random, &gate, &[&nodes[id.0]], false));
+    let product = node("gated", Layer::Multiply, vec![id, FusedId(nodes.len() - 1)], map);
+    nodes.push(integers(random, &product, &[&nodes[id.0], &nodes[id.0 + 1]], false));
+}
+
 fn random_network(random: &mut Random) -> Fused {
     let channels = random.pick(&[1, 2, 3, 3, 4, 5, 8, 16, 17, 31, 40]);
     let input = shape(random.within(1, 12), random.within(1, 12), channels);
     let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: 255 };
     let mut nodes = vec![FusedNode { bytes: Some(bytes), ..node("input", Layer::Input, Vec::new(), input) }];
-    let n_layers = random.within(1, 4);
+    let n_layers = random.within(1, 5);
     for idx in 1..=n_layers {
-        let input = nodes[idx - 1].shape();
-        let layer = random_layer(random, input);
-        let output = layer.output_shape(&[input]).unwrap();
-        let node = node(&format!("layer_{idx}"), layer, vec![FusedId(idx - 1)], output);
-        nodes.push(integers(random, &node, input, idx == n_layers));
+        let node = random_node(random, &nodes);
+        let is_last = idx == n_layers;
+        let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &nodes[id.0]).collect();
+        let adds = node.residual.is_some() || node.layer == Layer::Add;
+        let made = integers(random, &node, &inputs, is_last && !adds);
+        nodes.push(made);
+        if !is_last && random.percent(15) {
+            gated(random, &mut nodes);
+        }
     }
     let byte_input = ByteInput {
         scale: (0..channels).map(|_| random.within(60, 140) as f32).collect(),
         offset: (0..channels).map(|_| random.within(0, 255) as f32 + 0.5).collect(),
     };
-    let outputs = vec![FusedId(n_layers)];
+    let outputs = vec![FusedId(nodes.len() - 1)];
     let network =
         Fused { nodes, outputs, output_names: vec!["output".to_owned()], byte_input: Some(byte_input) };
+    let network = with_numbers(network).unwrap();
     network.verify();
     network
 }
