@@ -214,6 +214,12 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// Whether the file has a tensor of this name.
+    pub(crate) fn has_in_file(&self, name: &str) -> bool {
+        let mut tensors = self.tensors.iter().chain(&self.outside);
+        tensors.any(|(ours, tensor)| tensor.name(ours) == name)
+    }
+
     /// The numbers of a tensor, as the file has them.
     fn data(&self, tensor: &Tensor) -> &[u8] {
         &self.files[tensor.file].bytes[tensor.data.clone()]

@@ -8,8 +8,8 @@ use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::graph::{Graph, Knobs, Node, Role};
 use crate::request::{Labels, Trained};
-use crate::weights::config::Relative;
-use crate::weights::naming::Naming;
+use crate::weights::config::{PYTORCH, Relative};
+use crate::weights::naming::{Naming, Role as TensorRole};
 use crate::weights::{Asked, Leftovers, Norms, Settled, Weights};
 
 impl Job {
@@ -22,6 +22,7 @@ impl Job {
             weights.check_prefix(prefix)?;
         }
         let asked = Asked { naming: self.naming, prefix: prefix.as_deref(), needs_classifier: !is_builtin };
+        weights.adopt_names(self.description(), asked)?;
         let relative = self.take_relative(weights, asked)?;
         let description = &mut self.configured.description;
         let Some(Settled { fit, form }) = weights.settle(description, asked)? else {
@@ -46,8 +47,9 @@ impl Job {
         self.drop_labels_of_classes(&graph);
         let rounding = self.configured.description.rounding;
         let place = weights.place().to_owned();
+        let has_torch_names = weights.has_torch_names(&graph, fit.naming);
         let trained = Trained {
-            naming: fit.naming.name,
+            naming: if has_torch_names { PYTORCH } else { fit.naming.name },
             relative: relative
                 .as_ref()
                 .filter(|relative| relative.naming == "timm")
@@ -135,13 +137,37 @@ impl Job {
     /// A network may lose its classifier, but not because that has another name.
     fn check_classifier(&self, weights: &Weights<'_>, graph: &Graph, naming: &Naming) -> Result<()> {
         let Some((name, shape)) = weights.other_classifier(graph, naming) else { return Ok(()) };
+        let lines = self.lines_of_classifier(weights, &name, naming);
+        let way = match lines.is_empty() {
+            true => format!("rename it as `mnc tensors {}` lists it", self.written.description.name),
+            false => format!("write {} into a file for --names", lines.join(" and ")),
+        };
         let detail = format!(
-            "found no classifier by the naming {naming}, but {} {shape:?}, which may be it: rename it as `mnc tensors {}` \
-             lists it, or ask for the features without it (--features)",
-            quoted(&name),
-            self.written.description.name
+            "found no classifier by the naming {naming}, but {} {shape:?}, which may be it: {way}, or ask for the features \
+             without it (--features)",
+            quoted(&name)
         );
         Err(Error::new(ErrorKind::Weights, Place::file(weights.place()), detail))
+    }
+
+    /// What a file of names would say of a tensor that may be the classifier's filter, and of its bias.
+    fn lines_of_classifier(&self, weights: &Weights<'_>, name: &str, naming: &Naming) -> Vec<String> {
+        let whole = Description { is_headless: false, ..self.description().clone() };
+        let specs =
+            Graph::build(&whole, &Knobs::default()).ok().and_then(|graph| Naming::PLAIN.tensors(&graph).ok());
+        let specs = specs.unwrap_or_default();
+        let Some(last) = specs.iter().rev().find(|spec| spec.role == TensorRole::Weight) else {
+            return Vec::new();
+        };
+        let module = name.rfind(['.', '/']).map_or("", |at| &name[..=at]);
+        let of_role =
+            |role: TensorRole| specs.iter().find(|spec| spec.node == last.node && spec.role == role);
+        let line = |role: TensorRole, theirs: &str| {
+            Some(format!("`{} = {}`", of_role(role)?.tensor, quoted(theirs)))
+        };
+        let bias = Some(format!("{module}{}", naming.bias_word())).filter(|bias| weights.has_in_file(bias));
+        let lines = [line(TensorRole::Weight, name), bias.and_then(|bias| line(TensorRole::Bias, &bias))];
+        lines.into_iter().flatten().collect()
     }
 
     fn tell_leftovers(&mut self, weights: &Weights<'_>, left: &Leftovers, copies: &[String]) -> Result<()> {

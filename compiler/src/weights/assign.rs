@@ -212,10 +212,10 @@ impl Weights<'_> {
             let is_same = without_ones(&tensor.shape) == without_ones(expected);
             layout.order(&filter, expected, if is_same { expected } else { &tensor.shape })
         });
-        // Axes of one element at the end say nothing.
+        // Axes of one element say nothing: a vector may be `[C]`, `[C, 1, 1]` or `[1, C, 1, 1]`.
         let fits = match filter {
             Some(_) => order.is_some(),
-            None => without_ones(&tensor.shape) == without_ones(expected),
+            None => longer_axes(&tensor.shape).eq(longer_axes(expected)),
         };
         if !fits {
             return Err(format!(
@@ -247,6 +247,11 @@ impl Weights<'_> {
 fn without_ones(shape: &[usize]) -> &[usize] {
     let n_axes = shape.iter().rposition(|&extent| extent != 1).map_or(0, |last| last + 1);
     &shape[..n_axes]
+}
+
+/// The axes of a shape that have more than one element.
+fn longer_axes(shape: &[usize]) -> impl Iterator<Item = usize> {
+    shape.iter().copied().filter(|&extent| extent != 1)
 }
 
 /// The numbers as f32, in the file's order; `None` for a dtype that isn't read. F64 is rounded, each number once; F16 and BF16 are

@@ -18,7 +18,7 @@ mod torchvision;
 
 pub use self::architecture::Architecture;
 use self::change::Change;
-pub use self::exporter::Exporter;
+pub use self::exporter::{Exporter, PYTORCH};
 use self::json::Object;
 pub use self::preprocessor::PreprocessorConfig;
 pub use self::relative::Relative;

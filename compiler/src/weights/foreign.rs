@@ -26,6 +26,15 @@ pub(super) fn told(bytes: &[u8], name: &str) -> Option<String> {
     Some(format!("found {what}, expected a safetensors file: {way_out}"))
 }
 
+/// What a text is that should be another one, and what is to be done about it: what came in its place from a server or a repository.
+pub(super) fn text(text: &str) -> Option<(&'static str, &'static str)> {
+    let start = &text.as_bytes()[..text.len().min(START_BYTES)];
+    if text.trim().is_empty() {
+        return Some(("an empty file", AGAIN));
+    }
+    by_magic(start).or_else(|| by_text(start).filter(|_| text.trim_start().starts_with('<')))
+}
+
 fn known(bytes: &[u8], name: &str) -> Option<(&'static str, &'static str)> {
     let start = &bytes[..bytes.len().min(START_BYTES)];
     if bytes.is_empty() {

@@ -5,6 +5,7 @@
 
 mod lines;
 mod pattern;
+mod plain;
 mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::lines::{Entry, Value};
 use self::pattern::{Glob, Pattern};
 use super::layout::{self, Layout};
-use super::naming::{AVERAGE, respelled};
+use super::naming::{AVERAGE, Naming, respelled};
 use super::{MAX_LISTED, Weights};
 use crate::error::{Error, ErrorKind, Fault, Place, Result, quoted};
+use crate::graph::Graph;
 
 /// A file of names.
 #[derive(Clone, Debug)]
@@ -351,6 +353,16 @@ impl Weights<'_> {
                 None => (name, tensor),
             })
             .collect();
+    }
+
+    /// Whether a file of names renamed tensors of nobody that are as PyTorch's modules have them: those of TensorFlow have another order of
+    /// axes.
+    pub(crate) fn has_torch_names(&self, graph: &Graph, naming: &Naming) -> bool {
+        let n_renamed = self.tensors.values().filter(|tensor| tensor.own_name.is_some()).count();
+        let is_of_nobody = self.file_of_names.is_some() && *naming == Naming::PLAIN;
+        is_of_nobody
+            && self.tensors.len() < 2 * n_renamed
+            && self.layout(graph, naming).is_ok_and(|layout| layout == Layout::Oihw)
     }
 
     /// Whether tensors are moving averages, of which the file has nothing else.

@@ -241,7 +241,7 @@ impl Naming {
     }
 
     /// How it calls a bias.
-    pub(super) fn bias_word(&self) -> &'static str {
+    pub(crate) fn bias_word(&self) -> &'static str {
         self.word(Role::Bias, false)
     }
 

@@ -27,12 +27,17 @@ pub struct Prefix {
     pub(super) kept: Vec<String>,
     /// Whether parts of wrappers are taken out of the names first.
     pub unwrapped: bool,
+    /// Names of the naming that the file has without the prefix: a backbone was wrapped, its classifier was not.
+    pub(super) apart: Vec<String>,
 }
 
 impl Prefix {
     /// The naming's name for a name in the file, if it has the prefix.
     pub(super) fn take_off(&self, name: &str) -> Option<String> {
         let name = if self.unwrapped { unwrap(name) } else { Cow::Borrowed(name) };
+        if self.apart.iter().any(|apart| *apart == *name) {
+            return Some(name.into_owned());
+        }
         let rest = name.strip_prefix(&*self.taken)?;
         let first = rest.split(SEPARATORS).next().unwrap_or_default();
         let is_kept = self.kept.iter().any(|kept| kept == first);
@@ -41,6 +46,9 @@ impl Prefix {
 
     /// The name in the file of a naming's name.
     pub(super) fn put_on(&self, name: &str) -> String {
+        if self.apart.iter().any(|apart| apart == name) {
+            return name.to_owned();
+        }
         format!("{}{}", self.taken, name.strip_prefix(&*self.added).unwrap_or(name))
     }
 
@@ -58,7 +66,8 @@ impl fmt::Display for Prefix {
             parts.push("what wrappers put into names taken out".to_owned());
         }
         if !self.taken.is_empty() {
-            parts.push(format!("{:?} taken off the names", self.taken));
+            let but = self.apart.first().map_or(String::new(), |name| format!(", which {name:?} has not"));
+            parts.push(format!("{:?} taken off the names{but}", self.taken));
         }
         if !self.added.is_empty() {
             parts.push(format!("{:?} put in front of them", self.added));
@@ -105,7 +114,32 @@ pub(super) fn best(names: &[&str], wanted: &HashSet<&str>, asked: Option<&str>) 
     {
         best = Some(found);
     }
+    if asked.is_none()
+        && let Some(found) = &mut best
+    {
+        found.take_apart(names, wanted);
+    }
     best
+}
+
+impl Candidate {
+    /// Counts the names that the file has without the prefix, where these and those with it are all.
+    fn take_apart(&mut self, names: &[&str], wanted: &HashSet<&str>) {
+        if self.prefix.taken.is_empty() || wanted.len() <= self.n_found {
+            return;
+        }
+        let unwrapped: HashSet<Cow<'_, str>> = match self.prefix.unwrapped {
+            true => names.iter().map(|name| unwrap(name)).collect(),
+            false => names.iter().map(|name| Cow::Borrowed(*name)).collect(),
+        };
+        let missing = wanted.iter().filter(|name| !unwrapped.contains(&*self.prefix.put_on(name)));
+        let (apart, lost): (Vec<&str>, Vec<&str>) = missing.partition(|name| unwrapped.contains(**name));
+        if lost.is_empty() {
+            self.n_found += apart.len();
+            self.prefix.apart = apart.into_iter().map(str::to_owned).collect();
+            self.prefix.apart.sort_unstable();
+        }
+    }
 }
 
 /// The same where the file lacks the first part of most of the wanted names: then all of these have to be there, for what is left of
@@ -235,13 +269,49 @@ mod tests {
             added: "body.".to_owned(),
             kept: vec!["head".to_owned()],
             unwrapped: true,
+            apart: vec!["tail.weight".to_owned()],
         };
+        assert_eq!(prefix.take_off("tail.weight").as_deref(), Some("tail.weight"));
+        assert_eq!(prefix.put_on("tail.weight"), "tail.weight");
         assert_eq!(prefix.take_off("f.module.0.weight").as_deref(), Some("body.0.weight"));
         assert_eq!(prefix.take_off("f.head.weight").as_deref(), Some("head.weight"));
         assert_eq!(prefix.take_off("g.0.weight"), None);
         assert_eq!(
             (prefix.put_on("body.0.weight"), prefix.put_on("head.x")),
             ("f.0.weight".into(), "f.head.x".into())
+        );
+    }
+
+    #[test]
+    fn a_head_outside_of_the_prefix() {
+        let body = ["b.body.0.weight", "b.body.1.weight", "b.body.1.bias"];
+        check(
+            &[&body[..], &["head.weight"]].concat(),
+            None,
+            Some(("\"b.\" taken off the names, which \"head.weight\" has not", 4, &[])),
+        );
+        // As the wrapped copy's own, it comes first.
+        check(
+            &[&body[..], &["head.weight", "b.head.weight"]].concat(),
+            None,
+            Some(("\"b.\" taken off the names", 4, &[])),
+        );
+        // What isn't there at all stays missing, and who says a prefix means it.
+        check(&[&body[..2], &["head.weight"]].concat(), None, Some(("\"b.\" taken off the names", 2, &[])));
+        check(
+            &[&body[..], &["head.weight"]].concat(),
+            Some("b"),
+            Some(("\"b.\" taken off the names", 3, &[])),
+        );
+        // The first part of most names is missing too.
+        check(
+            &["b.0.weight", "b.1.weight", "b.1.bias", "head.weight"],
+            None,
+            Some((
+                "\"b.\" taken off the names, which \"head.weight\" has not, \"body.\" put in front of them",
+                4,
+                &[],
+            )),
         );
     }
 

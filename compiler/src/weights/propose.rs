@@ -114,6 +114,14 @@ impl Weights<'_> {
             })
             .collect();
         candidates.sort_by(|a, b| a.tokens.cmp(&b.tokens));
+        for (idx, word) in vectors::words_of_variables(&candidates) {
+            candidates[idx].tokens.push(word);
+            let layer = vectors::module(candidates[idx].name);
+            let filters = candidates.iter_mut().filter(|tensor| 1 < rank(tensor.shape));
+            for filter in filters.filter(|tensor| vectors::module(tensor.name) == layer) {
+                filter.has_bias = true;
+            }
+        }
         let layout = self.layout_of_candidates(description, &candidates)?;
         let mut description = description.clone();
         if vectors::are_folded(&candidates) {

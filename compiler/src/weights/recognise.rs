@@ -21,7 +21,8 @@ pub struct Recognised {
 struct Fit {
     recognised: Recognised,
     n_expected: usize,
-    n_missing: usize,
+    /// What the file lacks, by the names that it would have there.
+    missing: Vec<String>,
     /// Tensors that are named as layers are and that the network hasn't, by their names in the file.
     unknown: Vec<String>,
     /// All of them are there, no others, and some alpha has their widths.
@@ -49,11 +50,13 @@ impl Weights<'_> {
         let mut nearest: Option<Fit> = None;
         for network in describe::BUILTIN {
             let description = network.description();
-            let Some(fit) = self.fit_of(network, &description, asked)? else { continue };
-            if fit.is_whole || self.relative(network, &description, asked)?.is_some() {
+            let mut tensors = self.borrowed();
+            tensors.adopt_names(&description, asked)?;
+            let Some(fit) = tensors.fit_of(network, &description, asked)? else { continue };
+            if fit.is_whole || tensors.relative(network, &description, asked)?.is_some() {
                 return Ok(fit.recognised);
             }
-            let distance = |fit: &Fit| fit.n_missing + fit.unknown.len();
+            let distance = |fit: &Fit| fit.missing.len() + fit.unknown.len();
             if nearest.as_ref().is_none_or(|other| distance(&fit) < distance(other)) {
                 nearest = Some(fit);
             }
@@ -109,10 +112,12 @@ impl Weights<'_> {
             exporter.apply(&mut own, Said::NOTHING, true);
         }
         let is_named = found.n_missing == 0 && unknown.is_empty();
+        let specs = naming.tensors(&graph)?;
+        let missing = specs.iter().filter(|spec| !tensors.tensors.contains_key(&spec.tensor));
         Ok(Some(Fit {
             recognised: Recognised { network, naming },
-            n_expected: naming.tensors(&graph)?.len(),
-            n_missing: found.n_missing,
+            n_expected: specs.len(),
+            missing: missing.map(|spec| tensors.name_in_file(&spec.tensor)).collect(),
             is_whole: is_named && (has_widths(&description) || has_widths(&own)),
             unknown,
         }))
@@ -123,33 +128,35 @@ impl Weights<'_> {
         let found = if examples.is_empty() { "no tensors".to_owned() } else { examples.join(", ") };
         let networks: Vec<&str> = describe::BUILTIN.iter().map(|network| network.name).collect();
         let why = match nearest {
-            Some(Fit { recognised, n_missing: 0, unknown, .. }) if unknown.is_empty() => {
+            Some(Fit { recognised, missing, unknown, .. }) if missing.is_empty() && unknown.is_empty() => {
                 format!(
                     "; of {}, in the naming {}, no alpha has their widths",
                     recognised.network.name, recognised.naming
                 )
             }
-            Some(Fit { recognised, n_expected, n_missing, unknown, .. }) => {
-                let such = match unknown.is_empty() {
+            Some(Fit { recognised, n_expected, missing, unknown, .. }) => {
+                let such = |names: &[String]| match names.is_empty() {
                     true => String::new(),
-                    false => format!(" ({})", Leftovers::shown(&unknown)),
+                    false => format!(" ({})", Leftovers::shown(names)),
                 };
                 format!(
-                    "; {}, in the naming {}, misses {n_missing} of its {n_expected} tensors and doesn't know {} others{such}",
+                    "; {}, in the naming {}, misses {} of its {n_expected} tensors{} and doesn't know {} others{}",
                     recognised.network.name,
                     recognised.naming,
-                    unknown.len()
+                    missing.len(),
+                    such(&missing),
+                    unknown.len(),
+                    such(&unknown)
                 )
             }
-            None => format!(
-                "; for other names: `mnc tensors NETWORK --match {} -o names.toml` (docs/names.md)",
-                self.place
-            ),
+            None => String::new(),
         };
         format!(
-            "found {found} ({} in all), expected the tensors of {}, or a description of the network{why}",
+            "found {found} ({} in all), expected the tensors of {}, or a description of the network{why}; for other names: `mnc \
+             tensors NETWORK --match {} -o names.toml` (docs/names.md)",
             self.names().count(),
-            networks.join(", ")
+            networks.join(", "),
+            self.place
         )
     }
 

@@ -16,6 +16,7 @@ use crate::weights::naming::Naming;
 
 mod exporters;
 mod files;
+mod heads;
 mod left;
 
 /// Files in memory.
@@ -343,8 +344,8 @@ fn a_classifier_of_another_name() {
         error,
         format!(
             "w.safetensors: found no classifier by the naming timm (timm mobilenetv1_* to mobilenetv4_conv_*), but \"fc.weight\" \
-             {n:?}, which may be it: rename it as `mnc tensors mobilenet-v1` lists it, or ask for the features without it \
-             (--features)"
+             {n:?}, which may be it: write `dense_1.weight = \"fc.weight\"` and `dense_1.bias = \"fc.bias\"` into a file for \
+             --names, or ask for the features without it (--features)"
         )
     );
     assert!(read(&other, |request| request.features = true).is_ok());
@@ -416,7 +417,13 @@ fn doubles_and_axes_of_one() {
             shape.pop();
         }
     });
-    for rows in [more, fewer] {
+    // As PyTorch broadcasts.
+    let before = reshaped(&|shape| {
+        if let [n] = shape[..] {
+            *shape = vec![1, n, 1, 1];
+        }
+    });
+    for rows in [more, fewer, before] {
         assert_eq!(read(&rows, |_| {}).unwrap(), (parameters.clone(), Vec::new()));
     }
     // What F32 can't hold is no number.

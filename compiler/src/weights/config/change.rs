@@ -18,6 +18,8 @@ pub(super) enum Change {
         /// At alpha 1 and below.
         channels: usize,
     },
+    /// Nothing stands between the pool and the classifier.
+    DropTop,
     /// The first block widens its map, by 1.
     WidenFirstBlock,
     /// Blocks widen their map so many times.
@@ -65,6 +67,12 @@ impl Change {
                 let filters = Width::Scaled { channels: *channels, minimum: *channels };
                 let kind = LayerKind::Conv { spec, filters, groups: 1 };
                 layers.insert(at, LayerSpec { name: None, input: None, repeat: 1, stage: None, kind });
+            }
+            Change::DropTop => {
+                let (Some(pool), Some(last)) = (pool(layers), layers.len().checked_sub(1)) else { return };
+                if pool < last {
+                    layers.drain(pool + 1..last);
+                }
             }
             Change::WidenFirstBlock => {
                 let stem = layers.iter().find_map(|layer| match layer.kind {

@@ -21,6 +21,9 @@ pub struct Exporter {
 /// What the code of a network says, however it was trained.
 pub(super) const CODE: Said = Said { padding: true, epsilon: true, rounding: true, ..Said::NOTHING };
 
+/// Whose names are nobody's, on modules of PyTorch.
+pub const PYTORCH: &str = "pytorch";
+
 /// The plainest model of timm of each built-in network.
 const TIMM: [(&str, &str); 9] = [
     (architecture::V1, "mobilenetv1_100"),
@@ -66,11 +69,15 @@ impl Exporter {
         let network = description.name.as_str();
         let parse = |text: &str| ModelConfig::parse(text, "").expect("it is our own");
         match naming {
+            PYTORCH => Exporter::pytorch(description),
             "torchvision" => {
-                let config = ModelConfig::torchvision(network)?;
+                let Some(config) = ModelConfig::torchvision(network) else {
+                    return Exporter::pytorch(description);
+                };
                 let name = config.architecture().map_or("", |architecture| architecture.name());
                 let model = format!("torchvision {name}");
-                let certain = Said { classes: false, ..config.said() };
+                // Newer weights of a model come with another size of its pictures.
+                let certain = Said { classes: false, preprocess: false, ..config.said() };
                 Some(Exporter {
                     model,
                     whose: "torchvision's",
@@ -105,6 +112,21 @@ impl Exporter {
             }
             _ => None,
         }
+    }
+
+    /// What modules of PyTorch do when nobody tells them otherwise: padding on both sides alike, its epsilon, and pictures as torchvision
+    /// prepares them. `None` where the network is described so already.
+    fn pytorch(description: &Description) -> Option<Exporter> {
+        let usual = ModelConfig::torchvision(architecture::V2)?;
+        let is_so = description.padding == Padding::Symmetric && description.batch_norm_epsilon == 1e-5;
+        (!is_so).then(|| Exporter {
+            model: "PyTorch modules".to_owned(),
+            whose: "PyTorch's",
+            certain: Said::NOTHING,
+            config: ModelConfig { architecture: None, rounding: None, ..usual },
+            preprocessor: None,
+            stem: None,
+        })
     }
 
     /// That of a model of timm; `None` where it isn't known.

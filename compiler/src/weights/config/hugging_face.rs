@@ -11,7 +11,7 @@ use crate::error::Faults;
 pub(super) fn read(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
     let named =
         root.read("architectures", "an array of names", faults, |value| json::list(value, json::string));
-    let model_type = root.read("model_type", r#""mobilenet_v1" or "mobilenet_v2""#, faults, |value| {
+    let model_type = root.read("model_type", MODEL_TYPES, faults, |value| {
         json::string(value).filter(|name| ["mobilenet_v1", "mobilenet_v2"].contains(&&**name))
     });
     let is_v2 = model_type.as_deref() == Some("mobilenet_v2");
@@ -28,7 +28,7 @@ pub(super) fn read(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
     let mut config = ModelConfig {
         architecture: architecture(named, model_type.as_deref()),
         alpha: root.read("depth_multiplier", json::POSITIVE, faults, json::positive),
-        height_width: root.read("image_size", json::COUNT, faults, json::count).map(|size| (size, size)),
+        height_width: root.read("image_size", SIZE, faults, size),
         channels: root.read("num_channels", json::COUNT, faults, json::count),
         rounding,
         activation: root.read("hidden_act", ACTIVATIONS, faults, activation),
@@ -72,6 +72,17 @@ pub(super) fn read(root: &Object<'_>, faults: &mut Faults) -> ModelConfig {
         config.epsilon.get_or_insert(1e-3);
     }
     config
+}
+
+const MODEL_TYPES: &str = r#""mobilenet_v1" or "mobilenet_v2"; for a description of another network leave the file out (--config none)"#;
+const SIZE: &str = "a whole number from 1 to 16777216, or [height, width]";
+
+/// One side, or both.
+fn size(value: &serde_json::Value) -> Option<(usize, usize)> {
+    match value.is_array() {
+        true => <[usize; 2]>::try_from(json::list(value, json::count)?).ok().map(Into::into),
+        false => json::count(value).map(|side| (side, side)),
+    }
 }
 
 /// Networks without their classifiers.

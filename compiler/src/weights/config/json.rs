@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
+use crate::weights::foreign;
 
 /// An object and how errors name it.
 pub(super) struct Object<'j> {
@@ -21,7 +22,13 @@ pub(super) const NOT_NEGATIVE: &str = "a number from 0 up";
 
 /// The text as JSON of any shape.
 pub(super) fn parse(text: &str, place: &str) -> Result<Value> {
+    // Editors of Windows begin texts with a mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(text).map_err(|error| {
+        if let Some(what) = foreign::text(text) {
+            let detail = format!("found {}, expected JSON: {}", what.0, what.1);
+            return Error::new(ErrorKind::Weights, Place::file(place), detail);
+        }
         Error::new(
             ErrorKind::Weights,
             Place::Text { file: place.to_owned(), line: error.line(), column: Some(error.column()) },

@@ -208,7 +208,16 @@ pub(super) const HUGGING_FACE: &Keys = &[
 pub(super) const TIMM: &Keys = &[
     (
         Fate::Followed,
-        &["architecture", "num_classes", "label_names", "problem_type", "model_args", "pretrained_cfg"],
+        &[
+            "architecture",
+            "num_classes",
+            "num_labels",
+            "label_names",
+            "id2label",
+            "problem_type",
+            "model_args",
+            "pretrained_cfg",
+        ],
     ),
     (
         Fate::Nothing,
@@ -216,9 +225,7 @@ pub(super) const TIMM: &Keys = &[
             // What the architecture says already.
             "num_features",
             "label_descriptions",
-            "id2label",
             "label2id",
-            "num_labels",
             "do_pooling",
             "initializer_range",
             "model_type",
@@ -277,7 +284,6 @@ pub(super) const PRETRAINED_CFG: &Keys = &[
             "crop_mode",
             "mean",
             "std",
-            "num_classes",
             "label_names",
             "problem_type",
             "in_chans",
@@ -293,6 +299,8 @@ pub(super) const PRETRAINED_CFG: &Keys = &[
             "min_input_size",
             "fixed_input_size",
             "pool_size",
+            // Of the weights that it was made of.
+            "num_classes",
             // The names of two layers.
             "first_conv",
             "classifier",

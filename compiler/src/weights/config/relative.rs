@@ -35,6 +35,16 @@ const V2: [(&str, &str, &str); 3] = [
     ("slim", "mobilenet_v2 without finegrain_classification_mode", r#""finegrained_output": false"#),
 ];
 
+/// V3 as its exporters cut it off behind the pool, where a layer stands before the classifier.
+const V3_WITHOUT_TOP: [(&str, &str); 2] =
+    [("keras", "MobileNetV3 with include_top=False"), ("torchvision", "the features of mobilenet_v3 alone")];
+const V3: [&str; 4] = [
+    architecture::V3_LARGE,
+    architecture::V3_SMALL,
+    architecture::V3_LARGE_MINIMALISTIC,
+    architecture::V3_SMALL_MINIMALISTIC,
+];
+
 impl Relative {
     /// The relatives of a built-in network.
     pub fn of(network: &str) -> Vec<Relative> {
@@ -49,7 +59,11 @@ impl Relative {
             naming,
             changes: changes(&format!(r#"{{"model_type": "mobilenet_v2", {key}}}"#)),
         });
-        timm.chain(v2).collect()
+        let without_top = V3_WITHOUT_TOP
+            .iter()
+            .filter(|_| V3.contains(&network))
+            .map(|(naming, model)| Relative { model, naming, changes: vec![Change::DropTop] });
+        timm.chain(v2).chain(without_top).collect()
     }
 
     /// Makes the description of the built-in network that of the model.

@@ -152,6 +152,58 @@ fn alphas_and_labels() {
     assert_eq!(parse(&timm.to_string()).labels(), Some(labels));
 }
 
+/// A file of timm's kind may have the names by number, as transformers writes them; what the weights were made of says nothing of
+/// their classes.
+#[test]
+fn classes_and_labels_of_the_wrapper() {
+    let parse = |keys: &str| {
+        let config = ModelConfig::parse(&format!(r#"{{"architecture": "mobilenetv1_100", {keys}}}"#), "c")?;
+        Ok::<_, crate::Error>((config.labels(), config.said().classes, {
+            let mut description = builtin("mobilenet-v1").unwrap().description();
+            config.apply(&mut description);
+            description.classes
+        }))
+    };
+    let labels = Some(vec!["cat".to_owned(), "dog".to_owned()]);
+    assert_eq!(parse(r#""id2label": {"1": "dog", "0": "cat"}"#).unwrap(), (labels.clone(), true, 2));
+    let both =
+        r#""label_names": ["cat", "dog"], "id2label": {"0": "x"}, "pretrained_cfg": {"num_classes": 1000}"#;
+    assert_eq!(parse(both).unwrap(), (labels, true, 2));
+    assert_eq!(parse(r#""num_labels": 3"#).unwrap(), (None, true, 3));
+    assert_eq!(parse(r#""num_labels": 3, "num_classes": 4"#).unwrap(), (None, true, 4));
+    assert_eq!(parse(r#""pretrained_cfg": {"num_classes": 1000}"#).unwrap(), (None, false, 1001));
+    assert_eq!(
+        parse(r#""num_classes": 3, "id2label": {"0": "cat", "1": "dog"}"#).unwrap_err().to_string(),
+        "c: found 2 labels, expected one for each of 3 classes"
+    );
+}
+
+/// What stands in a configuration's place, and what editors put in front of it.
+#[test]
+fn files_that_are_no_json() {
+    for (text, expected) in [
+        ("", "c: found an empty file, expected JSON: download the file again"),
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "c: found a Git LFS pointer, expected JSON: run `git lfs pull` in its repository",
+        ),
+        (
+            "<!DOCTYPE html><html></html>",
+            "c: found an HTML page, expected JSON: download the file itself, not the page that shows it",
+        ),
+        ("hello", "c:1:1: expected value"),
+    ] {
+        check(text, &[expected]);
+    }
+    let config = ModelConfig::parse("\u{feff}{\"image_size\": [96, 128]}", "c").unwrap();
+    let resolution = config.resolution().unwrap();
+    assert_eq!((resolution.height, resolution.width), (96, 128));
+    check(
+        r#"{"image_size": [96]}"#,
+        &["c: image_size: found [96], expected a whole number from 1 to 16777216, or [height, width]"],
+    );
+}
+
 #[test]
 fn faults() {
     check("{", &["c:1:1: EOF while parsing an object"]);
@@ -160,10 +212,10 @@ fn faults() {
         r#"{"model_type": "resnet", "depth_multiplier": -1, "image_size": 0, "num_channels": 2.5, "min_depth": "8",
             "hidden_act": "gelu", "tf_padding": 1, "layer_norm_eps": -0.1, "num_labels": 99999999999}"#,
         &[
-            r#"c: model_type: found "resnet", expected "mobilenet_v1" or "mobilenet_v2""#,
+            r#"c: model_type: found "resnet", expected "mobilenet_v1" or "mobilenet_v2"; for a description of another network leave the file out (--config none)"#,
             r#"c: min_depth: found "8", expected a whole number from 1 to 16777216"#,
             "c: depth_multiplier: found -1, expected a number above 0",
-            "c: image_size: found 0, expected a whole number from 1 to 16777216",
+            "c: image_size: found 0, expected a whole number from 1 to 16777216, or [height, width]",
             "c: num_channels: found 2.5, expected a whole number from 1 to 16777216",
             r#"c: hidden_act: found "gelu", expected "relu", "relu6", "hard_swish" or "swish""#,
             "c: tf_padding: found 1, expected true or false",

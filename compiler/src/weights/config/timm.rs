@@ -30,7 +30,21 @@ pub(super) fn read(root: &Object<'_>, architecture: Option<&str>, faults: &mut F
     let pictures = Pictures::read(find, faults);
     // What a file that speaks of pictures leaves out has timm's default.
     let speaks = pretrained.is_some() || pictures::KEYS.iter().any(|key| root.has(key));
-    let is_headless = super::has_no_classes(find("num_classes"), "num_classes");
+    // Transformers' wrapper has names by number too.
+    let labels = find("label_names")
+        .read("label_names", "an array of names", faults, |value| json::list(value, json::string));
+    let by_number = "an object of names with the keys 0, 1, 2 and so on";
+    let labels = labels.or_else(|| root.read("id2label", by_number, faults, json::by_index));
+    // What the weights came with is no word on what they are now.
+    let own = args.iter().chain([root]).find(|object| object.has("num_classes"));
+    let key = if own.is_some() { "num_classes" } else { "num_labels" };
+    let own = own.unwrap_or(root);
+    let is_headless = super::has_no_classes(own, key);
+    let classes = match is_headless {
+        true => None,
+        false => own.read(key, json::COUNT, faults, json::count).or(labels.as_ref().map(Vec::len)),
+    };
+    let labels = labels.filter(|_| !is_headless);
     let mut config = ModelConfig {
         activation: find("act_layer").read("act_layer", ACTIVATIONS, faults, activation),
         padding: find("pad_type").read("pad_type", r#""same", "valid" or """#, faults, |value| {
@@ -43,12 +57,8 @@ pub(super) fn read(root: &Object<'_>, architecture: Option<&str>, faults: &mut F
         }),
         epsilon: find("bn_eps").read("bn_eps", json::NOT_NEGATIVE, faults, json::not_negative),
         is_headless,
-        classes: match is_headless {
-            true => None,
-            false => find("num_classes").read("num_classes", json::COUNT, faults, json::count),
-        },
-        labels: find("label_names")
-            .read("label_names", "an array of names", faults, |value| json::list(value, json::string)),
+        classes,
+        labels,
         unknown,
         ..ModelConfig::default()
     };

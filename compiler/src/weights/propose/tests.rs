@@ -178,6 +178,23 @@ fn names_that_say_nothing() {
     );
 }
 
+/// Keras 3's files have numbers for the variables of a layer, in an order that it keeps.
+#[test]
+fn variables_by_number() {
+    let variable = |_: usize, spec: &TensorSpec| {
+        let number = match spec.role {
+            Role::Weight | Role::Gamma => 0,
+            Role::Bias | Role::Beta => 1,
+            Role::Mean => 2,
+            Role::Variance => 3,
+        };
+        format!("layers/{}/vars/{number}", spec.layer.replace(".norm", "_bn"))
+    };
+    for network in ["mobilenet-v1", "mobilenet-v2", "mobilenet-v3-small"] {
+        check(network, Layout::Hwio, &variable, (0, 0));
+    }
+}
+
 /// Layers in no order: those of one shape could be each other.
 #[test]
 fn shuffled() {

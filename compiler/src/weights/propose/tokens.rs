@@ -49,6 +49,11 @@ impl Tokens {
         Tokens(tokens)
     }
 
+    /// Adds a word that the name leaves out.
+    pub(super) fn push(&mut self, word: &str) {
+        self.0.push(Token::Word(word.to_owned()));
+    }
+
     /// The same with each number left out.
     pub(super) fn template(&self) -> String {
         let pieces = self.0.iter().map(|token| match token {

@@ -19,6 +19,36 @@ fn role(tokens: &Tokens) -> Option<Role> {
     }
 }
 
+/// The words that files of Keras 3 leave to the order of a layer's variables: `vars/0` to `vars/3` of a batch norm, `vars/1` beside
+/// the filter `vars/0`. By the tensor's number in `candidates`.
+pub(super) fn words_of_variables(candidates: &[Candidate<'_>]) -> Vec<(usize, &'static str)> {
+    let mut layers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (idx, tensor) in candidates.iter().enumerate() {
+        let layer = module(tensor.name);
+        if layer.ends_with("/vars") || layer.ends_with(".vars") {
+            layers.entry(layer).or_default().push(idx);
+        }
+    }
+    let mut words = Vec::new();
+    for (layer, variables) in layers {
+        // They are sorted.
+        let is_counted =
+            |(n, idx): (usize, &usize)| candidates[*idx].name[layer.len() + 1..] == n.to_string();
+        if !variables.iter().enumerate().all(is_counted) {
+            continue;
+        }
+        let ranks: Vec<usize> = variables.iter().map(|idx| rank(candidates[*idx].shape).min(2)).collect();
+        match (&variables[..], &ranks[..]) {
+            ([_, bias], [2, 0 | 1]) => words.push((*bias, "bias")),
+            (norm, [0 | 1, 0 | 1, 0 | 1, 0 | 1]) => {
+                words.extend(norm.iter().copied().zip(["gamma", "beta", "mean", "variance"]));
+            }
+            _ => {}
+        }
+    }
+    words
+}
+
 /// The modules that have a bias.
 pub(super) fn biases<'n>(names: impl Iterator<Item = &'n str>) -> impl Iterator<Item = &'n str> {
     names

@@ -235,7 +235,7 @@ fn relatives_are_told_by_their_tensors() {
             n_tried += 1;
         }
     }
-    assert_eq!(n_tried, 7);
+    assert_eq!(n_tried, 15);
 }
 
 /// A configuration of another network than the one that is named.
