@@ -132,7 +132,7 @@ fn command() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{} {error}", text::red("error:"));
+            text::tell(format_args!("{} {error}\n", text::red("error:")));
             exit_code(&error)
         }
     }

@@ -358,12 +358,42 @@ fn names_and_sums_of_a_set() {
     assert!(ran.err.contains("found a name that is not UTF-8"), "{}", ran.err);
 }
 
-/// `mnc completions bash | head -1`
+/// `mnc completions bash | head -1`, and the same of standard error: work goes on, and its exit code is that of the work.
 #[test]
 fn a_reader_may_stop() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mnc"));
-    command.args(["completions", "bash"]).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = command.spawn().expect("mnc runs");
-    drop(child.stdout.take());
-    assert!(child.wait().expect("mnc ends").success());
+    let folder = Folder::new();
+    let without = |args: &[&str], is_err: bool| {
+        let mut command = folder.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (out, out_writer) = std::io::pipe().expect("a pipe");
+        let (err, err_writer) = std::io::pipe().expect("a pipe");
+        // Nobody reads one of the two from the start.
+        let kept = match is_err {
+            true => (drop(err), out).1,
+            false => (drop(out), err).1,
+        };
+        let mut child = command.stdout(out_writer).stderr(err_writer).spawn().expect("mnc runs");
+        drop(command);
+        let said = std::io::read_to_string(kept).expect("text");
+        (child.wait().expect("mnc ends").code(), said)
+    };
+    let random = ["mobilenet-v1", "--random-weights", "1", "--alpha", "0.25", "--resolution", "32"];
+    let compile = [&["compile", "-o", "net"], &random[..]].concat();
+    let dump = [&["compile", "--dump", "plan"], &random[..]].concat();
+    let profile = [&["profile"], &random[..]].concat();
+    for (args, is_err, code) in [
+        (&["completions", "bash"][..], false, 0),
+        (&["tensors", "mobilenet-v1"], false, 0),
+        (&dump, false, 0),
+        (&profile, false, 0),
+        (&compile, true, 0),
+        (&["compile", "mobilenet-v1", "--weights", "none.safetensors"], true, 1),
+        (&["compile", "mobilenet-v1", "--target", "z80"], true, 2),
+        (&["compile", "--no-such-option"], true, 2),
+    ] {
+        let (found, said) = without(args, is_err);
+        assert_eq!(found, Some(code), "{args:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("SIGPIPE"), "{args:?}: {said}");
+    }
+    assert!(folder.path("net").is_file(), "the work was done");
 }

@@ -34,6 +34,7 @@ use picture::{Format, Memory, Picture};
 use prepare::Prepare;
 use report::{Report, Style};
 use std::ffi::{OsString, c_char, c_int, c_void};
+use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -102,20 +103,25 @@ pub unsafe fn start(
     match result {
         Ok(code) => code,
         Err(Stop::Usage(message)) => {
-            eprintln!("{program}: {message}");
+            tell(format_args!("{program}: {message}\n"));
             2
         }
         Err(Stop::Failed(message)) => {
-            eprintln!("{program}: {message}");
+            tell(format_args!("{program}: {message}\n"));
             1
         }
         // Whoever read us has enough.
         Err(Stop::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(Stop::Output(error)) => {
-            eprintln!("{program}: standard output: {error}");
+            tell(format_args!("{program}: standard output: {error}\n"));
             1
         }
     }
+}
+
+/// Writes to standard error. Nobody may be reading it any more: that changes no answer.
+pub(crate) fn tell(text: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_fmt(text);
 }
 
 /// # Safety

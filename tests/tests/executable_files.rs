@@ -76,6 +76,39 @@ fn only_plain_files_are_read() {
     }
 }
 
+/// `./net photos | head -1`, where whoever started it ignores the signal of a pipe that nobody reads, as many services do: it ends
+/// quietly, and what it did decides its exit code.
+#[test]
+fn a_reader_may_stop() {
+    let folder = Folder::new();
+    fs::write(folder.path().join("a.pgm"), b"P5 1 1 255 x").expect("it is written");
+    for program in executables(&folder) {
+        for (arguments, is_err, code) in [
+            (&["--help"][..], false, 0),
+            (&["--info"], false, 0),
+            (&["a.pgm"], false, 0),
+            (&["--json", "a.pgm"], false, 0),
+            (&["a.pgm", "none.jpg"], true, 1),
+            (&["none.jpg"], true, 1),
+            (&["--no-such-option"], true, 2),
+        ] {
+            let mut command = Command::new("sh");
+            command.args(["-c", "trap '' PIPE; exec \"$@\"", "sh"]).arg(&program).args(arguments);
+            command.current_dir(folder.path()).stdin(Stdio::null());
+            let (reader, closed) = std::io::pipe().expect("a pipe");
+            drop(reader);
+            let output = match is_err {
+                true => command.stdout(Stdio::piped()).stderr(closed),
+                false => command.stdout(closed).stderr(Stdio::piped()),
+            };
+            let output = output.spawn().and_then(|child| child.wait_with_output()).expect("it ends");
+            let said = String::from_utf8_lossy(if is_err { &output.stdout } else { &output.stderr });
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+            assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+        }
+    }
+}
+
 /// A roofline goes through links and into devices, and over nothing that is read.
 #[test]
 fn pictures_are_written_like_all_files() {

@@ -257,6 +257,35 @@ fn files_are_short_and_finished() {
     report(faults);
 }
 
+/// What writes to the command's streams, or an executable's, takes it that nobody may read them: the macros panic then.
+#[test]
+fn nobody_prints_with_macros_that_panic() {
+    let macros = ["println!(", "eprintln!(", "print!(", "eprint!("];
+    let mut faults = Vec::new();
+    for (path, text) in files(&[".rs"]) {
+        let is_ours = path.starts_with("compiler/src") || path.starts_with("runtime/src");
+        // Cargo reads what a build script prints.
+        if path == Path::new("compiler/src/build.rs") {
+            continue;
+        }
+        let is_test = path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+        for line in code(&text).filter(|_| is_ours && !is_test) {
+            let before = |at: usize| line[..at].chars().next_back();
+            let prints = |word: &&&str| {
+                line.match_indices(**word).any(|(at, _)| before(at).is_none_or(|c| !c.is_alphanumeric()))
+            };
+            if macros.iter().find(prints).is_some() {
+                faults.push(format!(
+                    "{}: {}: write with what passes a closed stream over",
+                    path.display(),
+                    line.trim()
+                ));
+            }
+        }
+    }
+    report(faults);
+}
+
 /// Whether the text has this absolute path; `x/work/y` has not.
 fn names_folder(text: &str, folder: &str) -> bool {
     text.match_indices(folder).any(|(at, _)| {

@@ -19,6 +19,7 @@ use super::link::Linker;
 use super::network::Disk;
 use super::output::{self, Destination, Format};
 use super::summary::Summary;
+use super::text::tell;
 use super::{config, files, host, link, network, tune};
 
 /// Compiles a network with its weights
@@ -312,7 +313,7 @@ impl Clock {
 
     fn note(&mut self, part: &str) {
         if self.verbose {
-            eprintln!("{part:<18} {:7.1} ms", self.last.elapsed().as_secs_f64() * 1e3);
+            tell(format_args!("{part:<18} {:7.1} ms\n", self.last.elapsed().as_secs_f64() * 1e3));
         }
         self.last = Instant::now();
     }

@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use super::text::tell;
 use mnc_runtime::measured::{Latencies, Speed};
 
 /// Medians above so many minima were measured on a disturbed machine, and so were 95th percentiles.
@@ -189,10 +190,10 @@ impl Timed {
 /// On standard error, behind the figures.
 pub(super) fn warn(doubts: &[String]) {
     for doubt in doubts {
-        eprintln!("warning: {doubt}");
+        tell(format_args!("warning: {doubt}\n"));
     }
     if !doubts.is_empty() {
-        eprintln!("warning: these figures say little; measure again when the machine is quiet");
+        tell(format_args!("warning: these figures say little; measure again when the machine is quiet\n"));
     }
 }
 

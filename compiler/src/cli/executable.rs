@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use mnc::{Compiled, Error, ErrorKind, Place, Result};
@@ -134,7 +134,13 @@ impl Executable {
     pub(super) fn tell(&self, options: &[OsString]) -> Result<()> {
         let mut command = Command::new(&self.path);
         command.args(options).stdin(Stdio::null()).stderr(Stdio::piped());
-        finish(&self.path, started(&self.path, &mut command)?).map(drop)
+        let running = started(&self.path, &mut command)?;
+        let output = running
+            .child
+            .wait_with_output()
+            .map_err(|error| Error::new(ErrorKind::Io, Place::file(&self.path), error.to_string()))?;
+        // Whoever read the process has enough.
+        if is_broken_pipe(output.status) { Ok(()) } else { ended(&self.path, output).map(drop) }
     }
 
     /// One process that classifies the pictures of a folder, the five most probable classes of each.
@@ -226,6 +232,20 @@ fn finish(path: &Path, running: Running) -> Result<Vec<u8>> {
         .wait_with_output()
         .map_err(|error| Error::new(ErrorKind::Io, Place::file(path), error.to_string()))?;
     ended(path, output)
+}
+
+/// Whether a process ended because nobody reads it any more.
+#[cfg(unix)]
+fn is_broken_pipe(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    const SIGPIPE: i32 = 13;
+    status.signal() == Some(SIGPIPE)
+}
+
+/// There are no signals: the executable says by itself that this is no failure.
+#[cfg(not(unix))]
+fn is_broken_pipe(_: ExitStatus) -> bool {
+    false
 }
 
 /// What the child wrote, if it ended well.

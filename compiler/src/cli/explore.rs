@@ -33,6 +33,7 @@ use self::survey::{Circumstances, Compiled};
 use super::doubts::{self, Timed, Watch};
 use super::files::Output;
 use super::output::{self, Destination, Format};
+use super::text::tell;
 use super::variants::Workbench;
 use super::{files, host, machine, network};
 
@@ -164,7 +165,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         machine: machine.as_ref(),
         images: images.as_ref(),
     };
-    family.notes.iter().chain(&note).for_each(|note| eprintln!("note: {note}"));
+    family.notes.iter().chain(&note).for_each(|note| tell(format_args!("note: {note}\n")));
 
     let compiled = survey::compile(wanted, &workbench, circumstances)?;
     let watch = Watch::begin();
@@ -324,7 +325,7 @@ fn finish(
     let idx = map.members.iter().position(|member| member.member == choice.chosen.member);
     let chosen = &compiled[idx.expect("what was chosen is on the map")];
     files::write(path, &chosen.executable.read()?, true)?;
-    eprintln!("wrote {} ({})", path.display(), choice.chosen.member);
+    tell(format_args!("wrote {} ({})\n", path.display(), choice.chosen.member));
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use mnc::{Error, ErrorKind, Place, Result, Target};
 
 use self::product::Product;
 use super::guard::Scratch;
+use super::text::tell;
 use super::{child, files};
 
 /// Who links an executable.
@@ -195,7 +196,7 @@ fn run_compiler(
     }
     flags(&mut command);
     if verbose {
-        eprintln!("{command:?}");
+        tell(format_args!("{command:?}\n"));
     }
     let place = name.to_string_lossy();
     let fault = |detail: String| Error::new(ErrorKind::Emit, Place::named(&*place), detail);

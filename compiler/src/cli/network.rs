@@ -13,6 +13,7 @@ use mnc::weights::naming::Naming;
 use mnc::{Fault, Place, Result};
 
 use super::files::{self, Kind};
+use super::text::tell;
 
 /// How the tensors of weights are read.
 #[derive(Clone, Debug, clap::Args)]
@@ -210,7 +211,7 @@ pub(super) fn known(network: &str, part: &Part) -> Result<Known> {
 /// Tells, where no summary does, what may mean that the network is another one than the weights are of.
 pub(super) fn warn(job: &Job) {
     for warning in job.warnings() {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}\n"));
     }
 }
 

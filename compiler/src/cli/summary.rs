@@ -18,7 +18,7 @@ use super::config;
 use super::files::is_stream;
 use super::host::{self, Gain, Wider};
 use super::output::Format;
-use super::text::{fold_error, numbers, size, thousands};
+use super::text::{fold_error, numbers, size, tell, thousands};
 
 /// All that the summary speaks of.
 pub(super) struct Summary<'a> {
@@ -33,7 +33,7 @@ pub(super) struct Summary<'a> {
 impl Summary<'_> {
     /// As wide as the terminal of standard error.
     pub(super) fn print(&self) {
-        eprint!("{}", fold_error(&self.to_string()));
+        tell(fold_error(&self.to_string()));
     }
 }
 

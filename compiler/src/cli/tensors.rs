@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::files::{self, Kind};
 use super::output::print;
+use super::text::tell;
 use super::{network, text};
 
 /// Lists the tensors that a weights file of a network must have
@@ -135,7 +136,7 @@ fn propose(args: &Args, path: &Path) -> Result<()> {
         });
         print(&text::table(&["layer's tensor", "in the file", "shape", "also fits"], rows))?;
     }
-    eprint!("{}", told(&proposal, args.output.as_deref()));
+    tell(told(&proposal, args.output.as_deref()));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Text for people: colours, thousands, tables.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -12,6 +13,11 @@ pub(super) fn red(text: &str) -> String {
     } else {
         text.to_owned()
     }
+}
+
+/// Writes to standard error. Nobody may be reading it any more, which changes nothing of the work.
+pub(super) fn tell(text: impl Display) {
+    let _ = write!(std::io::stderr(), "{text}");
 }
 
 /// `4231976` as `4,231,976`.

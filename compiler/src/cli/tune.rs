@@ -22,6 +22,7 @@ use super::doubts::{self, Timed, Watch};
 use super::executable::Executable;
 use super::files::Kind;
 use super::rounds::{self, Measured, Rounds, Subject};
+use super::text::tell;
 use super::variants::Workbench;
 use super::{files, host};
 
@@ -100,7 +101,7 @@ impl Bench<'_> {
         let tuned = self.tune_bands(&model, &tiles)?;
         let n_choices = tuned.layers.len() + tuned.chains.len();
         if n_choices == 0 {
-            eprintln!("tune: nothing is faster than the cost model's schedule by more than noise");
+            tell(format_args!("tune: nothing is faster than the cost model's schedule by more than noise\n"));
             return Ok(none);
         }
         let pair = [self.link(none)?, self.link(tuned)?];
@@ -125,10 +126,12 @@ impl Bench<'_> {
         let [none, tuned] = pair.map(|candidate| candidate.tuning);
         let is_less = |before: f64, after: f64| after < before * (1.0 - LEAST_WHOLE_GAIN);
         if !(is_less(before.median, after.median) && is_less(before.min, after.min)) {
-            eprintln!("tune: choices that won by themselves: {n_choices}; but {told}; nothing is changed");
+            tell(format_args!(
+                "tune: choices that won by themselves: {n_choices}; but {told}; nothing is changed\n"
+            ));
             return Ok(none);
         }
-        eprintln!("tune: choices: {n_choices}; {told}");
+        tell(format_args!("tune: choices: {n_choices}; {told}\n"));
         Ok(tuned)
     }
 

@@ -11,7 +11,7 @@ use super::interrupt::Document;
 use super::model::Model;
 use super::picture::Memory;
 use super::prepare::Prepare;
-use super::{Stop, bench, refused};
+use super::{Stop, bench, refused, tell};
 use crate::abi::Status;
 use crew::Crew;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,11 +46,11 @@ pub(crate) fn all(
     let prepare = Prepare::new(&model.info).map_err(Stop::Failed)?;
     let info = model.info.clone();
     if let Some(seed) = info.random_weights {
-        eprintln!("{program}: the weights are random (seed {seed}): the answers mean nothing");
+        tell(format_args!("{program}: the weights are random (seed {seed}): the answers mean nothing\n"));
     }
     let document = Document::new(options.json);
     let Listing { files, notes } = listing;
-    notes.iter().for_each(|note| eprintln!("{program}: {note}"));
+    notes.iter().for_each(|note| tell(format_args!("{program}: {note}\n")));
     let mut progress = Progress::new(files.len());
     let mut code = 0;
     let output_len = model.output().len() / info.batch;
@@ -70,7 +70,7 @@ pub(crate) fn all(
             match loaded {
                 Err(fault) => {
                     code = 1;
-                    progress.hide(|| eprintln!("{program}: {name}: {fault}"));
+                    progress.hide(|| tell(format_args!("{program}: {name}: {fault}\n")));
                     progress.hide(|| document.element(|| answers.fault(&name, &fault)))?;
                 }
                 Ok(loaded) => {
@@ -80,7 +80,7 @@ pub(crate) fn all(
                         .hide(|| document.element(|| answers.answer(place, &name, output, milliseconds)))?;
                     if let Err(fault) = answers.after(place) {
                         code = 1;
-                        progress.hide(|| eprintln!("{program}: {fault}"));
+                        progress.hide(|| tell(format_args!("{program}: {fault}\n")));
                     }
                 }
             }
