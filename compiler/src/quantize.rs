@@ -202,7 +202,10 @@ impl Work {
             (0..self.values[0].len()).for_each(|_| done());
             return Ok(());
         }
-        let infinite = || wrong("gives infinite numbers on the calibration's pictures".to_owned());
+        let infinite = || {
+            let detail = "gives infinite numbers on the calibration's pictures, expected finite ones: check the weights";
+            wrong(detail.to_owned())
+        };
         let bytes = match about.is_numbers {
             true => None,
             false => Some(ranges::bytes(node, about.seen, about.norm).ok_or_else(infinite)?),

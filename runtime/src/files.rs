@@ -123,7 +123,9 @@ fn stage<'a>(
             Target::Stream(file) => streams.push((*output, file)),
             Target::Place { path, old } => {
                 if staged.iter().any(|other| is_one_place(&other.rename.to, &path)) {
-                    return Err(fail(io::Error::other("another file of the set goes there")));
+                    return Err(fail(io::Error::other(
+                        "another file of the set goes there, expected a name of its own",
+                    )));
                 }
                 let from = temporary_beside(&path);
                 witness.begins(&from);

@@ -78,8 +78,11 @@ fn native(triple: &str) -> Result<Target> {
     match best() {
         Some((isa, _)) => Target::new(triple, Some(isa.name)),
         None => {
-            let detail =
-                format!("this CPU lacks {} for {}", missing(default.isa).join(", "), default.isa.name);
+            let detail = format!(
+                "this CPU lacks {}, expected a CPU with all of {}",
+                missing(default.isa).join(", "),
+                default.isa.name
+            );
             super::usage("--target-cpu native", detail)
         }
     }

@@ -254,8 +254,11 @@ impl Layer {
             Layer::Upsample { factor } => one().and_then(|input| {
                 let side = |extent: usize| extent.checked_mul(*factor).filter(|side| *side != 0);
                 let sides = side(input.height).zip(side(input.width));
-                let (height, width) =
-                    sides.ok_or_else(|| format!("found a factor of {factor} for {input}"))?;
+                let (height, width) = sides.ok_or_else(|| {
+                    format!(
+                        "found a factor of {factor} for {input}, expected 1 or more, and sides below 2^64"
+                    )
+                })?;
                 Ok(Shape { height, width, ..input })
             }),
             Layer::GlobalAveragePool => {

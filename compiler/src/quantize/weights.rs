@@ -201,7 +201,9 @@ impl Task<'_> {
             }
             step *= 2.0;
         }
-        Err(format!("the sums of channel {idx} can't be kept below 2^31: its numbers are too far apart"))
+        Err(format!(
+            "the sums of channel {idx} can't be kept below 2^31, expected numbers less far apart; compile the network in f32"
+        ))
     }
 
     /// With biases; `None` where a sum can't be proved.

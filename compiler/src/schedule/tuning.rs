@@ -142,11 +142,10 @@ impl Tuning {
 fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std::result::Result<(), String> {
     let LayerChoice { name, kernel: wanted, .. } = choice;
     let isa = schedule.isa;
-    let kernel = schedule
-        .layers(fused)
-        .find(|(layer, _)| *layer == name)
-        .map(|(_, kernel)| kernel)
-        .ok_or_else(|| format!("found no layer {name} in this network"))?;
+    let kernel =
+        schedule.layers(fused).find(|(layer, _)| *layer == name).map(|(_, kernel)| kernel).ok_or_else(
+            || format!("found no layer {name} in this network, expected one of its layers; tune again"),
+        )?;
     let own = kernel.name(isa);
     if (KernelName { tile: own.tile, ..wanted.clone() }) != own {
         return Err(format!("found {wanted} for {name}, expected another tile of {own}"));
@@ -184,7 +183,7 @@ fn check_chain(choice: &ChainChoice, schedule: &Schedule) -> std::result::Result
     let mut chains = schedule.steps.iter().filter(|step| step.chain().is_some());
     let step = chains
         .find(|step| step.name == *name)
-        .ok_or_else(|| format!("found no layers {name} that could be computed in bands"))?;
+        .ok_or_else(|| format!("found no layers {name} that could be computed in bands, expected some of this network; tune again"))?;
     let height = schedule.value(step.writes).map.shape.height;
     if *band_rows <= height {
         Ok(())

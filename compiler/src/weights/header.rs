@@ -198,7 +198,9 @@ impl<'de> Visitor<'de> for Header<'_> {
                 continue;
             }
             if entries.len() == MAX_TENSORS {
-                return Err(A::Error::custom(format!("found more than {MAX_TENSORS} tensors")));
+                return Err(A::Error::custom(format!(
+                    "found more than {MAX_TENSORS} tensors, expected fewer"
+                )));
             }
             *self.current = Some(name);
             let info = map.next_value()?;
@@ -223,7 +225,9 @@ impl<'de> Deserialize<'de> for Axes {
                 let mut axes = Vec::new();
                 while let Some(extent) = seq.next_element()? {
                     if axes.len() == MAX_RANK {
-                        return Err(A::Error::custom(format!("found more than {MAX_RANK} axes")));
+                        return Err(A::Error::custom(format!(
+                            "found more than {MAX_RANK} axes, expected fewer"
+                        )));
                     }
                     axes.push(extent);
                 }

@@ -161,7 +161,7 @@ impl Names {
                     return Err((at, detail));
                 }
                 if self.lines.len() == MAX_LINES {
-                    return Err((at, format!("found more than {MAX_LINES} lines")));
+                    return Err((at, format!("found more than {MAX_LINES} lines, expected fewer")));
                 }
                 self.lines.push(Line { at, ours, theirs });
                 Ok(())
@@ -171,7 +171,7 @@ impl Names {
 
     fn ignore(&mut self, text: lines::Text) -> Result<(), (Position, String)> {
         if self.ignored.len() == MAX_PATTERNS {
-            return Err((text.at, format!("found more than {MAX_PATTERNS} names to ignore")));
+            return Err((text.at, format!("found more than {MAX_PATTERNS} names to ignore, expected fewer")));
         }
         self.ignored.push(Ignored { at: text.at, glob: Glob::parse(&text.text) });
         Ok(())

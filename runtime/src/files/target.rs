@@ -107,7 +107,7 @@ fn last_name(path: &Path) -> io::Result<PathBuf> {
             Err(_) => return Ok(path),
         }
     }
-    Err(io::Error::other(format!("found more than {MOST_LINKS} links, one behind the other")))
+    Err(io::Error::other(format!("found more than {MOST_LINKS} links, one behind the other, expected fewer")))
 }
 
 /// The mode of a new file; the process's mask is applied to it.

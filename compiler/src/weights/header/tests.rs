@@ -91,7 +91,7 @@ fn hostile_json() {
         ),
         (
             r#"{"a": {"dtype": "F32", "shape": [1,1,1,1,1,1,1,1,1], "data_offsets": [0, 4]}}"#,
-            r#"w: tensor "a": found more than 8 axes at line 1 column 51"#,
+            r#"w: tensor "a": found more than 8 axes, expected fewer at line 1 column 51"#,
         ),
         (
             r#"{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 99999999999999999999]}}"#,

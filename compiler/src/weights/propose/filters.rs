@@ -162,7 +162,11 @@ impl Weights<'_> {
             push_listed(&mut faults, self.file(), missing);
         }
         faults.propagate()?;
-        Err(Error::new(ErrorKind::Weights, self.file(), "found no network at any alpha"))
+        Err(Error::new(
+            ErrorKind::Weights,
+            self.file(),
+            "found no network at any alpha, expected one whose layers have the filters' widths",
+        ))
     }
 }
 

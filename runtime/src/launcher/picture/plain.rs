@@ -68,7 +68,7 @@ fn decode(decoder: impl ImageDecoder, format: Format, memory: &mut Memory) -> Re
 fn damaged(format: Format, error: ImageError) -> String {
     match error {
         ImageError::Unsupported(error) => {
-            format!("found a {} of a kind that isn't read: {error}", format.name())
+            format!("found a {} of a kind that isn't read, expected a common one: {error}", format.name())
         }
         ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             format.damaged("the file ends too early")
