@@ -91,6 +91,12 @@ impl Model {
         self
     }
 
+    /// Keeps channels of int8 that are one byte whatever the input is; they are left out otherwise, which changes no answer.
+    pub fn keep_constant(mut self) -> Model {
+        self.request.keep_constant = true;
+        self
+    }
+
     /// The model's configuration, or `none`; looked for beside the weights without it.
     pub fn config(mut self, path: impl Into<PathBuf>) -> Model {
         self.request.config = Some(path.into());

@@ -1,7 +1,10 @@
 //! The pipeline from [`Graph`] to [`Program`] and the artefacts made of it.
 
+mod left_out;
+
 use mnc_runtime::info::{self, Info};
 
+use self::left_out::LeftOut;
 use crate::cost;
 use crate::describe::{ChannelOrder, Margin, Preprocess, Resize, Scores};
 use crate::emit;
@@ -360,6 +363,8 @@ fn describe_artefact(
     options: &Options<'_>,
 ) -> Info {
     let report = cost::Report::of(graph);
+    let left_out = LeftOut::of(graph, fused);
+    let batch = graph.batch as u64;
     let Shape { height, width, channels } = program.input;
     Info {
         schema: info::SCHEMA,
@@ -382,8 +387,9 @@ fn describe_artefact(
         weights_file: None,
         random_weights: None,
         assumed: Vec::new(),
-        multiply_adds: graph.batch as u64 * report.total.mult_adds,
-        padding_multiply_adds: graph.batch as u64 * report.total.padding_mult_adds,
+        multiply_adds: batch * (report.total.mult_adds - left_out.mult_adds),
+        padding_multiply_adds: batch * (report.total.padding_mult_adds - left_out.padding_mult_adds),
+        constant_channels: fused.byte_input.is_some().then(|| left_out.info(&report.total, batch)),
         steps: steps(plan, fused, &report),
     }
 }
@@ -462,22 +468,21 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
         let map = schedule.value(*id).map;
         batch * (map.shape.len() * map.dtype.bytes()) as u64
     };
-    let cost = |name: &str| {
-        report
-            .layers
-            .iter()
-            .find(|layer| layer.name == name)
-            .map_or_else(cost::Cost::default, |layer| layer.cost)
+    let cost = |id: &FusedId| {
+        let node = &fused.nodes[id.0];
+        // Channels of it may be left out.
+        if node.integer.is_some() {
+            return cost::of_layer(&node.layer, fused.nodes[node.inputs[0].0].shape(), node.shape());
+        }
+        let layer = report.layers.iter().find(|layer| layer.name == node.name);
+        layer.map_or_else(cost::Cost::default, |layer| layer.cost)
     };
     let nodes = |step: &Step| -> Vec<FusedId> { step.stages().iter().map(|stage| stage.node).collect() };
     let step = |step: &Step| info::StepInfo {
         name: step.name.clone(),
         kernel: step.summary(schedule.isa),
-        multiply_adds: nodes(step).iter().map(|id| batch * cost(&fused.nodes[id.0].name).mult_adds).sum(),
-        padding_multiply_adds: nodes(step)
-            .iter()
-            .map(|id| batch * cost(&fused.nodes[id.0].name).padding_mult_adds)
-            .sum(),
+        multiply_adds: nodes(step).iter().map(|id| batch * cost(id).mult_adds).sum(),
+        padding_multiply_adds: nodes(step).iter().map(|id| batch * cost(id).padding_mult_adds).sum(),
         weight_bytes: nodes(step).iter().map(|id| fused.nodes[id.0].filter_bytes() as u64).sum(),
         input_bytes: step.reads.iter().map(value_bytes).sum(),
         output_bytes: value_bytes(&step.writes),

@@ -245,13 +245,8 @@ fn count_node(
     owner: Option<usize>,
     layers: &mut Vec<LayerCost>,
 ) -> Option<usize> {
-    let filter = graph.filter(node);
-    let mut cost = filter.map_or(Cost::default(), |filter| filter_cost(filter, node.shape()));
-    if let Some((window, filter)) = node.layer.window().zip(filter) {
-        let inside = inside(window, graph.input_shapes(node)[0], node.shape());
-        let per_tap = (filter.n_weights() / filter.taps()) as u64;
-        cost.padding_mult_adds = cost.mult_adds - per_tap * inside;
-    }
+    let input = node.inputs.first().map(|input| graph.node(*input).shape());
+    let mut cost = input.map_or(Cost::default(), |input| of_layer(&node.layer, input, node.shape()));
     let kind = match &node.layer {
         Layer::Input => return None,
         Layer::Activation(_) => return owner,
@@ -298,6 +293,17 @@ fn inside(window: Window, input: Shape, output: Shape) -> u64 {
         (0..positions).map(|out| axis.taps(out, extent).len() as u64).sum()
     };
     along(window.rows, input.height, output.height) * along(window.columns, input.width, output.width)
+}
+
+/// What a layer costs by itself, of its first input's shape and its output's.
+pub fn of_layer(layer: &Layer, input: Shape, output: Shape) -> Cost {
+    let Some(filter) = layer.filter(input) else { return Cost::default() };
+    let mut cost = filter_cost(filter, output);
+    if let Some(window) = layer.window() {
+        let per_tap = (filter.n_weights() / filter.taps()) as u64;
+        cost.padding_mult_adds = cost.mult_adds - per_tap * inside(window, input, output);
+    }
+    cost
 }
 
 /// A layer with a filter, each of whose weights is used once per output pixel.

@@ -57,6 +57,8 @@ pub struct Job {
     prefix: Option<String>,
     /// Whether tensors that no layer wants are refused.
     strict: bool,
+    /// Whether channels of int8 that are one byte whatever the input is stay.
+    pub keep_constant: bool,
 }
 
 /// Something to tell of the tensors of a file.
@@ -217,6 +219,7 @@ impl Job {
             notes,
             prefix: request.prefix.clone(),
             strict: request.strict,
+            keep_constant: request.keep_constant,
         })
     }
 
@@ -340,6 +343,12 @@ impl Opened {
         self.integers.is_some()
     }
 
+    /// The same with the channels of int8 that are one byte whatever the input is.
+    pub fn keeping_constant(mut self) -> Opened {
+        self.job.keep_constant = true;
+        self
+    }
+
     /// The weights file, where there is one.
     pub fn weights(&self) -> Option<&Weights<'static>> {
         self.weights.as_ref()
@@ -433,7 +442,8 @@ impl Opened {
         }
     }
 
-    /// The network that is scheduled, of a graph of this job: its numbers with everything folded, or the integers of its file.
+    /// The network that is scheduled, of a graph of this job: its numbers with everything folded, or the integers of its file
+    /// without their constant channels.
     ///
     /// # Errors
     /// As [`Opened::parameters`]; numbers that can't be folded.
@@ -441,7 +451,13 @@ impl Opened {
         match &self.integers {
             Some(Integers { place, bytes, .. }) => {
                 check_sizes(graph, settings.target, settings.is_inside)?;
-                Ok(quantize::file::read(bytes, place, graph)?.0)
+                let (network, _) = quantize::file::read(bytes, place, graph)?;
+                let keep = self.job.keep_constant;
+                Ok(if keep { network } else { quantize::without_constant_channels(network) })
+            }
+            None if self.job.keep_constant => {
+                let detail = "found with a network in f32, expected a file of `mnc quantize`, whose constant channels can be told";
+                Err(options("keep-constant", detail))
             }
             None => passes::run(graph, &self.parameters(graph, settings)?),
         }

@@ -5,6 +5,7 @@
 //! docs/int8.md tells why each choice is made. The same network and pictures give the same numbers on any number of threads.
 
 mod check;
+mod constant_channels;
 pub mod crops;
 pub mod file;
 mod forward;
@@ -18,6 +19,7 @@ mod statistics;
 mod tests;
 mod weights;
 
+pub use self::constant_channels::without_constant_channels;
 pub use self::report::{Certificate, Comparison, Distance, compare};
 
 use self::forward::{Ready, Value, compute};

@@ -71,6 +71,8 @@ pub struct Request {
     pub strict: bool,
     /// Whether the network ends before its classifier.
     pub features: bool,
+    /// Whether channels of int8 that are one byte whatever the input is stay in the network.
+    pub keep_constant: bool,
     /// The model's configuration, `none` for none; looked for beside the weights if `None`.
     pub config: Option<PathBuf>,
     /// The preprocessor's configuration, likewise.
@@ -98,6 +100,7 @@ impl Request {
             prefix: None,
             strict: false,
             features: false,
+            keep_constant: false,
             config: None,
             preprocessor: None,
             labels: None,

@@ -58,11 +58,14 @@ pub struct Info {
     /// What neither a file nor an option says of how the weights were trained, and was assumed, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<String>,
-    /// Multiply-adds of one run, as the paper counts them.
+    /// Multiply-adds of one run, as the paper counts them, without those of channels that are left out.
     pub multiply_adds: u64,
     /// Of these, those on padding, which kernels leave out.
     #[serde(default)]
     pub padding_multiply_adds: u64,
+    /// Channels that are one byte whatever the input is, and left out; of a network in int8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constant_channels: Option<ConstantChannels>,
     /// What the network does, in order.
     pub steps: Vec<StepInfo>,
 }
@@ -85,6 +88,21 @@ pub struct StepInfo {
     pub input_bytes: u64,
     /// Bytes that the step writes.
     pub output_bytes: u64,
+}
+
+/// What of a network in int8 is left out: channels of layers with weights, and what goes with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConstantChannels {
+    /// How many are left out.
+    pub left_out: u64,
+    /// How many there were.
+    pub channels: u64,
+    /// Weights that there were.
+    pub weights_before: u64,
+    /// Weights that are left.
+    pub weights: u64,
+    /// Multiply-adds of one run that there were.
+    pub multiply_adds_before: u64,
 }
 
 /// A file of packed weights, as the compiler wrote it.
@@ -468,6 +486,7 @@ pub(crate) mod tests {
             assumed: Vec::new(),
             multiply_adds: 14_000_000,
             padding_multiply_adds: 0,
+            constant_channels: None,
             steps: vec![StepInfo {
                 name: "conv_pw_1".to_string(),
                 kernel: "f32_pointwise_6x16_relu6_fma3".to_string(),
@@ -491,7 +510,8 @@ pub(crate) mod tests {
             ..info.preprocess.clone()
         };
         let assumed = vec!["preprocessing: no preprocessor_config.json".to_string()];
-        let info = Info { preprocess: stretch, random_weights: Some(7), assumed, ..info };
+        let constant_channels = Some(ConstantChannels { left_out: 3, channels: 9, ..Default::default() });
+        let info = Info { preprocess: stretch, random_weights: Some(7), assumed, constant_channels, ..info };
         assert_eq!(Info::from_json(info.to_json().as_bytes()), Ok(info));
     }
 

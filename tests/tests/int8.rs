@@ -3,8 +3,11 @@
 use std::time::Instant;
 
 use mnc::graph::Graph;
+use mnc::passes::Fused;
 use mnc::quantize::crops::{Photograph, crops};
-use mnc::quantize::{Certificate, Options, Pictures, compare, leaves, quantize};
+use mnc::quantize::{Certificate, Options, Pictures, compare, leaves, quantize, without_constant_channels};
+use mnc::reference;
+use mnc::target::X86_64_V3;
 use mnc_runtime::info::{self, Input};
 use mnc_runtime::launcher::input_for;
 use mnc_tests::need;
@@ -131,4 +134,36 @@ fn v1_025_128_with_safe_pairs() {
 #[test]
 fn person_detector() {
     check(&TRAINED[2], 1, 3, 26.0);
+}
+
+/// More than half of the person detector's channels are one byte whatever the picture is; without them no answer is another.
+#[test]
+fn constant_channels_of_the_person_detector() {
+    let ours = TRAINED.iter().find(|trained| trained.is_ours).expect("the repository has one");
+    let network = ours.read().expect("its files are there");
+    let graph = &network.graph;
+    let constants = graph.preprocess.constants();
+    let pictures = calibration(graph);
+    let pictures = Pictures { bytes: &pictures, constants: &constants, n_threads: 2 };
+    let (_, with) = quantize(graph, &network.parameters, &pictures, Options::default(), &|| ())
+        .expect("every layer has integers");
+    let without = without_constant_channels(with.clone());
+    let target = need::target_of(&X86_64_V3);
+    let compile = |fused: &Fused| {
+        let options = mnc::Options { name: "net", labels: &[] };
+        mnc::compile_fused(graph.clone(), fused.clone(), &target, &options, None).expect("it compiles")
+    };
+    let (whole, compiled) = (compile(&with), compile(&without));
+    let told = compiled.info.constant_channels.expect("int8 tells it");
+    println!("{told:?}, {} multiply-adds", compiled.info.multiply_adds);
+    assert_eq!((told.channels, told.weights_before, told.multiply_adds_before), (2736, 208_112, 7_489_664));
+    assert_eq!(whole.info.constant_channels.map(|told| (told.left_out, told.weights)), Some((0, 208_112)));
+    assert!(1_400 <= told.left_out && told.weights < 50_000, "{told:?}");
+    let steps: u64 = compiled.info.steps.iter().map(|step| step.multiply_adds).sum();
+    assert_eq!(steps, compiled.info.multiply_adds);
+    for input in &network.inputs {
+        let expected = reference::output(&with, input);
+        assert_eq!(reference::output(&without, input), expected);
+        assert_eq!(compiled.program.interpret(input).expect("no access is wrong"), expected);
+    }
 }

@@ -1,7 +1,8 @@
 //! Random networks in integers: compiled code, interpreter and reference agree bit for bit, for every instruction set, on one thread
-//! and on several, and whether the input comes as numbers or as bytes.
+//! and on several, whether the input comes as numbers or as bytes, and with constant channels or without.
 
 use mnc::quantize::sample::with_integers;
+use mnc::quantize::without_constant_channels;
 use mnc::target::{ISAS, X86_64_V3};
 use mnc::{Compiled, Options, Target, passes, reference};
 use mnc_runtime::abi::Status;
@@ -30,6 +31,13 @@ fn compile(network: &RandomNetwork, fused: &passes::Fused, target: &Target, name
         .unwrap_or_else(|error| panic!("seed {}: {error}\n{}", network.seed, network.toml))
 }
 
+/// As it is, and where that is another one without its constant channels: each has to give the answers of the first.
+fn with_and_without(fused: &passes::Fused) -> Vec<passes::Fused> {
+    let smaller = without_constant_channels(fused.clone());
+    let is_smaller = smaller.nodes != fused.nodes;
+    [fused.clone()].into_iter().chain(is_smaller.then_some(smaller)).collect()
+}
+
 fn small_caches(target: Target) -> Target {
     Target { isa: &SMALL_CACHES[0], ..target }
 }
@@ -43,18 +51,23 @@ fn compiled_equals_reference() {
     assert!(N_SEEDS as usize / 20 <= networks.len(), "{} networks", networks.len());
     let batches: Vec<&[_]> = networks.chunks(BATCH).collect();
     let check = |batch: &&[(RandomNetwork, passes::Fused)]| {
-        let compiled: Vec<(&RandomNetwork, Compiled)> = batch
+        let compiled: Vec<((&RandomNetwork, &passes::Fused), Compiled)> = batch
             .iter()
             .flat_map(|(network, fused)| {
-                targets.iter().enumerate().map(move |(idx, target)| {
-                    (network, compile(network, fused, target, &format!("n{}_{idx}", network.seed)))
-                })
+                let networks = with_and_without(fused).into_iter().enumerate();
+                let all = networks.flat_map(|(nth, fused)| {
+                    let compile = move |(idx, target): (usize, &Target)| {
+                        compile(network, &fused, target, &format!("n{}_{idx}_{nth}", network.seed))
+                    };
+                    targets.iter().enumerate().map(compile).collect::<Vec<Compiled>>()
+                });
+                all.map(move |compiled| ((network, fused), compiled)).collect::<Vec<_>>()
             })
             .collect();
         let object = |compiled: &Compiled| compiled.object().expect("the network can be emitted");
         let objects = compiled.iter().map(|(_, compiled)| (compiled.info.name.as_str(), object(compiled)));
         let Some(linked) = Linked::new(objects) else { return };
-        for (network, compiled) in &compiled {
+        for ((network, fused), compiled) in &compiled {
             let function = linked.network(compiled);
             let case =
                 |what: &str| format!("seed {}, {what}, {}:\n{}", network.seed, compiled.target, network.toml);
@@ -67,7 +80,7 @@ fn compiled_equals_reference() {
                     }
                     Err(status) => panic!("{}: {status}", case("run")),
                 };
-                let expected = reference::output(&compiled.fused, input);
+                let expected = reference::output(fused, input);
                 bits::compare(&found, &expected).unwrap_or_else(|error| panic!("{error}: {}", case("run")));
                 let pool = [&pool::ALL_AT_ONCE, &pool::FORWARDS, &pool::BACKWARDS][idx.min(2)];
                 let found = function.run_on(input, pool).unwrap_or_else(|status| panic!("{status}"));
@@ -87,8 +100,9 @@ fn interpreter_equals_reference() {
         let Some((network, fused)) = network(*seed) else { return };
         let inputs = network.inputs();
         let expected: Vec<Vec<f32>> = inputs.iter().map(|input| reference::output(&fused, input)).collect();
-        for target in &targets {
-            let compiled = compile(&network, &fused, target, "net");
+        let networks = with_and_without(&fused);
+        for (target, fused) in targets.iter().flat_map(|target| networks.iter().map(move |it| (target, it))) {
+            let compiled = compile(&network, fused, target, "net");
             let case = format!("seed {seed}, {target}:\n{}", network.toml);
             for (input, expected) in inputs.iter().zip(&expected) {
                 let found = compiled.program.interpret(input).unwrap_or_else(|v| panic!("{v}: {case}"));

@@ -40,6 +40,8 @@ pub(super) struct Args {
 
     #[command(flatten)]
     source: network::Source,
+    #[command(flatten)]
+    keep: network::Keep,
     /// Names of the outputs, one a line; `imagenet` for the built-in names of its 1000 classes, or 1001 with "background" first;
     /// `none` for none [default: those of the model configuration, else ImageNet's where trained weights of a built-in network
     /// have as many classes]
@@ -127,7 +129,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut clock = Clock::new(args.verbose);
     let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
     let target = if args.multiversion { target.multiversion()? } else { target };
-    let request = Request { labels: args.labels.clone(), ..args.source.request(&args.network)? };
+    let request =
+        Request { labels: args.labels.clone(), ..args.keep.of(args.source.request(&args.network)?) };
     let job = Job::resolve(&request, &mut Disk)?;
     let name = args.name.clone().unwrap_or_else(|| Options::name_of(&job.written.description.name));
     clock.note("read description");

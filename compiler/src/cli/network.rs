@@ -85,6 +85,21 @@ impl Part {
     }
 }
 
+/// What stays in a network of int8.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Keep {
+    /// Keep channels of int8 that are one byte whatever the input is; they are left out otherwise, which changes no answer
+    #[arg(long, help_heading = "Network")]
+    keep_constant: bool,
+}
+
+impl Keep {
+    /// The request with what is asked for here.
+    pub(super) fn of(self, request: Request) -> Request {
+        Request { keep_constant: self.keep_constant, ..request }
+    }
+}
+
 /// Whose numbers a network has, and which member of its family it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {

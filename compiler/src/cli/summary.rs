@@ -12,7 +12,9 @@ use mnc::program::Program;
 use mnc::request::PREPROCESSING;
 use mnc::target::Reader;
 use mnc_runtime::detect::Rule;
-use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Preprocess, Resample, Resize, Scores};
+use mnc_runtime::info::{
+    ChannelOrder, ConstantChannels, Info, OutputKind, Preprocess, Resample, Resize, Scores,
+};
 
 use super::config;
 use super::files::is_stream;
@@ -96,6 +98,9 @@ impl fmt::Display for Summary<'_> {
         row(f, "labels", self.labels())?;
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
         row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
+        if let Some(constant) = constant(info, self.job.keep_constant) {
+            row(f, "constant", constant)?;
+        }
         row(f, "target", target.to_string())?;
         match host::wider(target, self.compiled.fused.byte_input.is_some()) {
             // A default that runs anywhere is half as fast here, and nobody would know.
@@ -175,6 +180,26 @@ fn images(info: &Info) -> String {
     let assumed = info.assumed.iter().find_map(|assumed| assumed.strip_prefix(&prefix));
     let assumed = assumed.map_or(String::new(), |reason| format!(" (assumed: {reason})"));
     format!("{size}; {colours}from {black} to {white}{assumed}")
+}
+
+/// What of a network in int8 is left out because it is the same whatever the input is.
+fn constant(info: &Info, is_kept: bool) -> Option<String> {
+    let ConstantChannels { left_out, channels, weights_before, weights, multiply_adds_before } =
+        info.constant_channels?;
+    let all = thousands(channels);
+    Some(match (is_kept, left_out) {
+        (true, _) => "channels that are the same for every input are kept (--keep-constant)".to_owned(),
+        (false, 0) => format!("none of the {all} channels is the same for every input"),
+        (false, _) => {
+            let before = [channels, weights_before, multiply_adds_before].map(thousands);
+            let [left_out, weights, mult_adds] = [left_out, weights, info.multiply_adds].map(thousands);
+            format!(
+                "{left_out} of {} channels are the same for every input and left out: {weights} of {} weights, {mult_adds} of {} \
+                 multiply-adds stay",
+                before[0], before[1], before[2]
+            )
+        }
+    })
 }
 
 /// What else was assumed, all that has one reason together.

@@ -28,6 +28,8 @@ pub(super) struct Variants {
     random_weights: Option<u64>,
     #[command(flatten)]
     reading: network::Reading,
+    #[command(flatten)]
+    keep: network::Keep,
     /// Instruction sets, separated by commas; `native` is the best of this machine [default: the machine's first]
     #[arg(long, value_name = "CPU", value_delimiter = ',', help_heading = "Network")]
     target_cpu: Vec<String>,
@@ -72,7 +74,7 @@ fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
         }
         (None, seed) => Numbers::Random(seed.unwrap_or(1)),
     };
-    let request = args.reading.of(Request::new(network::named(name)?, numbers));
+    let request = args.keep.of(args.reading.of(Request::new(network::named(name)?, numbers)));
     let opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
     let job = opened.job();
     network::warn(job);

@@ -44,6 +44,8 @@ pub(super) struct Args {
     network: Option<String>,
     #[command(flatten)]
     source: network::Source,
+    #[command(flatten)]
+    keep: network::Keep,
 
     /// Verify this executable of `mnc compile` instead of compiling one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "target_cpu", "multiversion", "linker", "batch"])]
@@ -219,7 +221,12 @@ impl Args {
         if found.is_none() {
             emulator::emulator(&target)?;
         }
-        let opened = Job::resolve(&self.source.request(name)?, &mut Disk)?.open(&mut Disk)?;
+        let request = self.keep.of(self.source.request(name)?);
+        let mut opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
+        let told = found.as_ref().and_then(|found| found.info.constant_channels);
+        if opened.is_int8() && told.is_some_and(|told| told.left_out == 0) {
+            opened = opened.keeping_constant();
+        }
         network::warn(opened.job());
         let (mut graph, _) = opened.graph()?;
         graph.batch = batch;

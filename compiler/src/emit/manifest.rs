@@ -3,7 +3,7 @@
 //! Whoever gets the files can check that they are those that were made, from what, and how to feed them. Holds no time and no
 //! path: the same input gives the same bytes.
 
-use mnc_runtime::info::{Info, Input, Output, Preprocess, WeightsFile};
+use mnc_runtime::info::{ConstantChannels, Info, Input, Output, Preprocess, WeightsFile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -60,6 +60,9 @@ pub struct Manifest {
     pub multiply_adds: u64,
     /// Parameters of the network, by the paper's formulas.
     pub parameters: u64,
+    /// Channels that are one byte whatever the input is, and left out; of a network in int8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constant_channels: Option<ConstantChannels>,
     /// The seed of weights drawn at random, in place of a file.
     pub random_weights: Option<u64>,
     /// What neither a file nor an option says of how the weights were trained, and was assumed, with the reason.
@@ -144,6 +147,7 @@ impl Manifest {
             weights_file: info.weights_file,
             multiply_adds: total.mult_adds,
             parameters: total.parameters,
+            constant_channels: info.constant_channels,
             random_weights: info.random_weights,
             assumed: info.assumed,
             notes: origin.notes,

@@ -46,13 +46,17 @@ pub(crate) fn integers(
     let [n_weights, n_biases, n] = Integer::extents(layer, input);
     // Pairs of the larger ones don't fit.
     let most = random.pick(&[MOST_WEIGHT.unsigned_abs().into(), 64, 3]);
-    let weights = (0..n_weights).map(|_| (random.within(0, 2 * most) as i32 - most as i32) as i8).collect();
+    let mut weights: Vec<i8> =
+        (0..n_weights).map(|_| (random.within(0, 2 * most) as i32 - most as i32) as i8).collect();
     let n_different = if random.percent(50) { n_biases } else { n };
     let bias: Vec<i32> = match layer {
         Layer::Multiply => (0..2).map(|_| -(random.within(0, 255) as i32)).collect(),
         _ => (0..n_different).map(|_| random.within(0, 40_000) as i32 - 20_000).collect(),
     };
-    let bias = bias.iter().copied().cycle().take(n_biases).collect();
+    let mut bias: Vec<i32> = bias.iter().copied().cycle().take(n_biases).collect();
+    if n_weights != 0 && random.percent(50) {
+        make_constant(random, &mut weights, &mut bias, n);
+    }
     // Sums of a size that leaves some bytes at the bounds.
     let spread = match (layer, layer.filter(input)) {
         (_, Some(filter)) => (filter.fan_in() as f32).sqrt() * most as f32 * 40.0,
@@ -93,5 +97,27 @@ fn random_bytes(random: &mut Random) -> Bytes {
         Bytes { scale, zero_point: random.pick(&[0, zero_point]), low: 0, high: u8::MAX }
     } else {
         Bytes { scale, zero_point, low: a.min(b), high: a.max(b) }
+    }
+}
+
+/// Makes some channels one byte whatever the input is, some of them only at some borders, and some that hardly anything is read of.
+fn make_constant(random: &mut Random, weights: &mut [i8], bias: &mut [i32], n: usize) {
+    /// More than the sums of most layers, and far from what an i32 holds.
+    const FAR: i32 = 1 << 24;
+    let share = random.pick(&[10, 40, 90]);
+    for channel in 0..n {
+        if !random.percent(share) {
+            continue;
+        }
+        let biases = bias.iter_mut().skip(channel).step_by(n);
+        match random.within(0, 3) {
+            0 => weights.iter_mut().skip(channel).step_by(n).for_each(|w| *w = 0),
+            1 => biases.for_each(|bias| *bias = -FAR),
+            2 => biases.for_each(|bias| *bias = FAR),
+            _ => biases.filter(|_| random.percent(80)).for_each(|bias| *bias = -FAR),
+        }
+    }
+    for row in weights.chunks_mut(n).filter(|_| random.percent(10)) {
+        row.fill(0);
     }
 }

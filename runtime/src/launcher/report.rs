@@ -3,7 +3,7 @@
 use super::answer::Answers;
 use super::inputs::Loaded;
 use super::rank::{shown, top_k};
-use crate::info::{Info, Output, OutputKind, OutputPart, Resize, Scores};
+use crate::info::{ConstantChannels, Info, Output, OutputKind, OutputPart, Resize, Scores};
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 use std::path::Path;
@@ -223,7 +223,7 @@ pub(crate) fn describe(info: &Info, boxes: Option<String>, out: &mut impl Write)
         ("labels", info.labels.len().to_string()),
         ("weights", format!("{} bytes{}{}", info.weight_bytes, weights_file(info), random(info))),
         ("workspace", format!("{} bytes", info.workspace_bytes)),
-        ("multiply-adds", info.multiply_adds.to_string()),
+        ("multiply-adds", format!("{}{}", info.multiply_adds, left_out(info))),
         ("target", format!("{}, {}", info.target, info.isa)),
         ("CPU features", features),
         ("compiler", format!("mnc {}", info.compiler)),
@@ -248,6 +248,14 @@ fn outputs(output: &Output) -> String {
 
 fn random(info: &Info) -> String {
     info.random_weights.map_or_else(String::new, |seed| format!(", RANDOM (seed {seed})"))
+}
+
+/// What is left out of a network in int8 because it is the same whatever the input is.
+fn left_out(info: &Info) -> String {
+    info.constant_channels.map_or_else(String::new, |told| {
+        let ConstantChannels { left_out, channels, multiply_adds_before, .. } = told;
+        format!(" (of {multiply_adds_before}: {left_out} of {channels} channels are constant)")
+    })
 }
 
 fn answers(scores: Scores) -> &'static str {

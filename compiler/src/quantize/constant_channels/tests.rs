@@ -1,0 +1,134 @@
+use super::*;
+use crate::describe::Description;
+use crate::graph::{Graph, Knobs};
+use crate::passes;
+use crate::quantize::sample::with_integers;
+use crate::reference;
+use crate::sample::{RandomNetwork, inputs};
+use crate::weights::Parameters;
+
+/// Of every node of both networks, the channels that the smaller one has kept, on inputs whose bytes reach both ends; and how many
+/// channels it hasn't.
+fn check(network: &Fused, seed: u64) -> usize {
+    let (smaller, all) = reduced(network.clone());
+    let n_left = |(node, kept): (&FusedNode, &Vec<usize>)| node.shape().channels - kept.len();
+    for input in inputs(network.nodes[0].shape().len(), seed) {
+        let expected = reference::output(network, &input);
+        assert_eq!(reference::output(&smaller, &input), expected, "seed {seed}");
+        for (idx, (node, kept)) in network.nodes.iter().zip(&all).enumerate().skip(1) {
+            let value = |network: &Fused| reference::output(&network.cut(FusedId(idx)), &input);
+            let (with, without) = (value(network), value(&smaller));
+            let pixels = with.chunks(node.shape().channels);
+            let with: Vec<f32> = pixels.flat_map(|pixel| kept.iter().map(|idx| pixel[*idx])).collect();
+            assert_eq!(without, with, "seed {seed}: {}", node.name);
+        }
+    }
+    network.nodes.iter().zip(&all).map(n_left).sum()
+}
+
+/// The network of a description in integers of that seed.
+fn network(layers: &str, seed: u64) -> Fused {
+    let text = format!(
+        "name = \"net\"\nclasses = 3\ninput = {{ height = 7, width = 6, channels = 3 }}\n{layers}\
+         [[layer]]\nkind = \"dense\"\n"
+    );
+    let graph = Graph::build(&Description::parse(&text, "net.toml").unwrap(), &Knobs::default()).unwrap();
+    let fused = passes::run(&graph, &Parameters::random(&graph, seed)).unwrap();
+    with_integers(&fused, seed).unwrap()
+}
+
+/// Windows that hang over in every way, strides, groups, pools and several readers of a value.
+#[test]
+fn no_byte_of_the_rest_changes() {
+    let (mut n_networks, mut n_smaller) = (0, 0);
+    for seed in 0..1200 {
+        let drawn = RandomNetwork::new(seed);
+        let Some(network) = with_integers(&passes::run(&drawn.graph, &drawn.parameters).unwrap(), seed)
+        else {
+            continue;
+        };
+        n_networks += 1;
+        n_smaller += usize::from(check(&network, seed) != 0);
+    }
+    assert!(60 <= n_networks && n_networks <= 3 * n_smaller, "{n_smaller} of {n_networks}");
+}
+
+/// The same where every seed has many: windows of odd sizes over maps of odd sizes, strides, groups.
+#[test]
+fn every_border_has_its_own_constant() {
+    let layers = [
+        "[[layer]]\nkind = \"conv\"\nkernel = 3\nfilters = 9\n[[layer]]\nkind = \"depthwise\"\nkernel = 3\n\
+         [[layer]]\nkind = \"conv\"\nkernel = 5\nstride = 2\nfilters = 7\n",
+        "[[layer]]\nkind = \"conv\"\nkernel = 2\nfilters = 12\n[[layer]]\nkind = \"depthwise\"\nkernel = 5\nstride = 2\n\
+         [[layer]]\nkind = \"conv\"\nkernel = 1\nfilters = 5\n[[layer]]\nkind = \"global_average_pool\"\n",
+        "[[layer]]\nkind = \"conv\"\nkernel = 3\nstride = 3\nfilters = 8\n\
+         [[layer]]\nkind = \"conv\"\nkernel = 3\nfilters = 12\ngroups = 4\n\
+         [[layer]]\nkind = \"depthwise\"\nkernel = 3\n",
+        "[[layer]]\nkind = \"separable\"\nfilters = 16\n[[layer]]\nkind = \"separable\"\nfilters = 16\n\
+         [[layer]]\nkind = \"separable\"\nstride = 2\nfilters = 8\n",
+    ];
+    for layers in layers {
+        let left: Vec<usize> = (0..60).map(|seed| check(&network(layers, seed), seed)).collect();
+        let n_smaller = left.iter().filter(|left| **left != 0).count();
+        assert!(20 <= n_smaller, "{n_smaller} of {}: {layers}", left.len());
+    }
+}
+
+const PAIR: &str = "[[layer]]\nkind = \"conv\"\nkernel = 1\nfilters = 16\n[[layer]]\nkind = \"depthwise\"\nkernel = 3\n\
+                    [[layer]]\nkind = \"conv\"\nkernel = 1\nfilters = 8\n";
+
+/// The network of [`PAIR`] whose sums reach everywhere, so that no channel is constant.
+fn pair() -> Fused {
+    let mut network = network(PAIR, 0);
+    for node in &mut network.nodes[1..] {
+        node.activation = Activation::None;
+        let integer = node.integer.as_mut().unwrap();
+        integer.weights.fill(100);
+        integer.bias.fill(0);
+        integer.multiplier.fill(0.01);
+        if let Some(bytes) = &mut node.bytes {
+            *bytes = Bytes { scale: 0.5, zero_point: 3, low: 0, high: 255 };
+        }
+    }
+    network
+}
+
+/// The channels of each layer of [`PAIR`] behind the pass.
+fn channels(network: &Fused) -> [usize; 3] {
+    check(network, 1);
+    let smaller = without_constant_channels(network.clone());
+    [1, 2, 3].map(|idx| smaller.nodes[idx].shape().channels)
+}
+
+#[test]
+fn a_channel_leaves_all_layers_that_it_goes_through() {
+    assert_eq!(channels(&pair()), [16, 16, 8]);
+    // Constant from the first layer on: the bias of the second at its nine borders is one byte all the same.
+    let mut network = pair();
+    network.nodes[1].integer.as_mut().unwrap().bias[2] = -(1 << 24);
+    network.nodes[2].integer.as_mut().unwrap().bias[2..].iter_mut().step_by(16).for_each(|bias| *bias = 700);
+    assert_eq!(channels(&network), [15, 15, 8]);
+    // A depthwise channel that is one byte at every border leaves, and nobody needs its input.
+    let mut network = pair();
+    network.nodes[2].integer.as_mut().unwrap().bias[1..]
+        .iter_mut()
+        .step_by(16)
+        .for_each(|bias| *bias = -(1 << 24));
+    assert_eq!(channels(&network), [15, 15, 8]);
+    // One border differs.
+    network.nodes[2].integer.as_mut().unwrap().bias[4 * 16 + 1] = 0;
+    assert_eq!(channels(&network), [16, 16, 8]);
+    // Nobody reads it.
+    let mut network = pair();
+    network.nodes[3].integer.as_mut().unwrap().weights[2 * 8..][..8].fill(0);
+    assert_eq!(channels(&network), [15, 15, 8]);
+    // Every value keeps one.
+    let mut network = pair();
+    network.nodes[1].integer.as_mut().unwrap().bias.fill(1 << 24);
+    network.nodes[2].integer.as_mut().unwrap().weights.fill(0);
+    assert_eq!(channels(&network), [1, 1, 1]);
+    // It is an output.
+    network.outputs = vec![FusedId(1), FusedId(4)];
+    network.output_names = vec!["conv_1".to_owned(), "dense_1".to_owned()];
+    assert_eq!(without_constant_channels(network).nodes[1].shape().channels, 16);
+}
