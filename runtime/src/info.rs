@@ -416,6 +416,11 @@ pub enum ChannelOrder {
 const MOST_CHANNELS: usize = 4;
 
 impl Info {
+    /// Whether it computes in bytes and integers.
+    pub fn is_int8(&self) -> bool {
+        self.constant_channels.is_some()
+    }
+
     /// Whether the input is a picture of bytes, so that there is a `NAME_run_u8`.
     pub fn takes_bytes(&self) -> bool {
         (1..=MOST_CHANNELS).contains(&self.input.channels)

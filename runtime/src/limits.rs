@@ -1,5 +1,6 @@
 //! What this core can do at most, sampled between the runs of a network: the best of all samples is the limit.
 
+use crate::info::Info;
 use crate::measured::profile::Read;
 use crate::peak::{Memory, Probe};
 
@@ -19,6 +20,12 @@ impl Limits {
     /// No samples yet; and there won't be any where there is no probe for the instruction set.
     pub fn new(isa: &str) -> Limits {
         Limits { probe: Probe::new(isa), fma_gflops: 0.0, memory: None, reads: Vec::new() }
+    }
+
+    /// Those of what a network multiplies: numbers or bytes.
+    pub fn of(info: &Info) -> Limits {
+        let probe = if info.is_int8() { Probe::of_bytes(&info.isa) } else { Probe::new(&info.isa) };
+        Limits { probe, ..Limits::new("") }
     }
 
     /// As if these had been measured.

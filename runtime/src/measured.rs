@@ -49,11 +49,19 @@ pub struct Work {
     pub padding_multiply_adds: u64,
     /// That work on each inference.
     pub threads: usize,
-    /// Of one core; `None` where it can't be measured.
+    /// Of one core, of an int8 network in products of bytes; `None` where it can't be measured.
     pub fma_peak_gflops: Option<f64>,
+    /// Whether it computes in bytes and integers; left out where it doesn't.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_int8: bool,
 }
 
 impl Work {
+    /// What its peak is of.
+    pub fn peak_name(&self) -> &'static str {
+        if self.is_int8 { "int8" } else { "FMA" }
+    }
+
     /// How fast a latency is.
     pub fn speed(self, milliseconds: f64) -> Speed {
         let done = self.multiply_adds.saturating_sub(self.padding_multiply_adds);
@@ -141,6 +149,7 @@ mod tests {
             padding_multiply_adds,
             threads: 1,
             fma_peak_gflops: Some(50.0),
+            is_int8: false,
         };
         let check = |padding, gflops, share| {
             assert_eq!(work(padding).speed(1.0), Speed { gflops, share_of_peak: Some(share) });
@@ -152,8 +161,13 @@ mod tests {
     }
 
     fn latencies(milliseconds: &[f64], peak: Option<f64>) -> Latencies {
-        let work =
-            Work { multiply_adds: 30_000_000, padding_multiply_adds: 0, threads: 2, fma_peak_gflops: peak };
+        let work = Work {
+            multiply_adds: 30_000_000,
+            padding_multiply_adds: 0,
+            threads: 2,
+            fma_peak_gflops: peak,
+            is_int8: false,
+        };
         Latencies::new(milliseconds.to_vec(), work, Some(5)).unwrap()
     }
 

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         padding_multiply_adds: total.padding_mult_adds,
         threads: 1,
         fma_peak_gflops: Some(peak),
+        is_int8: false,
     };
     println!("1.0@224 on one thread, {N_ROUNDS} rounds in turns, peak {peak:.1} GFLOP/s");
     println!("{:8} {:>10} {:>10} {:>14}", "", "minimum", "median", "share of peak");

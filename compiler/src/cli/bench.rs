@@ -156,8 +156,12 @@ fn json(rows: &[Row<'_>], rounds: Rounds, warnings: &[String]) -> String {
 
 fn text(rows: &[Row<'_>], rounds: Rounds) -> String {
     let cpu = cpu_name().map_or(String::new(), |name| format!("{name}; "));
-    let peaks = rows.iter().filter_map(|row| Some((row.isa, row.latencies.work.fma_peak_gflops?)));
-    let mut by_isa: Vec<(&str, f64)> = Vec::new();
+    let isa = |row: &Row<'_>| match row.latencies.work.is_int8 {
+        true => format!("{}, products of bytes", row.isa),
+        false => row.isa.to_owned(),
+    };
+    let peaks = rows.iter().filter_map(|row| Some((isa(row), row.latencies.work.fma_peak_gflops?)));
+    let mut by_isa: Vec<(String, f64)> = Vec::new();
     for (isa, peak) in peaks {
         match by_isa.iter_mut().find(|(known, _)| *known == isa) {
             Some((_, best)) => *best = best.max(peak),
@@ -284,6 +288,7 @@ mod tests {
                 padding_multiply_adds: 0,
                 threads: 1,
                 fma_peak_gflops: peak,
+                is_int8: false,
             };
             Latencies::new(vec![ms, ms * 2.0], work, Some(4_000_000)).unwrap()
         };
@@ -304,7 +309,13 @@ mod tests {
 
     #[test]
     fn one_line_is_no_comparison() {
-        let work = Work { multiply_adds: 1, padding_multiply_adds: 0, threads: 1, fma_peak_gflops: None };
+        let work = Work {
+            multiply_adds: 1,
+            padding_multiply_adds: 0,
+            threads: 1,
+            fma_peak_gflops: None,
+            is_int8: false,
+        };
         let latencies = Latencies::new(vec![1.0], work, None).unwrap();
         assert!(!latencies_table(&[row("./a", &latencies)]).contains("speedup"));
     }

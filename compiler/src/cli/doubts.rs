@@ -174,7 +174,8 @@ impl Timed {
         let peak = work.fma_peak_gflops? * work.threads as f64;
         (peak < gflops).then(|| {
             format!(
-                "{gflops:.1} GFLOP/s are more than the f32 peak of {peak:.1}: int8 may be, else it was measured in a bad moment"
+                "{gflops:.1} GFLOP/s are more than the {} peak of {peak:.1}, which was measured in a bad moment",
+                work.peak_name()
             )
         })
     }
@@ -208,6 +209,7 @@ mod tests {
             padding_multiply_adds: 0,
             threads: 1,
             fma_peak_gflops: Some(100.0),
+            is_int8: false,
         };
         Latencies::new(milliseconds.to_vec(), work, None).unwrap()
     }
@@ -246,9 +248,7 @@ mod tests {
             &[0.5],
             &[100.0],
             None,
-            &[
-                "net: 200.0 GFLOP/s are more than the f32 peak of 100.0: int8 may be, else it was measured in a bad moment",
-            ],
+            &["net: 200.0 GFLOP/s are more than the FMA peak of 100.0, which was measured in a bad moment"],
         );
     }
 

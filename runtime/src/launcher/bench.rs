@@ -17,7 +17,7 @@ const N_LOOKS: usize = 16;
 
 /// Runs the network `n` times on its input; `None` of no runs. Before, and now and then between, the core's peak is measured.
 pub(crate) fn bench(model: &mut Model, n: usize) -> Result<Option<Latencies>, Status> {
-    let mut limits = Limits::new(&model.info.isa);
+    let mut limits = Limits::of(&model.info);
     let mut milliseconds = Vec::with_capacity(n);
     for i in 0..n {
         if i.is_multiple_of(n.div_ceil(N_LOOKS)) {
@@ -32,6 +32,7 @@ pub(crate) fn bench(model: &mut Model, n: usize) -> Result<Option<Latencies>, St
         padding_multiply_adds: model.info.padding_multiply_adds,
         threads: model.threads(),
         fma_peak_gflops: limits.fma_gflops(),
+        is_int8: model.info.is_int8(),
     };
     Ok(Latencies::new(milliseconds, work, peak_memory_bytes()))
 }
@@ -72,9 +73,10 @@ pub(crate) fn write(latencies: &Latencies, json: bool, out: &mut impl Write) -> 
     writeln!(out, "min {min:.6}  median {median:.6}  p95 {p95:.6}")?;
     let threads = latencies.work.threads;
     write!(out, "# {threads} thread{}; ", if threads == 1 { "" } else { "s" })?;
+    let what = latencies.work.peak_name();
     match latencies.work.fma_peak_gflops {
-        Some(peak) => writeln!(out, "FMA peak {peak:.1} GFLOP/s a core, measured between the runs")?,
-        None => writeln!(out, "the FMA peak of this core isn't known")?,
+        Some(peak) => writeln!(out, "{what} peak {peak:.1} GFLOP/s a core, measured between the runs")?,
+        None => writeln!(out, "the {what} peak of this core isn't known")?,
     }
     let speed = |Speed { gflops, share_of_peak }: Speed| match share_of_peak {
         Some(share) => format!("{gflops:.1} GFLOP/s, {:.1} % of peak", share * 100.0),
@@ -99,7 +101,13 @@ mod tests {
     #[test]
     fn the_summary_ends_the_list() {
         let check = |threads, fma_peak_gflops, expected: &str| {
-            let work = Work { multiply_adds: 30_000_000, padding_multiply_adds: 0, threads, fma_peak_gflops };
+            let work = Work {
+                multiply_adds: 30_000_000,
+                padding_multiply_adds: 0,
+                threads,
+                fma_peak_gflops,
+                is_int8: false,
+            };
             let mut out = Vec::new();
             let latencies = Latencies::new(vec![3.0, 1.0, 2.0], work, None).unwrap();
             write(&latencies, false, &mut out).unwrap();

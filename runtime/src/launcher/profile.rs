@@ -35,7 +35,7 @@ pub(crate) fn measure(model: &mut Model, n_runs: Option<usize>) -> Result<Profil
         let n_fitting = USUAL_TIME.as_nanos() / run_time.as_nanos().max(1);
         n_fitting.clamp(30, 5000) as usize
     });
-    let mut limits = Limits::new(&model.info.isa);
+    let mut limits = Limits::of(&model.info);
     let mut best_run = run_time;
     let mut best = vec![Duration::MAX; model.info.steps.len()];
     let clock = clock();
