@@ -135,6 +135,39 @@ fn every_command_takes_the_options() {
     }
 }
 
+/// `mnc tensors --match` of a file with two copies takes the one with the prefix, and finds the others too many if it is strict.
+#[test]
+fn a_proposal_takes_the_options() {
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let folder = folder.path();
+    checkpoint(&folder.join("w.safetensors"), "student.", &["epoch"]);
+    let found = |more: &[&str]| {
+        mnc(folder, &["tensors", "mobilenet-v1", "--match", "w.safetensors", "-o", "names.toml"], more)
+    };
+    for (more, n_left) in
+        [(&[][..], 1), (&["--prefix", "student."], 0), (&["--prefix", "student", "--strict"], 0)]
+    {
+        let (code, _, err) = found(more);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(err.contains("1 left over: epoch"), n_left == 1, "{more:?}: {err}");
+    }
+    std::fs::remove_file(folder.join("names.toml")).expect("it was written");
+    let (code, _, err) = found(&["--strict"]);
+    assert_eq!(
+        (code, err.trim_end()),
+        (
+            1,
+            "error: w.safetensors: found 1 tensor that no layer wants (\"epoch\"), expected none: strict was asked for"
+        )
+    );
+    assert!(!folder.join("names.toml").exists());
+    let (code, _, err) = found(&["--prefix", "teacher."]);
+    assert!(
+        code == 1 && err.contains("prefix: found \"teacher.\", expected what names in w.safetensors"),
+        "{err}"
+    );
+}
+
 /// A folder of checkpoints with names of somebody's own.
 #[test]
 fn explore_takes_names() {

@@ -66,7 +66,7 @@ def main():
             fn_constructor_args=(str(options.module.resolve()),),
             batch_size=batch,
             num_cpus=1,
-            concurrency=options.workers,
+            compute=ray.data.ActorPoolStrategy(size=options.workers),
         )
         .take_all()
     )

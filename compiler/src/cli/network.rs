@@ -58,6 +58,23 @@ pub(super) struct Part {
     features: bool,
 }
 
+impl Part {
+    /// What names begin with.
+    pub(super) fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
+    }
+
+    /// Whether no tensor may be left out.
+    pub(super) fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// The same of a network whose tensors aren't read.
+    pub(super) fn without_names(&self) -> Part {
+        Part { prefix: None, strict: false, features: self.features }
+    }
+}
+
 impl Reading {
     /// The request with what is asked for here.
     pub(super) fn of(&self, request: Request) -> Request {

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use mnc::Result;
 use mnc::graph::{Graph, Knobs, Resolution};
-use mnc::weights::Weights;
 use mnc::weights::layout::Layout;
 use mnc::weights::naming::{Naming, TensorSpec};
 use mnc::weights::propose::{Proposal, Row};
+use mnc::weights::{Leftovers, Weights};
 use serde_json::{Value, json};
 
 use super::files::{self, Kind};
@@ -101,13 +101,26 @@ fn tensor(spec: &TensorSpec, name: Value) -> Value {
 }
 
 fn propose(args: &Args, path: &Path) -> Result<()> {
-    let description = network::known(&args.network, &args.part)?.description;
+    // The prefix and what is strict are those of this file, not of a folder that is the network.
+    let description = network::known(&args.network, &args.part.without_names())?.description;
     let bytes = files::read(path, Kind::Weights)?;
     let mut weights = Weights::parse(bytes, &path.display().to_string())?;
     if let Some(axes) = args.axes {
         weights.set_layout(axes);
     }
+    if let Some(prefix) = args.part.prefix() {
+        weights.keep_prefix(prefix)?;
+    }
     let proposal = weights.propose(&description, args.alpha)?;
+    if args.part.is_strict() && !proposal.left.is_empty() {
+        let n_left = proposal.left.len();
+        let detail = format!(
+            "found {n_left} {} that no layer wants ({}), expected none: strict was asked for",
+            if n_left == 1 { "tensor" } else { "tensors" },
+            Leftovers::shown(&proposal.left)
+        );
+        return super::fail(path, detail);
+    }
     if let Some(output) = &args.output {
         files::write(output, proposal.text(&description.name).as_bytes(), false)?;
     }

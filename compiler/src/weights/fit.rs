@@ -153,11 +153,7 @@ impl Weights<'_> {
     /// Fails where no tensor has the prefix that the user says.
     pub(crate) fn check_prefix(&self, asked: &str) -> Result<()> {
         let mut names = self.names();
-        let has = |name: &str| match name.strip_prefix(asked) {
-            Some(rest) => asked.is_empty() || asked.ends_with(['.', '/']) || rest.starts_with(['.', '/']),
-            None => false,
-        };
-        if names.any(has) {
+        if names.any(|name| has_prefix(name, asked)) {
             return Ok(());
         }
         let first = self.names().next().map_or("none".to_owned(), quoted);
@@ -167,6 +163,16 @@ impl Weights<'_> {
             self.place
         );
         Err(Error::new(ErrorKind::Weights, Place::flag("prefix"), detail))
+    }
+
+    /// Forgets the tensors that don't have the prefix that the user says.
+    ///
+    /// # Errors
+    /// None has it.
+    pub fn keep_prefix(&mut self, asked: &str) -> Result<()> {
+        self.check_prefix(asked)?;
+        self.tensors.retain(|name, _| has_prefix(name, asked));
+        Ok(())
     }
 
     /// Gives the tensors the names without the prefix. Those that don't have it are nobody's from then on.
@@ -186,5 +192,13 @@ impl Weights<'_> {
             }
         }
         self.prefix = prefix.clone();
+    }
+}
+
+/// Whether a name begins with what the user says, as a whole part.
+fn has_prefix(name: &str, asked: &str) -> bool {
+    match name.strip_prefix(asked) {
+        Some(rest) => asked.is_empty() || asked.ends_with(['.', '/']) || rest.starts_with(['.', '/']),
+        None => false,
     }
 }

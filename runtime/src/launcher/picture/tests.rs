@@ -152,9 +152,10 @@ const PILLOW: [(&str, &[u8], &[u8]); 7] = pillow![
 ];
 
 /// Pictures in other colours than red, green and blue of 8 bits, or several in a file, of which the first counts.
-const SORTS: [(&str, &[u8], &[u8]); 11] = pillow![
+const SORTS: [(&str, &[u8], &[u8]); 12] = pillow![
     "cmyk.jpg",
     "cmyk-plain.jpg",
+    "ycck.jpg",
     "grey.jpg",
     "two.mpo",
     "palette-transparent.png",
