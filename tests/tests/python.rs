@@ -434,8 +434,20 @@ frozen.setflags(write=False)
 for good in (small, backwards, frozen, numpy.asfortranarray(small), small[None]):
     assert net.run_u8(good).tobytes() == expected, good.strides
 assert net.run_u8(numpy.stack([small] * 3)).tobytes() == expected * 3
+flat = small.tobytes()
+for good in (flat, bytearray(flat), memoryview(flat), memoryview(flat).cast('c'), memoryview(flat).cast('B', small.shape)):
+    assert net.run_u8(good).tobytes() == expected, good
+for bad in (0, -1, '2', None, 1.5):
+    try:
+        net.run_batch([x[0]], threads=bad)
+    except ValueError as error:
+        assert str(error) == 'threads: found %r, expected a whole number from 1' % (bad,), error
+    else:
+        raise SystemExit('accepted')
+assert net.run_batch(x[:2], threads=3).tobytes() == one[0] + one[1]
 for bad, kind in ((small.astype(numpy.float32), TypeError), (small.astype(numpy.int8), TypeError), (pixels, ValueError),
-                  (small.transpose(2, 0, 1), ValueError), (small[:, :, 0], ValueError)):
+                  (small.transpose(2, 0, 1), ValueError), (small[:, :, 0], ValueError),
+                  (flat[1:], ValueError), (memoryview(flat).cast('f'), TypeError)):
     try:
         net.run_u8(bad)
     except kind as error:

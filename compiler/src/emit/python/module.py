@@ -178,7 +178,11 @@ def _together(results):
 def _bytes(picture):
     """Pixels as memory that stays, their shape, and the bytes from one row to the next, which are all equally far apart."""
     if numpy is not None:
-        pixels = numpy.asarray(picture)
+        # NumPy takes bytes for a text.
+        is_buffer = isinstance(picture, (bytes, bytearray, memoryview))
+        pixels = numpy.asarray(memoryview(picture).cast("B") if isinstance(picture, bytes) else picture)
+        if is_buffer and pixels.shape == (_INPUT_LEN,) and pixels.itemsize == 1:
+            pixels = pixels.view(numpy.uint8).reshape(INPUT_SHAPE)
         if pixels.dtype != numpy.uint8:
             raise TypeError("picture: found an array of %s, expected uint8; run(input) takes floats" % pixels.dtype)
         if pixels.ndim == 2 and INPUT_SHAPE[2] == 1:
@@ -212,6 +216,8 @@ def _parts(output):
 def run_batch(inputs: Iterable[Any], threads: int = 1) -> Any:
     """The scores of several inputs, in their order, on so many threads: one array with NumPy, else a list; of a network with
     several outputs a list of dictionaries."""
+    if not isinstance(threads, int) or threads < 1:
+        raise ValueError("threads: found %r, expected a whole number from 1" % (threads,))
     if threads == 1:
         return _together([run(input) for input in inputs])
     with ThreadPoolExecutor(threads) as pool:
