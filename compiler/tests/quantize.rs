@@ -117,3 +117,26 @@ fn what_cannot_be_quantised_is_named() {
     check(&[&NETWORK[1..], &["--calibrate", "."]].concat(), "w.jpg: found");
     assert!(!folder.path().join("mobilenet-v1.int8.safetensors").exists(), "nothing is written");
 }
+
+/// A file alone says of which network it is.
+#[test]
+fn the_file_is_enough() {
+    let folder = folder();
+    stdout(folder.path(), NETWORK, &["-o", "net.int8.safetensors"]);
+    let text = stdout(folder.path(), &["compile", "net.int8.safetensors", "--dump", "fused"], &[]);
+    assert!(text.contains("conv_pw_13"), "{text}");
+    let described = ["describe", "mobilenet-v1"];
+    let toml = stdout(folder.path(), &described, &[]).replace("mobilenet-v1", "mine");
+    fs::write(folder.path().join("mine.toml"), toml).unwrap();
+    let quantize = [&["quantize", "mine.toml"], &NETWORK[2..]].concat();
+    stdout(folder.path(), &quantize, &["-o", "mine.int8.safetensors"]);
+    let (code, _, error) = mnc(folder.path(), &["compile", "mine.int8.safetensors"]);
+    let error = error.split_whitespace().collect::<Vec<&str>>().join(" ");
+    let expected = "error: mine.int8.safetensors: found int8 of \"mine\", which isn't built in, expected its description too: mnc compile NET.toml --weights FILE";
+    assert_eq!((code, error.as_str()), (1, expected));
+    stdout(
+        folder.path(),
+        &["compile", "mine.toml", "--weights", "mine.int8.safetensors", "--dump", "fused"],
+        &[],
+    );
+}

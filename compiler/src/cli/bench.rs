@@ -156,11 +156,11 @@ fn json(rows: &[Row<'_>], rounds: Rounds, warnings: &[String]) -> String {
 
 fn text(rows: &[Row<'_>], rounds: Rounds) -> String {
     let cpu = cpu_name().map_or(String::new(), |name| format!("{name}; "));
-    let isa = |row: &Row<'_>| match row.latencies.work.is_int8 {
+    let measured = |row: &Row<'_>| match row.latencies.work.is_int8 {
         true => format!("{}, products of bytes", row.isa),
         false => row.isa.to_owned(),
     };
-    let peaks = rows.iter().filter_map(|row| Some((isa(row), row.latencies.work.fma_peak_gflops?)));
+    let peaks = rows.iter().filter_map(|row| Some((measured(row), row.latencies.work.fma_peak_gflops?)));
     let mut by_isa: Vec<(String, f64)> = Vec::new();
     for (isa, peak) in peaks {
         match by_isa.iter_mut().find(|(known, _)| *known == isa) {

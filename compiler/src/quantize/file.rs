@@ -195,6 +195,8 @@ pub fn is_int8(bytes: &[u8]) -> bool {
 /// What a file says of the network that it was made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
+    /// Its name.
+    pub network: String,
     /// Its width multiplier.
     pub alpha: f64,
     /// Rows and columns of its input.
@@ -208,8 +210,8 @@ pub struct Origin {
 /// # Errors
 /// A file that `mnc quantize` didn't write.
 pub fn origin(bytes: &[u8], place: &str) -> Result<Origin> {
-    let Metadata { alpha, input: [height, width, _], provenance, .. } = metadata(bytes, place)?;
-    Ok(Origin { alpha, extent: (height, width), provenance })
+    let Metadata { network, alpha, input: [height, width, _], provenance, .. } = metadata(bytes, place)?;
+    Ok(Origin { network, alpha, extent: (height, width), provenance })
 }
 
 /// Reads the file of a network whose graph is known. `place` names it in errors.

@@ -9,11 +9,12 @@ use super::configured::find_file;
 use super::weights::{is_index, is_shard};
 use super::{Files, Network, Numbers, Renames, Request, file_name};
 use crate::describe::{self, Builtin};
-use crate::error::{Error, ErrorKind, Place, Result};
+use crate::error::{Error, ErrorKind, Place, Result, quoted};
 use crate::files::Kind;
+use crate::quantize::file::{Origin, is_int8, origin};
 use crate::weights::config::ModelConfig;
 use crate::weights::naming::Naming;
-use crate::weights::{Asked, FROM_KERAS, FROM_PYTORCH, FROM_SOURCE};
+use crate::weights::{Asked, FROM_KERAS, FROM_PYTORCH, FROM_SOURCE, Weights};
 
 /// A request whose network was found and not named.
 #[derive(Clone, Debug)]
@@ -135,6 +136,9 @@ fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Buil
         return Err(Error::new(ErrorKind::Io, Place::file(name), detail));
     };
     let mut weights = super::weights(path, files)?;
+    if let Some(found) = quantised(&weights)? {
+        return Ok(found);
+    }
     Renames::read(request, files)?.apply(&mut weights)?;
     let naming = request.naming.as_deref().map(Naming::asked).transpose()?;
     if let Some(prefix) = &request.prefix {
@@ -143,4 +147,26 @@ fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Buil
     let asked = Asked { naming, prefix: request.prefix.as_deref(), needs_classifier: false };
     let found = weights.recognise(asked)?;
     Ok((found.network, format!("by the tensors of {}, in the naming {}", file_name(path), found.naming)))
+}
+
+/// The network of which a file of `mnc quantize` was made; nothing of other files.
+fn quantised(weights: &Weights<'_>) -> Result<Option<(&'static Builtin, String)>> {
+    let [file] = weights.files() else { return Ok(None) };
+    if !is_int8(&file.bytes) {
+        return Ok(None);
+    }
+    let Origin { network, .. } = origin(&file.bytes, &file.place)?;
+    match describe::builtin(&network) {
+        Some(builtin) => {
+            let told = format!("{network}, of which {} was quantised", file_name(Path::new(&file.place)));
+            Ok(Some((builtin, told)))
+        }
+        None => {
+            let detail = format!(
+                "found int8 of {}, which isn't built in, expected its description too: mnc compile NET.toml --weights FILE",
+                quoted(&network)
+            );
+            Err(Error::new(ErrorKind::Weights, Place::file(&file.place), detail))
+        }
+    }
 }
