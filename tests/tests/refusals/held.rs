@@ -57,7 +57,11 @@ const OTHERS: [(&str, &[&str], &str); 22] = [
     ),
     ("compiler/src/inspect.rs", &["a program, ", "not told: only x86-64"], "what isn't told of programs"),
     ("compiler/src/cli/inspect.rs", &["as its manifest says"], "a promise that is kept"),
-    ("compiler/src/cli/bench.rs", &["not known", "interleaved rounds; milliseconds"], "a table"),
+    (
+        "compiler/src/cli/bench.rs",
+        &["not known", "interleaved rounds; milliseconds", "products of bytes"],
+        "a table",
+    ),
     (
         "compiler/src/cli/compile.rs",
         &["read description", "read weights", "build graph", "generate code", "write files"],
