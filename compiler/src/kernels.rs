@@ -38,7 +38,7 @@ pub use copy::Copy;
 pub use dense::Dense;
 pub use depthwise::Depthwise;
 pub use elementwise::{ByteProduct, Elementwise, ElementwiseNumbers, Operation};
-pub use ending::{Borders, ByteAddition, ByteEnding, Ending, IntegerEnding};
+pub use ending::{Borders, ByteAddition, ByteEnding, Ending, Factor, IntegerEnding};
 pub use grouped::Grouped;
 pub use name::{Family, KernelName, NamedTile};
 pub use pointwise::Pointwise;
@@ -258,9 +258,9 @@ impl Kernel {
         Some(f32_bytes(&filter.pack(&self.packing(isa)?)))
     }
 
-    /// The same of a filter of integers: in each panel the biases, one row for each border, then the multipliers, then words of the
-    /// weights of up to four input channels under one tap; in a depthwise filter of one weight.
-    pub fn pack_integers(&self, isa: &Isa, numbers: &Integer) -> Option<Vec<u8>> {
+    /// The same of a filter of integers: in each panel the biases, one row for each border, then the multipliers, the factors where channels
+    /// have such, then words of the weights of up to four input channels under one tap; in a depthwise filter of one weight.
+    pub fn pack_integers(&self, isa: &Isa, numbers: &Integer, factors: &[f32]) -> Option<Vec<u8>> {
         let packing = self.packing(isa)?;
         let (m, per_word) = match self {
             Kernel::Depthwise(_) => (1, 1),
@@ -283,8 +283,11 @@ impl Kernel {
             if row == n_biases {
                 return numbers.multiplier[channel].to_le_bytes();
             }
-            let (tap, word) =
-                ((row - n_biases - 1) / m.div_ceil(per_word), (row - n_biases - 1) % m.div_ceil(per_word));
+            let first = n_biases + 1 + usize::from(!factors.is_empty());
+            if row < first {
+                return factors[channel].to_le_bytes();
+            }
+            let (tap, word) = ((row - first) / m.div_ceil(per_word), (row - first) % m.div_ceil(per_word));
             std::array::from_fn(|byte| {
                 let ci = word * per_word + byte;
                 let is_there = byte < per_word && ci < m;

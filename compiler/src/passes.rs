@@ -194,6 +194,22 @@ impl FusedNode {
         self.residual.as_deref().unwrap_or(&self.name)
     }
 
+    /// The scale of each channel of its bytes, where they aren't all the same.
+    pub fn scales(&self) -> &[f32] {
+        self.integer.as_ref().map_or(&[], |integer| &integer.scales)
+    }
+
+    /// What a number behind an activation becomes a byte by, of each channel: one over its scale. None where all channels have the same, and
+    /// where the multipliers do that.
+    pub fn factors(&self) -> Vec<f32> {
+        match self.ending() {
+            (activation, Some(_)) if !is_clamp(activation) => {
+                self.scales().iter().map(|scale| 1.0 / scale).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What becomes of its sums times multipliers, or of its products: the activation, and bytes where they become such. Where an addition
     /// is part of the layer, both are before that.
     pub fn ending(&self) -> (Activation, Option<Bytes>) {
@@ -233,6 +249,7 @@ impl FusedNode {
                 weights: vec![1; n],
                 bias: vec![bias; n],
                 multiplier: vec![multiplier; n],
+                scales: Vec::new(),
                 addition: None,
             }),
         }

@@ -295,7 +295,8 @@ impl Constants {
         let packed = match (&node.integer, &node.filter) {
             (Some(numbers), _) => {
                 let channels = stage.kernel.input().shape.channels;
-                stage.kernel.pack_integers(isa, &numbers.without_groups(&node.layer, channels))?
+                let numbers = numbers.without_groups(&node.layer, channels);
+                stage.kernel.pack_integers(isa, &numbers, &node.factors())?
             }
             (None, filter) => stage.kernel.pack(isa, filter.as_ref()?)?,
         };

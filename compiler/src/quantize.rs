@@ -4,6 +4,7 @@
 //! [`crate::reference`] say what is computed. Here the scales are chosen and the biases corrected, on pictures that need no labels:
 //! docs/int8.md tells why each choice is made. The same network and pictures give the same numbers on any number of threads.
 
+mod balance;
 mod check;
 mod constant_channels;
 pub mod crops;
@@ -22,6 +23,7 @@ mod weights;
 pub use self::constant_channels::without_constant_channels;
 pub use self::report::{Certificate, Comparison, Distance, compare};
 
+use self::balance::Known;
 use self::forward::{Ready, Value, compute};
 use self::parts::parallel;
 use self::statistics::{Norm, Seen, gather, norms};
@@ -106,7 +108,14 @@ pub fn quantize(
     };
     work.nodes.push(FusedNode { tensor: bytes_of(&network.nodes[0]), ..network.nodes[0].clone() });
     for (idx, node) in network.nodes.iter().enumerate().skip(1) {
-        let about = About { seen: &seen[idx], norm: norms[idx].as_ref(), is_numbers: is_numbers[idx] };
+        let known = Known { network: &network, seen: &seen, norms: &norms };
+        let about = About {
+            idx,
+            known: &known,
+            seen: &seen[idx],
+            norm: norms[idx].as_ref(),
+            is_numbers: is_numbers[idx],
+        };
         work.next(node, &about, options, (pictures.n_threads, done))?;
         work.forget(&network, idx);
     }
@@ -172,6 +181,8 @@ fn input_meaning(constants: &[(f32, f32)]) -> Meaning {
 
 /// What is known of a node in f32.
 struct About<'a> {
+    idx: usize,
+    known: &'a Known<'a>,
     seen: &'a Seen,
     norm: Option<&'a Norm>,
     /// Whether its output stays numbers.
@@ -212,8 +223,15 @@ impl Work {
             true => None,
             false => Some(ranges::bytes(node, about.seen, about.norm).ok_or_else(infinite)?),
         };
+        let (bytes, scales) = match bytes {
+            None => (None, Vec::new()),
+            Some(bytes) => {
+                let (bytes, scales) = about.known.balanced(about.idx, bytes);
+                (Some(bytes), scales)
+            }
+        };
         let mut integer = match &node.filter {
-            Some(filter) => self.filter(node, filter, about, (options, n_threads, bytes))?,
+            Some(filter) => self.filter(node, filter, about, (options, n_threads, bytes), &scales)?,
             None => self.without_filter(node, bytes),
         };
         if let (true, Some(sum)) = (check::adds(node), bytes) {
@@ -230,7 +248,7 @@ impl Work {
         let tensor = if bytes.is_some() { bytes_of(node) } else { node.tensor };
         let node = FusedNode { filter: None, tensor, bytes, integer: Some(integer), ..node.clone() };
         let values = self.values_of(&node, n_threads, done);
-        self.meanings.push(bytes.map(|bytes| Meaning::of(bytes, node.shape().channels)));
+        self.meanings.push(bytes.map(|bytes| Meaning::of(bytes, node.shape().channels, &scales)));
         self.nodes.push(node);
         self.values.push(values);
         Ok(())
@@ -256,6 +274,7 @@ impl Work {
         filter: &Filter,
         about: &About<'_>,
         (options, n_threads, bytes): (Options, usize, Option<Bytes>),
+        scales: &[f32],
     ) -> Result<Integer> {
         let from = node.inputs[0].0;
         let shape = self.nodes[from].shape();
@@ -277,6 +296,7 @@ impl Work {
             input: shape,
             meaning: self.meanings[from].as_ref().expect("checked: integers are computed of bytes"),
             bytes,
+            scales,
             activation,
             inputs: &counted,
             means: &about.seen.mean,
@@ -300,7 +320,7 @@ impl Work {
                 (vec![zero(0) * pixels as i32], vec![(scale(0) / (step * pixels as f64)) as f32])
             }
         };
-        Integer { weights: Vec::new(), bias, multiplier, addition: None }
+        Integer { weights: Vec::new(), bias, multiplier, scales: Vec::new(), addition: None }
     }
 
     /// The bytes of a node that is next, of each picture; none of one that has numbers.

@@ -15,7 +15,7 @@
 
 mod integer;
 
-pub(crate) use integer::finish;
+pub(crate) use integer::{factors, finish};
 use std::thread;
 
 use crate::graph::layer::{Activation, Layer, Pooling};

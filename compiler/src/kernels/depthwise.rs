@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
 
+use super::ending::Operands;
 use super::epilogue::{Sum, store_activated};
 use super::tile::{Cursor, Run, runs};
 use super::{Ending, Family, FeatureMap, KernelName, NamedTile};
@@ -208,9 +209,10 @@ impl Depthwise {
         match self.ending {
             Ending::Float(activation) => store_activated(b, activation, &scratch, &sums),
             Ending::Integer(ending) => {
-                let multiplier = at.filter.at((self.ending.head_rows() - 1) * isa.lanes);
+                let row = ending.multiplier_row();
+                let [multiplier, factor] = [row, row + 1].map(|row| at.filter.at(row * isa.lanes));
                 let sums: Vec<(Reg, Address)> = sums.iter().map(|sum| (sum.register, sum.place)).collect();
-                ending.store(b, (multiplier, &[]), &scratch, &sums);
+                ending.store(b, Operands { multiplier, factor, residuals: &[] }, &scratch, &sums);
             }
         }
         b.free(accumulators.iter().copied().chain(scratch));

@@ -39,14 +39,36 @@ pub struct IntegerEnding {
 /// How numbers become bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ByteEnding {
-    /// The bits of what they are multiplied by before, as f32.
-    pub factor: Option<u32>,
+    /// What they are multiplied by before.
+    pub factor: Factor,
     /// Added when they are rounded.
     pub zero_point: u8,
     /// The lowest.
     pub low: u8,
     /// The highest.
     pub high: u8,
+}
+
+/// What numbers are multiplied by before they become bytes: 1 / scale, where the multipliers don't do that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Factor {
+    /// Nothing.
+    One,
+    /// The bits of an f32.
+    Same(u32),
+    /// That of their channel, in the row of the packed filter behind the multipliers.
+    OfChannel,
+}
+
+/// What the ending of a tile's sums finds in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    /// The multipliers of the channels.
+    pub(super) multiplier: Address,
+    /// Their factors, where they have such.
+    pub(super) factor: Address,
+    /// For each of the sums, the bytes that an addition takes.
+    pub(super) residuals: &'a [Address],
 }
 
 /// How two bytes become that of their sum: see [`crate::passes::Addition`].
@@ -97,7 +119,7 @@ impl Ending {
     pub(super) fn head_rows(self) -> usize {
         match self {
             Ending::Float(_) => 1,
-            Ending::Integer(ending) => ending.borders.map_or(1, |borders| borders.all().len()) + 1,
+            Ending::Integer(ending) => ending.multiplier_row() + 1 + usize::from(ending.has_factors()),
         }
     }
 
@@ -141,27 +163,35 @@ impl Ending {
 }
 
 impl IntegerEnding {
+    /// The row of a packed filter in which the multipliers are: behind the biases.
+    pub(super) fn multiplier_row(self) -> usize {
+        self.borders.map_or(1, |borders| borders.all().len())
+    }
+
+    fn has_factors(self) -> bool {
+        self.bytes.is_some_and(|bytes| bytes.factor == Factor::OfChannel)
+    }
+
     /// Registers beside the sums: a multiplier, a constant, and those of the activation.
     fn needs(self) -> usize {
         2 + epilogue::n_registers(self.activation)
     }
 
-    /// Makes numbers or bytes of sums and stores them; `multiplier` is where that of their channels is, `residuals` where each of the
-    /// bytes is that an addition takes.
+    /// Makes numbers or bytes of sums and stores them.
     ///
     /// # Panics
     /// When there is no scratch register; one, for an addition.
     pub(super) fn store(
         self,
         b: &mut Builder,
-        (multiplier, residuals): (Address, &[Address]),
+        operands: Operands<'_>,
         scratch: &[Reg],
         sums: &[(Reg, Address)],
     ) {
         let (factor, free) = scratch.split_first().expect("a tile leaves a register for the multiplier");
         let epilogue =
             Epilogue::new(b, self.activation, free).expect("a tile leaves room for the activation");
-        b.load(*factor, multiplier);
+        b.load(*factor, operands.multiplier);
         for (sum, _) in sums {
             b.to_float(*sum, *sum);
             b.binary(Binary::Mul, *sum, *sum, *factor);
@@ -170,15 +200,16 @@ impl IntegerEnding {
         match (self.bytes, self.addition) {
             (Some(bytes), Some(addition)) => {
                 let [_, loaded, ..] = *scratch else { panic!("an addition has a register for its residual") };
-                bytes.round(b, *factor, sums);
+                bytes.scale_and_bound(b, (*factor, Some(operands.factor)), (true, true), sums);
+                sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
                 // The bytes are whole numbers from their zero point on.
                 let own = ByteAddition {
                     bias: addition.bias + addition.multipliers[0] * i32::from(bytes.zero_point),
                     ..addition
                 };
-                own.store(b, [*factor, loaded], residuals, sums);
+                own.store(b, [*factor, loaded], operands.residuals, sums);
             }
-            (Some(bytes), None) => bytes.store(b, *factor, sums),
+            (Some(bytes), None) => bytes.store_scaled(b, (*factor, Some(operands.factor)), sums),
             (None, _) => sums.iter().for_each(|(sum, place)| b.store(*sum, *place)),
         }
     }
@@ -217,22 +248,21 @@ impl ByteAddition {
 impl ByteEnding {
     /// Makes bytes of numbers and stores them, with a register for constants in turn.
     pub(super) fn store(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
+        self.store_scaled(b, (passing, None), sums);
+    }
+
+    /// The same of numbers whose channels may have factors of their own.
+    fn store_scaled(self, b: &mut Builder, passing: (Reg, Option<Address>), sums: &[(Reg, Address)]) {
         // What a byte can't hold is cut off when it is stored.
         self.scale_and_bound(b, passing, (self.low != 0, self.high != u8::MAX), sums);
         sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
-        self.store_integers(b, passing, sums);
-    }
-
-    /// Makes whole numbers of numbers, the bytes without their zero point.
-    fn round(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
-        self.scale_and_bound(b, passing, (true, true), sums);
-        sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
+        self.store_integers(b, passing.0, sums);
     }
 
     fn scale_and_bound(
         self,
         b: &mut Builder,
-        passing: Reg,
+        (passing, factors): (Reg, Option<Address>),
         (from_below, from_above): (bool, bool),
         sums: &[(Reg, Address)],
     ) {
@@ -241,8 +271,13 @@ impl ByteEnding {
             b.constant(passing, constant);
             sums.iter().for_each(|(sum, _)| b.binary(op, *sum, *sum, passing));
         };
-        if let Some(bits) = factor {
-            each(b, Binary::Mul, f32::from_bits(bits));
+        match factor {
+            Factor::One => {}
+            Factor::Same(bits) => each(b, Binary::Mul, f32::from_bits(bits)),
+            Factor::OfChannel => {
+                b.load(passing, factors.expect("only layers with weights have factors of channels"));
+                sums.iter().for_each(|(sum, _)| b.binary(Binary::Mul, *sum, *sum, passing));
+            }
         }
         let zero = f32::from(zero_point);
         if from_below {

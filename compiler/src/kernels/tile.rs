@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::ending::Operands;
 use super::epilogue::{Sum, store_activated};
 use super::halves::OPERANDS;
 use super::panel::Panels;
@@ -151,7 +152,8 @@ impl Registers {
             Ending::Float(activation) => activation,
             Ending::Integer(ending) => {
                 for idx in 0..self.panels.vectors {
-                    let multiplier = filter.at(self.panels.at(self.panels.head - 1, idx));
+                    let [multiplier, factor] =
+                        [0, 1].map(|row| filter.at(self.panels.at(ending.multiplier_row() + row, idx)));
                     let sums = self.accumulators.iter().enumerate();
                     let sums: Vec<(Reg, Address)> =
                         sums.map(|(row, registers)| (registers[idx], output.at(row, idx, isa))).collect();
@@ -159,7 +161,8 @@ impl Registers {
                         .iter()
                         .flat_map(|residual| (0..sums.len()).map(|row| residual.at(row, idx, isa)))
                         .collect();
-                    ending.store(b, (multiplier, &residuals), &self.scratch, &sums);
+                    let operands = Operands { multiplier, factor, residuals: &residuals };
+                    ending.store(b, operands, &self.scratch, &sums);
                 }
                 return;
             }

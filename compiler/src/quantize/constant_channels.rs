@@ -8,7 +8,7 @@
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
 use crate::passes::{Bytes, Fused, FusedId, FusedNode, Integer};
-use crate::reference::finish;
+use crate::reference::{factors, finish};
 
 /// Sums of which each is looked at where the activation is no rising function.
 const FEW_SUMS: i64 = 4096;
@@ -75,8 +75,8 @@ fn spans(network: &Fused) -> Vec<Vec<Span>> {
             (None, _) => Vec::new(),
             (Some(bytes), Some(of)) if of.numbers.addition.is_none() => {
                 let sums = sums(node, &of, network.nodes[of.from].shape(), &spans[of.from]);
-                let channels = sums.iter().zip(of.numbers.multiplier.iter().cycle());
-                channels.map(|(sums, multiplier)| span(node, bytes, *sums, *multiplier)).collect()
+                let scaled = of.numbers.multiplier.iter().copied().cycle().zip(factors(node));
+                sums.iter().zip(scaled).map(|(sums, scaled)| span(node, bytes, *sums, scaled)).collect()
             }
             (Some(bytes), _) => vec![(bytes.low, bytes.high); n],
         });
@@ -84,9 +84,9 @@ fn spans(network: &Fused) -> Vec<Vec<Span>> {
     spans
 }
 
-/// The bytes that such sums become.
-fn span(node: &FusedNode, bytes: Bytes, (least, most): (i64, i64), multiplier: f32) -> Span {
-    let byte = |sum: i64| finish(node, sum as f32 * multiplier) as u8;
+/// The bytes that such sums become, with what they are multiplied by before and behind the activation.
+fn span(node: &FusedNode, bytes: Bytes, (least, most): (i64, i64), (multiplier, factor): (f32, f32)) -> Span {
+    let byte = |sum: i64| finish(node, sum as f32 * multiplier, factor) as u8;
     let (a, b) = (byte(least), byte(most));
     let is_rising = match node.activation {
         // Each step of them is rounded, which keeps the order.
@@ -346,6 +346,7 @@ impl Ends<'_> {
         integer.weights = of_kept(&integer.weights, n, kept);
         integer.bias = of_kept(&integer.bias, n, kept);
         integer.multiplier = of_kept(&integer.multiplier, n, kept);
+        integer.scales = of_kept(&integer.scales, n, kept);
     }
 
     /// Adds to each bias what the inputs that leave would add up to there.

@@ -115,9 +115,11 @@ pub fn write(network: &Fused, graph: &Graph, provenance: &Provenance) -> Result<
         }
         let (_, own) = node.ending();
         if let (Some(_), Some(own)) = (&node.residual, own) {
-            tensors.extend(bytes_tensors(&node.name, own));
+            tensors.extend(bytes_tensors(&node.name, own, &[]));
         }
-        tensors.extend(node.bytes.iter().flat_map(|bytes| bytes_tensors(node.value_name(), *bytes)));
+        if let Some(bytes) = node.bytes {
+            tensors.extend(bytes_tensors(node.value_name(), bytes, node.scales()));
+        }
     }
     let metadata = Metadata {
         schema: SCHEMA,
@@ -141,11 +143,13 @@ fn is_appended(network: &Fused, node: &FusedNode) -> bool {
     node.inputs.first().is_some_and(|id| network.nodes[id.0].value_name() == node.name)
 }
 
-/// What bytes stand for.
-fn bytes_tensors(name: &str, Bytes { scale, zero_point, low, high }: Bytes) -> [Tensor; 2] {
+/// What bytes stand for, whose channels may have scales of their own.
+fn bytes_tensors(name: &str, bytes: Bytes, scales: &[f32]) -> [Tensor; 2] {
+    let Bytes { scale, zero_point, low, high } = bytes;
     let bytes = vec![zero_point, low, high];
     let bounds = Tensor { name: format!("{name}.bytes"), dtype: Dtype::U8, shape: vec![3], bytes };
-    [f32_tensor(&format!("{name}.scale"), &[scale]), bounds]
+    let scales = if scales.is_empty() { &[scale] } else { scales };
+    [f32_tensor(&format!("{name}.scale"), scales), bounds]
 }
 
 fn f32_tensor(name: &str, numbers: &[f32]) -> Tensor {
@@ -377,10 +381,21 @@ impl Reader<'_> {
                 (bias, self.scales(&name("multiplier"), n))
             }
         };
-        let bytes = if is_number { Some(None) } else { self.bytes(node.value_name()).map(Some) };
+        let n_channels = node.shape().channels;
+        let may_differ = filter.is_some() && !check::adds(node);
+        let bytes = if is_number {
+            Some(None)
+        } else {
+            self.bytes(node.value_name(), if may_differ { n_channels } else { 1 }).map(Some)
+        };
+        let (bytes, scales) = match bytes {
+            Some(Some((bytes, scales))) => (Some(Some(bytes)), scales),
+            Some(None) => (Some(None), Vec::new()),
+            None => (None, Vec::new()),
+        };
         let addition = self.addition(node, before, bytes.flatten());
         let integer =
-            Integer { weights: weights?, bias: bias?, multiplier: multiplier?, addition: addition? };
+            Integer { weights: weights?, bias: bias?, multiplier: multiplier?, scales, addition: addition? };
         let bytes = bytes?;
         let is_below = |bound: i64| {
             let scaled = bound as f64 * f64::from(integer.multiplier[0]);
@@ -417,7 +432,11 @@ impl Reader<'_> {
             return Some(None);
         }
         let of_input = |idx: usize| before[node.inputs[idx].0].bytes;
-        let own = if node.layer == Layer::Add { of_input(0) } else { self.bytes(&node.name) };
+        let own = if node.layer == Layer::Add {
+            of_input(0)
+        } else {
+            self.bytes(&node.name, 1).map(|(bytes, _)| bytes)
+        };
         let other = of_input(node.inputs.len() - 1);
         // What lacks has been told.
         let (own, other, sum) = (own?, other?, sum?);
@@ -442,8 +461,11 @@ impl Reader<'_> {
         Some(in_own_order(filter, &weights))
     }
 
-    fn bytes(&mut self, node: &str) -> Option<Bytes> {
-        let scale = self.scales(&format!("{node}.scale"), 1);
+    /// What bytes stand for: of all channels, or with a scale for each of so many.
+    fn bytes(&mut self, node: &str, n_channels: usize) -> Option<(Bytes, Vec<f32>)> {
+        let scale = format!("{node}.scale");
+        let has_own = self.file.tensor(&scale).is_ok_and(|view| view.shape() != [1]);
+        let scales = self.scales(&scale, if has_own { n_channels } else { 1 });
         let name = format!("{node}.bytes");
         let numbers = self.tensor(&name, Dtype::U8, &[3]).map(|view| view.data().to_vec())?;
         let &[zero_point, low, high] = numbers.as_slice() else { unreachable!("its shape is that of three") };
@@ -451,6 +473,8 @@ impl Reader<'_> {
             self.fault(&name, format!("found {low} to {high}, expected the lower bound first"));
             return None;
         }
-        Some(Bytes { scale: scale?[0], zero_point, low, high })
+        let scales = scales?;
+        let scale = scales.iter().copied().fold(0.0, f32::max);
+        Some((Bytes { scale, zero_point, low, high }, if has_own { scales } else { Vec::new() }))
     }
 }

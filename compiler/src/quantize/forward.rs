@@ -39,10 +39,13 @@ impl Value {
     }
 
     /// What the elements stand for.
-    pub(super) fn meant(&self, bytes: Option<Bytes>) -> Vec<f32> {
+    pub(super) fn meant(&self, bytes: Option<Bytes>, scales: &[f32]) -> Vec<f32> {
         let mut numbers = self.stored();
         if let Some(Bytes { scale, zero_point, .. }) = bytes {
-            numbers.iter_mut().for_each(|q| *q = (*q - f32::from(zero_point)) * scale);
+            for (idx, q) in numbers.iter_mut().enumerate() {
+                let of_channel = scales.get(idx % scales.len().max(1)).copied();
+                *q = (*q - f32::from(zero_point)) * of_channel.unwrap_or(scale);
+            }
         }
         numbers
     }
@@ -178,8 +181,9 @@ pub(super) fn compute(
             Value::Bytes(own)
         }
         _ => {
-            let scaled = acc.iter().zip(integer.multiplier.iter().cycle());
-            let values: Vec<f32> = scaled.map(|(acc, m)| reference::finish(node, *acc as f32 * m)).collect();
+            let scaled = acc.iter().zip(integer.multiplier.iter().cycle()).zip(reference::factors(node));
+            let values: Vec<f32> =
+                scaled.map(|((acc, m), factor)| reference::finish(node, *acc as f32 * m, factor)).collect();
             if node.bytes.is_some() { Value::of_bytes(&values) } else { Value::Numbers(values) }
         }
     }

@@ -97,7 +97,7 @@ pub fn compare(
         let mut one = One { layers: Vec::new(), logits: None };
         for (idx, node) in integers.nodes[..n_nodes].iter().enumerate().skip(1) {
             let expected = in_numbers.step(idx, &mut |_| ()).stored();
-            let found = in_integers.step(idx, &mut |_| ()).meant(node.bytes);
+            let found = in_integers.step(idx, &mut |_| ()).meant(node.bytes, node.scales());
             let mut squares = Squares::default();
             for (x, y) in expected.iter().zip(&found) {
                 let (x, y) = (f64::from(*x), f64::from(*y));

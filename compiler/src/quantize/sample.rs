@@ -79,13 +79,17 @@ pub(crate) fn integers(
         let own = if *layer == Layer::Add { of_input(0) } else { random_bytes(random) };
         Addition::of(own, of_input(inputs.len() - 1), bytes).expect("scales are near each other")
     });
+    let has_scales = n_weights != 0 && 1 < n && !adds && !is_number && random.percent(50);
+    let n_scales = if has_scales { n } else { 0 };
+    let sixteenths = (0..n_scales).map(|idx| if idx == 0 { 16 } else { random.within(1, 16) });
+    let scales = sixteenths.map(|n| bytes.scale * n as f32 / 16.0).collect();
     let dtype = if is_number { Dtype::F32 } else { Dtype::U8 };
     FusedNode {
         filter: None,
         activation,
         tensor: Tensor { dtype, ..node.tensor },
         bytes: (!is_number).then_some(bytes),
-        integer: Some(Integer { weights, bias, multiplier, addition }),
+        integer: Some(Integer { weights, bias, multiplier, scales, addition }),
         ..node.clone()
     }
 }

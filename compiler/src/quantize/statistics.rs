@@ -23,16 +23,27 @@ pub(super) struct Seen {
     pub(super) least: f32,
     /// The largest.
     pub(super) most: f32,
+    /// The smallest of each channel.
+    pub(super) least_of: Vec<f32>,
+    /// The largest.
+    pub(super) most_of: Vec<f32>,
+    /// Of each channel behind the activation: the mean of the squares.
+    pub(super) power: Vec<f64>,
 }
 
 /// Sums on the way to [`Seen`].
 #[derive(Clone, Debug)]
 struct Sums {
     n: usize,
+    n_values: usize,
     sum: Vec<f64>,
     squares: Vec<f64>,
     own: Range,
     value: Range,
+    /// Behind the activation.
+    least_of: Vec<f32>,
+    most_of: Vec<f32>,
+    power: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +71,17 @@ impl Range {
 impl Sums {
     fn new(n_channels: usize) -> Sums {
         let zeros = vec![0.0; n_channels];
-        Sums { n: 0, sum: zeros.clone(), squares: zeros, own: Range::NOTHING, value: Range::NOTHING }
+        Sums {
+            n: 0,
+            n_values: 0,
+            sum: zeros.clone(),
+            squares: zeros.clone(),
+            own: Range::NOTHING,
+            value: Range::NOTHING,
+            least_of: vec![f32::INFINITY; n_channels],
+            most_of: vec![f32::NEG_INFINITY; n_channels],
+            power: zeros,
+        }
     }
 
     fn add_sums(&mut self, values: &[f32]) {
@@ -75,8 +96,25 @@ impl Sums {
         }
     }
 
+    fn add_values(&mut self, values: &[f32]) {
+        self.value.add(values);
+        for pixel in values.chunks_exact(self.sum.len()) {
+            self.n_values += 1;
+            let ranges = self.least_of.iter_mut().zip(&mut self.most_of);
+            for (((least, most), power), x) in ranges.zip(&mut self.power).zip(pixel) {
+                *least = least.min(*x);
+                *most = most.max(*x);
+                *power += f64::from(*x) * f64::from(*x);
+            }
+        }
+    }
+
     fn merge(&mut self, other: &Sums) {
         self.n += other.n;
+        self.n_values += other.n_values;
+        self.least_of.iter_mut().zip(&other.least_of).for_each(|(least, x)| *least = least.min(*x));
+        self.most_of.iter_mut().zip(&other.most_of).for_each(|(most, x)| *most = most.max(*x));
+        self.power.iter_mut().zip(&other.power).for_each(|(power, x)| *power += x);
         self.sum.iter_mut().zip(&other.sum).for_each(|(sum, x)| *sum += x);
         self.squares.iter_mut().zip(&other.squares).for_each(|(sum, x)| *sum += x);
         self.own.merge(other.own);
@@ -90,7 +128,10 @@ impl Sums {
         let deviation = self.squares.iter().zip(&mean).map(|pair| variance(pair).sqrt()).collect();
         let Range { least: own_least, most: own_most } = self.own;
         let Range { least, most } = self.value;
-        Seen { mean, deviation, own_least, own_most, least, most }
+        let n_values = self.n_values.max(1) as f64;
+        let power = self.power.iter().map(|power| power / n_values).collect();
+        let (least_of, most_of) = (self.least_of.clone(), self.most_of.clone());
+        Seen { mean, deviation, own_least, own_most, least, most, least_of, most_of, power }
     }
 }
 
@@ -102,7 +143,7 @@ pub(super) fn gather(ready: &Ready<'_>, pictures: &Pictures<'_>, done: &(dyn Fn(
         let mut run = Run::new(ready, Value::Numbers(pictures.numbers(idx)));
         for (idx, sums) in all.iter_mut().enumerate().skip(1) {
             let value = run.step(idx, &mut |values| sums.add_sums(values)).stored();
-            sums.value.add(&value);
+            sums.add_values(&value);
             done();
         }
         all
@@ -142,9 +183,12 @@ impl Norm {
 
     /// Beta + 6 gamma, the largest of all channels.
     pub(super) fn most(&self) -> f64 {
-        let most =
-            self.beta.iter().zip(&self.gamma).map(|(beta, gamma)| f64::from(*beta) + 6.0 * f64::from(*gamma));
-        most.fold(0.0, f64::max)
+        (0..self.beta.len()).map(|channel| self.most_of(channel)).fold(0.0, f64::max)
+    }
+
+    /// The same of one.
+    pub(super) fn most_of(&self, channel: usize) -> f64 {
+        f64::from(self.beta[channel]) + 6.0 * f64::from(self.gamma[channel])
     }
 
     /// How many channels were seen to vary, and how many of them with a deviation within a factor of two of gamma. A channel that is

@@ -27,10 +27,12 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
-    /// Of a value of so many channels.
-    pub(super) fn of(bytes: Bytes, n_channels: usize) -> Meaning {
+    /// Of a value of so many channels, which have such scales if they are not all the same.
+    pub(super) fn of(bytes: Bytes, n_channels: usize, scales: &[f32]) -> Meaning {
         let zero = -f64::from(bytes.zero_point);
-        Meaning { scale: vec![f64::from(bytes.scale); n_channels], zero: vec![zero; n_channels] }
+        let of_channel = |channel: usize| f64::from(scales.get(channel).copied().unwrap_or(bytes.scale));
+        let scale = (0..n_channels).map(of_channel).collect();
+        Meaning { scale, zero: vec![zero; n_channels] }
     }
 }
 
@@ -93,9 +95,11 @@ pub(super) struct Task<'a> {
     pub(super) meaning: &'a Meaning,
     /// Of the output, before an addition; none where that is numbers.
     pub(super) bytes: Option<Bytes>,
-    pub(super) inputs: &'a Inputs,
-    /// Of the same.
+    /// Of each output channel its own scale; none where all have that of the bytes.
+    pub(super) scales: &'a [f32],
+    /// Applied before they are bytes.
     pub(super) activation: Activation,
+    pub(super) inputs: &'a Inputs,
     /// Of each output channel before the activation, in f32: the mean on the same pictures.
     pub(super) means: &'a [f64],
     /// Whether same-sign neighbours keep within [`MOST_PAIR`].
@@ -126,6 +130,7 @@ impl Task<'_> {
             weights: vec![0; depth * n],
             bias: vec![0; borders.len() * n],
             multiplier: vec![0.0; n],
+            scales: self.scales.to_vec(),
             addition: None,
         };
         for idx in 0..n {
@@ -234,11 +239,19 @@ impl Task<'_> {
         };
         let bias: Option<Vec<i32>> = borders.iter().map(at).collect();
         let scale = match self.bytes {
-            Some(bytes) if is_clamp(self.activation) => f64::from(bytes.scale),
+            Some(bytes) if is_clamp(self.activation) => {
+                f64::from(self.scales.get(idx).copied().unwrap_or(bytes.scale))
+            }
             _ => 1.0,
         };
         let multiplier = (step / scale) as f32;
-        let channel = Integer { weights, bias: bias?, multiplier: vec![multiplier], addition: None };
+        let channel = Integer {
+            weights,
+            bias: bias?,
+            multiplier: vec![multiplier],
+            scales: Vec::new(),
+            addition: None,
+        };
         let is_proved = multiplier.is_finite() && multiplier != 0.0 && channel.is_proved();
         is_proved.then_some(Channel { weights: channel.weights, bias: channel.bias, multiplier })
     }

@@ -3,7 +3,7 @@
 //! - acc = bias + sum over the taps inside of the map of q w, an i32 that never overflows: [`Integer::is_proved`].
 //! - v = f32(acc) multiplier, the conversion and the product each rounded once, to nearest even.
 //! - Where the activation is more than bounds, or where the output is numbers: v = activation(v). Then v is a number of the network;
-//!   for bytes it is multiplied by 1 / scale, rounded once.
+//!   for bytes it is multiplied by 1 / scale of its channel, rounded once.
 //! - y = round(v) + zero point, to nearest even, kept between low and high.
 //! - Where an addition is part of the layer, y and the byte of the residual become that of their sum: [`Addition::apply`].
 //!
@@ -58,7 +58,8 @@ fn layer(node: &FusedNode, numbers: &Integer, inputs: &[(Shape, &[f32])], n_thre
     let sums = Sums { numbers, shape, x, out: node.shape() };
     let finished = |row: Vec<i32>| -> Vec<f32> {
         let multipliers = numbers.multiplier.iter().cycle();
-        row.iter().zip(multipliers).map(|(acc, m)| finish(node, *acc as f32 * m)).collect()
+        let scaled = row.iter().zip(multipliers).zip(factors(node));
+        scaled.map(|((acc, m), factor)| finish(node, *acc as f32 * m, factor)).collect()
     };
     let rows = |row: &(dyn Fn(usize) -> Vec<i32> + Sync)| {
         by_rows(node.shape().height, n_threads, &|y| finished(row(y)))
@@ -81,11 +82,19 @@ fn layer(node: &FusedNode, numbers: &Integer, inputs: &[(Shape, &[f32])], n_thre
     }
 }
 
-/// What a node makes of f32(acc) multiplier; before the addition that is part of it.
-pub(crate) fn finish(node: &FusedNode, v: f32) -> f32 {
+/// For each element, pixel by pixel, what a number behind an activation is multiplied by before it becomes a byte.
+pub(crate) fn factors(node: &FusedNode) -> impl Iterator<Item = f32> {
+    let (_, bytes) = node.ending();
+    let of_channels = node.factors();
+    let same = bytes.map_or(1.0, |bytes| 1.0 / bytes.scale);
+    (0..).map(move |idx: usize| of_channels.get(idx % of_channels.len().max(1)).copied().unwrap_or(same))
+}
+
+/// What a node makes of f32(acc) multiplier and the [factor](factors); before the addition that is part of it.
+pub(crate) fn finish(node: &FusedNode, v: f32, factor: f32) -> f32 {
     let (activation, bytes) = node.ending();
-    let Some(Bytes { scale, zero_point, low, high }) = bytes else { return activate(v, activation) };
-    let v = if is_clamp(activation) { v } else { activate(v, activation) * (1.0 / scale) };
+    let Some(Bytes { zero_point, low, high, .. }) = bytes else { return activate(v, activation) };
+    let v = if is_clamp(activation) { v } else { activate(v, activation) * factor };
     to_byte(v, zero_point, low, high)
 }
 

@@ -11,8 +11,8 @@ use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
     Borders, ByteAddition, ByteEnding, ByteProduct, Concat, Conv, Dense, Depthwise, Elementwise,
-    ElementwiseNumbers, Ending, FeatureMap, GlobalAveragePool, Grouped, IntegerEnding, Kernel, Operation,
-    Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
+    ElementwiseNumbers, Ending, Factor, FeatureMap, GlobalAveragePool, Grouped, IntegerEnding, Kernel,
+    Operation, Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
 };
 use crate::passes::{Addition, Bytes, FusedNode, Integer, is_clamp};
 use crate::target::Isa;
@@ -197,14 +197,18 @@ fn pairs_fit(numbers: &Integer, m: usize) -> bool {
 fn activation_and_bytes(node: &FusedNode) -> (Activation, Option<ByteEnding>) {
     let (activation, bytes) = node.ending();
     let Some(bytes) = bytes else { return (activation, None) };
-    let factor = (!is_clamp(activation)).then(|| (1.0 / bytes.scale).to_bits());
+    let factor = match (is_clamp(activation), node.scales()) {
+        (true, _) => Factor::One,
+        (false, []) => Factor::Same((1.0 / bytes.scale).to_bits()),
+        (false, _) => Factor::OfChannel,
+    };
     let activation = if is_clamp(activation) { Activation::None } else { activation };
     (activation, Some(ByteEnding { factor, ..bounds(bytes) }))
 }
 
 fn bounds(bytes: Bytes) -> ByteEnding {
     let Bytes { zero_point, low, high, .. } = bytes;
-    ByteEnding { factor: None, zero_point, low, high }
+    ByteEnding { factor: Factor::One, zero_point, low, high }
 }
 
 /// The addition that is part of a node, or is it.
