@@ -221,7 +221,7 @@ impl FusedNode {
 
     /// The numbers of its bytes, as a node behind it: each byte times one.
     fn byte_numbers(&self, id: FusedId) -> FusedNode {
-        self.times(id, 0, 1.0)
+        self.times(id, 0, vec![1.0; self.shape().channels])
     }
 
     /// What its bytes stand for, as a node behind it: scale (byte - zero point).
@@ -230,11 +230,13 @@ impl FusedNode {
     /// When it has no bytes.
     pub(crate) fn numbers(&self, id: FusedId) -> FusedNode {
         let Bytes { scale, zero_point, .. } = self.bytes.expect("it has bytes");
-        self.times(id, -i32::from(zero_point), scale)
+        let scales = self.scales();
+        let scales = if scales.is_empty() { vec![scale; self.shape().channels] } else { scales.to_vec() };
+        self.times(id, -i32::from(zero_point), scales)
     }
 
-    /// A node behind it: the sum of each of its bytes and the bias, times the multiplier.
-    fn times(&self, id: FusedId, bias: i32, multiplier: f32) -> FusedNode {
+    /// A node behind it: the sum of each of its bytes and the bias, times the multiplier of its channel.
+    fn times(&self, id: FusedId, bias: i32, multiplier: Vec<f32>) -> FusedNode {
         let n = self.shape().channels;
         FusedNode {
             name: self.value_name().to_owned(),
@@ -248,7 +250,7 @@ impl FusedNode {
             integer: Some(Integer {
                 weights: vec![1; n],
                 bias: vec![bias; n],
-                multiplier: vec![multiplier; n],
+                multiplier,
                 scales: Vec::new(),
                 addition: None,
             }),

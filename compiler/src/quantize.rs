@@ -23,10 +23,10 @@ mod weights;
 pub use self::constant_channels::without_constant_channels;
 pub use self::report::{Certificate, Comparison, Distance, compare};
 
-use self::balance::Known;
+use self::balance::{Known, Scales};
 use self::forward::{Ready, Value, compute};
 use self::parts::parallel;
-use self::statistics::{Norm, Seen, gather, norms};
+use self::statistics::{gather, norms};
 use self::weights::{Inputs, Meaning, Task};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::graph::Graph;
@@ -101,6 +101,12 @@ pub fn quantize(
     let byte_input = byte_input(pictures.constants)?;
     let seen = gather(&Ready::new(&network), pictures, done);
     let norms = norms(graph, parameters, &network, &seen);
+    let known = Known { network: &network, seen: &seen, norms: &norms, is_numbers: &is_numbers };
+    let scales = known.scales().map_err(|idx| {
+        let detail =
+            "gives infinite numbers on the calibration's pictures, expected finite ones: check the weights";
+        Error::new(ErrorKind::Weights, Place::layer(&network.nodes[idx].name), detail)
+    })?;
     let mut work = Work {
         nodes: Vec::with_capacity(network.nodes.len()),
         values: vec![pictures.bytes.to_vec()],
@@ -108,14 +114,7 @@ pub fn quantize(
     };
     work.nodes.push(FusedNode { tensor: bytes_of(&network.nodes[0]), ..network.nodes[0].clone() });
     for (idx, node) in network.nodes.iter().enumerate().skip(1) {
-        let known = Known { network: &network, seen: &seen, norms: &norms };
-        let about = About {
-            idx,
-            known: &known,
-            seen: &seen[idx],
-            norm: norms[idx].as_ref(),
-            is_numbers: is_numbers[idx],
-        };
+        let about = About { means: &seen[idx].mean, scales: &scales[idx] };
         work.next(node, &about, options, (pictures.n_threads, done))?;
         work.forget(&network, idx);
     }
@@ -179,14 +178,11 @@ fn input_meaning(constants: &[(f32, f32)]) -> Meaning {
     }
 }
 
-/// What is known of a node in f32.
+/// What is known of a node in f32, and what its bytes shall stand for.
 struct About<'a> {
-    idx: usize,
-    known: &'a Known<'a>,
-    seen: &'a Seen,
-    norm: Option<&'a Norm>,
-    /// Whether its output stays numbers.
-    is_numbers: bool,
+    /// Of each channel before the activation.
+    means: &'a [f64],
+    scales: &'a Scales,
 }
 
 /// The network so far.
@@ -215,27 +211,15 @@ impl Work {
             (0..self.values[0].len()).for_each(|_| done());
             return Ok(());
         }
-        let infinite = || {
-            let detail = "gives infinite numbers on the calibration's pictures, expected finite ones: check the weights";
-            wrong(detail.to_owned())
-        };
-        let bytes = match about.is_numbers {
-            true => None,
-            false => Some(ranges::bytes(node, about.seen, about.norm).ok_or_else(infinite)?),
-        };
-        let (bytes, scales) = match bytes {
-            None => (None, Vec::new()),
-            Some(bytes) => {
-                let (bytes, scales) = about.known.balanced(about.idx, bytes);
-                (Some(bytes), scales)
-            }
-        };
+        let Scales { bytes, own, of_channels } = about.scales;
+        let bytes = *bytes;
         let mut integer = match &node.filter {
-            Some(filter) => self.filter(node, filter, about, (options, n_threads, bytes), &scales)?,
+            Some(filter) => self.filter(node, filter, about, (options, n_threads))?,
             None => self.without_filter(node, bytes),
         };
+        integer.scales.clone_from(of_channels);
         if let (true, Some(sum)) = (check::adds(node), bytes) {
-            let own = if node.layer == Layer::Add { self.bytes(node, 0) } else { self.own(node, about)? };
+            let own = own.unwrap_or_else(|| self.bytes(node, 0));
             let other = self.bytes(node, node.inputs.len() - 1);
             let addition = Addition::of(own, other, sum);
             integer.addition = Some(addition.ok_or_else(|| {
@@ -248,7 +232,7 @@ impl Work {
         let tensor = if bytes.is_some() { bytes_of(node) } else { node.tensor };
         let node = FusedNode { filter: None, tensor, bytes, integer: Some(integer), ..node.clone() };
         let values = self.values_of(&node, n_threads, done);
-        self.meanings.push(bytes.map(|bytes| Meaning::of(bytes, node.shape().channels, &scales)));
+        self.meanings.push(bytes.map(|bytes| Meaning::of(bytes, node.shape().channels, of_channels)));
         self.nodes.push(node);
         self.values.push(values);
         Ok(())
@@ -259,22 +243,13 @@ impl Work {
         self.nodes[node.inputs[input].0].bytes.expect("checked: bytes of a layer")
     }
 
-    /// What the bytes of a layer would stand for before the addition that is part of it.
-    fn own(&self, node: &FusedNode, about: &About<'_>) -> Result<Bytes> {
-        ranges::own(about.seen).ok_or_else(|| {
-            let detail = "gives infinite numbers on the calibration's pictures";
-            Error::new(ErrorKind::Weights, Place::layer(&node.name), detail)
-        })
-    }
-
     /// The numbers of a layer with weights.
     fn filter(
         &self,
         node: &FusedNode,
         filter: &Filter,
         about: &About<'_>,
-        (options, n_threads, bytes): (Options, usize, Option<Bytes>),
-        scales: &[f32],
+        (options, n_threads): (Options, usize),
     ) -> Result<Integer> {
         let from = node.inputs[0].0;
         let shape = self.nodes[from].shape();
@@ -286,20 +261,24 @@ impl Work {
         };
         let mut counted = Inputs::new(&node.layer, shape);
         parallel(inputs.len(), n_threads, &count).iter().for_each(|more| counted.merge(more));
-        let (activation, bytes) = match node.residual {
-            Some(_) => (Activation::None, Some(self.own(node, about)?)),
-            None => (node.activation, bytes),
+        let Scales { bytes, own, of_channels } = about.scales;
+        let (activation, before) = match own {
+            Some(own) => (Activation::None, Some(*own)),
+            None => (node.activation, *bytes),
         };
+        // What is before an addition is as much finer in each channel as the sum is.
+        let coarser = before.zip(*bytes).map_or(1.0, |(before, bytes)| before.scale / bytes.scale);
+        let scales: Vec<f32> = of_channels.iter().map(|scale| scale * coarser).collect();
         let task = Task {
             node,
             filter,
             input: shape,
             meaning: self.meanings[from].as_ref().expect("checked: integers are computed of bytes"),
-            bytes,
-            scales,
+            bytes: before,
+            scales: &scales,
             activation,
             inputs: &counted,
-            means: &about.seen.mean,
+            means: about.means,
             // The camera's bytes go through kernels of their own.
             pair_safe: options.pair_safe && from != 0,
         };

@@ -101,9 +101,12 @@ fn what_cannot_be_quantised_is_named() {
         assert!(code != 0 && error.contains(expected), "{arguments:?}: {error}");
     };
     let random = ["--random-weights", "1"];
+    let pooled = net.replace("channels = 4 }", "channels = 3 }")
+        + "[[layer]]\nkind = \"max_pool\"\nname = \"pooled\"\n";
+    fs::write(folder.path().join("pooled.toml"), pooled).unwrap();
     check(
-        &[&["mobilenet-v2"][..], &random].concat(),
-        "found an addition, which isn't computed in int8 yet, expected a network without; compile it in f32",
+        &[&["pooled.toml"][..], &random].concat(),
+        "pooled: found a pool with a window, which isn't computed in int8 yet, expected a network without; compile it in f32",
     );
     check(
         &[&["net.toml"][..], &random].concat(),

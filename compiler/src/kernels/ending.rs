@@ -209,7 +209,9 @@ impl IntegerEnding {
                 };
                 own.store(b, [*factor, loaded], operands.residuals, sums);
             }
-            (Some(bytes), None) => bytes.store_scaled(b, (*factor, Some(operands.factor)), sums),
+            (Some(bytes), None) => {
+                bytes.store_scaled(b, (*factor, Some(operands.factor)), bytes.needed_bounds(), sums);
+            }
             (None, _) => sums.iter().for_each(|(sum, place)| b.store(*sum, *place)),
         }
     }
@@ -246,15 +248,27 @@ impl ByteAddition {
 }
 
 impl ByteEnding {
-    /// Makes bytes of numbers and stores them, with a register for constants in turn.
-    pub(super) fn store(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
-        self.store_scaled(b, (passing, None), sums);
+    /// Whether sums times multipliers have to be kept from below and from above. They are proved to be below 2^31, and of those what a byte
+    /// can't hold is cut off when it is stored; behind a factor they may be anything.
+    fn needed_bounds(self) -> (bool, bool) {
+        let is_proved = self.factor == Factor::One;
+        (!is_proved || self.low != 0, !is_proved || self.high != u8::MAX)
     }
 
-    /// The same of numbers whose channels may have factors of their own.
-    fn store_scaled(self, b: &mut Builder, passing: (Reg, Option<Address>), sums: &[(Reg, Address)]) {
-        // What a byte can't hold is cut off when it is stored.
-        self.scale_and_bound(b, passing, (self.low != 0, self.high != u8::MAX), sums);
+    /// Makes bytes of numbers and stores them, with a register for constants in turn.
+    pub(super) fn store(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
+        self.store_scaled(b, (passing, None), (true, true), sums);
+    }
+
+    /// The same of numbers whose channels may have factors of their own, and of which only some need their bounds.
+    fn store_scaled(
+        self,
+        b: &mut Builder,
+        passing: (Reg, Option<Address>),
+        bounds: (bool, bool),
+        sums: &[(Reg, Address)],
+    ) {
+        self.scale_and_bound(b, passing, bounds, sums);
         sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
         self.store_integers(b, passing.0, sums);
     }

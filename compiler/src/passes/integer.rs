@@ -105,12 +105,12 @@ impl Integer {
         products + bias.max().unwrap_or(0)
     }
 
-    /// Whether each of its sums stays below 2^31, and so does what it becomes before it is rounded.
+    /// Whether each of its sums stays below 2^31, and what it becomes before it is rounded below half of that: no f32 of it is rounded to 2^31.
     pub fn is_proved(&self) -> bool {
         const MOST: i64 = 1 << 31;
         self.multiplier.iter().enumerate().all(|(channel, multiplier)| {
             let bound = self.bound(channel);
-            bound < MOST && (bound as f64) * f64::from(multiplier.abs()) < MOST as f64
+            bound < MOST && (bound as f64) * f64::from(multiplier.abs()) < (MOST / 2) as f64
         })
     }
 
@@ -151,6 +151,8 @@ impl Integer {
         assert!(self.multiplier.iter().all(|m| m.is_finite()), "{name}: multipliers are finite");
         let n_scales = self.scales.len();
         assert!(n_scales == 0 || n_scales == node.shape().channels, "{name}: every channel has a scale");
+        let may_differ = filter.is_some() || is_clamp(node.activation);
+        assert!(n_scales == 0 || may_differ, "{name}: without weights there is one factor");
         let is_other = matches!(layer, Layer::GlobalAveragePool | Layer::Multiply | Layer::Add);
         assert!(filter.is_some() || is_other, "{name}: the layer computes in integers");
         let adds = node.residual.is_some() || *layer == Layer::Add;

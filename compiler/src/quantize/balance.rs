@@ -1,13 +1,18 @@
 //! Scales of single channels.
 //!
-//! The bytes of a value have one scale, but where only layers with weights read it each channel may have a finer one for nothing: the
-//! layer before multiplies its sums by a number of each channel anyway, and the weights behind take the scale up. Bytes of a finer
-//! scale are rounded less. But they are larger too, and so are the errors of the rounded weights that they meet: a channel gets the
-//! scale at which the two are least together, and never one that its numbers don't fit.
+//! The bytes of a value have one scale, but each channel may have a finer one for nothing: the layer before multiplies the sums of each
+//! channel by a number anyway, and weights behind take the scale up. Bytes of a finer scale are rounded less. But they are larger too,
+//! and so are the errors of the rounded weights that they meet: a channel gets the scale at which the two are least together, and never
+//! one that its numbers don't fit.
+//!
+//! Additions, means and products by a gate take channel for channel. Their operands and results share how much finer each channel is
+//! than the value: then one number for all channels says how bytes become those of the result.
 
+use super::check;
+use super::ranges;
 use super::statistics::{Norm, Seen};
 use crate::graph::layer::Layer;
-use crate::passes::{Bytes, Fused, FusedNode, MOST_WEIGHT};
+use crate::passes::{Bytes, Fused, FusedId, FusedNode, MOST_WEIGHT, is_clamp};
 
 /// A channel's scale, at least, as a share of the largest.
 const LEAST: f64 = 1.0 / 64.0;
@@ -29,53 +34,148 @@ pub(super) struct Known<'a> {
     pub(super) network: &'a Fused,
     pub(super) seen: &'a [Seen],
     pub(super) norms: &'a [Option<Norm>],
+    /// By node, whether its value stays numbers.
+    pub(super) is_numbers: &'a [bool],
+}
+
+/// What the bytes of a node stand for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scales {
+    /// Of its value; none where that is numbers.
+    pub(super) bytes: Option<Bytes>,
+    /// Before the addition that is part of it.
+    pub(super) own: Option<Bytes>,
+    /// The scale of each channel of the value; none where all are the same.
+    pub(super) of_channels: Vec<f32>,
+}
+
+/// Something of which bytes are made: the value of a node, or what it has before the addition that is part of it.
+#[derive(Clone, Copy)]
+struct Member {
+    idx: usize,
+    is_own: bool,
 }
 
 impl Known<'_> {
-    /// For a value with such bytes: those that it gets, and the scale of each channel; none where all have that of the bytes.
-    pub(super) fn balanced(&self, idx: usize, bytes: Bytes) -> (Bytes, Vec<f32>) {
-        let node = &self.network.nodes[idx];
-        let is_free = node.filter.is_some() && node.residual.is_none();
-        if !is_free || self.network.outputs.iter().any(|id| id.0 == idx) {
-            return (bytes, Vec::new());
-        }
-        let readers: Vec<usize> = (0..self.network.nodes.len())
-            .filter(|reader| self.network.nodes[*reader].inputs.iter().any(|id| id.0 == idx))
-            .collect();
-        let has_weights = |reader: &usize| {
-            let reader = &self.network.nodes[*reader];
-            let is_residual = reader.inputs[1..].iter().any(|id| id.0 == idx);
-            reader.filter.is_some() && !is_residual
-        };
-        if !readers.iter().all(has_weights) {
-            return (bytes, Vec::new());
-        }
-        let (bytes, least) = self.least_scales(idx, bytes);
-        let whole = f64::from(bytes.scale);
-        let mut scales = least.clone();
-        for _ in 0..ROUNDS {
-            let noise = readers.iter().map(|reader| self.noise(idx, *reader, &scales));
-            let noise = noise.reduce(|a, b| a.iter().zip(&b).map(|(a, b)| (a.0 + b.0, a.1 + b.1)).collect());
-            for (idx, (of_bytes, of_weights)) in noise.unwrap_or_default().into_iter().enumerate() {
-                let best = if 0.0 < of_bytes { (of_weights / of_bytes).sqrt().sqrt() } else { whole };
-                scales[idx] = (best * COARSER).min(whole).max(least[idx]);
+    /// Of every node; or the first of which the numbers aren't finite.
+    pub(super) fn scales(&self) -> Result<Vec<Scales>, usize> {
+        let nodes = &self.network.nodes;
+        let mut all = vec![Scales::default(); nodes.len()];
+        for (idx, node) in nodes.iter().enumerate().skip(1).filter(|(idx, _)| !self.is_numbers[*idx]) {
+            all[idx].bytes = Some(ranges::bytes(node, &self.seen[idx], self.norms[idx].as_ref()).ok_or(idx)?);
+            if node.residual.is_some() {
+                all[idx].own = Some(ranges::own(&self.seen[idx]).ok_or(idx)?);
             }
         }
-        let scales: Vec<f32> = scales.iter().map(|scale| *scale as f32).collect();
-        let largest = scales.iter().copied().fold(0.0, f32::max);
-        let is_same = scales.iter().all(|scale| *scale == largest);
-        (Bytes { scale: largest, ..bytes }, if is_same { Vec::new() } else { scales })
+        let (groups, is_same) = self.groups();
+        for (group, is_same) in is_same.iter().enumerate().skip(1) {
+            let is_member = |idx: &usize| groups[*idx] == group && all[*idx].bytes.is_some();
+            let members: Vec<usize> = (1..nodes.len()).filter(is_member).collect();
+            if !is_same && !members.is_empty() {
+                self.balance(&members, &mut all);
+            }
+        }
+        Ok(all)
+    }
+
+    /// By node its group: values that share how much finer their channels are; and by group whether none is.
+    fn groups(&self) -> (Vec<usize>, Vec<bool>) {
+        let nodes = &self.network.nodes;
+        let mut groups: Vec<usize> = (0..nodes.len()).collect();
+        let mut is_same = vec![false; nodes.len()];
+        let tie = |groups: &mut Vec<usize>, is_same: &mut Vec<bool>, a: usize, b: usize| {
+            let (kept, joined) = (groups[a].min(groups[b]), groups[a].max(groups[b]));
+            is_same[kept] |= is_same[joined];
+            groups.iter_mut().filter(|group| **group == joined).for_each(|group| *group = kept);
+        };
+        for (idx, node) in nodes.iter().enumerate().skip(1) {
+            let pixels = |id: FusedId| nodes[id.0].shape().pixels();
+            match (&node.layer, node.inputs.as_slice()) {
+                (Layer::Add, [a, b]) => {
+                    tie(&mut groups, &mut is_same, a.0, idx);
+                    tie(&mut groups, &mut is_same, b.0, idx);
+                }
+                (Layer::Multiply, [a, b]) => {
+                    let (map, gate) = if pixels(*a) < pixels(*b) { (*b, *a) } else { (*a, *b) };
+                    is_same[groups[gate.0]] = true;
+                    is_same[groups[idx]] |= pixels(map) == pixels(gate) || !is_clamp(node.activation);
+                    tie(&mut groups, &mut is_same, map.0, idx);
+                }
+                (_, [.., residual]) if node.residual.is_some() => {
+                    tie(&mut groups, &mut is_same, residual.0, idx);
+                }
+                (_, [input]) if node.filter.is_none() => tie(&mut groups, &mut is_same, input.0, idx),
+                _ => {}
+            }
+            // What makes numbers of bytes without weights has one multiplier.
+            if self.is_numbers[idx] && node.filter.is_none() {
+                is_same[groups[idx]] = true;
+            }
+        }
+        (groups, is_same)
+    }
+
+    /// Gives the channels of some values their scales.
+    fn balance(&self, members: &[usize], all: &mut [Scales]) {
+        let value = |idx: usize| Member { idx, is_own: false };
+        let own = |idx: usize| Member { idx, is_own: true };
+        // How fine each channel may be, as a share of the value.
+        let mut least = vec![LEAST; self.network.nodes[members[0]].shape().channels];
+        for idx in members {
+            let Scales { bytes, own: before, .. } = &mut all[*idx];
+            let both = [(value(*idx), bytes), (own(*idx), before)];
+            for (member, bytes) in both {
+                let Some(bytes) = bytes else { continue };
+                let (with_zero_point, scales) = self.least_scales(member, *bytes);
+                *bytes = with_zero_point;
+                let shares = scales.iter().map(|scale| scale / f64::from(bytes.scale));
+                least.iter_mut().zip(shares).for_each(|(least, share)| *least = least.max(share));
+            }
+        }
+        let mut shares: Vec<f64> = least.iter().map(|least| least.min(1.0)).collect();
+        for _ in 0..ROUNDS {
+            let mut noise = vec![(0.0, 0.0); shares.len()];
+            for idx in members {
+                let whole = f64::from(all[*idx].bytes.expect("members have bytes").scale);
+                let scales: Vec<f64> = shares.iter().map(|share| whole * share).collect();
+                let reads = |node: &&FusedNode| node.filter.is_some() && node.inputs[0].0 == *idx;
+                for reader in self.network.nodes.iter().enumerate().filter(|(_, node)| reads(node)) {
+                    let more = self.noise(*idx, reader.0, &scales);
+                    for (noise, (of_bytes, of_weights)) in noise.iter_mut().zip(more) {
+                        noise.0 += of_bytes * whole * whole;
+                        noise.1 += of_weights / (whole * whole);
+                    }
+                }
+            }
+            for (share, ((of_bytes, of_weights), least)) in
+                shares.iter_mut().zip(noise.into_iter().zip(&least))
+            {
+                let best = if 0.0 < of_bytes { (of_weights / of_bytes).sqrt().sqrt() } else { 1.0 };
+                *share = (best * COARSER).max(*least).min(1.0);
+            }
+        }
+        let largest = shares.iter().copied().fold(0.0, f64::max);
+        if shares.iter().all(|share| *share == largest) {
+            return;
+        }
+        for idx in members {
+            let Scales { bytes, own, of_channels } = &mut all[*idx];
+            // The scale of the value is the largest.
+            for bytes in [&mut *bytes, own].into_iter().flatten() {
+                bytes.scale = (f64::from(bytes.scale) * largest) as f32;
+            }
+            let whole = f64::from(bytes.as_ref().expect("members have bytes").scale);
+            of_channels.extend(shares.iter().map(|share| (whole * (share / largest)) as f32));
+        }
     }
 
     /// The finest scale of each channel that its numbers fit, and bytes with the zero point with which these are finest together.
-    fn least_scales(&self, idx: usize, bytes: Bytes) -> (Bytes, Vec<f64>) {
-        let reach = |bytes: Bytes| {
-            let (zero, scale) = (f64::from(bytes.zero_point), f64::from(bytes.scale));
-            (-zero * scale, (255.0 - zero) * scale)
-        };
-        let all = reach(bytes);
-        let n_channels = self.network.nodes[idx].shape().channels;
-        let ranges: Vec<(f64, f64)> = (0..n_channels).map(|channel| self.range(idx, channel, all)).collect();
+    fn least_scales(&self, member: Member, bytes: Bytes) -> (Bytes, Vec<f64>) {
+        let (zero, scale) = (f64::from(bytes.zero_point), f64::from(bytes.scale));
+        let all = (-zero * scale, (255.0 - zero) * scale);
+        let n_channels = self.network.nodes[member.idx].shape().channels;
+        let ranges: Vec<(f64, f64)> =
+            (0..n_channels).map(|channel| self.range(member, channel, all)).collect();
         let with = |zero_point: u8| {
             let zero = f64::from(zero_point);
             let fits = |(low, high): (f64, f64)| {
@@ -95,12 +195,19 @@ impl Known<'_> {
     }
 
     /// Between which numbers a channel stays; those of the whole value are known.
-    fn range(&self, idx: usize, channel: usize, (low, high): (f64, f64)) -> (f64, f64) {
-        let (seen, norm) = (&self.seen[idx], &self.norms[idx]);
-        let spread = DEVIATIONS * seen.deviation[channel];
-        let most = norm.as_ref().map_or(seen.mean[channel] + spread, |norm| norm.most_of(channel));
-        let most = most.max(MARGIN * f64::from(seen.most_of[channel]));
-        let least = (seen.mean[channel] - spread).min(MARGIN * f64::from(seen.least_of[channel]));
+    fn range(&self, Member { idx, is_own }: Member, channel: usize, (low, high): (f64, f64)) -> (f64, f64) {
+        let (node, seen) = (&self.network.nodes[idx], &self.seen[idx]);
+        let [mut least, mut most] = [0.0f64; 2];
+        // Means and deviations are those before an addition.
+        if node.filter.is_some() && (is_own || !check::adds(node)) {
+            let spread = DEVIATIONS * seen.deviation[channel];
+            most = self.norms[idx].as_ref().map_or(seen.mean[channel] + spread, |norm| norm.most_of(channel));
+            least = seen.mean[channel] - spread;
+        }
+        if !is_own {
+            most = most.max(MARGIN * f64::from(seen.most_of[channel]));
+            least = least.min(MARGIN * f64::from(seen.least_of[channel]));
+        }
         (least.clamp(low, 0.0), most.clamp(0.0, high))
     }
 

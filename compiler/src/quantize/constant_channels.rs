@@ -334,7 +334,10 @@ impl Ends<'_> {
         let n = integer.multiplier.len();
         match reads {
             // One bias and one multiplier for all.
-            Reads::Pixels => return,
+            Reads::Pixels => {
+                integer.scales = of_kept(&integer.scales, self.input.channels, kept);
+                return;
+            }
             Reads::Group { .. } => {}
             Reads::All => {
                 self.fold(integer, &borders);

@@ -16,7 +16,7 @@ use super::{byte_input, bytes_of, check, with_numbers};
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{FilterShape, Layer};
-use crate::passes::{self, Addition, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT};
+use crate::passes::{self, Addition, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp};
 use crate::weights::Weights;
 
 /// The only key of the file's metadata: a text with all that is no tensor.
@@ -381,13 +381,10 @@ impl Reader<'_> {
                 (bias, self.scales(&name("multiplier"), n))
             }
         };
-        let n_channels = node.shape().channels;
-        let may_differ = filter.is_some() && !check::adds(node);
-        let bytes = if is_number {
-            Some(None)
-        } else {
-            self.bytes(node.value_name(), if may_differ { n_channels } else { 1 }).map(Some)
-        };
+        // Without weights there is one factor behind an activation.
+        let may_differ = filter.is_some() || is_clamp(node.activation);
+        let n_channels = if may_differ { node.shape().channels } else { 1 };
+        let bytes = if is_number { Some(None) } else { self.bytes(node.value_name(), n_channels).map(Some) };
         let (bytes, scales) = match bytes {
             Some(Some((bytes, scales))) => (Some(Some(bytes)), scales),
             Some(None) => (Some(None), Vec::new()),
@@ -399,7 +396,7 @@ impl Reader<'_> {
         let bytes = bytes?;
         let is_below = |bound: i64| {
             let scaled = bound as f64 * f64::from(integer.multiplier[0]);
-            bound < 1 << 31 && scaled < (1u64 << 31) as f64
+            bound < 1 << 31 && scaled < (1u64 << 30) as f64
         };
         let is_proved = match &node.layer {
             _ if filter.is_some() => integer.is_proved(),

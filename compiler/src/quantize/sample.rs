@@ -79,8 +79,11 @@ pub(crate) fn integers(
         let own = if *layer == Layer::Add { of_input(0) } else { random_bytes(random) };
         Addition::of(own, of_input(inputs.len() - 1), bytes).expect("scales are near each other")
     });
-    let has_scales = n_weights != 0 && 1 < n && !adds && !is_number && random.percent(50);
-    let n_scales = if has_scales { n } else { 0 };
+    // Without weights there is one factor behind an activation.
+    let may_differ = n_weights != 0 || is_clamp(activation);
+    let channels = node.shape().channels;
+    let has_scales = 1 < channels && may_differ && !is_number && random.percent(50);
+    let n_scales = if has_scales { channels } else { 0 };
     let sixteenths = (0..n_scales).map(|idx| if idx == 0 { 16 } else { random.within(1, 16) });
     let scales = sixteenths.map(|n| bytes.scale * n as f32 / 16.0).collect();
     let dtype = if is_number { Dtype::F32 } else { Dtype::U8 };
