@@ -243,7 +243,7 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
     {
         if found.as_ref().is_some_and(|found| found != expected) {
             let detail = format!(
-                "found {found:?}, expected {expected:?}, as the network's pictures are normalised: quantise it again"
+                "found {found:?}, expected {expected:?}, as the network's pictures are normalised: give the same --preprocessor, or one description for both (docs/int8.md)"
             );
             reader.fault(name, detail);
         }
@@ -300,13 +300,13 @@ fn check_network(metadata: &Metadata, graph: &Graph, shapes: &Fused, place: &str
     if let Some((found, expected)) = found.iter().zip(expected).find(|(found, expected)| found != expected) {
         let (found, expected) = (crate::error::quoted(found), crate::error::quoted(expected));
         return wrong(format!(
-            "found the layer {found}, expected {expected} of {} with alpha {}: it was quantised from another network",
+            "found the layer {found}, expected {expected} of {} with alpha {}: it was quantised from another network, or with a configuration that isn't here: give the same --config, or one description for both (docs/int8.md)",
             graph.name, graph.alpha
         ));
     }
     if found.len() != expected.len() {
         return wrong(format!(
-            "found {} layers, expected the {} of {}: it was quantised from another network",
+            "found {} layers, expected the {} of {}: it was quantised from another network, or with a configuration that isn't here: give the same --config, or one description for both (docs/int8.md)",
             found.len(),
             expected.len(),
             graph.name
