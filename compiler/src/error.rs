@@ -140,6 +140,11 @@ pub(crate) fn quoted(name: &str) -> String {
     }
 }
 
+/// The word for so many.
+pub(crate) fn plural(number: usize, word: &str) -> String {
+    format!("{word}{}", if number == 1 { "" } else { "s" })
+}
+
 /// One thing that is wrong: where, and what was found and expected there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

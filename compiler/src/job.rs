@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile_fused};
 use crate::describe::{Description, builtin};
-use crate::error::{Error, ErrorKind, Place, Result, quoted};
+use crate::error::{Error, ErrorKind, Place, Result, plural, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::passes::{self, Fused};
@@ -496,11 +496,6 @@ pub fn run(request: &Request, files: &mut impl Files, settings: &Settings<'_>) -
 /// Whether a network is one of ours, as it is.
 fn is_builtin(written: &Written) -> bool {
     builtin(&written.description.name).is_some_and(|network| network.text == written.text)
-}
-
-/// The word for so many.
-fn plural(number: usize, word: &str) -> String {
-    format!("{word}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Names and axes are those of a file.

@@ -194,6 +194,11 @@ impl FusedNode {
         self.residual.as_deref().unwrap_or(&self.name)
     }
 
+    /// Whether it is an addition, or has one as its part.
+    pub(crate) fn adds(&self) -> bool {
+        self.residual.is_some() || self.layer == Layer::Add
+    }
+
     /// The scale of each channel of its bytes, where they aren't all the same.
     pub fn scales(&self) -> &[f32] {
         self.integer.as_ref().map_or(&[], |integer| &integer.scales)

@@ -218,7 +218,7 @@ impl Work {
             None => self.without_filter(node, bytes),
         };
         integer.scales.clone_from(of_channels);
-        if let (true, Some(sum)) = (check::adds(node), bytes) {
+        if let (true, Some(sum)) = (node.adds(), bytes) {
             let own = own.unwrap_or_else(|| self.bytes(node, 0));
             let other = self.bytes(node, node.inputs.len() - 1);
             let addition = Addition::of(own, other, sum);

@@ -118,6 +118,35 @@ impl Sums {
     }
 }
 
+/// Sums of products of bytes: how many bytes a vector has, the number of chains and their registers, those of the factors, what empties a
+/// register `i`, and what adds to it. The value is how many operations those were.
+#[cfg(target_arch = "x86_64")]
+macro_rules! chains {
+    ($bytes:literal, $n:literal, $sums:literal, $factors:literal, $empty:literal, $($step:literal,)+) => {{
+        const N_LOOPS: u64 = 50_000;
+        // SAFETY: `of_bytes` has asked the CPU for what `Vectors::of` has not. No memory is touched; all vector registers are given up by
+        // the calling convention that is named as clobbered.
+        unsafe {
+            std::arch::asm!(
+                concat!(".irp i, ", $sums, ",", $factors),
+                $empty,
+                ".endr",
+                "2:",
+                concat!(".irp i, ", $sums),
+                $($step,)+
+                ".endr",
+                "dec rcx",
+                "jnz 2b",
+                "vzeroupper",
+                inout("rcx") N_LOOPS => _,
+                clobber_abi("sysv64"),
+                options(nomem, nostack),
+            );
+        }
+        N_LOOPS * $n * $bytes * 2
+    }};
+}
+
 #[cfg(target_arch = "x86_64")]
 impl Sums {
     fn of_bytes(isa: &str) -> Option<Sums> {
@@ -132,72 +161,37 @@ impl Sums {
 
     /// Runs independent chains; returns how many operations those were.
     fn run(self, vectors: Vectors) -> u64 {
-        use std::arch::asm;
-        const N_LOOPS: u64 = 50_000;
+        // Where products take steps, the temporary register is another one each time, as far as the CPU is concerned.
         match (self, vectors) {
             (Sums::Numbers, vectors) => vectors.fma(),
-            // SAFETY: `of_bytes` has asked the CPU for what `Vectors::of` has not. No memory is touched; all vector registers are given
-            // up by the calling convention that is named as clobbered.
-            (Sums::Dots, _) => unsafe {
-                asm!(
-                    ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,30,31",
-                    "vpxord zmm\\i, zmm\\i, zmm\\i",
-                    ".endr",
-                    "2:",
-                    ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23",
-                    "vpdpbusd zmm\\i, zmm30, zmm31",
-                    ".endr",
-                    "dec rcx",
-                    "jnz 2b",
-                    "vzeroupper",
-                    inout("rcx") N_LOOPS => _,
-                    clobber_abi("sysv64"),
-                    options(nomem, nostack),
-                );
-                N_LOOPS * 24 * 64 * 2
-            },
-            // SAFETY: as above. The temporary register is another one each time, as far as the CPU is concerned.
-            (Sums::Pairs, Vectors::Zmm) => unsafe {
-                asm!(
-                    ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,29,30,31",
-                    "vpxord zmm\\i, zmm\\i, zmm\\i",
-                    ".endr",
-                    "2:",
-                    ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
-                    "vpmaddubsw zmm28, zmm30, zmm31",
-                    "vpmaddwd zmm28, zmm28, zmm29",
-                    "vpaddd zmm\\i, zmm\\i, zmm28",
-                    ".endr",
-                    "dec rcx",
-                    "jnz 2b",
-                    "vzeroupper",
-                    inout("rcx") N_LOOPS => _,
-                    clobber_abi("sysv64"),
-                    options(nomem, nostack),
-                );
-                N_LOOPS * 16 * 64 * 2
-            },
-            // SAFETY: as above.
-            (Sums::Pairs, Vectors::Ymm) => unsafe {
-                asm!(
-                    ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,13,14,15",
-                    "vpxor ymm\\i, ymm\\i, ymm\\i",
-                    ".endr",
-                    "2:",
-                    ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11",
-                    "vpmaddubsw ymm12, ymm14, ymm15",
-                    "vpmaddwd ymm12, ymm12, ymm13",
-                    "vpaddd ymm\\i, ymm\\i, ymm12",
-                    ".endr",
-                    "dec rcx",
-                    "jnz 2b",
-                    "vzeroupper",
-                    inout("rcx") N_LOOPS => _,
-                    clobber_abi("sysv64"),
-                    options(nomem, nostack),
-                );
-                N_LOOPS * 12 * 32 * 2
-            },
+            (Sums::Dots, _) => chains!(
+                64,
+                24,
+                "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23",
+                "30,31",
+                "vpxord zmm\\i, zmm\\i, zmm\\i",
+                "vpdpbusd zmm\\i, zmm30, zmm31",
+            ),
+            (Sums::Pairs, Vectors::Zmm) => chains!(
+                64,
+                16,
+                "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+                "29,30,31",
+                "vpxord zmm\\i, zmm\\i, zmm\\i",
+                "vpmaddubsw zmm28, zmm30, zmm31",
+                "vpmaddwd zmm28, zmm28, zmm29",
+                "vpaddd zmm\\i, zmm\\i, zmm28",
+            ),
+            (Sums::Pairs, Vectors::Ymm) => chains!(
+                32,
+                12,
+                "0,1,2,3,4,5,6,7,8,9,10,11",
+                "13,14,15",
+                "vpxor ymm\\i, ymm\\i, ymm\\i",
+                "vpmaddubsw ymm12, ymm14, ymm15",
+                "vpmaddwd ymm12, ymm12, ymm13",
+                "vpaddd ymm\\i, ymm\\i, ymm12",
+            ),
         }
     }
 }

@@ -153,6 +153,7 @@ channels = 3
 [[layer]]
 kind = "conv"
 filters = 8
+stride = 2
 [[layer]]
 kind = "global_average_pool"
 [[layer]]

@@ -113,13 +113,7 @@ fn propose(args: &Args, path: &Path) -> Result<()> {
     }
     let proposal = weights.propose(&description, args.alpha)?;
     if args.part.is_strict() && !proposal.left.is_empty() {
-        let n_left = proposal.left.len();
-        let detail = format!(
-            "found {n_left} {} that no layer wants ({}), expected none: strict was asked for",
-            if n_left == 1 { "tensor" } else { "tensors" },
-            Leftovers::shown(&proposal.left)
-        );
-        return super::fail(path, detail);
+        return super::fail(path, Leftovers::refusal(&proposal.left));
     }
     if let Some(output) = &args.output {
         files::write(output, proposal.text(&description.name).as_bytes(), false)?;

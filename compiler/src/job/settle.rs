@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::{Job, Note, WARNING, plural};
+use super::{Job, Note, WARNING};
 use crate::describe::{Description, builtin};
-use crate::error::{Error, ErrorKind, Place, Result, quoted};
+use crate::error::{Error, ErrorKind, Place, Result, plural, quoted};
 use crate::graph::{Graph, Knobs, Node, Role};
 use crate::request::{Labels, Trained};
 use crate::weights::config::{PYTORCH, Relative};
@@ -175,14 +175,11 @@ impl Job {
         if n_left == 0 {
             return Ok(());
         }
-        let shown = Leftovers::shown(&left.names);
-        let noun = plural(n_left, "tensor");
         if self.strict {
-            let detail = format!(
-                "found {n_left} {noun} that no layer wants ({shown}), expected none: strict was asked for"
-            );
+            let detail = Leftovers::refusal(&left.names);
             return Err(Error::new(ErrorKind::Weights, Place::file(weights.place()), detail));
         }
+        let (shown, noun) = (Leftovers::shown(&left.names), plural(n_left, "tensor"));
         self.note("left out", format!("{n_left} {noun} that no layer wants, {} bytes: {shown}", left.bytes));
         if let Some(copy) = copies.first() {
             self.note(

@@ -131,7 +131,7 @@ impl Elementwise {
             b.parameter("output", Access::Write),
         ];
         let (result, other) = (b.register(), b.register());
-        let passing = self.integers.map(|_| b.register());
+        let integers = self.integers.map(|numbers| (numbers, b.register()));
         let scratch = epilogue::scratch(&mut b, self.activation);
         let epilogue = Epilogue::new(&mut b, self.activation, &scratch).expect("all registers are free");
         b.repeat(self.output.shape.pixels(), |b| {
@@ -142,8 +142,8 @@ impl Elementwise {
             });
             b.repeat(self.output.shape.channels.div_ceil(isa.lanes), |b| {
                 let [from, with, place] = [0, 1, 2].map(|idx| vectors[idx].at(0));
-                match (self.integers, passing) {
-                    (Some(numbers), Some(passing)) => {
+                match integers {
+                    Some((numbers, passing)) => {
                         b.load_bytes(result, from, isa.lanes);
                         match numbers {
                             ElementwiseNumbers::Sum(addition) => {
@@ -155,7 +155,7 @@ impl Elementwise {
                             }
                         }
                     }
-                    _ => {
+                    None => {
                         b.load(result, from);
                         b.load(other, with);
                         b.binary(self.operation.binary(), result, result, other);

@@ -107,11 +107,20 @@ impl Integer {
 
     /// Whether each of its sums stays below 2^31, and what it becomes before it is rounded below half of that: no f32 of it is rounded to 2^31.
     pub fn is_proved(&self) -> bool {
-        const MOST: i64 = 1 << 31;
-        self.multiplier.iter().enumerate().all(|(channel, multiplier)| {
-            let bound = self.bound(channel);
-            bound < MOST && (bound as f64) * f64::from(multiplier.abs()) < (MOST / 2) as f64
-        })
+        let multipliers = self.multiplier.iter().enumerate();
+        multipliers.into_iter().all(|(channel, multiplier)| is_below(self.bound(channel), *multiplier))
+    }
+
+    /// The same of the numbers of a layer over such an input, of any kind.
+    pub fn is_proved_of(&self, layer: &Layer, input: Shape) -> bool {
+        let is_below = |bound: i64| is_below(bound, self.multiplier[0]);
+        match layer {
+            _ if !self.weights.is_empty() => self.is_proved(),
+            Layer::Add => true,
+            // Each operand, a byte and what is added to it, stays a number of nine bits.
+            Layer::Multiply => self.bias.iter().all(|zero| (-255..=0).contains(zero)) && is_below(255 * 255),
+            _ => is_below(i64::from(self.bias[0]).abs() + 255 * (input.pixels() as i64)),
+        }
     }
 
     /// The same of a convolution without groups, over so many input channels: those of other groups have weights of 0.
@@ -155,11 +164,17 @@ impl Integer {
         assert!(n_scales == 0 || may_differ, "{name}: without weights there is one factor");
         let is_other = matches!(layer, Layer::GlobalAveragePool | Layer::Multiply | Layer::Add);
         assert!(filter.is_some() || is_other, "{name}: the layer computes in integers");
-        let adds = node.residual.is_some() || *layer == Layer::Add;
+        let adds = node.adds();
         assert_eq!(self.addition.is_some(), adds, "{name}: an addition says how");
         let is_sum_of_bytes = node.bytes.is_some() && is_clamp(node.activation);
         assert!(!adds || is_sum_of_bytes, "{name}: an addition gives bytes");
     }
+}
+
+/// Whether sums within a bound stay below 2^31, and what they become below half of that.
+fn is_below(bound: i64, multiplier: f32) -> bool {
+    const MOST: i64 = 1 << 31;
+    bound < MOST && (bound as f64) * f64::from(multiplier.abs()) < (MOST / 2) as f64
 }
 
 /// Whether an activation is nothing but bounds, which bytes have in any case.

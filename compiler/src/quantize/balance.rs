@@ -8,9 +8,9 @@
 //! Additions, means and products by a gate take channel for channel. Their operands and results share how much finer each channel is
 //! than the value: then one number for all channels says how bytes become those of the result.
 
-use super::check;
 use super::ranges;
 use super::statistics::{Norm, Seen};
+use super::weights;
 use crate::graph::layer::Layer;
 use crate::passes::{Bytes, Fused, FusedId, FusedNode, MOST_WEIGHT, is_clamp};
 
@@ -199,7 +199,7 @@ impl Known<'_> {
         let (node, seen) = (&self.network.nodes[idx], &self.seen[idx]);
         let [mut least, mut most] = [0.0f64; 2];
         // Means and deviations are those before an addition.
-        if node.filter.is_some() && (is_own || !check::adds(node)) {
+        if node.filter.is_some() && (is_own || !node.adds()) {
             let spread = DEVIATIONS * seen.deviation[channel];
             most = self.norms[idx].as_ref().map_or(seen.mean[channel] + spread, |norm| norm.most_of(channel));
             least = seen.mean[channel] - spread;
@@ -218,18 +218,19 @@ impl Known<'_> {
         let Some(filter) = &node.filter else { unreachable!("only layers with weights are asked") };
         let n = filter.bias.len();
         let deviation = |channel: usize| self.seen[reader].deviation[channel].powi(2).max(1e-12);
-        let reads = reads(node, scales.len(), n);
+        let reads = weights::reads(&node.layer, scales.len(), n);
         let mut steps = vec![0.0f64; n];
         let each = |k: usize, channel: usize| f64::from(filter.weights[k * n + channel]);
         for k in 0..filter.weights.len() / n {
             for (channel, step) in steps.iter_mut().enumerate() {
-                *step = step.max(each(k, channel).abs() * scales[reads(k, channel)] / f64::from(MOST_WEIGHT));
+                *step =
+                    step.max(each(k, channel).abs() * scales[reads(k, channel).1] / f64::from(MOST_WEIGHT));
             }
         }
         let mut noise = vec![(0.0, 0.0); scales.len()];
         for k in 0..filter.weights.len() / n {
             for (channel, step) in steps.iter().enumerate() {
-                let input = reads(k, channel);
+                let (_, input) = reads(k, channel);
                 let w = each(k, channel);
                 noise[input].0 += w * w / deviation(channel);
                 // A depthwise channel's step follows its scale.
@@ -240,14 +241,4 @@ impl Known<'_> {
         }
         noise
     }
-}
-
-/// The input channel of a weight: of so many of them, by its place before the output channel and by that.
-fn reads(node: &FusedNode, channels: usize, n: usize) -> impl Fn(usize, usize) -> usize {
-    let (m, per_group) = match node.layer {
-        Layer::Depthwise { .. } => (1, 1),
-        Layer::Grouped { groups, .. } => (channels / groups, n / groups),
-        _ => (channels, n),
-    };
-    move |k, channel| channel / per_group * m + k % m
 }

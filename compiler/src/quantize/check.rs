@@ -6,7 +6,7 @@ use crate::passes::{Fused, FusedNode, is_clamp};
 
 /// Why a node can't be computed in integers; nothing of one that can, or that stays in f32.
 fn refusal(node: &FusedNode) -> Option<&'static str> {
-    if adds(node) && !is_clamp(node.activation) {
+    if node.adds() && !is_clamp(node.activation) {
         return Some("an addition with an activation other than ReLU and ReLU6");
     }
     match node.layer {
@@ -26,11 +26,6 @@ fn refusal(node: &FusedNode) -> Option<&'static str> {
     }
 }
 
-/// Whether a node is an addition, or has one as its part.
-pub(super) fn adds(node: &FusedNode) -> bool {
-    node.residual.is_some() || node.layer == Layer::Add
-}
-
 /// By node, whether its value is numbers, not bytes: outputs are that nobody else reads, what a softmax reads, and the softmax. Sums are
 /// bytes in any case.
 ///
@@ -42,7 +37,7 @@ pub(super) fn numbers(network: &Fused) -> Result<Vec<bool>> {
     for id in &network.outputs {
         let is_read =
             network.nodes.iter().any(|node| node.inputs.contains(id) && node.layer != Layer::Softmax);
-        is_numbers[id.0] = !is_read && !adds(&network.nodes[id.0]);
+        is_numbers[id.0] = !is_read && !network.nodes[id.0].adds();
     }
     for node in &network.nodes {
         if let Some(what) = refusal(node) {
@@ -82,7 +77,7 @@ pub(super) fn numbers(network: &Fused) -> Result<Vec<bool>> {
             );
             faults.push(Place::layer(node.value_name()), detail);
         }
-        if is_numbers[idx] && adds(node) {
+        if is_numbers[idx] && node.adds() {
             let detail = "is an addition that a softmax reads, expected a layer with weights before that; compile the network in f32";
             faults.push(Place::layer(node.value_name()), detail);
         }

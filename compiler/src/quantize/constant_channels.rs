@@ -5,6 +5,7 @@
 //! needs any more. Layers that take channel for channel tie those of their input and output: both leave, or both stay. No byte and no
 //! number of the rest changes. Knows no target.
 
+use super::weights::borders;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
 use crate::passes::{Bytes, Fused, FusedId, FusedNode, Integer};
@@ -204,16 +205,6 @@ impl Summing<'_> {
         };
         Some(Summing { numbers, from, reads })
     }
-}
-
-/// The taps inside of the map at each border; a dense layer has a tap for each pixel.
-fn borders(layer: &Layer, input: Shape) -> Vec<Vec<usize>> {
-    let Some(window) = layer.window() else { return vec![(0..input.pixels()).collect()] };
-    let borders = window.borders((input.height, input.width));
-    let taps = borders.into_iter().map(|(rows, columns)| {
-        rows.flat_map(|row| columns.clone().map(move |column| row * window.columns.kernel + column)).collect()
-    });
-    taps.collect()
 }
 
 /// Channels that stay or leave together, numbered over all values.

@@ -394,20 +394,7 @@ impl Reader<'_> {
         let integer =
             Integer { weights: weights?, bias: bias?, multiplier: multiplier?, scales, addition: addition? };
         let bytes = bytes?;
-        let is_below = |bound: i64| {
-            let scaled = bound as f64 * f64::from(integer.multiplier[0]);
-            bound < 1 << 31 && scaled < (1u64 << 30) as f64
-        };
-        let is_proved = match &node.layer {
-            _ if filter.is_some() => integer.is_proved(),
-            Layer::Add => true,
-            // Each operand, a byte and what is added to it, stays a number of nine bits.
-            Layer::Multiply => {
-                integer.bias.iter().all(|zero| (-255..=0).contains(zero)) && is_below(255 * 255)
-            }
-            _ => is_below(i64::from(integer.bias[0]).abs() + 255 * (input.pixels() as i64)),
-        };
-        if !is_proved {
+        if !integer.is_proved_of(&node.layer, input) {
             self.fault(
                 &name("bias"),
                 "a sum may leave 31 bits, expected bounds that prove that none does".to_owned(),
@@ -425,7 +412,7 @@ impl Reader<'_> {
         before: &[FusedNode],
         sum: Option<Bytes>,
     ) -> Option<Option<Addition>> {
-        if !check::adds(node) {
+        if !node.adds() {
             return Some(None);
         }
         let of_input = |idx: usize| before[node.inputs[idx].0].bytes;

@@ -65,7 +65,7 @@ pub(crate) fn integers(
     };
     let multiplier = (0..n).map(|_| random.within(40, 160) as f32 / spread).collect();
     let bytes = random_bytes(random);
-    let adds = check::adds(node);
+    let adds = node.adds();
     let activation = match (adds, layer.takes_activation()) {
         (true, _) => {
             let clamps = Activation::ALL.into_iter().filter(|activation| is_clamp(*activation));

@@ -7,7 +7,7 @@
 
 use super::forward::taps;
 use crate::graph::layer::{Activation, Layer};
-use crate::graph::shape::{Shape, Window};
+use crate::graph::shape::Shape;
 use crate::passes::{Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp};
 
 /// A dead channel's bias would leave an i32 if its weights said what a step is.
@@ -114,10 +114,25 @@ struct Channel {
     multiplier: f32,
 }
 
-/// Where the weights of an output channel get their inputs.
-struct Reads {
-    /// Of each of its weights: the tap and the input channel.
-    from: Vec<(usize, usize)>,
+/// Where the weights of a layer over so many channels get their inputs: of a weight, by its place before the output channel and by that
+/// of n, the tap and the input channel.
+pub(super) fn reads(layer: &Layer, channels: usize, n: usize) -> impl Fn(usize, usize) -> (usize, usize) {
+    let (m, per_group) = match layer {
+        Layer::Depthwise { .. } => (1, 1),
+        Layer::Grouped { groups, .. } => (channels / groups, n / groups),
+        _ => (channels, n),
+    };
+    move |k, channel| (k / m, channel / per_group * m + k % m)
+}
+
+/// The taps inside of the map at each border; a dense layer has a tap for each pixel.
+pub(super) fn borders(layer: &Layer, input: Shape) -> Vec<Vec<usize>> {
+    let Some(window) = layer.window() else { return vec![(0..input.pixels()).collect()] };
+    let borders = window.borders((input.height, input.width));
+    let taps = borders.into_iter().map(|(rows, columns)| {
+        rows.flat_map(|row| columns.clone().map(move |column| row * window.columns.kernel + column)).collect()
+    });
+    taps.collect()
 }
 
 impl Task<'_> {
@@ -125,7 +140,7 @@ impl Task<'_> {
     pub(super) fn run(&self) -> Result<Integer, String> {
         let n = self.filter.bias.len();
         let depth = self.filter.weights.len() / n;
-        let borders = self.borders();
+        let borders = borders(&self.node.layer, self.input);
         let mut integer = Integer {
             weights: vec![0; depth * n],
             bias: vec![0; borders.len() * n],
@@ -146,36 +161,10 @@ impl Task<'_> {
         Ok(integer)
     }
 
-    /// Of each border, whether a tap is inside.
-    fn borders(&self) -> Vec<Vec<bool>> {
-        let Some(window) = self.node.layer.window() else {
-            return vec![vec![true; self.input.pixels()]];
-        };
-        let Window { rows, columns } = window;
-        let borders = window.borders((self.input.height, self.input.width));
-        let inside = |(inside_rows, inside_columns): &(std::ops::Range<usize>, std::ops::Range<usize>)| {
-            let tap = |ky: usize, kx: usize| inside_rows.contains(&ky) && inside_columns.contains(&kx);
-            (0..rows.kernel)
-                .flat_map(|ky| (0..columns.kernel).map(move |kx| (ky, kx)))
-                .map(|(ky, kx)| tap(ky, kx))
-                .collect()
-        };
-        borders.iter().map(inside).collect()
-    }
-
-    fn reads(&self, idx: usize, depth: usize) -> Reads {
-        let (channels, n) = (self.input.channels, self.filter.bias.len());
-        let (m, first) = match self.node.layer {
-            Layer::Depthwise { .. } => (1, idx),
-            Layer::Grouped { groups, .. } => (channels / groups, idx / (n / groups) * (channels / groups)),
-            _ => (channels, 0),
-        };
-        Reads { from: (0..depth).map(|k| (k / m, first + k % m)).collect() }
-    }
-
-    fn channel(&self, idx: usize, depth: usize, borders: &[Vec<bool>]) -> Result<Channel, String> {
+    fn channel(&self, idx: usize, depth: usize, borders: &[Vec<usize>]) -> Result<Channel, String> {
         let n = self.filter.bias.len();
-        let Reads { from } = self.reads(idx, depth);
+        let reads = reads(&self.node.layer, self.input.channels, n);
+        let from: Vec<(usize, usize)> = (0..depth).map(|k| reads(k, idx)).collect();
         let wanted = |(k, (_, channel)): (usize, &(usize, usize))| {
             f64::from(self.filter.weights[k * n + idx]) * self.meaning.scale[*channel]
         };
@@ -217,7 +206,7 @@ impl Task<'_> {
         idx: usize,
         weights: Vec<i8>,
         step: f64,
-        (from, borders): (&[(usize, usize)], &[Vec<bool>]),
+        (from, borders): (&[(usize, usize)], &[Vec<usize>]),
     ) -> Option<Channel> {
         let Inputs { sums, inside, positions } = self.inputs;
         let m = self.input.channels;
@@ -227,13 +216,12 @@ impl Task<'_> {
             total += f64::from(*w) * inputs;
         }
         let corrected = self.means[idx] - step * (total / *positions as f64);
-        let at = |inside: &Vec<bool>| -> Option<i32> {
-            let mut constant = 0.0;
-            for (w, (tap, channel)) in weights.iter().zip(from) {
-                if inside[*tap] {
-                    constant += f64::from(*w) * self.meaning.zero[*channel];
-                }
-            }
+        let mut constants = vec![0.0; inside.len()];
+        for (w, (tap, channel)) in weights.iter().zip(from) {
+            constants[*tap] += f64::from(*w) * self.meaning.zero[*channel];
+        }
+        let at = |inside: &Vec<usize>| -> Option<i32> {
+            let constant: f64 = inside.iter().map(|tap| constants[*tap]).sum();
             let bias = (corrected / step + constant).round_ties_even();
             (bias.abs() < (1u64 << 31) as f64).then_some(bias as i32)
         };

@@ -8,7 +8,7 @@ use super::header::tensor_place;
 use super::layout::Layout;
 use super::naming::{Naming, Role, Stem};
 use super::{Tensor, Weights};
-use crate::error::{Fault, Place, quoted};
+use crate::error::{Fault, Place, plural, quoted};
 use crate::graph::Graph;
 
 /// Buffers that profilers leave in every layer, and that say nothing of what it computes.
@@ -29,6 +29,13 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
+    /// Why such names are refused where nothing may be left over.
+    pub fn refusal(names: &[String]) -> String {
+        let (n_left, shown) = (names.len(), Leftovers::shown(names));
+        let noun = plural(n_left, "tensor");
+        format!("found {n_left} {noun} that no layer wants ({shown}), expected none: strict was asked for")
+    }
+
     /// The first of these names, and how many there are.
     pub fn shown(names: &[String]) -> String {
         let shown: Vec<String> = names.iter().take(MOST_SHOWN).map(|name| quoted(name)).collect();

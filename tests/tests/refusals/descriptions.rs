@@ -1,34 +1,17 @@
 //! Descriptions that can't be, and alphas and resolutions of good ones.
 
-use super::Case;
-
-/// A network that is legal, to which a layer or keys are added, or in which words are replaced.
-const TINY: &str = r#"name = "tiny"
-classes = 2
-[input]
-height = 8
-width = 8
-channels = 3
-[[layer]]
-kind = "conv"
-filters = 8
-stride = 2
-[[layer]]
-kind = "global_average_pool"
-[[layer]]
-kind = "dense"
-"#;
+use super::{Case, NETWORK};
 
 /// With layers behind the first.
 fn with(layers: &str) -> Case {
-    let (first, rest) = TINY.split_once("[[layer]]\nkind = \"global").expect("the text has it");
+    let (first, rest) = NETWORK.split_once("[[layer]]\nkind = \"global").expect("the text has it");
     Case::described(&format!("{first}{layers}[[layer]]\nkind = \"global{rest}"))
 }
 
 /// With other words.
 fn replaced(from: &str, to: &str) -> Case {
-    assert!(TINY.contains(from), "{from}");
-    Case::described(&TINY.replacen(from, to, 1))
+    assert!(NETWORK.contains(from), "{from}");
+    Case::described(&NETWORK.replacen(from, to, 1))
 }
 
 /// Two outputs, and what is behind them.
@@ -52,7 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
         replaced("stride = 2", "stride = [2, 2, 2]"),
         replaced("stride = 2", "stride = \"two\""),
         replaced("height = 8", "height = 2024-01-01"),
-        replaced("name = \"tiny\"", "name = \"a network\""),
+        replaced("name = \"net\"", "name = \"a network\""),
         replaced("classes = 2", "classes = 2\noutputs = [\"convolution\"]"),
         replaced("classes = 2", "classes = 2\noutputs = [\"input\"]"),
         replaced("classes = 2", "classes = 2\noutputs = [\"dense_1\", \"dense_1\"]"),

@@ -103,7 +103,7 @@ fn random_network(random: &mut Random) -> Fused {
         let node = random_node(random, &nodes);
         let is_last = idx == n_layers;
         let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &nodes[id.0]).collect();
-        let adds = node.residual.is_some() || node.layer == Layer::Add;
+        let adds = node.adds();
         let made = integers(random, &node, &inputs, is_last && !adds);
         nodes.push(made);
         if !is_last && random.percent(15) {
