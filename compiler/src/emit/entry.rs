@@ -73,6 +73,7 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
         kept.set(&mut b);
+        let input = quantise_input(&mut b, body, input, workspace);
         run_version(&mut b, body, [input, output, workspace]);
         kept.restore(&mut b);
         return_status(&mut b, Status::Ok);
@@ -80,28 +81,20 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
     finish(b, frontend.config);
 }
 
-/// Where the steps read the input: the caller's numbers, or the bytes in the workspace whatever the caller has passed.
-fn read_input(b: &mut FunctionBuilder<'_>, body: &Body<'_>, input: Value, workspace: Value) -> Value {
-    match body.program.byte_input {
-        Some(_) => b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64),
-        None => input,
-    }
+/// Makes what the steps read of the caller's numbers, and says where it is: bytes in the workspace, or those numbers.
+fn quantise_input(b: &mut FunctionBuilder<'_>, body: &Body<'_>, input: Value, workspace: Value) -> Value {
+    let Some(quantise) = body.quantise else { return input };
+    let bytes = byte_input(b, body.program, workspace);
+    b.ins().call(quantise, &[input, bytes]);
+    bytes
 }
 
-/// Writes the bytes of the input where the steps look for them, unless it lies there.
-fn quantise_input(b: &mut FunctionBuilder<'_>, body: &Body<'_>, input: Value, workspace: Value) {
-    let Some(quantise) = body.quantise else { return };
-    let to = read_input(b, body, input, workspace);
-    let is_there = b.ins().icmp(IntCC::Equal, input, to);
-    let [numbers, on] = [(); 2].map(|()| b.create_block());
-    b.ins().brif(is_there, on, &[], numbers, &[]);
-    b.switch_to_block(numbers);
-    b.ins().call(quantise, &[input, to]);
-    b.ins().jump(on, &[]);
-    b.switch_to_block(on);
+/// Where the steps of a network that reads bytes find them.
+fn byte_input(b: &mut FunctionBuilder<'_>, program: &Program, workspace: Value) -> Value {
+    b.ins().iadd_imm_s(workspace, program.normalised_offset as i64)
 }
 
-/// All steps of a version: input, output, workspace.
+/// All steps of a version: input as they read it, output, workspace.
 fn run_version(b: &mut FunctionBuilder<'_>, body: &Body<'_>, pointers: [Value; 3]) {
     (0..body.program.steps.len()).for_each(|idx| call_step(b, body, pointers, idx));
 }
@@ -138,13 +131,10 @@ pub(super) fn run_parallel(
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
-        if body.quantise.is_some() {
-            let kept = body.environment.keep(&mut b);
-            kept.set(&mut b);
-            quantise_input(&mut b, body, input, workspace);
-            kept.restore(&mut b);
-        }
-        let input = read_input(&mut b, body, input, workspace);
+        let kept = body.quantise.map(|_| body.environment.keep(&mut b));
+        kept.iter().for_each(|kept| kept.set(&mut b));
+        let input = quantise_input(&mut b, body, input, workspace);
+        kept.iter().for_each(|kept| kept.restore(&mut b));
         run_tasks(&mut b, body, ([input, output, workspace], pool), slot, run_signature);
         return_status(&mut b, Status::Ok);
     }
@@ -266,22 +256,36 @@ fn run_task(b: &mut FunctionBuilder<'_>, body: &Body<'_>, buffers: &Buffers, tas
     }
 }
 
-/// Fills `func` with `void step(const float *input, float *output, void *workspace, uint64_t idx)`: the calls of one step, which
-/// every entry and a profile have in common: a network has hundreds of them. Nothing happens past the last step.
+/// Fills `func` with `void step(const void *input, float *output, void *workspace, uint64_t idx)`: the calls of one step, which
+/// every entry and a profile have in common: a network has hundreds of them. The input is what the steps read, be it bytes or
+/// numbers. Nothing happens past the last step.
 pub(super) fn step(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>) {
     let (mut b, parameters) = begin(&mut frontend.context, func);
     let [input, output, workspace, idx] = parameters[..] else {
         unreachable!("a step takes three pointers and a number");
     };
     let buffers = Buffers::of(&mut b, body, [input, output, workspace]);
-    let steps: Vec<(usize, &[Call])> =
-        body.program.steps.iter().map(|step| step.calls.as_slice()).enumerate().collect();
-    switch_over(&mut b, idx, &steps, |b, (idx, calls)| {
-        if idx == 0 {
-            quantise_input(b, body, input, workspace);
-        }
-        emit_calls(b, body, &buffers, calls);
-    });
+    let steps: Vec<&[Call]> = body.program.steps.iter().map(|step| step.calls.as_slice()).collect();
+    switch_over(&mut b, idx, &steps, |b, calls| emit_calls(b, body, &buffers, calls));
+    b.ins().return_(&[]);
+    finish(b, frontend.config);
+}
+
+/// Fills `func` with a step as the launcher runs it, of a network that reads bytes: the input is numbers, of which the first step
+/// makes them.
+pub(super) fn step_of_numbers(frontend: &mut Frontend, func: &mut Function, body: &Body<'_>) {
+    let (mut b, parameters) = begin(&mut frontend.context, func);
+    let [input, output, workspace, idx] = parameters[..] else {
+        unreachable!("a step takes three pointers and a number");
+    };
+    let [step, first] = [(); 2].map(|()| b.create_block());
+    b.ins().brif(idx, step, &[], first, &[]);
+    b.switch_to_block(first);
+    quantise_input(&mut b, body, input, workspace);
+    b.ins().jump(step, &[]);
+    b.switch_to_block(step);
+    let bytes = byte_input(&mut b, body.program, workspace);
+    b.ins().call(body.step(), &[bytes, output, workspace, idx]);
     b.ins().return_(&[]);
     finish(b, frontend.config);
 }
@@ -433,7 +437,6 @@ impl Buffers {
                 b.ins().load(I64, memory(), workspace, offset as i32)
             }
         });
-        let input = read_input(b, body, input, workspace);
         Buffers { input, output, workspace, constants }
     }
 }
@@ -485,6 +488,8 @@ pub(super) fn info(frontend: &mut Frontend, func: &mut Function, text: GlobalVal
 /// What [`model`] refers to of a version.
 pub(super) struct ModelRefs<'a> {
     pub(super) body: Body<'a>,
+    /// A step that takes the caller's numbers.
+    pub(super) step: FuncRef,
     pub(super) run: FuncRef,
     pub(super) run_parallel: FuncRef,
     pub(super) info: GlobalValue,
@@ -510,7 +515,7 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
         b.switch_to_block(*block);
         let program = refs.body.program;
         let [run, run_parallel, step] =
-            [refs.run, refs.run_parallel, refs.body.step()].map(|function| b.ins().func_addr(I64, function));
+            [refs.run, refs.run_parallel, refs.step].map(|function| b.ins().func_addr(I64, function));
         let info = b.ins().symbol_value(I64, refs.info);
         let [bind, detecting] = [refs.bind, refs.detecting].map(|function| match function {
             Some(function) => b.ins().func_addr(I64, function),

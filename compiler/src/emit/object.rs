@@ -330,19 +330,36 @@ impl<'a> Writer<'a> {
         } else {
             None
         };
+        let steps: Vec<FuncId> =
+            emitted.iter().map(|version| self.launcher_step(version)).collect::<Result<_>>()?;
         self.define(id, &[], signature, |writer, func| {
             let [run, run_parallel] = runs.map(|id| writer.module.declare_func_in_func(id, func));
             let [bind, detecting] =
                 [bind, detecting].map(|id| id.map(|id| writer.module.declare_func_in_func(id, func)));
             let versions: Vec<ModelRefs<'_>> = emitted
                 .iter()
-                .map(|version| {
+                .zip(steps)
+                .map(|(version, step)| {
                     let body = writer.body(func, version);
+                    let step = writer.module.declare_func_in_func(step, func);
                     let info = writer.module.declare_data_in_func(version.info, func);
-                    ModelRefs { body, run, run_parallel, info, info_len: version.info_len, bind, detecting }
+                    let info_len = version.info_len;
+                    ModelRefs { body, step, run, run_parallel, info, info_len, bind, detecting }
                 })
                 .collect();
             entry::model(&mut writer.frontend, func, &versions);
+        })
+    }
+
+    /// What the launcher calls for a step of a version: it has the input in numbers.
+    fn launcher_step(&mut self, version: &Emitted<'_>) -> Result<FuncId> {
+        if version.quantise.is_none() {
+            return Ok(version.step.expect("a version's steps are written before the launcher's hook"));
+        }
+        let name = format!("step_of_numbers_{}", version.program.isa.tag);
+        self.local(&name, 4, |writer, func| {
+            let body = writer.body(func, version);
+            entry::step_of_numbers(&mut writer.frontend, func, &body);
         })
     }
 

@@ -1,7 +1,7 @@
 //! What turns the numbers of an input into the bytes that a network in integers reads, step for step as `reference`.
 
 use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::types::{F32, F32X4, I32, I32X4, I64};
+use cranelift_codegen::ir::types::{F32, F32X4, I32X4, I64};
 use cranelift_codegen::ir::{ConstantData, Function, InstBuilder, Value};
 use cranelift_frontend::FunctionBuilder;
 
@@ -45,6 +45,20 @@ pub(in crate::emit) fn quantise(
 /// Four elements from `idx` on.
 fn vector(b: &mut FunctionBuilder<'_>, bytes: &ByteInput, (from, to): (Value, Value), idx: usize) {
     let x = b.ins().load(F32X4, memory(), from, (idx * Dtype::F32.bytes()) as i32);
+    let word = quantised(b, bytes, x, idx);
+    b.ins().store(memory(), word, to, idx as i32);
+}
+
+/// One element, the first of a vector: of single numbers Cranelift compares with jumps.
+fn element(b: &mut FunctionBuilder<'_>, bytes: &ByteInput, (from, to): (Value, Value), idx: usize) {
+    let x = b.ins().load(F32, memory(), from, (idx * Dtype::F32.bytes()) as i32);
+    let x = b.ins().splat(F32X4, x);
+    let word = quantised(b, bytes, x, idx);
+    b.ins().istore8(memory(), word, to, idx as i32);
+}
+
+/// The bytes of four elements, the first of which is element `idx`, as one word.
+fn quantised(b: &mut FunctionBuilder<'_>, bytes: &ByteInput, x: Value, idx: usize) -> Value {
     let mut constant = |lane: &dyn Fn(usize) -> f32| {
         let lanes: Vec<u8> = (0..LANES).flat_map(|at| lane(idx + at).to_le_bytes()).collect();
         let constant = b.func.dfg.constants.insert(ConstantData::from(lanes.as_slice()));
@@ -70,23 +84,5 @@ fn vector(b: &mut FunctionBuilder<'_>, bytes: &ByteInput, (from, to): (Value, Va
     let v = b.ins().snarrow(v, v);
     let v = b.ins().unarrow(v, v);
     let v = b.ins().bitcast(I32X4, lane_order(), v);
-    let word = b.ins().extractlane(v, 0);
-    b.ins().store(memory(), word, to, idx as i32);
-}
-
-/// One element.
-fn element(b: &mut FunctionBuilder<'_>, bytes: &ByteInput, (from, to): (Value, Value), idx: usize) {
-    let channel = idx % bytes.scale.len();
-    let x = b.ins().load(F32, memory(), from, (idx * Dtype::F32.bytes()) as i32);
-    let mut constant = |value: f32| b.ins().f32const(value);
-    let (scale, offset) = (constant(bytes.scale[channel]), constant(bytes.offset[channel]));
-    let [least, most] = [0.0, 255.0].map(constant);
-    let v = b.ins().fma(x, scale, offset);
-    let is_above = b.ins().fcmp(FloatCC::GreaterThan, v, least);
-    let v = b.ins().select(is_above, v, least);
-    let is_below = b.ins().fcmp(FloatCC::LessThan, v, most);
-    let v = b.ins().select(is_below, v, most);
-    let v = b.ins().nearest(v);
-    let v = b.ins().fcvt_to_sint_sat(I32, v);
-    b.ins().istore8(memory(), v, to, idx as i32);
+    b.ins().extractlane(v, 0)
 }
