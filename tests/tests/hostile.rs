@@ -8,6 +8,8 @@ mod code;
 mod files;
 #[path = "hostile/forge.rs"]
 mod forge;
+#[path = "hostile/integers.rs"]
+mod integers;
 #[path = "hostile/libraries.rs"]
 mod libraries;
 #[path = "hostile/values.rs"]

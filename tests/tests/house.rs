@@ -74,6 +74,7 @@ const OWNERS: [(&str, &[&str]); 7] = [
             "tests/tests/hostile.rs",
             "tests/tests/hostile",
             "tests/tests/encoder.rs",
+            "tests/tests/inspect_integers.rs",
             "tests/tests/machine.rs",
         ],
     ),

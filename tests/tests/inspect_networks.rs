@@ -1,12 +1,15 @@
-//! `mnc inspect` calls every object of ours sound: networks in bands and parts, at odd sizes, for every instruction set of x86-64.
+//! `mnc inspect` calls every object of ours sound: networks in f32 and in int8, in bands and parts, at odd sizes, in batches, for every
+//! instruction set of x86-64.
 //!
 //! Of the built-in networks each of 40 resolutions is walked once, for a network and an instruction set in turn; with
 //! `MNC_THREADS=all` all networks for all of them, and ten times the random ones.
 
 use mnc::graph::{Graph, Resolution};
 use mnc::inspect::inspect;
+use mnc::passes::{self, Fused};
+use mnc::quantize::sample::with_integers;
+use mnc::quantize::without_constant_channels;
 use mnc::target::{Isa, PLATFORMS, Policy, X86_64_V3, X86_64_V4};
-use mnc::weights::Parameters;
 use mnc::{Options, Target};
 use mnc_tests::networks::{RandomNetwork, SMALL_CACHES, builtin_at, fitted_caches, is_thorough, resolutions};
 use mnc_tests::{each, need};
@@ -39,16 +42,28 @@ fn small_versions() -> Target {
 struct Case {
     place: String,
     graph: Graph,
-    parameters: Parameters,
+    network: Fused,
     targets: Vec<Target>,
 }
 
 impl Case {
+    /// The same network with random integers, where each of its layers has a form in them; every other one without its constant
+    /// channels, every third in a batch.
+    fn with_integers(self, seed: u64) -> Option<Case> {
+        let mut network = with_integers(&self.network, seed)?;
+        if seed.is_multiple_of(2) {
+            network = without_constant_channels(network);
+        }
+        let batch = if seed.is_multiple_of(3) { 2 } else { 1 };
+        let place = format!("in int8, seed {seed}, batch {batch}: {}", self.place);
+        Some(Case { place, graph: Graph { batch, ..self.graph }, network, ..self })
+    }
+
     /// What is broken in its object, and the jumps that were taken both ways.
     fn walk(&self, target: &Target, has_weights_file: bool) -> (Vec<String>, usize) {
         let options = Options { name: "net", labels: &[] };
         let place = format!("{} for {target}", self.place);
-        let compiled = mnc::compile(self.graph.clone(), &self.parameters, target, &options)
+        let compiled = mnc::compile_fused(self.graph.clone(), self.network.clone(), target, &options, None)
             .unwrap_or_else(|error| panic!("{place}: {error}"));
         let compiled = if has_weights_file { compiled.with_weights_file("net.weights") } else { compiled };
         let report = inspect(&compiled.object().expect("it can be written")).expect("it can be read");
@@ -83,14 +98,15 @@ fn check(cases: &[Case]) -> usize {
 fn objects_of_two_versions_may_have_many_ways() {
     let n_forks = |seed| {
         let RandomNetwork { toml, graph, parameters, .. } = RandomNetwork::tall(seed);
-        check(&[Case { place: toml, graph, parameters, targets: vec![small_versions()] }])
+        let network = passes::run(&graph, &parameters).expect("it is legal");
+        check(&[Case { place: toml, graph, network, targets: vec![small_versions()] }])
     };
     // The first of them has enough.
     assert!((14..40).map(n_forks).any(|n_forks| 256 < n_forks), "some of these networks has many parts");
 }
 
-#[test]
-fn builtin_networks_at_forty_resolutions() {
+/// Built-in networks, each resolution once.
+fn builtin_networks() -> Vec<Case> {
     let (networks, all) = (mnc::describe::BUILTIN, targets());
     let mut cases = Vec::new();
     for (idx, (height, width)) in resolutions().into_iter().enumerate() {
@@ -102,10 +118,28 @@ fn builtin_networks_at_forty_resolutions() {
             let alpha = if network.name.contains("full-conv") { alpha / 4.0 } else { alpha };
             let (graph, parameters) = builtin_at(network.name, alpha, Resolution { height, width });
             let place = format!("{} {alpha}@{height}x{width}", network.name);
-            cases.push(Case { place, graph, parameters, targets: in_turn(&all, idx) });
+            let network = passes::run(&graph, &parameters).expect("it is legal");
+            cases.push(Case { place, graph, network, targets: in_turn(&all, idx) });
         }
     }
-    check(&cases);
+    cases
+}
+
+#[test]
+fn builtin_networks_at_forty_resolutions() {
+    check(&builtin_networks());
+}
+
+/// Every built-in network has a form in integers. Without an instruction for dot products their walks are long: every third resolution
+/// is walked, unless there is time.
+#[test]
+fn builtin_networks_in_integers() {
+    let step = if is_thorough() { 1 } else { 3 };
+    let cases = builtin_networks().into_iter().enumerate().step_by(step);
+    let in_integers = |(seed, case): (usize, Case)| {
+        case.with_integers(seed as u64).expect("its layers have a form in integers")
+    };
+    check(&cases.map(in_integers).collect::<Vec<Case>>());
 }
 
 /// One of them, or all if there is time.
@@ -113,18 +147,31 @@ fn in_turn(all: &[Target], idx: usize) -> Vec<Target> {
     if is_thorough() { all.to_vec() } else { vec![all[idx % all.len()].clone()] }
 }
 
+/// The random network of a seed.
+fn random_network(seed: u64) -> Case {
+    let network = if seed.is_multiple_of(4) { RandomNetwork::new(seed) } else { RandomNetwork::tall(seed) };
+    let mut targets = targets();
+    targets.push(fitted_caches(&network.graph, need::target_of(&X86_64_V3), seed));
+    let RandomNetwork { toml, graph, parameters, .. } = network;
+    let place = format!("seed {seed}, alpha {}\n{toml}", graph.alpha);
+    let network = passes::run(&graph, &parameters).expect("it is legal");
+    Case { place, graph, network, targets: in_turn(&targets, seed as usize) }
+}
+
 #[test]
 fn random_networks() {
     let n_networks = if is_thorough() { 1000 } else { 70 };
-    let case = |seed: &u64| {
-        let network =
-            if seed.is_multiple_of(4) { RandomNetwork::new(*seed) } else { RandomNetwork::tall(*seed) };
-        let mut targets = targets();
-        targets.push(fitted_caches(&network.graph, need::target_of(&X86_64_V3), *seed));
-        let RandomNetwork { toml, graph, parameters, .. } = network;
-        let place = format!("seed {seed}, alpha {}\n{toml}", graph.alpha);
-        Case { place, graph, parameters, targets: in_turn(&targets, *seed as usize) }
-    };
     let seeds: Vec<u64> = (0..n_networks).collect();
-    check(&each(&seeds, case));
+    check(&each(&seeds, |seed| random_network(*seed)));
+}
+
+/// Most have layers alone that have a form in integers.
+#[test]
+fn random_networks_in_integers() {
+    let n_networks = if is_thorough() { 1000 } else { 120 };
+    let seeds: Vec<u64> = (0..n_networks).collect();
+    let cases: Vec<Case> =
+        each(&seeds, |seed| random_network(*seed).with_integers(*seed)).into_iter().flatten().collect();
+    assert!(n_networks as usize / 2 <= cases.len(), "{} networks", cases.len());
+    check(&cases);
 }

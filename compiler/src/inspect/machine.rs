@@ -324,13 +324,9 @@ impl<'a> Machine<'a> {
                 state.mark_calls();
                 state.set_control(value)?;
             }
-            Form::FromVector => {
-                if let Operand::General(register) = step.to {
-                    state.general[usize::from(register)] = Value::UNKNOWN;
-                }
-            }
             Form::Vector
             | Form::VectorOfRegisters
+            | Form::Broadcast32
             | Form::MaskedVector
             | Form::MaskedLoad
             | Form::MaskedStore
@@ -344,7 +340,7 @@ impl<'a> Machine<'a> {
         Ok(None)
     }
 
-    /// An instruction over vectors and masks: of numbers nothing is known, of masks their bytes.
+    /// An instruction over vectors and masks: of numbers nothing is known, nor where one goes, of masks their bytes.
     fn vector(&self, state: &mut State, step: &Step, address: Value) {
         if let Some(memory) = step.memory.as_ref().filter(|memory| memory.writes) {
             self.store(state, address, u64::from(memory.bytes), Value::UNKNOWN);
@@ -374,6 +370,7 @@ impl<'a> Machine<'a> {
                 state.op_mask[usize::from(to)] = bits.map(|bits| bits & 0xffff);
             }
             (_, Operand::Vector(to), _) => state.masks[usize::from(to)] = mask,
+            (_, Operand::General(to), _) => state.general[usize::from(to)] = Value::UNKNOWN,
             _ => {}
         }
     }

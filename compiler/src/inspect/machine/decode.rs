@@ -19,7 +19,7 @@ pub(super) enum Operand {
     Nothing,
 }
 
-/// Which elements of four bytes are touched.
+/// Which elements are touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mask {
     All,
@@ -37,6 +37,8 @@ pub(super) struct Memory {
     pub(super) base: Option<u8>,
     pub(super) index: Option<(u8, u8)>,
     pub(super) bytes: u16,
+    /// Of one element, of which a mask has a bit.
+    pub(super) element_bytes: u16,
     pub(super) reads: bool,
     pub(super) writes: bool,
     pub(super) mask: Mask,
@@ -202,6 +204,7 @@ impl<'a> Decoder<'a> {
             base: register(i.memory_base())?,
             index,
             bytes: if is_access { i.memory_size().size() as u16 } else { 0 },
+            element_bytes: i.memory_size().element_size() as u16,
             reads: is_access && (op != 0 || !writes_only),
             writes: is_access && op == 0 && !reads_only,
             mask,
@@ -223,11 +226,12 @@ fn check_prefixes(i: &Instruction, bytes: &[u8]) -> Result<(), String> {
     if bytes[..n_prefixes] != *own {
         return Err("a prefix that a network has no use for".to_owned());
     }
+    let form = form(i);
     let is_masked = i.op_mask() != Register::None;
-    if (is_masked && form(i) != Some(Form::MaskedVector))
+    if (is_masked && form != Some(Form::MaskedVector))
         || i.rounding_control() != RoundingControl::None
         || i.suppress_all_exceptions()
-        || i.is_broadcast()
+        || (i.is_broadcast() && form != Some(Form::Broadcast32))
     {
         return Err("a mask, a rounding or a broadcast that a network has no use for".to_owned());
     }

@@ -59,12 +59,13 @@ pub(super) enum Form {
     LoadControl,
     /// The upper halves of all vectors become zero.
     ZeroUpper,
-    /// Writes a vector or the memory that is its first operand; reads vectors, general registers, the memory of another operand.
+    /// Writes a vector, a general register or the memory that is its first operand; reads vectors, general registers, the memory of
+    /// another operand. Memory is as long as the form says, and what is written there unknown.
     Vector,
     /// The same of memory that must be aligned: between registers only.
     VectorOfRegisters,
-    /// A general register becomes something of a vector.
-    FromVector,
+    /// A vector of which the memory operand may be one element for all.
+    Broadcast32,
     /// A comparison of a vector with itself, among others: all bits set.
     Equal32,
     /// Bytes of a vector of 16 move down.
@@ -74,7 +75,7 @@ pub(super) enum Form {
     /// Elements of 4 bytes, those whose sign is set in the vector that is the middle operand.
     MaskedLoad,
     MaskedStore,
-    /// Elements of 4 bytes, those of a mask register if there is one.
+    /// Elements in memory, those of a mask register if there is one: a bit for each, whatever its size.
     MaskedVector,
     /// A mask register becomes the lower 16 bits of a general one.
     MoveMask,
@@ -85,7 +86,7 @@ pub(super) fn form(i: &Instruction) -> Option<Form> {
     let form = general(i).or_else(|| vector(i.code()))?;
     let has_memory = (0..i.op_count()).any(|op| i.op_kind(op) == OpKind::Memory);
     // SetCC and Pop to memory, stack-relative jumps and calls: we have no use for them.
-    let only_registers = matches!(form, Form::VectorOfRegisters | Form::Pop | Form::FromVector | Form::SetIf);
+    let only_registers = matches!(form, Form::VectorOfRegisters | Form::Pop | Form::SetIf);
     (!(only_registers && has_memory)).then_some(form)
 }
 
@@ -109,7 +110,8 @@ fn general(i: &Instruction) -> Option<Form> {
         | C::Mov_r32_imm32
         | C::Mov_r64_imm64
         | C::Mov_rm32_imm32
-        | C::Mov_rm64_imm32 => Form::Move,
+        | C::Mov_rm64_imm32
+        | C::Mov_rm8_r8 => Form::Move,
         C::Movzx_r32_rm8 | C::Movzx_r64_rm8 | C::Movzx_r32_rm16 | C::Movzx_r64_rm16 => Form::ZeroExtend,
         C::Movsx_r32_rm8 | C::Movsx_r64_rm8 | C::Movsx_r32_rm16 | C::Movsx_r64_rm16 | C::Movsxd_r64_rm32 => {
             Form::SignExtend
@@ -242,8 +244,11 @@ fn vector(code: Code) -> Option<Form> {
         C::VEX_Vinserti128_ymm_ymm_xmmm128_imm8 => Form::Insert128,
         C::VEX_Vmaskmovps_ymm_ymm_m256 => Form::MaskedLoad,
         C::VEX_Vmaskmovps_m256_ymm_ymm => Form::MaskedStore,
-        C::EVEX_Vmovups_zmm_k1z_zmmm512 | C::EVEX_Vmovups_zmmm512_k1z_zmm => Form::MaskedVector,
-        C::VEX_Vmovd_rm32_xmm | C::VEX_Vmovq_rm64_xmm => Form::FromVector,
+        C::EVEX_Vmovups_zmm_k1z_zmmm512
+        | C::EVEX_Vmovups_zmmm512_k1z_zmm
+        | C::EVEX_Vpmovzxbd_zmm_k1z_xmmm128
+        | C::EVEX_Vpmovusdb_xmmm128_k1z_zmm => Form::MaskedVector,
+        C::EVEX_Vpmaxsd_zmm_k1z_zmm_zmmm512b32 => Form::Broadcast32,
         // Memory must be aligned to their size, or else they stop the program.
         C::Movdqa_xmm_xmmm128
         | C::Movaps_xmm_xmmm128
@@ -274,7 +279,15 @@ fn vector(code: Code) -> Option<Form> {
         | C::VEX_Vmovsd_xmm_m64
         | C::VEX_Vmovsd_m64_xmm
         | C::VEX_Vmovd_xmm_rm32
+        | C::VEX_Vmovd_rm32_xmm
         | C::VEX_Vmovq_xmm_rm64
+        | C::VEX_Vmovq_rm64_xmm
+        | C::VEX_Vmovq_xmm_xmmm64
+        | C::VEX_Vmovq_xmmm64_xmm
+        | C::VEX_Vpinsrb_xmm_xmm_r32m8_imm8
+        | C::VEX_Vpinsrd_xmm_xmm_rm32_imm8
+        | C::VEX_Vpextrb_r32m8_xmm_imm8
+        | C::VEX_Vpextrd_rm32_xmm_imm8
         | C::VEX_Vbroadcastss_xmm_m32
         | C::VEX_Vbroadcastss_ymm_m32
         | C::VEX_Vbroadcastss_xmm_xmm
@@ -286,6 +299,10 @@ fn vector(code: Code) -> Option<Form> {
         | C::VEX_Vpshufd_xmm_xmmm128_imm8
         | C::VEX_Vshufps_xmm_xmm_xmmm128_imm8
         | C::VEX_Vunpcklps_xmm_xmm_xmmm128
+        | C::VEX_Vpbroadcastd_xmm_xmmm32
+        | C::VEX_Vpalignr_xmm_xmm_xmmm128_imm8
+        | C::VEX_Vpunpckhbw_xmm_xmm_xmmm128
+        | C::VEX_Vpblendvb_xmm_xmm_xmmm128_xmm
         | C::VEX_Vmovlhps_xmm_xmm_xmm
         | C::VEX_Vmovhlps_xmm_xmm_xmm => Form::Vector,
         // Arithmetic.
@@ -325,13 +342,39 @@ fn vector(code: Code) -> Option<Form> {
         | C::EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er
         | C::EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er
         | C::EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er
+        | C::VEX_Vcmpps_xmm_xmm_xmmm128_imm8
         | C::VEX_Vcvtdq2ps_xmm_xmmm128
         | C::VEX_Vcvtdq2ps_ymm_ymmm256
+        | C::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er
+        | C::EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er
         | C::VEX_Vcvtsi2ss_xmm_xmm_rm32
         | C::VEX_Vcvtsi2ss_xmm_xmm_rm64
-        | C::VEX_Vpmovzxbw_xmm_xmmm64
+        | C::VEX_Vcvtps2dq_ymm_ymmm256 => Form::Vector,
+        // Arithmetic of integers.
+        C::VEX_Vpmovzxbw_xmm_xmmm64
         | C::VEX_Vpmovzxwd_xmm_xmmm64
-        | C::VEX_Vpmovzxbd_xmm_xmmm32 => Form::Vector,
+        | C::VEX_Vpmovzxbd_xmm_xmmm32
+        | C::VEX_Vpmovzxbd_ymm_xmmm64
+        | C::VEX_Vpmovsxbw_xmm_xmmm64
+        | C::VEX_Vpsubd_xmm_xmm_xmmm128
+        | C::VEX_Vphaddd_xmm_xmm_xmmm128
+        | C::VEX_Vpaddd_xmm_xmm_xmmm128
+        | C::VEX_Vpaddd_ymm_ymm_ymmm256
+        | C::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32
+        | C::VEX_Vpmulld_xmm_xmm_xmmm128
+        | C::VEX_Vpmulld_ymm_ymm_ymmm256
+        | C::EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32
+        | C::VEX_Vpdpbusd_ymm_ymm_ymmm256
+        | C::EVEX_Vpdpbusd_zmm_k1z_zmm_zmmm512b32
+        | C::VEX_Vpmaddubsw_ymm_ymm_ymmm256
+        | C::EVEX_Vpmaddubsw_zmm_k1z_zmm_zmmm512
+        | C::VEX_Vpmaddwd_xmm_xmm_xmmm128
+        | C::VEX_Vpmaddwd_ymm_ymm_ymmm256
+        | C::EVEX_Vpmaddwd_zmm_k1z_zmm_zmmm512
+        | C::VEX_Vpackssdw_xmm_xmm_xmmm128
+        | C::VEX_Vpackssdw_ymm_ymm_ymmm256
+        | C::VEX_Vpackuswb_xmm_xmm_xmmm128
+        | C::VEX_Vpermq_ymm_ymmm256_imm8 => Form::Vector,
         // Bits.
         C::VEX_Vxorps_xmm_xmm_xmmm128
         | C::VEX_Vxorps_ymm_ymm_ymmm256
@@ -342,13 +385,20 @@ fn vector(code: Code) -> Option<Form> {
         | C::VEX_Vpand_xmm_xmm_xmmm128
         | C::VEX_Vpor_xmm_xmm_xmmm128
         | C::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32
-        | C::VEX_Vpaddd_xmm_xmm_xmmm128
-        | C::VEX_Vpaddd_ymm_ymm_ymmm256
         | C::VEX_Vpslld_xmm_xmm_imm8
         | C::VEX_Vpslld_ymm_ymm_imm8
         | C::VEX_Vpsrld_xmm_xmm_imm8
         | C::VEX_Vpsrld_ymm_ymm_imm8
-        | C::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8 => Form::Vector,
+        | C::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8
+        | C::VEX_Vpsrad_xmm_xmm_imm8
+        | C::VEX_Vpsrad_ymm_ymm_imm8
+        | C::EVEX_Vpsrad_zmm_k1z_zmmm512b32_imm8
+        | C::VEX_Vpsllw_ymm_ymm_imm8
+        | C::EVEX_Vpsllw_zmm_k1z_zmmm512_imm8
+        | C::VEX_Vpsrlw_ymm_ymm_imm8
+        | C::EVEX_Vpsrlw_zmm_k1z_zmmm512_imm8
+        | C::VEX_Vpsraw_ymm_ymm_imm8
+        | C::EVEX_Vpsraw_zmm_k1z_zmmm512_imm8 => Form::Vector,
         _ => return None,
     })
 }

@@ -335,7 +335,8 @@ impl State {
 
     /// The first byte behind the address that is touched, and how many.
     pub(super) fn touched(&self, memory: &Memory) -> Result<(u64, u64), String> {
-        let n_elements = u64::from(memory.bytes) / 4;
+        let size = u64::from(memory.element_bytes);
+        let n_elements = u64::from(memory.bytes) / size.max(1);
         let elements = match memory.mask {
             Mask::All => return Ok((0, u64::from(memory.bytes))),
             Mask::Register(register) => {
@@ -344,7 +345,7 @@ impl State {
             // The sign of each element: the upper bit of its last byte.
             Mask::Vector(vector) => self.masks[usize::from(vector)].map(|bytes| {
                 (0..n_elements)
-                    .filter(|element| bytes >> (element * 4 + 3) & 1 != 0)
+                    .filter(|element| bytes >> (element * size + size - 1) & 1 != 0)
                     .fold(0, |bits, element| bits | 1 << element)
             }),
         };
@@ -353,7 +354,7 @@ impl State {
             return Ok((0, 0));
         }
         let (first, last) = (u64::from(elements.trailing_zeros()), 63 - u64::from(elements.leading_zeros()));
-        Ok((first * 4, (last - first + 1) * 4))
+        Ok((first * size, (last - first + 1) * size))
     }
 
     /// The lower bits of a register become a value; of 32 bits, the upper ones zero.
