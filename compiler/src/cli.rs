@@ -17,6 +17,7 @@ mod files;
 mod guard;
 mod host;
 mod inspect;
+mod labelled;
 mod link;
 mod machine;
 mod network;
