@@ -10,6 +10,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod window;
+mod write;
 
 pub use self::block::{BlockPart, BlockSpec, BlockWindow, Expand, Reduce, SqueezeSpec};
 pub use self::builtin::{BUILTIN, Builtin, builtin};

@@ -3,17 +3,18 @@
 //! In steps, between which a door may stop: [`Job::resolve`] reads everything small, [`Job::open`] the weights, and
 //! [`Opened::run`] makes numbers and compiles. What was found on the way is in named fields, for whoever tells of it.
 
+mod integers;
 mod settle;
 
 use std::path::{Path, PathBuf};
 
+use self::integers::Integers;
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile_fused};
 use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result, plural, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::passes::{self, Fused};
-use crate::quantize::{self, file::Origin};
 use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
@@ -57,6 +58,10 @@ pub struct Job {
     prefix: Option<String>,
     /// Whether tensors that no layer wants are refused.
     strict: bool,
+    /// Whether the user says what the labels are.
+    has_own_labels: bool,
+    /// Whether the user names a configuration, or wants none.
+    has_own_configuration: bool,
     /// Whether channels of int8 that are one byte whatever the input is stay.
     pub keep_constant: bool,
 }
@@ -92,14 +97,6 @@ pub struct Opened {
     weights: Option<Weights<'static>>,
     /// In place of them, where the file holds a network in integers.
     integers: Option<Integers>,
-}
-
-/// A file of `mnc quantize`.
-#[derive(Clone, Debug)]
-struct Integers {
-    place: String,
-    bytes: Vec<u8>,
-    origin: Origin,
 }
 
 /// What a network is compiled to.
@@ -142,9 +139,9 @@ impl Job {
     /// A file that can't be read, or is not what it should be; a knob out of its range; a naming that nobody knows.
     pub fn resolve(request: &Request, files: &mut impl Files) -> Result<Job> {
         match Download::open(request, files)? {
-            Some(Download { request, recognised }) => {
-                let job = Job::of(request.network.read(files)?, &request, files)?;
-                Ok(Job { recognised: Some(recognised), ..job })
+            Some(Download { request: found, recognised }) => {
+                let job = Job::of(found.network.read(files)?, &found, files)?;
+                Ok(Job { recognised: Some(recognised), has_own_configuration: names_one(request), ..job })
             }
             None => Job::of(request.network.read(files)?, request, files),
         }
@@ -219,6 +216,8 @@ impl Job {
             notes,
             prefix: request.prefix.clone(),
             strict: request.strict,
+            has_own_labels: request.labels.is_some(),
+            has_own_configuration: names_one(request),
             keep_constant: request.keep_constant,
         })
     }
@@ -233,13 +232,7 @@ impl Job {
             Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
         };
         if let Some(integers) = weights.as_ref().map(Integers::of).transpose()?.flatten() {
-            let origin = &integers.origin;
-            let text = format!("bytes and integers, calibrated on {}", origin.provenance.calibration);
-            self.notes.push(Note { subject: "int8", text });
-            if self.resolution.is_none() {
-                let (height, width) = origin.extent;
-                self.resolution = Some(format!("{height}x{width}").parse()?);
-            }
+            self.take(&integers)?;
             return Ok(Opened { job: self, weights: None, integers: Some(integers) });
         }
         if let Some(weights) = &mut weights {
@@ -320,18 +313,6 @@ impl Job {
     }
 }
 
-impl Integers {
-    /// Of a file that holds such a network.
-    fn of(weights: &Weights<'_>) -> Result<Option<Integers>> {
-        let [file] = weights.files() else { return Ok(None) };
-        if !quantize::file::is_int8(&file.bytes) {
-            return Ok(None);
-        }
-        let origin = quantize::file::origin(&file.bytes, &file.place)?;
-        Ok(Some(Integers { place: file.place.clone(), bytes: file.bytes.to_vec(), origin }))
-    }
-}
-
 impl Opened {
     /// What was resolved.
     pub fn job(&self) -> &Job {
@@ -361,20 +342,14 @@ impl Opened {
     /// An alpha that isn't that of the weights, and weights whose alpha nobody can tell.
     pub fn alpha(&self) -> Result<(f64, AlphaSource)> {
         let Job { naming, alpha: asked, .. } = &self.job;
+        if let Some(integers) = &self.integers {
+            return Ok((integers.alpha(*asked)?, AlphaSource::Weights));
+        }
         let stated = match (asked, self.job.configured.alpha) {
             (Some(alpha), _) => Some((*alpha, AlphaSource::Asked)),
             (None, Some(alpha)) => Some((alpha, AlphaSource::Config)),
             (None, None) => None,
         };
-        if let Some(Integers { origin: Origin { alpha, .. }, place, .. }) = &self.integers {
-            return match stated {
-                Some((asked, AlphaSource::Asked)) if asked != *alpha => {
-                    let detail = format!("found {asked}, expected {alpha}, the alpha of {place}");
-                    Err(Error::new(ErrorKind::Weights, Place::flag("alpha"), detail))
-                }
-                _ => Ok((*alpha, AlphaSource::Weights)),
-            };
-        }
         let Some(weights) = &self.weights else {
             return Ok(stated.unwrap_or((1.0, AlphaSource::Default)));
         };
@@ -449,11 +424,9 @@ impl Opened {
     /// As [`Opened::parameters`]; numbers that can't be folded.
     pub fn fused(&self, graph: &Graph, settings: &Settings<'_>) -> Result<Fused> {
         match &self.integers {
-            Some(Integers { place, bytes, .. }) => {
+            Some(integers) => {
                 check_sizes(graph, settings.target, settings.is_inside)?;
-                let (network, _) = quantize::file::read(bytes, place, graph)?;
-                let keep = self.job.keep_constant;
-                Ok(if keep { network } else { quantize::without_constant_channels(network) })
+                integers.network(graph, self.job.keep_constant)
             }
             None if self.job.keep_constant => {
                 let detail = "found with a network in f32, expected a file of `mnc quantize`, whose constant channels can be told";
@@ -470,7 +443,12 @@ impl Opened {
     pub fn compile(&self, graph: Graph, fused: Fused, settings: &Settings<'_>) -> Result<Compiled> {
         let options = Options { name: settings.name, labels: &self.labels(&graph)? };
         let compiled = compile_fused(graph, fused, settings.target, &options, settings.tuning)?;
-        Ok(compiled.with_marks(&self.job.marks()))
+        Ok(compiled.with_marks(&self.marks()))
+    }
+
+    /// What makes the network less than a trained one.
+    pub fn marks(&self) -> Marks {
+        self.integers.as_ref().map_or_else(|| self.job.marks(), Integers::marks)
     }
 
     /// Makes the numbers of a graph of this job, and compiles it.
@@ -491,6 +469,11 @@ pub fn run(request: &Request, files: &mut impl Files, settings: &Settings<'_>) -
     let opened = Job::resolve(request, files)?.open(files)?;
     let (graph, _) = opened.graph()?;
     opened.run(graph, settings)
+}
+
+/// Whether a request names a configuration, or wants none.
+fn names_one(request: &Request) -> bool {
+    request.config.is_some() || request.preprocessor.is_some()
 }
 
 /// Whether a network is one of ours, as it is.

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use mnc::graph::{Graph, Knobs};
 use mnc::quantize::file;
+use mnc::weights::Parameters;
+use mnc::weights::naming::Naming;
 use serde_json::Value;
 
 const NETWORK: &[&str] =
@@ -121,25 +123,148 @@ fn what_cannot_be_quantised_is_named() {
     assert!(!folder.path().join("mobilenet-v1.int8.safetensors").exists(), "nothing is written");
 }
 
-/// A file alone says of which network it is.
+/// With labels, how often both are right: from a file, from folders, and not where nobody says it.
+#[test]
+fn accuracy_beside_f32() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    let net = "name = \"net\"\nclasses = 3\ninput = { height = 16, width = 16, channels = 3 }\n\
+               [[layer]]\nkind = \"conv\"\nfilters = 8\n[[layer]]\nkind = \"global_average_pool\"\n\
+               [[layer]]\nkind = \"dense\"\n";
+    fs::write(path("net.toml"), net).unwrap();
+    let quantize = ["quantize", "net.toml", "--random-weights", "1"];
+    let accuracy = |more: &[&str]| json(folder.path(), &quantize, more)["images"]["accuracy"].clone();
+    assert_eq!(accuracy(&["--images", PHOTOS]), Value::Null);
+    let photo = |to: &Path| fs::copy(Path::new(PHOTOS).join("chelsea.jpg"), to).unwrap();
+    for class in ["0", "0001", "2"] {
+        fs::create_dir_all(path("classes").join(class)).unwrap();
+        photo(&path("classes").join(class).join("same.jpg"));
+    }
+    // One picture under each class: each network is right once, whatever it says.
+    let once = serde_json::json!({"pictures": 3, "int8_right": 1, "f32_right": 1});
+    assert_eq!(accuracy(&["--images", "classes"]), once);
+    let right: Vec<Value> = (0..3)
+        .map(|class| {
+            fs::write(path("labels.csv"), format!("0/same.jpg,{class}\n2/same.jpg\t{class}\n")).unwrap();
+            accuracy(&["--images", "classes", "--image-labels", "labels.csv"])["f32_right"].clone()
+        })
+        .collect();
+    assert_eq!(right.iter().filter(|right| **right == 2).count(), 1, "{right:?}");
+    assert_eq!(right.iter().filter(|right| **right == 0).count(), 2, "{right:?}");
+    let text = stdout(folder.path(), &quantize, &["--images", "classes"]);
+    assert!(text.contains("right answer   of 3 in int8 1 (33.3 %), in f32 1 (33.3 %)"), "{text}");
+
+    fs::rename(path("classes/0001"), path("classes/cat")).unwrap();
+    let check = |network: &[&str], exit_code: i32, expected: &str| {
+        let (code, _, error) = mnc(folder.path(), &[network, &["--images", "classes"]].concat());
+        let error = error.split_whitespace().collect::<Vec<&str>>().join(" ");
+        assert!(code == exit_code && error.contains(expected), "{code}: {error}");
+    };
+    check(&quantize, 1, "found label \"cat\", expected a number below 3 or the name of an output");
+    let map = net.split("[[layer]]\nkind = \"global").next().unwrap();
+    fs::write(path("map.toml"), map).unwrap();
+    check(
+        &["quantize", "map.toml", "--random-weights", "1"],
+        2,
+        "--images: found labels of pictures, expected a network with one output of several classes for them",
+    );
+}
+
+/// Quantises and compiles a network: in one go, from the file that `mnc quantize` writes, and from that and the network's name. The
+/// object, which is the same.
+fn in_one_go_and_in_two(folder: &Path, network: &[&str], name: &str, how: &[&str]) -> Vec<u8> {
+    let artefacts = ["-q", "--emit", "obj,header,manifest", "--name", "net", "-o"];
+    let file = format!("{name}.int8.safetensors");
+    stdout(folder, &[&["quantize"], network, how, &["-o", &file]].concat(), &[]);
+    let compile = |numbers: &[&str], output: &str| {
+        let output = format!("{name}.{output}");
+        stdout(folder, &[&["compile"], numbers, &artefacts, &[&output]].concat(), &[]);
+        ["o", "h"].map(|ending| bytes(folder, &format!("{output}.{ending}")))
+    };
+    let one = compile(&[network, &["--int8"], how].concat(), "one");
+    let two = compile(&[&file], "two");
+    assert!(one == two, "{name}: the file alone gives other bytes");
+    if network[0].starts_with("mobilenet") {
+        assert!(
+            one == compile(&[network[0], "--weights", &file], "named"),
+            "{name}: the file gives other bytes"
+        );
+    }
+    let [object, _] = one;
+    object
+}
+
+/// `mnc compile --int8` gives the bytes of `mnc quantize` and `mnc compile` of its file.
+#[test]
+fn in_one_go() {
+    let folder = folder();
+    let check = |name: &str, how: &[&str]| in_one_go_and_in_two(folder.path(), &NETWORK[1..], name, how);
+    let usual = check("usual", &[]);
+    assert!(usual != check("pairs", &["--pair-safe"]), "--pair-safe changes weights");
+    assert!(usual != check("photos", &["--calibrate", PHOTOS]), "the pictures matter");
+    let manifest: Value = serde_json::from_slice(&bytes(folder.path(), "usual.two.json")).unwrap();
+    let inputs = manifest["inputs"].as_array().unwrap();
+    assert!(inputs.iter().any(|input| input["file"] == "usual.int8.safetensors"), "{manifest:#}");
+
+    let f32 = [&["compile"], &NETWORK[1..], &["--pair-safe"]].concat();
+    let (code, _, error) = mnc(folder.path(), &f32);
+    let expected = "--pair-safe: found without --int8, expected both: it says how int8 is made";
+    assert!(code == 2 && error.contains(expected), "{error}");
+    let again = ["compile", "mobilenet-v1", "--weights", "usual.int8.safetensors", "--int8"];
+    let (code, _, error) = mnc(folder.path(), &again);
+    let expected = "found a network in integers, expected its numbers before `mnc quantize`";
+    assert!(code == 1 && error.contains(expected), "{error}");
+}
+
+/// A file alone says of which network it is, with all that configurations and the names of tensors said of it.
 #[test]
 fn the_file_is_enough() {
     let folder = folder();
-    stdout(folder.path(), NETWORK, &["-o", "net.int8.safetensors"]);
-    let text = stdout(folder.path(), &["compile", "net.int8.safetensors", "--dump", "fused"], &[]);
-    assert!(text.contains("conv_pw_13"), "{text}");
-    let described = ["describe", "mobilenet-v1"];
-    let toml = stdout(folder.path(), &described, &[]).replace("mobilenet-v1", "mine");
-    fs::write(folder.path().join("mine.toml"), toml).unwrap();
-    let quantize = [&["quantize", "mine.toml"], &NETWORK[2..]].concat();
-    stdout(folder.path(), &quantize, &["-o", "mine.int8.safetensors"]);
-    let (code, _, error) = mnc(folder.path(), &["compile", "mine.int8.safetensors"]);
-    let error = error.split_whitespace().collect::<Vec<&str>>().join(" ");
-    let expected = "error: mine.int8.safetensors: found int8 of \"mine\", which isn't built in, expected its description too: mnc compile NET.toml --weights FILE";
-    assert_eq!((code, error.as_str()), (1, expected));
-    stdout(
+    let path = |name: &str| folder.path().join(name);
+    let described = stdout(folder.path(), &["describe", "mobilenet-v1"], &[]);
+    fs::write(path("mine.toml"), described.replace("mobilenet-v1", "mine")).unwrap();
+    let mine = [&["mine.toml"], &NETWORK[2..]].concat();
+    in_one_go_and_in_two(folder.path(), &mine, "mine", &[]);
+    // A description of yours is held against the file.
+    let compile = ["compile", "mine.toml", "--weights", "mine.int8.safetensors", "--dump", "fused"];
+    assert!(stdout(folder.path(), &compile, &[]).contains("conv_pw_13"));
+    fs::write(
+        path("mine.toml"),
+        described.replace("mobilenet-v1", "mine").replace("\"same\"", "\"symmetric\""),
+    )
+    .unwrap();
+    let (code, _, error) = mnc(folder.path(), &compile);
+    assert!(code == 1 && error.contains("it was quantised from another network"), "{error}");
+
+    // torchvision's names say padding, epsilon and pictures, and the tensors how many classes there are.
+    let weights = |network: &str, naming: &Naming, classes: usize, file: &str| {
+        let mut description = mnc::describe::builtin(network).unwrap().description();
+        description.classes = classes;
+        let graph = Graph::build(&description, &Knobs { alpha: 0.25, resolution: None }).unwrap();
+        fs::write(path(file), Parameters::random(&graph, 1).to_safetensors(&graph, naming).unwrap()).unwrap();
+    };
+    weights("mobilenet-v2", &Naming::TORCHVISION, 5, "v2.safetensors");
+    let network = ["mobilenet-v2", "--weights", "v2.safetensors", "--resolution", "64"];
+    in_one_go_and_in_two(folder.path(), &network, "torch", &[]);
+    let text = stdout(folder.path(), &["compile", "torch.int8.safetensors", "--dump", "description"], &[]);
+    assert!(text.contains("classes 5") && text.contains("padding Symmetric"), "{text}");
+
+    // A configuration that only the trained weights have beside them names the outputs.
+    fs::create_dir(path("hf")).unwrap();
+    weights("mobilenet-v1", &Naming::HUGGING_FACE, 3, "hf/model.safetensors");
+    let config = r#"{"model_type": "mobilenet_v1", "image_size": 64, "hidden_act": "relu",
+        "id2label": {"0": "cat", "1": "dog", "2": "fox"}}"#;
+    fs::write(path("hf/config.json"), config).unwrap();
+    let object = in_one_go_and_in_two(
         folder.path(),
-        &["compile", "mine.toml", "--weights", "mine.int8.safetensors", "--dump", "fused"],
+        &["mobilenet-v1", "--weights", "hf/model.safetensors"],
+        "hf",
         &[],
     );
+    let has = |word: &[u8]| object.windows(word.len()).any(|bytes| bytes == word);
+    assert!(has(b"\"fox\"") && !has(b"\"tench\""), "the labels are lost");
+    // What is said beside the file is what it was quantised with, or refused.
+    let other = ["compile", "hf.int8.safetensors", "--config", "none", "--dump", "fused"];
+    let (code, _, error) = mnc(folder.path(), &other);
+    assert!(code == 1 && error.contains("it was quantised from another network"), "{error}");
 }

@@ -76,3 +76,18 @@ fn every_activation_is_documented() {
         assert!(is_told, "docs/arithmetic.md has no row for {word}");
     }
 }
+
+/// What is written of a description is read as the same one: every built-in network, and random ones with every key.
+#[test]
+fn descriptions_come_back() {
+    for builtin in mnc::describe::BUILTIN {
+        let description = builtin.description();
+        let text = description.to_toml().unwrap_or_else(|| panic!("{} can't be written", builtin.name));
+        assert_eq!(Description::parse(&text, "net.toml").expect("it was read"), description);
+    }
+    for seed in 0..600 {
+        let network = mnc::sample::RandomNetwork::new(seed);
+        let description = Description::parse(&network.toml, "net.toml").expect("it is legal");
+        assert!(description.to_toml().is_some(), "seed {seed} can't be written:\n{}", network.toml);
+    }
+}

@@ -20,7 +20,7 @@ use super::network::Disk;
 use super::output::{self, Destination, Format};
 use super::summary::Summary;
 use super::text::tell;
-use super::{config, files, host, link, network, tune};
+use super::{config, files, host, link, network, quantize, tune};
 
 /// Compiles a network with its weights
 ///
@@ -42,6 +42,8 @@ pub(super) struct Args {
     source: network::Source,
     #[command(flatten)]
     keep: network::Keep,
+    #[command(flatten)]
+    int8: quantize::Int8,
     /// Names of the outputs, one a line; `imagenet` for the built-in names of its 1000 classes, or 1001 with "background" first;
     /// `none` for none [default: those of the model configuration, else ImageNet's where trained weights of a built-in network
     /// have as many classes]
@@ -116,6 +118,7 @@ Examples:
   mnc compile mobilenet-v1 --weights w.safetensors --emit asm -o - | less
   mnc compile mobilenet-v1 --weights w.safetensors -o classify \\
     --weights-file classify.weights
+  mnc compile mobilenet-v1 --weights w.safetensors --int8 -o classify
   mnc compile mobilenet-v1 --alpha 0.25 --dump graph";
 
 fn stage() -> impl TypedValueParser<Value = Stage> {
@@ -126,6 +129,7 @@ fn stage() -> impl TypedValueParser<Value = Stage> {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
+    args.int8.check()?;
     let mut clock = Clock::new(args.verbose);
     let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
     let target = if args.multiversion { target.multiversion()? } else { target };
@@ -175,15 +179,20 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
     let opened = job.open(&mut Disk)?;
     let is_native = args.target_cpu.as_deref() == Some("native");
-    let target =
-        if is_native && opened.is_int8() && !args.multiversion { host::native_int8(target)? } else { target };
-    let job = opened.job();
+    let is_int8 = opened.is_int8() || args.int8.is_asked();
+    let target = if is_native && is_int8 && !args.multiversion { host::native_int8(target)? } else { target };
     let (mut graph, alpha_source) = opened.graph()?;
     graph.batch = args.batch;
-    if stops && dump_early(args.dump, job.description(), &graph)? {
+    if stops && dump_early(args.dump, opened.job().description(), &graph)? {
         return Ok(());
     }
     clock.note("build graph");
+
+    let opened = args.int8.of(opened)?;
+    let job = opened.job();
+    if is_int8 {
+        clock.note("quantise");
+    }
 
     let is_inside = args.weights_file.is_none();
     let settings = Settings { is_inside, ..Settings::new(&target, &name) };
@@ -264,8 +273,7 @@ fn files_read(opened: &Opened) -> Vec<File> {
     let job = opened.job();
     let file = |kind, path: &Path, bytes: &[u8]| File::new(kind, &request::file_name(path), bytes);
     let mut files = vec![File::new("network", &job.written.file, job.written.text.as_bytes())];
-    let weights = opened.weights().into_iter().flat_map(|weights| weights.files());
-    files.extend(weights.map(|part| file("weights", Path::new(&part.place), &part.bytes)));
+    files.extend(opened.weight_files().map(|(place, bytes)| file("weights", Path::new(place), bytes)));
     files.extend(job.labels_file.iter().map(|(path, text)| file("labels", path, text.as_bytes())));
     files.extend(job.renames.file().map(|(path, text)| file("names", path, text.as_bytes())));
     let configurations = job.configured.read.iter();

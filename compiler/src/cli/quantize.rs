@@ -3,16 +3,17 @@
 mod pictures;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
 use mnc::graph::Graph;
 use mnc::job::{Job, Opened, Settings};
+use mnc::passes::Fused;
 use mnc::quantize::file::{self, Provenance};
 use mnc::quantize::{self, Comparison, Options, Pictures};
 use mnc::weights::Parameters;
-use mnc::{Place, Result, Target};
+use mnc::{Marks, Place, Result, Target};
 
 use self::pictures::{Set, Sets};
 use self::report::Document;
@@ -33,15 +34,15 @@ pub(super) struct Args {
     #[command(flatten)]
     source: network::Source,
 
-    /// Folder of pictures to calibrate with, such as the network will see [default: pictures that `mnc` brings]
-    #[arg(long, value_name = "FOLDER", help_heading = "Pictures")]
-    calibrate: Option<PathBuf>,
-    /// Folder of pictures on which int8 and f32 are compared beside
-    #[arg(long, value_name = "FOLDER", help_heading = "Pictures")]
+    #[command(flatten)]
+    choices: Choices,
+    /// Folder of pictures on which int8 and f32 are compared beside; with a folder for each class in it, named by label or number of
+    /// output, also how often both are right
+    #[arg(long, value_name = "FOLDER", help_heading = "int8")]
     images: Option<PathBuf>,
-    /// Keep two neighbouring weights of one sign within 128: the same answers, in fewer steps, from CPUs without VNNI
-    #[arg(long)]
-    pair_safe: bool,
+    /// Labels of the pictures, PATH,LABEL a line, instead of folders
+    #[arg(long, value_name = "FILE", requires = "images", help_heading = "int8")]
+    image_labels: Option<PathBuf>,
     /// Threads; they change no number [default: one for each core]
     #[arg(long, short, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -59,56 +60,133 @@ Examples:
   mnc quantize mobilenet-v1 --weights w.safetensors -o net.int8.safetensors
   mnc quantize downloaded/ --calibrate photos/
   mnc quantize mobilenet-v1 --weights w.safetensors --images others/ --json
+  mnc quantize mobilenet-v1 --weights w.safetensors --images photos/ \
+    --image-labels labels.csv
 
 docs/int8.md tells what is done, and how to read the report.";
+
+/// How a network is quantised.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Choices {
+    /// Folder of pictures to calibrate with, such as the network will see [default: pictures that `mnc` brings]
+    #[arg(long, value_name = "FOLDER", help_heading = "int8")]
+    calibrate: Option<PathBuf>,
+    /// Keep two neighbouring weights of one sign within 128: the same answers, in fewer steps, from CPUs without VNNI
+    #[arg(long, help_heading = "int8")]
+    pair_safe: bool,
+}
+
+/// The same on the way to something else.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Int8 {
+    /// Make int8 of the weights first, as `mnc quantize` does, without a file of it
+    #[arg(long, help_heading = "int8")]
+    int8: bool,
+    #[command(flatten)]
+    choices: Choices,
+}
+
+impl Int8 {
+    /// Whether it is asked for.
+    pub(super) fn is_asked(&self) -> bool {
+        self.int8
+    }
+
+    /// Refuses choices of what isn't asked for.
+    pub(super) fn check(&self) -> Result<()> {
+        let Choices { calibrate, pair_safe } = &self.choices;
+        for (is_there, flag) in [(calibrate.is_some(), "--calibrate"), (*pair_safe, "--pair-safe")] {
+            if is_there && !self.int8 {
+                return super::usage(flag, "found without --int8, expected both: it says how int8 is made");
+            }
+        }
+        Ok(())
+    }
+
+    /// The network in int8, if it is asked for.
+    pub(super) fn of(&self, opened: Opened) -> Result<Opened> {
+        if !self.int8 {
+            return Ok(opened);
+        }
+        let Made { bytes, .. } = make(&opened, &self.choices, None, n_threads(None))?;
+        opened.quantised(bytes)
+    }
+}
+
+/// A network in int8, and how far it is from f32.
+struct Made {
+    graph: Graph,
+    /// In f32.
+    numbers: Fused,
+    sets: Sets,
+    comparison: Comparison,
+    /// On the user's pictures.
+    beside: Option<(Set, Comparison)>,
+    /// The file.
+    bytes: Vec<u8>,
+}
+
+fn n_threads(asked: Option<u16>) -> usize {
+    asked.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
+/// `images` is the folder of the user's pictures, with the file of their labels.
+fn make(
+    opened: &Opened,
+    choices: &Choices,
+    images: Option<(&Path, Option<&Path>)>,
+    n_threads: usize,
+) -> Result<Made> {
+    let (graph, _) = opened.graph()?;
+    let parameters = parameters(opened, &graph)?;
+    // What can't be quantised is not worth reading pictures for.
+    quantize::check(&graph)?;
+    let sets = pictures::sets(&graph, choices.calibrate.as_deref())?;
+    let images = match images {
+        Some((folder, labels)) => Some(pictures::folder(&graph, folder, labels, &opened.labels(&graph)?)?),
+        None => None,
+    };
+    let Sets { calibration, judges } = &sets;
+    let constants = graph.preprocess.constants();
+    let n_pictures =
+        calibration.bytes.len() + judges.bytes.len() + images.as_ref().map_or(0, |images| images.bytes.len());
+    let progress = rounds::progress("quantising", quantize::n_steps(&graph, n_pictures)?);
+    let done = || progress.inc(1);
+    let options = Options { pair_safe: choices.pair_safe };
+    let pictures = Pictures { bytes: &calibration.bytes, constants: &constants, n_threads };
+    let (numbers, integers) = quantize::quantize(&graph, &parameters, &pictures, options, &done)?;
+    let compare = |set: &Set| {
+        quantize::compare(&numbers, &integers, &Pictures { bytes: &set.bytes, ..pictures }, &done)
+    };
+    let comparison = compare(judges);
+    let beside = images.map(|images| {
+        let comparison = compare(&images);
+        (images, comparison)
+    });
+    progress.finish_and_clear();
+    let Marks { random_weights, assumed } = opened.marks();
+    let provenance = Provenance {
+        calibration: calibration.told.clone(),
+        pair_safe: choices.pair_safe,
+        sigma: comparison.certificate.as_ref().map(|certificate| certificate.sigma),
+        judged: comparison.certificate.as_ref().map(|_| judges.told.clone()),
+        random_weights,
+        assumed,
+    };
+    let bytes = file::write(&integers, &graph, &opened.said(), &provenance)?;
+    Ok(Made { graph, numbers, sets, comparison, beside, bytes })
+}
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     let opened = Job::resolve(&args.source.request(&args.network)?, &mut Disk)?.open(&mut Disk)?;
-    let (graph, _) = opened.graph()?;
-    let parameters = parameters(&opened, &graph)?;
-    // What can't be quantised is not worth reading pictures for.
-    quantize::check(&graph)?;
-    let path = args.output.clone().unwrap_or_else(|| format!("{}.int8.safetensors", graph.name).into());
+    let network = &opened.job().description().name;
+    let path = args.output.clone().unwrap_or_else(|| format!("{network}.int8.safetensors").into());
     files::check_not_read("-o", &path)?;
-    let Sets { calibration, judges } = pictures::sets(&graph, args.calibrate.as_deref())?;
-    let images = args.images.as_deref().map(|folder| pictures::folder(&graph, folder)).transpose()?;
-    let constants = graph.preprocess.constants();
-    let n_threads =
-        args.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let of = |set: &'_ Set| -> Vec<Vec<u8>> { set.bytes.clone() };
-    let (calibrating, judging) = (of(&calibration), of(&judges));
-    let n_pictures =
-        calibrating.len() + judging.len() + images.as_ref().map_or(0, |images| images.bytes.len());
-    let progress = rounds::progress("quantising", quantize::n_steps(&graph, n_pictures)?);
-    let done = || progress.inc(1);
-    let options = Options { pair_safe: args.pair_safe };
-    let pictures = Pictures { bytes: &calibrating, constants: &constants, n_threads };
-    let (numbers, integers) = quantize::quantize(&graph, &parameters, &pictures, options, &done)?;
-    let comparison = quantize::compare(&numbers, &integers, &Pictures { bytes: &judging, ..pictures }, &done);
-    let beside: Option<(&Set, Comparison)> = images.as_ref().map(|images| {
-        (
-            images,
-            quantize::compare(&numbers, &integers, &Pictures { bytes: &images.bytes, ..pictures }, &done),
-        )
-    });
-    progress.finish_and_clear();
-    let provenance = Provenance {
-        calibration: calibration.told.clone(),
-        pair_safe: args.pair_safe,
-        sigma: comparison.certificate.as_ref().map(|certificate| certificate.sigma),
-        judged: comparison.certificate.as_ref().map(|_| judges.told.clone()),
-    };
-    let bytes = file::write(&integers, &graph, &provenance)?;
-    files::write(&path, &bytes, false)?;
-    let document = Document::new(report::Source {
-        graph: &graph,
-        numbers: &numbers,
-        sets: (&calibration, &judges),
-        comparison: &comparison,
-        beside: beside.as_ref().map(|(set, comparison)| (*set, comparison)),
-        file: (&path, bytes.len()),
-    });
+    let images = args.images.as_deref().map(|folder| (folder, args.image_labels.as_deref()));
+    let made = make(&opened, &args.choices, images, n_threads(args.threads))?;
+    files::write(&path, &made.bytes, false)?;
+    let document = Document::new(&made, &path);
     print(&if args.json { document.to_json() } else { document.to_text(started.elapsed()) })
 }
 

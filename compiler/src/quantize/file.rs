@@ -22,7 +22,7 @@ use crate::weights::Weights;
 /// The only key of the file's metadata: a text with all that is no tensor.
 const KEY: &str = "mnc.int8";
 /// Of [`Metadata`] and the tensors.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// How the numbers came about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,24 @@ pub struct Provenance {
     pub sigma: Option<f64>,
     /// The pictures on which that was measured.
     pub judged: Option<String>,
+    /// The seed of weights that were drawn at random.
+    pub random_weights: Option<u64>,
+    /// What was assumed of the training, each with the reason.
+    pub assumed: Vec<String>,
+}
+
+/// What was said of the network, by whomever.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Said {
+    /// Its description in TOML, with all that configurations and tensors have changed; none where no file can say it.
+    pub description: Option<String>,
+    /// Whether it ends before its classifier.
+    pub features: bool,
+    /// The names of its outputs; empty where nobody says them.
+    pub labels: Vec<String>,
+    /// Whether they are ImageNet's all the same, if it has as many classes.
+    pub may_be_imagenet: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +67,7 @@ struct Metadata {
     input: [usize; 3],
     /// What each layer computes: what must agree with the network that the file is read for.
     layers: Vec<String>,
+    said: Said,
     provenance: Provenance,
 }
 
@@ -82,7 +101,7 @@ impl View for &Tensor {
 ///
 /// # Panics
 /// When a layer has neither integers nor a softmax.
-pub fn write(network: &Fused, graph: &Graph, provenance: &Provenance) -> Result<Vec<u8>> {
+pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenance) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     if let Some(ByteInput { scale, offset }) = &network.byte_input {
         tensors.push(f32_tensor("input.scale", scale));
@@ -128,6 +147,7 @@ pub fn write(network: &Fused, graph: &Graph, provenance: &Provenance) -> Result<
         alpha: graph.alpha,
         input: [graph.input_shape().height, graph.input_shape().width, graph.input_shape().channels],
         layers: lines::of(network),
+        said: said.clone(),
         provenance: provenance.clone(),
     };
     let text = serde_json::to_string(&metadata).expect("numbers and strings always have a JSON form");
@@ -205,6 +225,8 @@ pub struct Origin {
     pub alpha: f64,
     /// Rows and columns of its input.
     pub extent: (usize, usize),
+    /// What else was said of it.
+    pub said: Said,
     /// How the numbers came about.
     pub provenance: Provenance,
 }
@@ -214,8 +236,9 @@ pub struct Origin {
 /// # Errors
 /// A file that `mnc quantize` didn't write.
 pub fn origin(bytes: &[u8], place: &str) -> Result<Origin> {
-    let Metadata { network, alpha, input: [height, width, _], provenance, .. } = metadata(bytes, place)?;
-    Ok(Origin { network, alpha, extent: (height, width), provenance })
+    let Metadata { network, alpha, input: [height, width, _], said, provenance, .. } =
+        metadata(bytes, place)?;
+    Ok(Origin { network, alpha, extent: (height, width), said, provenance })
 }
 
 /// Reads the file of a network whose graph is known. `place` names it in errors.

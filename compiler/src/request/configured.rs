@@ -210,6 +210,15 @@ impl Configured {
         true
     }
 
+    /// Takes what a file of int8 says of itself in place of what lies beside it.
+    pub fn adopt(&mut self, file: &str, description: Description) {
+        self.description = description.clone();
+        self.exporter = Some(Exporter { model: file.to_owned(), whose: "the file's", after: description });
+        self.alpha = None;
+        self.labels = None;
+        self.read.clear();
+    }
+
     /// Whether a configuration says which model it is.
     pub fn names_model(&self) -> bool {
         self.names_model

@@ -80,7 +80,7 @@ impl Download {
         }
         let mut request = super::weights::located(&request, files)?;
         let (network, recognised) = recognise(&request, files)?;
-        request.network = Network::Named(network.name.to_owned());
+        request.network = network;
         Ok(Some(Download { request, recognised }))
     }
 }
@@ -114,7 +114,7 @@ pub(super) fn weights_in(folder: &Path, names: &[String]) -> Result<PathBuf> {
 }
 
 /// The network of the configuration, else of the tensors; and how it is known.
-fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Builtin, String)> {
+fn recognise(request: &Request, files: &mut impl Files) -> Result<(Network, String)> {
     let weights = match &request.numbers {
         Numbers::File(path) => Some(path.as_path()),
         Numbers::Random(_) | Numbers::Runtime | Numbers::Missing(_) => None,
@@ -126,7 +126,7 @@ fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Buil
             let network = architecture
                 .builtin()
                 .map_err(|detail| Error::new(ErrorKind::Weights, Place::file(&path), detail))?;
-            return Ok((network, format!("{}, says {}", architecture.name(), file_name(&path))));
+            return Ok((named(network), format!("{}, says {}", architecture.name(), file_name(&path))));
         }
     }
     let Some(path) = weights else {
@@ -146,22 +146,28 @@ fn recognise(request: &Request, files: &mut impl Files) -> Result<(&'static Buil
     }
     let asked = Asked { naming, prefix: request.prefix.as_deref(), needs_classifier: false };
     let found = weights.recognise(asked)?;
-    Ok((found.network, format!("by the tensors of {}, in the naming {}", file_name(path), found.naming)))
+    Ok((
+        named(found.network),
+        format!("by the tensors of {}, in the naming {}", file_name(path), found.naming),
+    ))
+}
+
+fn named(builtin: &Builtin) -> Network {
+    Network::Named(builtin.name.to_owned())
 }
 
 /// The network of which a file of `mnc quantize` was made; nothing of other files.
-fn quantised(weights: &Weights<'_>) -> Result<Option<(&'static Builtin, String)>> {
+fn quantised(weights: &Weights<'_>) -> Result<Option<(Network, String)>> {
     let [file] = weights.files() else { return Ok(None) };
     if !is_int8(&file.bytes) {
         return Ok(None);
     }
-    let Origin { network, .. } = origin(&file.bytes, &file.place)?;
-    match describe::builtin(&network) {
-        Some(builtin) => {
-            let told = format!("{network}, of which {} was quantised", file_name(Path::new(&file.place)));
-            Ok(Some((builtin, told)))
-        }
-        None => {
+    let Origin { network, said, .. } = origin(&file.bytes, &file.place)?;
+    let told = format!("{network}, of which {} was quantised", file_name(Path::new(&file.place)));
+    match (describe::builtin(&network), said.description) {
+        (Some(builtin), _) => Ok(Some((named(builtin), told))),
+        (None, Some(text)) => Ok(Some((Network::Inline { text, place: file.place.clone() }, told))),
+        (None, None) => {
             let detail = format!(
                 "found int8 of {}, which isn't built in, expected its description too: mnc compile NET.toml --weights FILE",
                 quoted(&network)

@@ -80,7 +80,9 @@ pub(super) const INT8: Target = Target {
             return false;
         };
         // What has been read can be written and computed: no sum leaves an i32.
-        assert!(quantize::file::write(&network, graph, &provenance).is_ok());
+        assert!(
+            quantize::file::write(&network, graph, &quantize::file::Said::default(), &provenance).is_ok()
+        );
         let input: Vec<f32> = (0..graph.input_shape().len()).map(|idx| (idx % 3) as f32 - 1.0).collect();
         mnc::reference::output(&network, &input).len() == 3
     },
@@ -100,8 +102,11 @@ pub(super) const INT8: Target = Target {
                 pair_safe: false,
                 sigma: Some(0.5),
                 judged: None,
+                random_weights: Some(seed),
+                assumed: Vec::new(),
             };
-            quantize::file::write(&integers, &graph, &provenance).expect("it can be written")
+            quantize::file::write(&integers, &graph, &quantize::file::Said::default(), &provenance)
+                .expect("it can be written")
         };
         [1, 2].map(file).into()
     },

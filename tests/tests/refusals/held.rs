@@ -37,10 +37,11 @@ const OTHERS: [(&str, &[&str], &str); 22] = [
         &["one of several outputs", "has no room for whole vectors"],
         "the reason for a copy",
     ),
+    ("compiler/src/job.rs", &["is not read: write what it says"], "lines of the summary"),
     (
-        "compiler/src/job.rs",
-        &["bytes and integers, calibrated", "is not read: write what it says"],
-        "lines of the summary",
+        "compiler/src/job/integers.rs",
+        &["bytes and integers, calibrated", "; sigma of a logit's error"],
+        "a line of the summary",
     ),
     (
         "compiler/src/job/settle.rs",

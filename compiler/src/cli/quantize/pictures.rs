@@ -9,8 +9,7 @@ use mnc::quantize::leaves;
 use mnc_runtime::info::{ChannelOrder, CropRounding, Input, Preprocess, Resample, Resize};
 use mnc_runtime::launcher::{input_for, input_from};
 
-use super::super::fail;
-use super::super::verify;
+use super::super::{fail, labelled, verify};
 use super::refused;
 
 /// The photographs of the person detector: an astronaut (NASA, public domain), a cat (S. van der Walt, CC0); with their sides.
@@ -34,6 +33,14 @@ pub(super) struct Set {
     /// As [`mnc::quantize::Pictures`] has them.
     pub(super) bytes: Vec<Vec<u8>>,
     pub(super) told: String,
+    /// Of each picture the output that is right; nothing where nobody says.
+    pub(super) truth: Vec<usize>,
+}
+
+impl Set {
+    fn new(bytes: Vec<Vec<u8>>, told: String) -> Set {
+        Set { bytes, told, truth: Vec::new() }
+    }
 }
 
 /// What a network is made with, and what it is judged on.
@@ -55,7 +62,7 @@ pub(super) fn sets(graph: &Graph, calibrate: Option<&Path>) -> Result<Sets> {
         bytes.extend(parts(graph, 1));
         let told =
             format!("{N_BROUGHT} synthetic pictures and {N_BROUGHT} parts of the two photographs of `mnc`");
-        return Ok(Sets { calibration: Set { bytes, told }, judges: other_parts(graph) });
+        return Ok(Sets { calibration: Set::new(bytes, told), judges: other_parts(graph) });
     };
     let files = spread(verify::list(&[folder.to_owned()])?, MOST);
     let is_enough = ENOUGH <= files.len();
@@ -69,31 +76,60 @@ pub(super) fn sets(graph: &Graph, calibrate: Option<&Path>) -> Result<Sets> {
     let judges = if kept.is_empty() {
         other_parts(graph)
     } else {
-        Set { told: told(kept.len(), "other "), bytes: kept }
+        let told = told(kept.len(), "other ");
+        Set::new(kept, told)
     };
-    Ok(Sets { calibration: Set { told: told(bytes.len(), ""), bytes }, judges })
+    let told = told(bytes.len(), "");
+    Ok(Sets { calibration: Set::new(bytes, told), judges })
 }
 
-/// The pictures of a folder; of very many some from everywhere, for all of them lie in memory.
-pub(super) fn folder(graph: &Graph, folder: &Path) -> Result<Set> {
-    let files = verify::list(&[folder.to_owned()])?;
+/// The pictures of a folder with what they show, where a file or the folders below say it; of very many some from everywhere, for all
+/// of them lie in memory. `names` are those of the outputs.
+pub(super) fn folder(graph: &Graph, folder: &Path, labels: Option<&Path>, names: &[String]) -> Result<Set> {
+    let (files, labels): (Vec<PathBuf>, Vec<String>) = match (labels, verify::list(&[folder.to_owned()])) {
+        (None, Ok(files)) => (files, Vec::new()),
+        // Folders below it are classes; without any the first error says more.
+        (None, Err(error)) => labelled::read(folder, None).or(Err(error))?.into_iter().unzip(),
+        (Some(file), _) => labelled::read(folder, Some(file))?.into_iter().unzip(),
+    };
+    let of = |file: &PathBuf| if labels.is_empty() { file.clone() } else { folder.join(file) };
     let n = files.len();
-    let bytes: Vec<Vec<u8>> =
-        spread(files, MOST_COMPARED).iter().map(|file| read(graph, file)).collect::<Result<_>>()?;
+    let files = spread(files.iter().map(of).collect(), MOST_COMPARED);
+    let labels = spread(labels, MOST_COMPARED);
+    let truth = truth(graph, &files, &labels, names)?;
+    let bytes: Vec<Vec<u8>> = files.iter().map(|file| read(graph, file)).collect::<Result<_>>()?;
     let of = if bytes.len() < n { format!(" of the {n}") } else { String::new() };
-    Ok(Set { told: format!("{}{of} pictures of {}", bytes.len(), folder.display()), bytes })
+    let told = format!("{}{of} pictures of {}", bytes.len(), folder.display());
+    Ok(Set { bytes, told, truth })
+}
+
+/// The outputs that are right.
+fn truth(graph: &Graph, files: &[PathBuf], labels: &[String], names: &[String]) -> Result<Vec<usize>> {
+    let n_outputs = match graph.outputs[..] {
+        [output] if graph.node(output).shape().pixels() == 1 => graph.node(output).shape().channels,
+        _ => 1,
+    };
+    if n_outputs == 1 && !labels.is_empty() {
+        return Err(mnc::Error::new(
+            mnc::ErrorKind::Options,
+            mnc::Place::flag("--images"),
+            "found labels of pictures, expected a network with one output of several classes for them: give a folder of pictures alone",
+        ));
+    }
+    let labelled = files.iter().zip(labels);
+    labelled.map(|(file, label)| labelled::class_of(file, label, names, n_outputs)).collect()
 }
 
 /// At most so many, the same distance apart.
-fn spread(files: Vec<PathBuf>, most: usize) -> Vec<PathBuf> {
-    let n = files.len();
+fn spread<T>(all: Vec<T>, most: usize) -> Vec<T> {
+    let n = all.len();
     let kept = |idx: &usize| n <= most || idx * most / n != (idx + 1) * most / n;
-    files.into_iter().enumerate().filter(|(idx, _)| kept(idx)).map(|(_, file)| file).collect()
+    all.into_iter().enumerate().filter(|(idx, _)| kept(idx)).map(|(_, one)| one).collect()
 }
 
 fn other_parts(graph: &Graph) -> Set {
     let told = format!("{N_BROUGHT} other parts of the two photographs of `mnc`");
-    Set { bytes: parts(graph, 2), told }
+    Set::new(parts(graph, 2), told)
 }
 
 /// Parts of our photographs, brought to the size of the input as they are.

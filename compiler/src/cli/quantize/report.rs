@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mnc::graph::Graph;
-use mnc::passes::Fused;
 use mnc::quantize::{Certificate, Comparison, Distance};
 use serde::Serialize;
 
 use super::super::text::{fold, size, table};
-use super::pictures::Set;
+use super::Made;
+use super::pictures::{Set, Sets};
 
 /// The version of the JSON.
 const SCHEMA: u32 = 1;
@@ -58,19 +57,34 @@ struct Images {
     told: String,
     last_layer_snr_db: Option<f64>,
     classifier: Option<Classifier>,
+    /// None where nobody says what the pictures show.
+    accuracy: Option<Accuracy>,
 }
 
-/// What there is to tell of.
-pub(super) struct Source<'a> {
-    pub(super) graph: &'a Graph,
-    /// In f32.
-    pub(super) numbers: &'a Fused,
-    /// For calibration, and for judging.
-    pub(super) sets: (&'a Set, &'a Set),
-    pub(super) comparison: &'a Comparison,
-    pub(super) beside: Option<(&'a Set, &'a Comparison)>,
-    /// Its path and its bytes.
-    pub(super) file: (&'a Path, usize),
+/// Pictures whose first answer is right.
+#[derive(Serialize)]
+struct Accuracy {
+    pictures: usize,
+    int8_right: usize,
+    f32_right: usize,
+}
+
+impl Accuracy {
+    fn of(set: &Set, comparison: &Comparison) -> Option<Accuracy> {
+        let pairs = || set.truth.iter().zip(&comparison.answers);
+        let pictures = pairs().count();
+        (0 < pictures).then(|| Accuracy {
+            pictures,
+            int8_right: pairs().filter(|(right, (_, int8))| *right == int8).count(),
+            f32_right: pairs().filter(|(right, (f32, _))| *right == f32).count(),
+        })
+    }
+
+    fn to_text(&self) -> String {
+        let Accuracy { pictures, int8_right, f32_right } = *self;
+        let share = |right: usize| format!("{right} ({:.1} %)", 100.0 * right as f64 / pictures as f64);
+        format!("right answer   of {pictures} in int8 {}, in f32 {}\n", share(int8_right), share(f32_right))
+    }
 }
 
 fn finite(db: f64) -> Option<f64> {
@@ -95,8 +109,9 @@ impl From<&Certificate> for Classifier {
 }
 
 impl Document {
-    pub(super) fn new(source: Source<'_>) -> Document {
-        let Source { graph, numbers, sets: (calibration, judges), comparison, beside, file } = source;
+    /// Of a network and the path of its file.
+    pub(super) fn new(made: &Made, path: &Path) -> Document {
+        let Made { graph, numbers, sets: Sets { calibration, judges }, comparison, beside, bytes } = made;
         let layer = |(idx, Distance { name, bytes, snr_db }): (usize, &Distance)| Layer {
             name: name.clone(),
             output: numbers.nodes[idx + 1].shape().to_string(),
@@ -109,8 +124,8 @@ impl Document {
             network: graph.name.clone(),
             alpha: graph.alpha,
             input: graph.input_shape().to_string(),
-            file: file.0.display().to_string(),
-            file_bytes: file.1,
+            file: path.display().to_string(),
+            file_bytes: bytes.len(),
             f32_bytes: numbers
                 .nodes
                 .iter()
@@ -121,10 +136,11 @@ impl Document {
             judged: judges.told.clone(),
             layers: comparison.layers.iter().enumerate().map(layer).collect(),
             classifier: comparison.certificate.as_ref().map(Classifier::from),
-            images: beside.map(|(set, comparison)| Images {
+            images: beside.as_ref().map(|(set, comparison)| Images {
                 told: set.told.clone(),
                 last_layer_snr_db: comparison.layers.last().and_then(|layer| finite(layer.snr_db)),
                 classifier: comparison.certificate.as_ref().map(Classifier::from),
+                accuracy: Accuracy::of(set, comparison),
             }),
         }
     }
@@ -153,12 +169,13 @@ impl Document {
                 lines += "The network is no classifier of one output: the table is all there is to tell.\n";
             }
         }
-        if let Some(Images { told, last_layer_snr_db, classifier }) = &self.images {
+        if let Some(Images { told, last_layer_snr_db, classifier, accuracy }) = &self.images {
             lines += &format!("\ncompared on    {told}\n");
             lines += &match classifier {
                 Some(classifier) => classifier.to_text(),
                 None => format!("last layer     {} dB\n", decibels(*last_layer_snr_db)),
             };
+            lines += &accuracy.as_ref().map_or(String::new(), Accuracy::to_text);
         }
         lines += &format!(
             "\nwrote          {}, {} where f32 has {}, in {:.1} s\n",

@@ -5,14 +5,25 @@ use crate::quantize::tests::{network, quantized};
 use crate::random::Random;
 
 fn provenance() -> Provenance {
-    Provenance { calibration: "noise".to_owned(), pair_safe: false, sigma: Some(0.1), judged: None }
+    Provenance {
+        calibration: "noise".to_owned(),
+        pair_safe: false,
+        sigma: Some(0.1),
+        judged: None,
+        random_weights: Some(1),
+        assumed: vec!["padding same: nobody says".to_owned()],
+    }
+}
+
+fn said() -> Said {
+    Said { description: None, features: true, labels: vec!["cat".to_owned()], may_be_imagenet: true }
 }
 
 fn file(seed: u64) -> (Graph, Fused, Vec<u8>) {
     let network = network(seed);
     let (_, integers) =
         quantized(&network, crate::quantize::Options::default(), 1).expect("it can be quantised");
-    let bytes = write(&integers, &network.0, &provenance()).expect("it can be written");
+    let bytes = write(&integers, &network.0, &said(), &provenance()).expect("it can be written");
     (network.0, integers, bytes)
 }
 
@@ -25,7 +36,7 @@ fn files_come_back() {
             read(&bytes, "net.int8.safetensors", &graph).unwrap_or_else(|error| panic!("{seed}: {error}"));
         assert!(found == integers, "{seed}: the network differs");
         assert_eq!(told, provenance());
-        let again = write(&found, &graph, &told).expect("it can be written");
+        let again = write(&found, &graph, &said(), &told).expect("it can be written");
         assert!(again == bytes, "{seed}: other bytes");
     }
 }
