@@ -456,7 +456,7 @@ fn has_logits(fused: &Fused, node: &FusedNode) -> bool {
 
 /// The names of the target's instruction sets that are wider than `isa`.
 fn wider(isa: &Isa, target: &Target) -> Vec<String> {
-    let wider = target.wider.iter().filter(|other| isa.lanes < other.lanes);
+    let wider = target.wider.iter().take_while(|other| other.name != isa.name);
     wider.map(|other| other.name.to_owned()).collect()
 }
 

@@ -404,14 +404,9 @@ impl Target {
     /// A target that has no such instruction set.
     pub fn multiversion(self) -> Result<Target> {
         let isa = self.isa;
-        let platform = PLATFORMS.iter().find(|platform| platform.parsed() == self.triple);
-        let panels = isa.policy.panel_channels;
         // Dot products of bytes are of no use to networks in f32.
-        let shares =
-            |other: &&Isa| panels.is_some() && other.policy.panel_channels == panels && !other.native_dot;
-        let mut wider: Vec<&'static Isa> = (platform.into_iter().flat_map(|platform| platform.isas).copied())
-            .filter(|other| isa.lanes < other.lanes && shares(other))
-            .collect();
+        let mut wider: Vec<&'static Isa> =
+            self.sharing().filter(|other| isa.lanes < other.lanes && !other.native_dot).collect();
         wider.sort_by_key(|other| std::cmp::Reverse(other.lanes));
         if wider.is_empty() {
             let detail =
@@ -419,6 +414,28 @@ impl Target {
             return Err(Error::new(ErrorKind::Target, Place::flag("multiversion"), detail));
         }
         Ok(Target { wider, ..self })
+    }
+
+    /// A target of several instruction sets with those that have dot products of bytes too, for a network in int8.
+    ///
+    /// ```
+    /// let target = mnc::Target::new("x86_64-unknown-linux-gnu", None)?.multiversion()?.with_dot_products();
+    /// assert_eq!(target.to_string(), "x86_64-unknown-linux-gnu (x86-64-v4-vnni or x86-64-v4 or x86-64-v3)");
+    /// # Ok::<(), mnc::Error>(())
+    /// ```
+    pub fn with_dot_products(self) -> Target {
+        let has_versions = !self.wider.is_empty();
+        let dot = self.sharing().filter(|other| has_versions && other.native_dot);
+        let wider = dot.chain(self.wider.iter().copied().filter(|isa| !isa.native_dot)).collect();
+        Target { wider, ..self }
+    }
+
+    /// The instruction sets of the platform whose packed weights are those of this one.
+    fn sharing(&self) -> impl Iterator<Item = &'static Isa> + use<> {
+        let platform = PLATFORMS.iter().find(|platform| platform.parsed() == self.triple);
+        let panels = self.isa.policy.panel_channels;
+        let isas = platform.into_iter().flat_map(|platform| platform.isas).copied();
+        isas.filter(move |other| panels.is_some() && other.policy.panel_channels == panels)
     }
 
     /// The target of Rust source ([`RUST`]): any platform.

@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-use mnc::target::{Isa, X86_64_V3, X86_64_V4};
+use mnc::quantize::sample::with_integers;
+use mnc::target::{Isa, X86_64_V3, X86_64_V4, X86_64_V4_VNNI};
 use mnc::{Compiled, Options, Target, reference};
 use mnc_runtime::abi::Status;
 use mnc_tests::folder::Folder;
@@ -117,6 +118,55 @@ fn other_processors_get_what_they_can_run() {
     let output = emulate("Nehalem");
     let code = Status::MissingCpuFeature.code();
     assert_eq!(output.status.code(), Some(-code), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Of a network in int8 the first version is the one with dot products of bytes; all give the bits of the reference.
+#[test]
+fn int8_has_dot_products_of_bytes() {
+    let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 64);
+    let fused = mnc::passes::run(&graph, &parameters).expect("it can be folded");
+    let fused = with_integers(&fused, 1).expect("all of its layers have integers");
+    let target = Target::new("x86_64-unknown-linux-gnu", None).expect("a row of the table");
+    let target = target.multiversion().expect("there are two").with_dot_products();
+    let options = Options { name: "net", labels: &[] };
+    let compiled = mnc::compile_fused(graph, fused, &target, &options, None).expect("the network is legal");
+    let programs: Vec<_> =
+        compiled.wider.iter().map(|version| &version.program).chain([&compiled.program]).collect();
+    assert!(programs.iter().map(|program| program.isa).eq([&X86_64_V4_VNNI, &X86_64_V4, &X86_64_V3]));
+    assert_eq!(compiled.wider[1].info.wider, ["x86-64-v4-vnni"]);
+    let input = networks::input(compiled.program.input, 1);
+    let expected = reference::output(&compiled.fused, &input);
+    for program in programs {
+        assert_eq!(program.constants, compiled.program.constants, "the weights are there once");
+        let found = program.interpret(&input).expect("every access is inside its buffer");
+        assert_eq!(bits::compare(&found, &expected), Ok(()));
+    }
+    let n_dots = |compiled: &Compiled| -> usize {
+        let texts = compiled.texts().expect("the network can be emitted");
+        texts.iter().map(|function| function.assembly.matches("vpdpbusd").count()).sum()
+    };
+    let alone = |isa: &str| {
+        let target = Target::new("x86_64-unknown-linux-gnu", Some(isa)).expect("a row of the table");
+        let (graph, fused) = (compiled.graph.clone(), compiled.fused.clone());
+        n_dots(&mnc::compile_fused(graph, fused, &target, &options, None).expect("the network is legal"))
+    };
+    let n_all = n_dots(&compiled);
+    assert!(0 < n_all, "no version has dot products");
+    assert_eq!(["x86-64-v4-vnni", "x86-64-v4", "x86-64-v3"].map(alone), [n_all, 0, 0]);
+    let Some(linked) = Linked::one(&compiled) else { return };
+    let network = linked.network(&compiled);
+    let mut ran = 0;
+    // What this CPU takes, and the narrowest, which it is told to.
+    for before in [[0; 16], proof(&X86_64_V3)] {
+        let (status, found, after) = run(&compiled, &network, before);
+        if status == Status::MissingCpuFeature {
+            return need::skip_cpu(&compiled);
+        }
+        assert_eq!((status, bits::compare(&found, &expected)), (Status::Ok, Ok(())));
+        assert!([&X86_64_V4_VNNI, &X86_64_V4, &X86_64_V3].map(proof).contains(&after));
+        ran += 1;
+    }
+    assert_eq!(ran, 2);
 }
 
 #[test]

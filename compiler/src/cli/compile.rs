@@ -178,9 +178,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let tools = Tools { program, verbose: args.verbose };
 
     let opened = job.open(&mut Disk)?;
-    let is_native = args.target_cpu.as_deref() == Some("native");
     let is_int8 = opened.is_int8() || args.int8.is_asked();
-    let target = if is_native && is_int8 && !args.multiversion { host::native_int8(target)? } else { target };
+    let target = if is_int8 { host::for_int8(target, args.target_cpu.as_deref())? } else { target };
     let (mut graph, alpha_source) = opened.graph()?;
     graph.batch = args.batch;
     if stops && dump_early(args.dump, opened.job().description(), &graph)? {

@@ -56,7 +56,8 @@ pub(super) fn wider(target: &Target, is_int8: bool) -> Option<Wider> {
         return None;
     }
     if is_int8 && let Some(isa) = dot_products() {
-        return (!target.isa.native_dot).then_some(Wider::Faster(isa));
+        let mut versions = target.wider.iter().chain([&target.isa]);
+        return versions.all(|version| !version.native_dot).then_some(Wider::Faster(isa));
     }
     let (best, unused) = best()?;
     let widest = target.wider.first().unwrap_or(&target.isa);
@@ -88,12 +89,13 @@ fn native(triple: &str) -> Result<Target> {
     }
 }
 
-/// The instruction set for networks in int8 in place of what `native` has chosen, where this CPU has one with dot products of bytes:
-/// that gains several times what wider vectors do.
-pub(super) fn native_int8(target: Target) -> Result<Target> {
+/// The target for a network in int8. Of several versions one has dot products of bytes, and so has what `native` chooses where this
+/// CPU has them: that gains several times what wider vectors do.
+pub(super) fn for_int8(target: Target, cpu: Option<&str>) -> Result<Target> {
     match dot_products() {
-        Some(isa) => Target::new(&target.triple.to_string(), Some(isa.name)),
-        None => Ok(target),
+        _ if !target.wider.is_empty() => Ok(target.with_dot_products()),
+        Some(isa) if cpu == Some("native") => Target::new(&target.triple.to_string(), Some(isa.name)),
+        Some(_) | None => Ok(target),
     }
 }
 

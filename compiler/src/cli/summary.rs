@@ -105,9 +105,12 @@ impl fmt::Display for Summary<'_> {
         match host::wider(target, self.compiled.fused.byte_input.is_some()) {
             // A default that runs anywhere is half as fast here, and nobody would know.
             Some(Wider::Faster(isa)) => {
-                // Code for several versions has no dot products yet.
-                let both = if isa.native_dot { "" } else { ", or --multiversion for both" };
-                row(f, "faster", format!("this CPU has {}: --target-cpu native{both}", isa.name))?;
+                let name = isa.name;
+                row(
+                    f,
+                    "faster",
+                    format!("this CPU has {name}: --target-cpu native, or --multiversion for both"),
+                )?;
             }
             Some(Wider::NoGain(Gain { from, to })) => row(
                 f,

@@ -227,6 +227,10 @@ impl Args {
         if opened.is_int8() && told.is_some_and(|told| told.left_out == 0) {
             opened = opened.keeping_constant();
         }
+        let target = match (opened.is_int8(), &found) {
+            (true, None) => host::for_int8(target, self.target_cpu.as_deref())?,
+            _ => target,
+        };
         network::warn(opened.job());
         let (mut graph, _) = opened.graph()?;
         graph.batch = batch;

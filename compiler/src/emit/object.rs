@@ -479,13 +479,15 @@ impl<'a> Writer<'a> {
     }
 
     /// The function that asks the processor, where the instruction set is more than the architecture's baseline. A version that
-    /// isn't the last must also gain by it.
+    /// isn't the last must also gain by it, which one with dot products does even in halves: they are one instruction in place of
+    /// three and more.
     fn cpu_check(&mut self, name: &str, isa: &Isa) -> Result<Option<FuncId>> {
         let Some(level) = isa.x86_level else {
             return Ok(None);
         };
         let signature = self.signature(0, true);
-        let question = if isa == self.target.isa { x86::Question::Has } else { x86::Question::Gains };
+        let is_worth_it = isa == self.target.isa || isa.native_dot;
+        let question = if is_worth_it { x86::Question::Has } else { x86::Question::Gains };
         Ok(Some(self.raw(name, &signature, &x86::cpu_check(level, question))?))
     }
 
