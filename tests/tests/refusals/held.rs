@@ -26,7 +26,7 @@ const PAGES: [(&str, usize); 5] = [
 ];
 
 /// Texts that no user is refused with: the file, or what its path begins with, what is in them (all if none is said), and why.
-const OTHERS: [(&str, &[&str], &str); 22] = [
+const OTHERS: [(&str, &[&str], &str); 23] = [
     ("compiler/src/code/", &[], "the interpreter of kernels, which only our own tests give wrong ones"),
     ("compiler/src/program/interpret.rs", &[], "likewise"),
     ("compiler/src/graph/verify.rs", &[], "asserted of graphs that were built"),
