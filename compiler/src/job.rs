@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Place, Result, plural, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::passes::{self, Fused};
+use crate::quantize::without_constant_channels;
 use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
@@ -426,7 +427,10 @@ impl Opened {
         match &self.integers {
             Some(integers) => {
                 check_sizes(graph, settings.target, settings.is_inside)?;
-                integers.network(graph, self.job.keep_constant)
+                let network = integers.network(graph)?;
+                let keep_pairs = !settings.target.isa.native_dot;
+                let keep = self.job.keep_constant;
+                Ok(if keep { network } else { without_constant_channels(network, keep_pairs) })
             }
             None if self.job.keep_constant => {
                 let detail = "found with a network in f32, expected a file of `mnc quantize`, whose constant channels can be told";

@@ -10,6 +10,7 @@ mod integer;
 
 use mnc_runtime::filter::{self, Packing};
 
+pub(crate) use integer::pair_fits;
 pub use integer::{Addition, ByteInput, Bytes, Integer, MOST_WEIGHT, is_clamp};
 
 use crate::error::Result;

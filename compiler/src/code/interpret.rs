@@ -12,6 +12,7 @@ pub use region::{Region, Runner};
 
 use super::{Access, Address, Binary, Code, Half, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
+use crate::passes::pair_fits;
 
 /// Where an argument points: a region and a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +192,9 @@ impl Machine<'_> {
                 for lane in 0..self.lanes {
                     let [a, b] =
                         [a, b].map(|register| self.registers[register + lane].to_bits().to_le_bytes());
-                    if pairs_fit && !b.as_chunks().0.iter().all(fits) {
+                    if pairs_fit
+                        && !b.as_chunks().0.iter().all(|pair: &[u8; 2]| pair_fits(pair.map(u8::cast_signed)))
+                    {
                         return Err(Violation(format!("the pairs of {b:?} don't fit")));
                     }
                     let product = |(a, b): (u8, u8)| i64::from(a) * i64::from(b as i8);
@@ -308,13 +311,6 @@ fn integer(lane: f32) -> i32 {
 /// A lane that holds an integer.
 fn integer_bits(value: i32) -> f32 {
     f32::from_bits(value as u32)
-}
-
-/// Whether two weights with the largest bytes stay within an i16, and each of them alone.
-pub(crate) fn fits(pair: &[u8; 2]) -> bool {
-    let [a, b] = pair.map(|weight| i32::from(weight as i8) * 255);
-    let sums = [a.max(0) + b.max(0), a.min(0) + b.min(0)];
-    sums.iter().all(|sum| i16::try_from(*sum).is_ok())
 }
 
 /// A sum that was promised to stay an i32.

@@ -8,7 +8,6 @@ use crate::error::{Error, ErrorKind, Place, Result};
 use crate::graph::Graph;
 use crate::passes::Fused;
 use crate::quantize::file::{self, Origin, Said};
-use crate::quantize::without_constant_channels;
 use crate::request::{Labels, file_name};
 use crate::weights::Weights;
 
@@ -35,10 +34,9 @@ impl Integers {
         Ok(Integers { place: place.to_owned(), bytes, origin })
     }
 
-    /// The network of a graph, whole or without its constant channels.
-    pub(super) fn network(&self, graph: &Graph, keep_constant: bool) -> Result<Fused> {
-        let (network, _) = file::read(&self.bytes, &self.place, graph)?;
-        Ok(if keep_constant { network } else { without_constant_channels(network) })
+    /// The network of a graph, whole.
+    pub(super) fn network(&self, graph: &Graph) -> Result<Fused> {
+        file::read(&self.bytes, &self.place, graph).map(|(network, _)| network)
     }
 
     /// The alpha of the file, if nobody asks for another one.

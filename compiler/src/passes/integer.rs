@@ -5,6 +5,7 @@
 //! [`Integer`] and [`Bytes`], operation by operation, in [`crate::reference`] and in docs/arithmetic.md.
 
 use std::borrow::Cow;
+use std::iter;
 
 use super::FusedNode;
 use crate::graph::layer::{Activation, Layer};
@@ -137,6 +138,22 @@ impl Integer {
         Cow::Owned(Integer { weights: weights.collect(), ..self.clone() })
     }
 
+    /// Whether of every tap of a layer over so many channels the weights of input channels 0 and 1, 2 and 3 and so on fit together. Where
+    /// each word of weights has only one of them, they always do.
+    pub(crate) fn pairs_fit(&self, layer: &Layer, channels: usize) -> bool {
+        if matches!(layer, Layer::Depthwise { .. }) {
+            return true;
+        }
+        let numbers = self.without_groups(layer, channels);
+        let n = numbers.multiplier.len();
+        let taps = numbers.weights.chunks((channels * n).max(1));
+        let mut pairs = taps.flat_map(|tap| tap.chunks(2 * n));
+        pairs.all(|pair| {
+            let (first, second) = pair.split_at(n);
+            first.iter().zip(second.iter().chain(iter::repeat(&0))).all(|(a, b)| pair_fits([*a, *b]))
+        })
+    }
+
     /// How many weights, biases and multipliers a layer over an input of this shape has.
     pub fn extents(layer: &Layer, input: Shape) -> [usize; 3] {
         let n_borders = layer.window().map_or(1, |window| window.borders((input.height, input.width)).len());
@@ -169,6 +186,13 @@ impl Integer {
         let is_sum_of_bytes = node.bytes.is_some() && is_clamp(node.activation);
         assert!(!adds || is_sum_of_bytes, "{name}: an addition gives bytes");
     }
+}
+
+/// Whether two weights with the largest bytes stay within an i16, and each of them alone.
+pub(crate) fn pair_fits(pair: [i8; 2]) -> bool {
+    let [a, b] = pair.map(|weight| i32::from(weight) * 255);
+    let sums = [a.max(0) + b.max(0), a.min(0) + b.min(0)];
+    sums.iter().all(|sum| i16::try_from(*sum).is_ok())
 }
 
 /// Whether sums within a bound stay below 2^31, and what they become below half of that.

@@ -220,14 +220,19 @@ impl Library {
         }
         let called = self.called_by.get_mut(layer).expect("it has just been put there");
         let idx = *self.known.entry(kernel.clone()).or_insert_with(|| {
-            let name = kernel.name(self.isa);
+            let (name, code) = (kernel.name(self.isa), kernel.code(self.isa));
+            // Layers may differ in what makes no difference to this code: in what is known of their weights, or in borders that the
+            // part doesn't touch.
+            let is_same = |known: &ProgramKernel| known.name == name && known.code == code;
+            if let Some(same) = self.kernels.iter().position(is_same) {
+                return same;
+            }
             let mut symbol = format!("{layer}_{name}");
             // A layer cut into parts has several kernels of one name.
             let taken = called.iter().filter(|idx| self.kernels[**idx].symbol.starts_with(&symbol)).count();
             if taken != 0 {
                 symbol = format!("{symbol}_{taken}");
             }
-            let code = kernel.code(self.isa);
             self.kernels.push(ProgramKernel { symbol, name, layers: Vec::new(), code });
             self.kernels.len() - 1
         });

@@ -18,19 +18,20 @@ const FEW_SUMS: i64 = 4096;
 type Span = (u8, u8);
 
 /// The network without its constant channels. The outputs keep theirs, and so does every value of which another layer than
-/// convolutions, dense layers and a global average pool takes part.
-pub fn without_constant_channels(network: Fused) -> Fused {
-    reduced(network).0
+/// convolutions, dense layers and a global average pool takes part. Where pairs are kept, weights that fit together in pairs still do:
+/// the channels of such a pair leave together or not at all, and targets that add products in pairs stay fast.
+pub fn without_constant_channels(network: Fused, keep_pairs: bool) -> Fused {
+    reduced(network, keep_pairs).0
 }
 
 /// Also which channels of each node it has kept.
-fn reduced(mut network: Fused) -> (Fused, Vec<Vec<usize>>) {
+fn reduced(mut network: Fused, keep_pairs: bool) -> (Fused, Vec<Vec<usize>>) {
     let mut all: Vec<Vec<usize>> =
         network.nodes.iter().map(|node| (0..node.shape().channels).collect()).collect();
     // Channels that have left may leave others without readers.
     loop {
         let spans = spans(&network);
-        let leaves = leaves(&network, &spans);
+        let leaves = leaves(&network, &spans, keep_pairs);
         if !leaves.iter().flatten().any(|leaves| *leaves) {
             break;
         }
@@ -243,7 +244,7 @@ impl Ties {
 }
 
 /// Of each channel of each node, whether it leaves.
-fn leaves(network: &Fused, spans: &[Vec<Span>]) -> Vec<Vec<bool>> {
+fn leaves(network: &Fused, spans: &[Vec<Span>], keep_pairs: bool) -> Vec<Vec<bool>> {
     let mut ties = Ties::new(network);
     // By node and channel: whether somebody needs it as it is.
     let mut is_needed: Vec<Vec<bool>> =
@@ -283,6 +284,9 @@ fn leaves(network: &Fused, spans: &[Vec<Span>]) -> Vec<Vec<bool>> {
         }
     }
     keep_one_of_each(network, &mut ties, &mut stays);
+    if keep_pairs {
+        keep_whole_pairs(network, &mut ties, &mut stays);
+    }
     let channels = |(idx, node): (usize, &FusedNode)| -> Vec<bool> {
         (0..node.shape().channels).map(|channel| !stays[ties.set(idx, channel)]).collect()
     };
@@ -296,6 +300,34 @@ fn keep_one_of_each(network: &Fused, ties: &mut Ties, stays: &mut [bool]) {
         let n = node.shape().channels;
         if !(0..n).any(|channel| stays[ties.set(idx, channel)]) {
             stays[ties.set(idx, 0)] = true;
+        }
+    }
+}
+
+/// Of input channels whose weights fit together, both stay where one of them does.
+fn keep_whole_pairs(network: &Fused, ties: &mut Ties, stays: &mut [bool]) {
+    let channels = |id: FusedId| network.nodes[id.0].shape().channels;
+    let fit = |node: &&FusedNode| {
+        let Some(numbers) = node.integer.as_ref().filter(|numbers| !numbers.weights.is_empty()) else {
+            return false;
+        };
+        !matches!(node.layer, Layer::Depthwise { .. })
+            && numbers.pairs_fit(&node.layer, channels(node.inputs[0]))
+    };
+    let mut inputs: Vec<FusedId> = network.nodes.iter().filter(fit).map(|node| node.inputs[0]).collect();
+    inputs.dedup();
+    // One that stays may be tied to one of another pair.
+    loop {
+        let n_before = stays.iter().filter(|stays| **stays).count();
+        for input in &inputs {
+            for first in (1..channels(*input)).step_by(2).map(|second| second - 1) {
+                let pair = [first, first + 1].map(|channel| ties.set(input.0, channel));
+                let one_stays = pair.iter().any(|set| stays[*set]);
+                pair.iter().for_each(|set| stays[*set] = one_stays);
+            }
+        }
+        if stays.iter().filter(|stays| **stays).count() == n_before {
+            return;
         }
     }
 }

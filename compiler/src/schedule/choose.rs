@@ -2,11 +2,8 @@
 //!
 //! In: a layer and the layouts around it. Knows no other node.
 
-use std::iter;
-
 use super::tiling::{self, Choice, Product};
 use super::tuning::LayerChoice;
-use crate::code::interpret::fits;
 use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
@@ -172,25 +169,10 @@ fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
     let extent = (input.shape.height, input.shape.width);
     let hangs_over = |_: &Window| n < numbers.bias.len();
     let borders = node.layer.window().filter(hangs_over).map(|window| Borders { window, extent });
-    // In words of one weight they always do.
-    let is_depthwise = matches!(node.layer, Layer::Depthwise { .. });
-    let channels = input.shape.channels;
-    let pairs_fit = is_depthwise || pairs_fit(&numbers.without_groups(&node.layer, channels), channels);
+    let pairs_fit = numbers.pairs_fit(&node.layer, input.shape.channels);
     let (activation, bytes) = activation_and_bytes(node);
     let addition = addition(node);
     Ending::Integer(IntegerEnding { pairs_fit, activation, bytes, addition, borders })
-}
-
-/// Whether of every tap the weights of input channels 0 and 1, 2 and 3 and so on fit together.
-fn pairs_fit(numbers: &Integer, m: usize) -> bool {
-    let n = numbers.multiplier.len();
-    let taps = numbers.weights.chunks((m * n).max(1));
-    let mut pairs = taps.flat_map(|tap| tap.chunks(2 * n));
-    pairs.all(|pair| {
-        let (first, second) = pair.split_at(n);
-        let weights = first.iter().zip(second.iter().chain(iter::repeat(&0)));
-        weights.into_iter().all(|(a, b)| fits(&[*a as u8, *b as u8]))
-    })
 }
 
 /// The activation, where it is more than bounds, and how the numbers of a node become bytes, if they do; before an addition.

@@ -10,7 +10,24 @@ use crate::weights::Parameters;
 /// Of every node of both networks, the channels that the smaller one has kept, on inputs whose bytes reach both ends; and how many
 /// channels it hasn't.
 fn check(network: &Fused, seed: u64) -> usize {
-    let (smaller, all) = reduced(network.clone());
+    let n_left = check_with(network, seed, false);
+    if seed.is_multiple_of(4) {
+        assert!(check_with(network, seed, true) <= n_left, "seed {seed}");
+    }
+    n_left
+}
+
+fn check_with(network: &Fused, seed: u64, keep_pairs: bool) -> usize {
+    let (smaller, all) = reduced(network.clone(), keep_pairs);
+    let fit = |network: &Fused| -> Vec<bool> {
+        let channels = |node: &FusedNode| network.nodes[node.inputs[0].0].shape().channels;
+        let fit = |node: &FusedNode| {
+            node.integer.as_ref().is_some_and(|numbers| numbers.pairs_fit(&node.layer, channels(node)))
+        };
+        network.nodes.iter().map(fit).collect()
+    };
+    let still_fit = |(before, after): (&bool, &bool)| *after || !*before;
+    assert!(!keep_pairs || fit(network).iter().zip(&fit(&smaller)).all(still_fit), "seed {seed}");
     let n_left = |(node, kept): (&FusedNode, &Vec<usize>)| node.shape().channels - kept.len();
     for input in inputs(network.nodes[0].shape().len(), seed) {
         let expected = reference::output(network, &input);
@@ -96,7 +113,7 @@ fn pair() -> Fused {
 /// The channels of each layer of [`PAIR`] behind the pass.
 fn channels(network: &Fused) -> [usize; 3] {
     check(network, 1);
-    let smaller = without_constant_channels(network.clone());
+    let smaller = without_constant_channels(network.clone(), false);
     [1, 2, 3].map(|idx| smaller.nodes[idx].shape().channels)
 }
 
@@ -130,5 +147,26 @@ fn a_channel_leaves_all_layers_that_it_goes_through() {
     // It is an output.
     network.outputs = vec![FusedId(1), FusedId(4)];
     network.output_names = vec!["conv_1".to_owned(), "dense_1".to_owned()];
-    assert_eq!(without_constant_channels(network).nodes[1].shape().channels, 16);
+    assert_eq!(without_constant_channels(network, false).nodes[1].shape().channels, 16);
+}
+
+#[test]
+fn pairs_of_weights_that_fit_leave_together() {
+    let constant = |channels: std::ops::Range<usize>, weight: i8| {
+        let mut network = pair();
+        network.nodes[3].integer.as_mut().unwrap().weights.fill(weight);
+        for bias in network.nodes[2].integer.as_mut().unwrap().bias.chunks_mut(16) {
+            bias[channels.clone()].fill(-(1 << 24));
+        }
+        let smaller = |keep_pairs: bool| {
+            check_with(&network, 1, keep_pairs);
+            without_constant_channels(network.clone(), keep_pairs).nodes[2].shape().channels
+        };
+        [smaller(false), smaller(true)]
+    };
+    assert_eq!(constant(3..4, 64), [15, 16]);
+    assert_eq!(constant(2..4, 64), [14, 14]);
+    assert_eq!(constant(3..5, 64), [14, 16]);
+    // They don't fit.
+    assert_eq!(constant(3..4, 65), [15, 15]);
 }
