@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Place, Result, plural, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
 use crate::passes::{self, Fused};
-use crate::quantize::without_constant_channels;
+use crate::quantize::{others, without_constant_channels};
 use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
@@ -96,7 +96,7 @@ pub struct Opened {
     job: Job,
     /// Of `Numbers::File`.
     weights: Option<Weights<'static>>,
-    /// In place of them, where the file holds a network in integers.
+    /// In place of them, where `mnc quantize` has written the file.
     integers: Option<Integers>,
 }
 
@@ -247,6 +247,10 @@ impl Job {
             }
             self.settle(weights)?;
             self.tell_axes(weights);
+            if weights.is_quantised() {
+                let text = "bytes and integers, quantised by others".to_owned();
+                self.notes.push(Note { subject: "int8", text });
+            }
         }
         Ok(Opened { job: self, weights, integers: None })
     }
@@ -322,7 +326,7 @@ impl Opened {
 
     /// Whether the network computes in bytes and integers.
     pub fn is_int8(&self) -> bool {
-        self.integers.is_some()
+        self.integers.is_some() || self.weights.as_ref().is_some_and(Weights::is_quantised)
     }
 
     /// The same with the channels of int8 that are one byte whatever the input is.
@@ -399,9 +403,13 @@ impl Opened {
     /// A network that is too large, which is told before its weights are drawn or read; weights that don't fit; none.
     pub fn parameters(&self, graph: &Graph, settings: &Settings<'_>) -> Result<Parameters> {
         check_sizes(graph, settings.target, settings.is_inside)?;
-        if let Some(Integers { place, .. }) = &self.integers {
-            let detail = "found a network in integers, expected its numbers before `mnc quantize`";
-            return Err(Error::new(ErrorKind::Weights, Place::file(place), detail));
+        if self.is_int8() {
+            let place = match &self.integers {
+                Some(Integers { place, .. }) => Place::file(place),
+                None => Place::file(self.weights.as_ref().expect("integers are of a file").place()),
+            };
+            let detail = "found a network in integers, expected its numbers in f32, before it was quantised";
+            return Err(Error::new(ErrorKind::Weights, place, detail));
         }
         match &self.job.numbers {
             Numbers::File(_) => {
@@ -424,20 +432,21 @@ impl Opened {
     /// # Errors
     /// As [`Opened::parameters`]; numbers that can't be folded.
     pub fn fused(&self, graph: &Graph, settings: &Settings<'_>) -> Result<Fused> {
-        match &self.integers {
-            Some(integers) => {
-                check_sizes(graph, settings.target, settings.is_inside)?;
-                let network = integers.network(graph)?;
-                let keep_pairs = !settings.target.isa.native_dot;
-                let keep = self.job.keep_constant;
-                Ok(if keep { network } else { without_constant_channels(network, keep_pairs) })
+        let keep = self.job.keep_constant;
+        let of_others = self.weights.as_ref().filter(|weights| weights.is_quantised());
+        check_sizes(graph, settings.target, settings.is_inside)?;
+        let network = match (&self.integers, of_others) {
+            (Some(integers), _) => integers.network(graph)?,
+            (None, Some(weights)) => others::read(weights, graph, self.job.naming)?,
+            (None, None) if keep => {
+                let detail =
+                    "found with a network in f32, expected one in int8, whose constant channels can be told";
+                return Err(options("keep-constant", detail));
             }
-            None if self.job.keep_constant => {
-                let detail = "found with a network in f32, expected a file of `mnc quantize`, whose constant channels can be told";
-                Err(options("keep-constant", detail))
-            }
-            None => passes::run(graph, &self.parameters(graph, settings)?),
-        }
+            (None, None) => return passes::run(graph, &self.parameters(graph, settings)?),
+        };
+        let keep_pairs = !settings.target.isa.native_dot;
+        Ok(if keep { network } else { without_constant_channels(network, keep_pairs) })
     }
 
     /// Compiles a graph of this job with such numbers.

@@ -11,6 +11,7 @@ pub mod crops;
 pub mod file;
 mod forward;
 pub mod leaves;
+pub mod others;
 mod parts;
 mod ranges;
 mod report;
@@ -129,17 +130,22 @@ pub(crate) fn with_numbers(mut network: Fused) -> Result<Fused> {
     for idx in 0..network.outputs.len() {
         let id = network.outputs[idx];
         if network.nodes[id.0].bytes.is_some() {
-            let numbers = network.nodes[id.0].numbers(id);
-            if numbers.integer.as_ref().is_some_and(|integer| !integer.is_proved()) {
-                let place = Place::layer(&numbers.name);
-                let detail = "its numbers may leave 2^31, expected an output of smaller ones";
-                return Err(Error::new(ErrorKind::Weights, place, detail));
-            }
+            let numbers = numbers(&network.nodes[id.0], id)?;
             network.nodes.push(numbers);
             network.outputs[idx] = FusedId(network.nodes.len() - 1);
         }
     }
     Ok(network)
+}
+
+/// The node behind one of bytes, which makes numbers of them.
+fn numbers(node: &FusedNode, id: FusedId) -> Result<FusedNode> {
+    let numbers = node.numbers(id);
+    if numbers.integer.as_ref().is_some_and(|integer| !integer.is_proved()) {
+        let detail = "its numbers may leave 2^31, expected an output of smaller ones";
+        return Err(Error::new(ErrorKind::Weights, Place::layer(&numbers.name), detail));
+    }
+    Ok(numbers)
 }
 
 fn bytes_of(node: &FusedNode) -> Tensor {
@@ -156,11 +162,7 @@ fn byte_input(constants: &[(f32, f32)]) -> Result<ByteInput> {
             .collect(),
     };
     for (idx, (multiplier, offset)) in constants.iter().enumerate() {
-        let comes_back = |q: u8| {
-            let x = f32::from(q).mul_add(*multiplier, *offset);
-            x.mul_add(input.scale[idx], input.offset[idx]).round_ties_even() == f32::from(q)
-        };
-        if !(0..=255).all(comes_back) {
+        if !input.keeps(idx, *multiplier, *offset) {
             let detail = format!(
                 "channel {idx}: found multiplier {multiplier} and offset {offset}, expected numbers that tell all 256 bytes apart in f32"
             );

@@ -3,7 +3,8 @@
 //! Bytes come from the caller (the command maps the file into memory). Nothing here reads a file or knows a target.
 //! In order: `header` checks the file's own claims, [`names`] renames tensors where a user says how, [`naming`] says which tensor
 //! belongs to which layer, `fit` and `prefix` which of a file's names are those, `assign` checks each against the graph and turns
-//! it, with its axes in the order of a [`layout`], into the order of the arithmetic, `leftover` lists the tensors that no layer wants.
+//! it, with its axes in the order of a [`layout`], into the order of the arithmetic, `quantised` does so where they are integers of another
+//! quantiser, `leftover` lists the tensors that no layer wants.
 //! [`config`] reads the JSON that lies beside it; `recognise` tells of which built-in network they are; [`propose`] says what tensors of
 //! unknown names seem to be.
 
@@ -20,6 +21,7 @@ pub mod names;
 pub mod naming;
 mod prefix;
 pub mod propose;
+mod quantised;
 mod random;
 mod recognise;
 mod write;
@@ -29,6 +31,7 @@ pub(crate) use self::foreign::{FROM_KERAS, FROM_PYTORCH, FROM_SOURCE, START_BYTE
 pub use self::form::{Form, Norms};
 pub use self::leftover::Leftovers;
 pub use self::prefix::Prefix;
+pub(crate) use self::quantised::QuantisedFilter;
 pub use self::recognise::Recognised;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -56,6 +59,8 @@ pub struct Weights<'a> {
     file_of_names: Option<Names>,
     /// Those that don't have the prefix of the others, by their names in the file.
     outside: BTreeMap<String, Tensor>,
+    /// Scales and zero points of integers, by their names in the file.
+    scales: BTreeMap<String, Tensor>,
     prefix: Prefix,
 }
 
@@ -121,11 +126,13 @@ impl<'a> Weights<'a> {
             let data = start + info.data_offsets.0..start + info.data_offsets.1;
             (name, Tensor { dtype: info.dtype, shape: info.shape.clone(), file: 0, data, own_name: None })
         };
-        let tensors = file.tensors().into_iter().map(tensor).collect();
+        let mut tensors = file.tensors().into_iter().map(tensor).collect();
+        let scales = quantised::set_aside(&mut tensors);
         Ok(Weights {
             place: place.to_owned(),
             files: vec![WeightsFile { place: place.to_owned(), bytes }],
             tensors,
+            scales,
             outside: BTreeMap::new(),
             prefix: Prefix::default(),
             asked_layout: None,
@@ -142,6 +149,7 @@ impl<'a> Weights<'a> {
             place: place.to_owned(),
             files: Vec::new(),
             tensors: BTreeMap::new(),
+            scales: BTreeMap::new(),
             outside: BTreeMap::new(),
             prefix: Prefix::default(),
             asked_layout: None,
@@ -151,7 +159,7 @@ impl<'a> Weights<'a> {
         for part in parts {
             let first = all.files.len();
             all.files.extend(part.files);
-            for (name, tensor) in part.tensors {
+            for (name, tensor) in part.tensors.into_iter().chain(part.scales) {
                 let tensor = Tensor { file: first + tensor.file, ..tensor };
                 let file = all.files[tensor.file].place.clone();
                 if let Some(other) = all.tensors.insert(name.clone(), tensor) {
@@ -164,6 +172,7 @@ impl<'a> Weights<'a> {
         let mut faults = Faults::new(ErrorKind::Weights);
         push_listed(&mut faults, all.file(), found);
         faults.propagate()?;
+        all.scales = quantised::set_aside(&mut all.tensors);
         Ok(all)
     }
 
@@ -235,6 +244,7 @@ impl<'a> Weights<'a> {
             files: borrowed.collect(),
             tensors: self.tensors.clone(),
             outside: self.outside.clone(),
+            scales: self.scales.clone(),
             prefix: self.prefix.clone(),
             asked_layout: self.asked_layout,
             file_of_names: self.file_of_names.clone(),

@@ -33,6 +33,19 @@ pub struct ByteInput {
     pub offset: Vec<f32>,
 }
 
+impl ByteInput {
+    /// The byte of a number of a channel. What is no number becomes 0.
+    pub fn byte(&self, channel: usize, x: f32) -> u8 {
+        // A cast keeps within the bytes.
+        x.mul_add(self.scale[channel], self.offset[channel]).round_ties_even() as u8
+    }
+
+    /// Whether each byte of a picture, which stands for byte times multiplier plus offset, is its own byte here.
+    pub fn keeps(&self, channel: usize, multiplier: f32, offset: f32) -> bool {
+        (0..=u8::MAX).all(|q| self.byte(channel, f32::from(q).mul_add(multiplier, offset)) == q)
+    }
+}
+
 /// The numbers of a layer that computes in integers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Integer {

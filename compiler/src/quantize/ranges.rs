@@ -30,6 +30,22 @@ pub(super) fn bytes(node: &FusedNode, seen: &Seen, norm: Option<&Norm>) -> Optio
     between(least, most)
 }
 
+/// The bytes of a scale that is known already, between what an activation gives. One that is more than bounds may give every byte.
+pub(super) fn bounded(scale: f32, zero_point: u8, activation: Activation) -> Bytes {
+    let (low, high) = match activation {
+        Activation::Relu => (zero_point, u8::MAX),
+        // A cast keeps within the bytes.
+        Activation::Relu6 => (zero_point, (f32::from(zero_point) + (6.0 / scale).round()) as u8),
+        Activation::None
+        | Activation::LeakyRelu { .. }
+        | Activation::HardSigmoid
+        | Activation::HardSwish
+        | Activation::Sigmoid
+        | Activation::Swish => (0, u8::MAX),
+    };
+    Bytes { scale, zero_point, low, high }
+}
+
 /// The bytes of what a layer has before the addition that is part of it.
 pub(super) fn own(seen: &Seen) -> Option<Bytes> {
     let [least, most] = [seen.own_least, seen.own_most].map(f64::from);

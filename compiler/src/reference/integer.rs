@@ -16,9 +16,8 @@ use crate::passes::{Addition, ByteInput, Bytes, FusedNode, Integer, is_clamp};
 
 /// The bytes of an input, as numbers.
 pub(super) fn input(bytes: &ByteInput, input: &[f32]) -> Vec<f32> {
-    let channels = bytes.scale.iter().zip(&bytes.offset).cycle();
-    let numbers = input.iter().zip(channels);
-    numbers.map(|(x, (scale, offset))| to_byte(x.mul_add(*scale, *offset), 0, 0, 255)).collect()
+    let channels = (0..bytes.scale.len()).cycle();
+    input.iter().zip(channels).map(|(x, channel)| f32::from(bytes.byte(channel, *x))).collect()
 }
 
 /// round(v) + zero point, kept between bounds. What is no number becomes the lower bound.

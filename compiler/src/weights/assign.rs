@@ -195,8 +195,12 @@ impl Weights<'_> {
         dtypes.into_iter().find(|dtype| *dtype == Dtype::F64)
     }
 
-    /// One tensor's numbers in the file's order, a filter's with that order, or what is wrong with it.
-    fn numbers(&self, graph: &Graph, spec: &TensorSpec) -> Result<(Vec<f32>, Option<Order>), String> {
+    /// The tensor that is asked for, a filter's with the order of its axes, or what is wrong with its shape.
+    pub(super) fn fitting(
+        &self,
+        graph: &Graph,
+        spec: &TensorSpec,
+    ) -> Result<(&Tensor, Option<Order>), String> {
         let TensorSpec { tensor: name, shape: expected, layout, .. } = spec;
         let Some(tensor) = self.tensors.get(name) else {
             let names = self.names_of_missing(name);
@@ -206,7 +210,6 @@ impl Weights<'_> {
                 symbols(graph, spec)
             ));
         };
-        let told = self.told(name);
         let filter = graph.filter(graph.node(spec.node)).filter(|_| spec.role == Role::Weight);
         let order = filter.and_then(|filter| {
             let is_same = without_ones(&tensor.shape) == without_ones(expected);
@@ -219,12 +222,20 @@ impl Weights<'_> {
         };
         if !fits {
             return Err(format!(
-                "tensor {told} is {:?}, expected {expected:?}{}{}",
+                "tensor {} is {:?}, expected {expected:?}{}{}",
+                self.told(name),
                 tensor.shape,
                 symbols(graph, spec),
                 hint(graph, spec, &tensor.shape)
             ));
         }
+        Ok((tensor, order))
+    }
+
+    /// One tensor's numbers in the file's order, a filter's with that order, or what is wrong with it.
+    fn numbers(&self, graph: &Graph, spec: &TensorSpec) -> Result<(Vec<f32>, Option<Order>), String> {
+        let (tensor, order) = self.fitting(graph, spec)?;
+        let told = self.told(&spec.tensor);
         let numbers = widen(tensor.dtype, self.data(tensor))
             .ok_or_else(|| format!("tensor {told} is {}, expected F32, F64, F16 or BF16", tensor.dtype))?;
         let mut wrong = numbers.iter().enumerate().filter(|&(_, &x)| !spec.role.allows(x));
@@ -314,7 +325,7 @@ fn arrange(graph: &Graph, id: NodeId, parts: Parts, order: Option<Order>) -> Nod
 }
 
 /// The file's order -> `[taps][m][n]`.
-fn transpose_filter(file: &[f32], shape: FilterShape, order: Order) -> Vec<f32> {
+pub(super) fn transpose_filter(file: &[f32], shape: FilterShape, order: Order) -> Vec<f32> {
     let filter = Filter { weights: file, order, bias: None, norm: None };
     let mut rows = vec![0.0; shape.n + file.len()];
     filter::pack(&filter, &Packing::chain(shape.n, shape.fan_in()), &mut rows)

@@ -37,7 +37,11 @@ const OTHERS: [(&str, &[&str], &str); 23] = [
         &["one of several outputs", "has no room for whole vectors"],
         "the reason for a copy",
     ),
-    ("compiler/src/job.rs", &["is not read: write what it says"], "lines of the summary"),
+    (
+        "compiler/src/job.rs",
+        &["is not read: write what it says", "bytes and integers, quantised"],
+        "lines of the summary",
+    ),
     (
         "compiler/src/job/integers.rs",
         &["bytes and integers, calibrated", "; sigma of a logit's error"],

@@ -1,4 +1,5 @@
-//! The entries that take a picture's bytes: they normalise them into the workspace and run the network on that.
+//! The entries that take a picture's bytes: they normalise them into the workspace and run the network on that. Of a network in integers
+//! they keep the bytes, or make those of the normalised numbers where another quantiser has chosen what bytes stand for.
 //!
 //! A normalised byte is `fma(byte, multiplier, offset)`, rounded once, as whoever prepares a picture for the other entries
 //! computes it: the same bits. Padding is no matter here, for padded taps are outside of the chains.
@@ -16,10 +17,11 @@ use mnc_runtime::info::{ChannelOrder, Info};
 
 use super::{
     Body, Environment, TASK_BYTES, begin, check_arguments, check_bound, check_pool, choose_version,
-    environment, finish, return_if, return_status, run_tasks, run_version,
+    environment, finish, quantise, return_if, return_status, run_tasks, run_version,
 };
 use crate::emit::clif::{Frontend, LANES, lane_order, memory};
 use crate::graph::tensor::Dtype;
+use crate::passes::ByteInput;
 use crate::program::Program;
 
 /// Values that a task normalises at least, some microseconds' worth.
@@ -31,15 +33,46 @@ const MOST_TASKS: usize = 8;
 #[derive(Clone, Copy)]
 pub(in crate::emit) struct Picture<'a> {
     info: &'a Info,
-    /// What the network reads.
-    dtype: Dtype,
+    reads: Reads<'a>,
+}
+
+/// What a network reads.
+#[derive(Clone, Copy)]
+enum Reads<'a> {
+    /// The numbers that a picture's bytes stand for.
+    Numbers,
+    /// The picture's bytes.
+    Picture,
+    /// The bytes of the numbers that a picture's bytes stand for.
+    Bytes(&'a ByteInput),
+}
+
+impl Reads<'_> {
+    fn dtype(self) -> Dtype {
+        match self {
+            Reads::Numbers => Dtype::F32,
+            Reads::Picture | Reads::Bytes(_) => Dtype::U8,
+        }
+    }
 }
 
 impl<'a> Picture<'a> {
     /// `None` for a network whose input is no picture.
-    pub(in crate::emit) fn of(info: &'a Info, program: &Program) -> Option<Picture<'a>> {
-        let dtype = if program.byte_input.is_some() { Dtype::U8 } else { Dtype::F32 };
-        info.takes_bytes().then_some(Picture { info, dtype })
+    pub(in crate::emit) fn of(info: &'a Info, program: &'a Program) -> Option<Picture<'a>> {
+        let constants = info.preprocess.multiplier.iter().zip(&info.preprocess.offset).enumerate();
+        let keeps = |bytes: &ByteInput| {
+            constants
+                .clone()
+                .all(|(channel, (multiplier, offset))| bytes.keeps(channel, *multiplier, *offset))
+        };
+        info.takes_bytes().then(|| {
+            let reads = match &program.byte_input {
+                None => Reads::Numbers,
+                Some(bytes) if keeps(bytes) => Reads::Picture,
+                Some(bytes) => Reads::Bytes(bytes),
+            };
+            Picture { info, reads }
+        })
     }
 
     /// Rows of all images of a run.
@@ -54,7 +87,7 @@ impl<'a> Picture<'a> {
 
     /// Bytes of a row as the network reads it.
     fn read_bytes(&self) -> usize {
-        self.row_len() * self.dtype.bytes()
+        self.row_len() * self.reads.dtype().bytes()
     }
 
     /// Rows of a task, and how many tasks there are.
@@ -171,7 +204,7 @@ pub(in crate::emit) fn task(
 }
 
 /// Fills `func` with `void normalise(const uint8_t *from, size_t stride, float *to, size_t n_rows)`, for at least one row. A network
-/// that reads bytes gets them as they are, its channels in its order.
+/// that reads the picture's bytes gets them as they are, its channels in its order; one that reads others gets those in place of numbers.
 pub(in crate::emit) fn normalise(frontend: &mut Frontend, func: &mut Function, picture: Picture<'_>) {
     let (mut b, parameters) = begin(&mut frontend.context, func);
     let [from, stride, to, n_rows] = parameters[..] else {
@@ -180,9 +213,9 @@ pub(in crate::emit) fn normalise(frontend: &mut Frontend, func: &mut Function, p
     let [row, row_to, left] = [from, to, n_rows].map(|value| variable(&mut b, value));
     repeat(&mut b, left, |b| {
         let (from, to) = (b.use_var(row), b.use_var(row_to));
-        match picture.dtype {
-            Dtype::F32 => normalise_row(b, picture.info, from, to),
-            Dtype::U8 => copy_row(b, picture.info, from, to),
+        match picture.reads {
+            Reads::Picture => copy_row(b, picture.info, from, to),
+            Reads::Numbers | Reads::Bytes(_) => normalise_row(b, picture, from, to),
         }
         let next = b.ins().iadd(from, stride);
         b.def_var(row, next);
@@ -194,7 +227,9 @@ pub(in crate::emit) fn normalise(frontend: &mut Frontend, func: &mut Function, p
 }
 
 /// One row: whole vectors while there are, then single values. A network of reversed channels gets single values only.
-fn normalise_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Value) {
+fn normalise_row(b: &mut FunctionBuilder<'_>, picture: Picture<'_>, from: Value, to: Value) {
+    let Picture { info, reads } = picture;
+    let element_bytes = reads.dtype().bytes();
     let channels = info.input.channels;
     let row_len = info.input.width * channels;
     let is_reversed = info.preprocess.channel_order == ChannelOrder::Bgr && channels != 1;
@@ -211,18 +246,18 @@ fn normalise_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Valu
         repeat(b, left, |b| {
             let (bytes, values) = (b.use_var(from), b.use_var(to));
             if is_reversed {
-                (0..period).for_each(|idx| value(b, info, (bytes, values), idx));
+                (0..period).for_each(|idx| value(b, picture, (bytes, values), idx));
             } else {
-                (0..period).step_by(LANES).for_each(|idx| vector(b, info, (bytes, values), idx));
+                (0..period).step_by(LANES).for_each(|idx| vector(b, picture, (bytes, values), idx));
             }
             let next = b.ins().iadd_imm_s(bytes, period as i64);
             b.def_var(from, next);
-            let next = b.ins().iadd_imm_s(values, (period * Dtype::F32.bytes()) as i64);
+            let next = b.ins().iadd_imm_s(values, (period * element_bytes) as i64);
             b.def_var(to, next);
         });
     }
     let (bytes, values) = (b.use_var(from), b.use_var(to));
-    (0..row_len % period).for_each(|idx| value(b, info, (bytes, values), idx));
+    (0..row_len % period).for_each(|idx| value(b, picture, (bytes, values), idx));
 }
 
 /// One row as bytes: eight at a time while there are, then one by one; a network of reversed channels gets pixel by pixel.
@@ -268,18 +303,25 @@ fn source(info: &Info, idx: usize) -> usize {
 }
 
 /// Normalises value `idx` of a pixel or of a few; the first is that of channel 0.
-fn value(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Value), idx: usize) {
+fn value(b: &mut FunctionBuilder<'_>, picture: Picture<'_>, (bytes, values): (Value, Value), idx: usize) {
+    let Picture { info, reads } = picture;
     let channel = idx % info.input.channels;
     let byte = b.ins().uload8(I32, memory(), bytes, source(info, idx) as i32);
     let level = b.ins().fcvt_from_sint(F32, byte);
     let multiplier = b.ins().f32const(info.preprocess.multiplier[channel]);
     let offset = b.ins().f32const(info.preprocess.offset[channel]);
     let normalised = b.ins().fma(level, multiplier, offset);
-    b.ins().store(memory(), normalised, values, (idx * Dtype::F32.bytes()) as i32);
+    match reads {
+        Reads::Bytes(of) => quantise::store_element(b, of, (normalised, values), idx),
+        Reads::Numbers | Reads::Picture => {
+            b.ins().store(memory(), normalised, values, (idx * Dtype::F32.bytes()) as i32);
+        }
+    }
 }
 
 /// Normalises four values from `idx` on.
-fn vector(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Value), idx: usize) {
+fn vector(b: &mut FunctionBuilder<'_>, picture: Picture<'_>, (bytes, values): (Value, Value), idx: usize) {
+    let Picture { info, reads } = picture;
     let word = b.ins().load(I32, memory(), bytes, idx as i32);
     let word = b.ins().scalar_to_vector(I32X4, word);
     let levels = b.ins().bitcast(I8X16, lane_order(), word);
@@ -294,7 +336,12 @@ fn vector(b: &mut FunctionBuilder<'_>, info: &Info, (bytes, values): (Value, Val
     };
     let (multiplier, offset) = (constant(&info.preprocess.multiplier), constant(&info.preprocess.offset));
     let normalised = b.ins().fma(levels, multiplier, offset);
-    b.ins().store(memory(), normalised, values, (idx * Dtype::F32.bytes()) as i32);
+    match reads {
+        Reads::Bytes(of) => quantise::store_vector(b, of, (normalised, values), idx),
+        Reads::Numbers | Reads::Picture => {
+            b.ins().store(memory(), normalised, values, (idx * Dtype::F32.bytes()) as i32);
+        }
+    }
 }
 
 /// A status unless a row fits into the stride, and all rows into half of the address space: then no address wraps.

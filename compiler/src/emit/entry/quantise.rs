@@ -45,13 +45,33 @@ pub(in crate::emit) fn quantise(
 /// Four elements from `idx` on.
 fn vector(b: &mut FunctionBuilder<'_>, bytes: &ByteInput, (from, to): (Value, Value), idx: usize) {
     let x = b.ins().load(F32X4, memory(), from, (idx * Dtype::F32.bytes()) as i32);
+    store_vector(b, bytes, (x, to), idx);
+}
+
+/// Stores the bytes of four numbers, those of elements from `idx` on.
+pub(super) fn store_vector(
+    b: &mut FunctionBuilder<'_>,
+    bytes: &ByteInput,
+    (x, to): (Value, Value),
+    idx: usize,
+) {
     let word = quantised(b, bytes, x, idx);
     b.ins().store(memory(), word, to, idx as i32);
 }
 
-/// One element, the first of a vector: of single numbers Cranelift compares with jumps.
+/// One element.
 fn element(b: &mut FunctionBuilder<'_>, bytes: &ByteInput, (from, to): (Value, Value), idx: usize) {
     let x = b.ins().load(F32, memory(), from, (idx * Dtype::F32.bytes()) as i32);
+    store_element(b, bytes, (x, to), idx);
+}
+
+/// Stores the byte of a number, that of element `idx`. It is the first of a vector: of single numbers Cranelift compares with jumps.
+pub(super) fn store_element(
+    b: &mut FunctionBuilder<'_>,
+    bytes: &ByteInput,
+    (x, to): (Value, Value),
+    idx: usize,
+) {
     let x = b.ins().splat(F32X4, x);
     let word = quantised(b, bytes, x, idx);
     b.ins().istore8(memory(), word, to, idx as i32);

@@ -1,0 +1,276 @@
+//! A network that another quantiser has made -> the same in our bytes and integers, with its answers to the last bit.
+//!
+//! Ours is LiteRT's arithmetic on the CPU, XNNPACK's rule, with bytes from 0 to 255 in place of -128 to 127: zero points move by 128, and
+//! what they are worth in a sum is part of the biases. docs/quantised.md tells the file's layout and what is computed of it.
+
+mod copies;
+
+use super::ranges::bounded;
+use super::weights::borders;
+use super::{bytes_of, check, numbers, with_numbers};
+use crate::error::{ErrorKind, Faults, Place, Result};
+use crate::graph::Graph;
+use crate::graph::layer::{Activation, Layer};
+use crate::graph::shape::Shape;
+use crate::passes::{self, Addition, ByteInput, Bytes, Fused, FusedId, FusedNode, Integer, is_clamp};
+use crate::weights::naming::Naming;
+use crate::weights::{QuantisedFilter, Weights};
+
+/// What a value of the network's input is called beside its scale.
+const INPUT: &str = "input";
+
+/// Reads the integers of a graph, under a naming or the one that the file's names tell.
+///
+/// # Errors
+/// A layer that isn't computed as other engines do it; tensors that are missing or wrong; sums that may leave 31 bits.
+pub fn read(weights: &Weights<'_>, graph: &Graph, naming: Option<&'static Naming>) -> Result<Fused> {
+    let shapes = passes::shapes(graph)?;
+    check::numbers(&shapes)?;
+    check_layers(&shapes)?;
+    let filters = weights.quantised_filters(graph, naming)?;
+    let filter_of = |name: &str| {
+        let idx = graph.nodes.iter().position(|node| node.name == name);
+        idx.and_then(|idx| filters[idx].as_ref())
+    };
+    let mut work = Work {
+        weights,
+        nodes: Vec::with_capacity(shapes.nodes.len()),
+        input: None,
+        copies: Vec::new(),
+        faults: Faults::new(ErrorKind::Weights),
+    };
+    let mut places: Vec<FusedId> = Vec::with_capacity(shapes.nodes.len());
+    for node in &shapes.nodes {
+        let inputs = node.inputs.iter().map(|id| places[id.0]).collect();
+        let node = FusedNode { inputs, ..node.clone() };
+        work.next(node, filter_of);
+        places.push(FusedId(work.nodes.len() - 1));
+    }
+    let Work { nodes, input, faults, .. } = work;
+    faults.propagate()?;
+    let input = input.expect("without the input's bytes there is a fault");
+    let channels = nodes[0].shape().channels;
+    let byte_input = ByteInput {
+        scale: vec![1.0 / input.scale; channels],
+        offset: vec![f32::from(input.zero_point); channels],
+    };
+    let outputs = shapes.outputs.iter().map(|id| places[id.0]).collect();
+    let network = Fused { nodes, outputs, byte_input: Some(byte_input), ..shapes };
+    let network = with_numbers(network)?;
+    network.verify();
+    Ok(network)
+}
+
+/// Every layer is one whose bytes other engines compute as we do.
+fn check_layers(network: &Fused) -> Result<()> {
+    let mut faults = Faults::new(ErrorKind::Graph);
+    for node in &network.nodes {
+        if !is_clamp(node.activation) {
+            let detail = format!(
+                "found the activation {} in a network of another quantiser, expected ReLU, ReLU6 or none: quantise the weights in f32 with `mnc quantize`",
+                node.activation.word()
+            );
+            faults.push(Place::layer(node.value_name()), detail);
+        }
+        if node.layer == Layer::Multiply {
+            let detail = "found a product of maps in a network of another quantiser, expected a network without: quantise the weights in f32 with `mnc quantize`";
+            faults.push(Place::layer(&node.name), detail);
+        }
+    }
+    faults.propagate()
+}
+
+/// The network so far.
+struct Work<'a> {
+    weights: &'a Weights<'a>,
+    nodes: Vec<FusedNode>,
+    /// What the input's bytes stand for.
+    input: Option<Bytes>,
+    /// Nodes with so many copies of each channel of another.
+    copies: Vec<(FusedId, usize, FusedId)>,
+    faults: Faults,
+}
+
+impl Work<'_> {
+    /// Adds a node, and those that it needs before it. One with a fault has no bytes.
+    fn next<'f>(&mut self, node: FusedNode, filter_of: impl Fn(&str) -> Option<&'f QuantisedFilter>) {
+        match &node.layer {
+            Layer::Input => {
+                self.input = self.bytes(INPUT, Activation::None);
+                self.nodes.push(FusedNode { tensor: bytes_of(&node), ..node });
+            }
+            Layer::Softmax => {
+                let from = node.inputs[0];
+                let from = self.numbers(from).unwrap_or(from);
+                self.nodes.push(FusedNode { inputs: vec![from], ..node });
+            }
+            _ => {
+                let filter = filter_of(&node.name);
+                let whole = self.node(&node, filter).unwrap_or(node);
+                self.nodes.push(whole);
+            }
+        }
+    }
+
+    /// A node that has the numbers of another's bytes.
+    fn numbers(&mut self, of: FusedId) -> Option<FusedId> {
+        let node = &self.nodes[of.0];
+        node.bytes?;
+        match numbers(node, of) {
+            Ok(numbers) => self.nodes.push(numbers),
+            Err(error) => {
+                let faults = error.faults().iter();
+                faults.for_each(|fault| self.faults.push(fault.place.clone(), fault.detail.clone()));
+                return None;
+            }
+        }
+        Some(FusedId(self.nodes.len() - 1))
+    }
+
+    /// What the bytes of an input stand for, if that is known.
+    fn of_input(&self, id: FusedId) -> Option<Bytes> {
+        if id.0 == 0 { self.input } else { self.nodes[id.0].bytes }
+    }
+
+    /// The bytes of a value behind an activation.
+    fn bytes(&mut self, stem: &str, activation: Activation) -> Option<Bytes> {
+        match self.weights.output_bytes(stem) {
+            Ok((scale, zero_point)) => Some(bounded(scale, zero_point, activation)),
+            Err(fault) => {
+                self.faults.push(fault.place, fault.detail);
+                None
+            }
+        }
+    }
+
+    /// A node in integers, if nothing is wrong with it or those before it.
+    fn node(&mut self, node: &FusedNode, filter: Option<&QuantisedFilter>) -> Option<FusedNode> {
+        let stem = filter.map_or(node.name.as_str(), |filter| &filter.stem);
+        // What is told of it is told whatever else is wrong.
+        let (own, sum) = match &node.residual {
+            Some(sum) => (self.bytes(stem, Activation::None), self.bytes(sum, node.activation)),
+            None => {
+                let bytes = self.bytes(stem, node.activation);
+                (bytes, bytes)
+            }
+        };
+        let input = self.of_input(node.inputs[0])?;
+        let (own, sum) = (own?, sum?);
+        let shape = self.nodes[node.inputs[0].0].shape();
+        let mut node = FusedNode { filter: None, tensor: bytes_of(node), bytes: Some(sum), ..node.clone() };
+        let mut integer = match filter {
+            Some(filter) => self.filter(&mut node, filter, (shape, input), own)?,
+            None => self.without_filter(&node, (shape, input), own)?,
+        };
+        if node.adds() {
+            let first = if node.layer == Layer::Add { input } else { own };
+            let other = self.of_input(*node.inputs.last().expect("an addition has inputs"))?;
+            integer.addition = Addition::of(first, other, sum);
+            if integer.addition.is_none() {
+                let (a, b, found) = (first.scale, other.scale, sum.scale);
+                let detail = format!(
+                    "found {found}, expected the scale of a sum of bytes of {a} and {b} each, not one a million times as fine"
+                );
+                let place = Place::Tensor {
+                    file: self.weights.place().to_owned(),
+                    name: format!("{}.output_scale", node.value_name()),
+                };
+                self.faults.push(place, detail);
+                return None;
+            }
+        }
+        node.integer = Some(integer);
+        Some(node)
+    }
+
+    /// The numbers of a layer with weights. Weights of nine bits make it one that reads copies of each channel.
+    fn filter(
+        &mut self,
+        node: &mut FusedNode,
+        filter: &QuantisedFilter,
+        (shape, input): (Shape, Bytes),
+        own: Bytes,
+    ) -> Option<Integer> {
+        let multiplier = filter.scale.iter().map(|scale| input.scale * scale / own.scale).collect();
+        let bias = biases(&node.layer, filter, shape, input.zero_point);
+        let n_copies = copies::count(&filter.weights);
+        if 1 < n_copies {
+            node.inputs[0] = self.copies(node.inputs[0], input, n_copies);
+            node.layer = copies::layer(&node.layer, shape.channels);
+        }
+        let weights = copies::split(&filter.weights, filter.bias.len(), n_copies);
+        let bias = bias.into_iter().map(|bias| i32::try_from(bias).ok()).collect();
+        self.proved((&node.name, &node.layer, shape), weights, bias, multiplier)
+    }
+
+    /// The numbers of a mean or of an addition by itself.
+    fn without_filter(
+        &mut self,
+        node: &FusedNode,
+        (shape, input): (Shape, Bytes),
+        own: Bytes,
+    ) -> Option<Integer> {
+        let (bias, multiplier) = match node.layer {
+            Layer::Add => (Some(Vec::new()), Vec::new()),
+            _ => {
+                let pixels = shape.pixels();
+                let bias = i32::try_from(-i64::from(input.zero_point) * pixels as i64);
+                (bias.ok().map(|bias| vec![bias]), vec![input.scale / (own.scale * pixels as f32)])
+            }
+        };
+        self.proved((&node.name, &node.layer, shape), Vec::new(), bias, multiplier)
+    }
+
+    /// The integers of a layer over such an input, whose bounds hold; a fault where they don't.
+    fn proved(
+        &mut self,
+        (name, layer, input): (&str, &Layer, Shape),
+        weights: Vec<i8>,
+        bias: Option<Vec<i32>>,
+        multiplier: Vec<f32>,
+    ) -> Option<Integer> {
+        let is_number = |m: &f32| m.is_normal() && 0.0 < *m;
+        let integer =
+            bias.map(|bias| Integer { weights, bias, multiplier, scales: Vec::new(), addition: None });
+        let integer = integer
+            .filter(|integer| integer.multiplier.iter().all(is_number) && integer.is_proved_of(layer, input));
+        if integer.is_none() {
+            let detail = "a sum, or what it is multiplied by, may leave 31 bits, expected integers and scales that prove that none does";
+            self.faults.push(Place::layer(name), detail.to_owned());
+        }
+        integer
+    }
+
+    /// The node that has so many copies of each channel of another.
+    fn copies(&mut self, of: FusedId, bytes: Bytes, n_copies: usize) -> FusedId {
+        let known = self.copies.iter().find(|(from, n, _)| (*from, *n) == (of, n_copies));
+        if let Some((.., copies)) = known {
+            return *copies;
+        }
+        self.nodes.push(copies::of(&self.nodes[of.0], of, bytes, n_copies));
+        let id = FusedId(self.nodes.len() - 1);
+        self.copies.push((of, n_copies, id));
+        id
+    }
+}
+
+/// What the sums start from at each border: the bias, and what the zero point of the input is worth under the taps inside of the map.
+/// LiteRT's padding is that zero point, which adds nothing.
+fn biases(layer: &Layer, filter: &QuantisedFilter, input: Shape, zero_point: u8) -> Vec<i64> {
+    let n = filter.bias.len();
+    let n_taps = layer.window().map_or(input.pixels(), |window| window.rows.kernel * window.columns.kernel);
+    let row_len = filter.weights.len() / n_taps;
+    let of_tap = |tap: &[i32]| {
+        let mut sums = vec![0i64; n];
+        tap.iter().enumerate().for_each(|(at, w)| sums[at % n] += i64::from(*w));
+        sums
+    };
+    let taps: Vec<Vec<i64>> = filter.weights.chunks(row_len).map(of_tap).collect();
+    let of_border = |inside: &Vec<usize>| {
+        let zeros = |channel: usize| inside.iter().map(|tap| taps[*tap][channel]).sum::<i64>();
+        let start =
+            |(channel, bias): (usize, &i32)| i64::from(*bias) - i64::from(zero_point) * zeros(channel);
+        filter.bias.iter().enumerate().map(start).collect::<Vec<i64>>()
+    };
+    borders(layer, input).iter().flat_map(of_border).collect()
+}
