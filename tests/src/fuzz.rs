@@ -4,6 +4,7 @@
 mod binary;
 mod mutate;
 mod network;
+mod quantised;
 mod shards;
 mod text;
 
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// Every reader of what somebody else may have written.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     text::DESCRIPTION,
     text::CONFIG,
     text::PREPROCESSOR,
@@ -39,6 +40,7 @@ pub const TARGETS: [Target; 13] = [
     shards::INDEX_OF_SHARDS,
     binary::SAFETENSORS,
     binary::INT8,
+    quantised::QUANTISED,
     binary::WEIGHTS_FILE,
     binary::OBJECT,
     binary::PICTURE,

@@ -33,5 +33,6 @@ macro_rules! readers {
 }
 
 readers! {
-    description config preprocessor schedule manifest names index safetensors int8 weights_file object picture network
+    description config preprocessor schedule manifest names index safetensors int8 quantised weights_file object picture
+    network
 }
