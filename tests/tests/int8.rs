@@ -147,7 +147,7 @@ fn constant_channels_of_the_person_detector() {
     let pictures = Pictures { bytes: &pictures, constants: &constants, n_threads: 2 };
     let (_, with) = quantize(graph, &network.parameters, &pictures, Options::default(), &|| ())
         .expect("every layer has integers");
-    let without = without_constant_channels(with.clone());
+    let without = without_constant_channels(with.clone(), false);
     let target = need::target_of(&X86_64_V3);
     let compile = |fused: &Fused| {
         let options = mnc::Options { name: "net", labels: &[] };
