@@ -46,7 +46,7 @@ pub(super) struct Sizes {
 }
 
 /// Versions of one object.
-const MOST_VERSIONS: usize = 2;
+const MOST_VERSIONS: usize = 3;
 
 impl Sizes {
     /// # Errors
