@@ -470,8 +470,8 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
     };
     let cost = |id: &FusedId| {
         let node = &fused.nodes[id.0];
-        // Channels of it may be left out.
-        if node.integer.is_some() {
+        // Channels of it may be left out, or it makes bytes or numbers of a layer's value.
+        if node.integer.is_some() || fused.is_conversion(node) {
             return cost::of_layer(&node.layer, fused.nodes[node.inputs[0].0].shape(), node.shape());
         }
         let layer = report.layers.iter().find(|layer| layer.name == node.name);

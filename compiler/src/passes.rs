@@ -113,6 +113,8 @@ pub struct FusedNode {
     pub tensor: Tensor,
     /// What the bytes of its output stand for, where it is bytes.
     pub bytes: Option<Bytes>,
+    /// The scale of each channel of them; none where all have that of `bytes`, which is the largest.
+    pub scales: Vec<f32>,
     /// Its numbers, if it computes in integers.
     pub integer: Option<Integer>,
 }
@@ -159,6 +161,16 @@ impl Fused {
         }
     }
 
+    /// Whether a node behind another one reads a value.
+    pub(crate) fn is_read_after(&self, value: usize, node: usize) -> bool {
+        self.nodes[node + 1..].iter().any(|node| node.inputs.iter().any(|id| id.0 == value))
+    }
+
+    /// Whether a node has the value of the one before it in another form, bytes or numbers: it has its name.
+    pub fn is_conversion(&self, node: &FusedNode) -> bool {
+        node.inputs.first().is_some_and(|id| self.nodes[id.0].value_name() == node.name)
+    }
+
     /// Asserts what later stages rely on: inputs precede their users, shapes follow from windows, every vector has the
     /// length that its layer needs, every number is finite.
     ///
@@ -200,17 +212,12 @@ impl FusedNode {
         self.residual.is_some() || self.layer == Layer::Add
     }
 
-    /// The scale of each channel of its bytes, where they aren't all the same.
-    pub fn scales(&self) -> &[f32] {
-        self.integer.as_ref().map_or(&[], |integer| &integer.scales)
-    }
-
     /// What a number behind an activation becomes a byte by, of each channel: one over its scale. None where all channels have the same, and
     /// where the multipliers do that.
     pub fn factors(&self) -> Vec<f32> {
         match self.ending() {
             (activation, Some(_)) if !is_clamp(activation) => {
-                self.scales().iter().map(|scale| 1.0 / scale).collect()
+                self.scales.iter().map(|scale| 1.0 / scale).collect()
             }
             _ => Vec::new(),
         }
@@ -235,15 +242,33 @@ impl FusedNode {
     /// # Panics
     /// When it has no bytes.
     pub(crate) fn numbers(&self, id: FusedId) -> FusedNode {
-        let Bytes { scale, zero_point, .. } = self.bytes.expect("it has bytes");
-        let scales = self.scales();
-        let scales = if scales.is_empty() { vec![scale; self.shape().channels] } else { scales.to_vec() };
-        self.times(id, -i32::from(zero_point), scales)
+        let bytes = self.bytes.expect("it has bytes");
+        self.times(id, -i32::from(bytes.zero_point), self.scales_of(bytes, &self.scales))
+    }
+
+    /// The bytes of its numbers, as a node behind it: round(number / scale) + zero point, kept between the bounds. An f32 multiplies by one
+    /// over the scale of its channel.
+    pub(crate) fn quantised(&self, id: FusedId, bytes: Bytes, scales: Vec<f32>) -> FusedNode {
+        let weights = self.scales_of(bytes, &scales).iter().map(|scale| 1.0 / scale).collect();
+        let filter = Some(Filter { weights, bias: vec![0.0; self.shape().channels] });
+        let tensor = Tensor { shape: self.shape(), dtype: Dtype::U8 };
+        FusedNode { filter, tensor, bytes: Some(bytes), scales, ..self.converted(id) }
+    }
+
+    /// The scale of every channel.
+    fn scales_of(&self, bytes: Bytes, scales: &[f32]) -> Vec<f32> {
+        if scales.is_empty() { vec![bytes.scale; self.shape().channels] } else { scales.to_vec() }
     }
 
     /// A node behind it: the sum of each of its bytes and the bias, times the multiplier of its channel.
     fn times(&self, id: FusedId, bias: i32, multiplier: Vec<f32>) -> FusedNode {
         let n = self.shape().channels;
+        let numbers = Integer { weights: vec![1; n], bias: vec![bias; n], multiplier, addition: None };
+        FusedNode { integer: Some(numbers), ..self.converted(id) }
+    }
+
+    /// A node behind it, without numbers: the same value in another form.
+    pub(crate) fn converted(&self, id: FusedId) -> FusedNode {
         FusedNode {
             name: self.value_name().to_owned(),
             layer: Layer::Depthwise { window: Window::POINTWISE, bias: false },
@@ -253,13 +278,8 @@ impl FusedNode {
             inputs: vec![id],
             tensor: Tensor::f32(self.shape()),
             bytes: None,
-            integer: Some(Integer {
-                weights: vec![1; n],
-                bias: vec![bias; n],
-                multiplier,
-                scales: Vec::new(),
-                addition: None,
-            }),
+            scales: Vec::new(),
+            integer: None,
         }
     }
 
@@ -293,11 +313,17 @@ impl FusedNode {
             "{name}: the layer has no activation"
         );
         assert_eq!(self.bytes.is_some(), self.tensor.dtype == Dtype::U8, "{name}: bytes stand for something");
+        let n_scales = self.scales.len();
+        assert!(n_scales == 0 || n_scales == self.shape().channels, "{name}: every channel has a scale");
+        assert!(n_scales == 0 || self.bytes.is_some(), "{name}: scales are those of bytes");
         if let Some(integer) = &self.integer {
             assert!(dtypes.iter().all(|dtype| *dtype == Dtype::U8), "{name}: integers are computed of bytes");
             assert_eq!(*filter, None, "{name}: it computes in integers alone");
             return integer.verify(self, inputs[0]);
         }
+        assert!(dtypes.iter().all(|dtype| *dtype == Dtype::F32), "{name}: numbers are computed of numbers");
+        let is_conversion = matches!(layer, Layer::Depthwise { window: Window::POINTWISE, .. });
+        assert!(self.bytes.is_none() || is_conversion, "{name}: only a conversion makes bytes of numbers");
         let extent = layer.filter(inputs[0]).map(|filter| (filter.n_weights(), filter.n));
         let found = filter.as_ref().map(|filter| (filter.weights.len(), filter.bias.len()));
         assert_eq!(found, extent, "{name}: weights and bias have the layer's extent");

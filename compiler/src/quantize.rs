@@ -4,6 +4,7 @@
 //! [`crate::reference`] say what is computed. Here the scales are chosen and the biases corrected, on pictures that need no labels:
 //! docs/int8.md tells why each choice is made. The same network and pictures give the same numbers on any number of threads.
 
+mod assembly;
 mod balance;
 mod check;
 mod constant_channels;
@@ -24,7 +25,9 @@ mod weights;
 pub use self::constant_channels::without_constant_channels;
 pub use self::report::{Certificate, Comparison, Distance, compare};
 
+use self::assembly::Assembly;
 use self::balance::{Known, Scales};
+use self::check::Form;
 use self::forward::{Ready, Value, compute};
 use self::parts::parallel;
 use self::statistics::{gather, norms};
@@ -58,11 +61,13 @@ impl Pictures<'_> {
 }
 
 /// What the user chooses.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Whether the weights of two neighbouring input channels, 2k and 2k + 1, add up to at most 128 where they have one sign: then
     /// CPUs that add pairs of products in 16 bits give the same answers, in half of the steps.
     pub pair_safe: bool,
+    /// The layers that are computed in f32, by name.
+    pub keep_f32: Vec<String>,
 }
 
 /// Steps of work of which [`quantize`] tells, one call for each: one layer on one picture.
@@ -70,20 +75,20 @@ pub fn n_steps(graph: &Graph, n_pictures: usize) -> Result<usize> {
     Ok(2 * (passes::shapes(graph)?.nodes.len() - 1) * n_pictures)
 }
 
-/// Whether a network can be quantised at all, before its numbers are read.
+/// Whether a network can be quantised at all, with such layers in f32, before its numbers are read.
 ///
 /// # Errors
 /// As [`quantize`], but for what numbers do.
-pub fn check(graph: &Graph) -> Result<()> {
+pub fn check(graph: &Graph, options: &Options) -> Result<()> {
     let constants = graph.preprocess.constants();
     byte_input(&constants)?;
-    check::numbers(&passes::shapes(graph)?).map(|_| ())
+    check::forms(&passes::shapes(graph)?, &options.keep_f32).map(|_| ())
 }
 
 /// Makes a network of bytes and integers, calibrated on pictures; also returns the network in f32.
 ///
 /// # Errors
-/// A layer that can't be computed in integers yet, numbers that no scale holds, and everything of [`passes::run`].
+/// A layer to keep that isn't there, numbers that no scale holds, and everything of [`passes::run`].
 ///
 /// # Panics
 /// When there is no picture, or one of another length than the input.
@@ -91,61 +96,50 @@ pub fn quantize(
     graph: &Graph,
     parameters: &Parameters,
     pictures: &Pictures<'_>,
-    options: Options,
+    options: &Options,
     done: &(dyn Fn() + Sync),
 ) -> Result<(Fused, Fused)> {
     let network = passes::run(graph, parameters)?;
-    let is_numbers = check::numbers(&network)?;
+    let forms = check::forms(&network, &options.keep_f32)?;
     let len = network.nodes[0].shape().len();
     assert!(!pictures.bytes.is_empty(), "a network is calibrated on something");
     assert!(pictures.bytes.iter().all(|picture| picture.len() == len), "pictures have the input's length");
     let byte_input = byte_input(pictures.constants)?;
     let seen = gather(&Ready::new(&network), pictures, done);
     let norms = norms(graph, parameters, &network, &seen);
-    let known = Known { network: &network, seen: &seen, norms: &norms, is_numbers: &is_numbers };
+    let known = Known { network: &network, seen: &seen, norms: &norms, forms: &forms };
     let scales = known.scales().map_err(|idx| {
         let detail =
             "gives infinite numbers on the calibration's pictures, expected finite ones: check the weights";
         Error::new(ErrorKind::Weights, Place::layer(&network.nodes[idx].name), detail)
     })?;
     let mut work = Work {
-        nodes: Vec::with_capacity(network.nodes.len()),
-        values: vec![pictures.bytes.to_vec()],
-        meanings: vec![Some(input_meaning(pictures.constants))],
+        assembly: Assembly::new(&network.nodes[0], byte_input),
+        values: vec![pictures.bytes.iter().cloned().map(Value::Bytes).collect()],
+        of_input: input_meaning(pictures.constants),
+        options,
+        n_threads: pictures.n_threads,
     };
-    work.nodes.push(FusedNode { tensor: bytes_of(&network.nodes[0]), ..network.nodes[0].clone() });
     for (idx, node) in network.nodes.iter().enumerate().skip(1) {
-        let about = About { means: &seen[idx].mean, scales: &scales[idx] };
-        work.next(node, &about, options, (pictures.n_threads, done))?;
+        let about = About { form: forms[idx], means: &seen[idx].mean, scales: &scales[idx] };
+        work.next(node, &about)?;
+        work.compute(network.is_read_after(idx, idx));
         work.forget(&network, idx);
+        pictures.bytes.iter().for_each(|_| done());
     }
-    let integers = Fused { nodes: work.nodes, byte_input: Some(byte_input), ..network.clone() };
-    let integers = with_numbers(integers)?;
-    integers.verify();
+    let integers = work.assembly.finish(&network)?;
     Ok((network, integers))
 }
 
 /// The same network with a node behind every output that is bytes, which makes numbers of them.
 pub(crate) fn with_numbers(mut network: Fused) -> Result<Fused> {
-    for idx in 0..network.outputs.len() {
-        let id = network.outputs[idx];
-        if network.nodes[id.0].bytes.is_some() {
-            let numbers = numbers(&network.nodes[id.0], id)?;
-            network.nodes.push(numbers);
-            network.outputs[idx] = FusedId(network.nodes.len() - 1);
+    for output in &mut network.outputs {
+        if network.nodes[output.0].bytes.is_some() {
+            network.nodes.push(assembly::numbers_of(&network.nodes, *output)?);
+            *output = FusedId(network.nodes.len() - 1);
         }
     }
     Ok(network)
-}
-
-/// The node behind one of bytes, which makes numbers of them.
-fn numbers(node: &FusedNode, id: FusedId) -> Result<FusedNode> {
-    let numbers = node.numbers(id);
-    if numbers.integer.as_ref().is_some_and(|integer| !integer.is_proved()) {
-        let detail = "its numbers may leave 2^31, expected an output of smaller ones";
-        return Err(Error::new(ErrorKind::Weights, Place::layer(&numbers.name), detail));
-    }
-    Ok(numbers)
 }
 
 fn bytes_of(node: &FusedNode) -> Tensor {
@@ -182,87 +176,75 @@ fn input_meaning(constants: &[(f32, f32)]) -> Meaning {
 
 /// What is known of a node in f32, and what its bytes shall stand for.
 struct About<'a> {
+    form: Form,
     /// Of each channel before the activation.
     means: &'a [f64],
     scales: &'a Scales,
 }
 
 /// The network so far.
-struct Work {
-    nodes: Vec<FusedNode>,
-    /// By node, of each picture: the bytes, as long as somebody needs them.
-    values: Vec<Vec<Vec<u8>>>,
-    /// By node, where it has bytes.
-    meanings: Vec<Option<Meaning>>,
+struct Work<'a> {
+    assembly: Assembly,
+    /// By node of it, of each picture, as long as somebody needs them.
+    values: Vec<Vec<Value>>,
+    /// What the bytes of the network's input stand for.
+    of_input: Meaning,
+    options: &'a Options,
+    n_threads: usize,
 }
 
-impl Work {
-    /// Adds a node in integers and computes it on every picture.
-    fn next(
-        &mut self,
-        node: &FusedNode,
-        about: &About<'_>,
-        options: Options,
-        (n_threads, done): (usize, &(dyn Fn() + Sync)),
-    ) -> Result<()> {
-        let wrong = |detail: String| Error::new(ErrorKind::Weights, Place::layer(&node.name), detail);
-        if node.layer == Layer::Softmax {
-            self.nodes.push(node.clone());
-            self.values.push(Vec::new());
-            self.meanings.push(None);
-            (0..self.values[0].len()).for_each(|_| done());
-            return Ok(());
-        }
+impl Work<'_> {
+    /// Adds a node, in its form.
+    fn next(&mut self, node: &FusedNode, about: &About<'_>) -> Result<()> {
         let Scales { bytes, own, of_channels } = about.scales;
         let bytes = *bytes;
+        let node = FusedNode { inputs: self.assembly.inputs(node, about.form)?, ..node.clone() };
+        // Of what makes numbers of its inputs' bytes.
+        self.compute(true);
+        if about.form.in_f32 {
+            self.assembly.push_f32(node, bytes.map(|bytes| (bytes, of_channels.clone())));
+            return Ok(());
+        }
         let mut integer = match &node.filter {
-            Some(filter) => self.filter(node, filter, about, (options, n_threads))?,
-            None => self.without_filter(node, bytes),
+            Some(filter) => self.filter(&node, filter, about)?,
+            None => self.without_filter(&node, bytes),
         };
-        integer.scales.clone_from(of_channels);
         if let (true, Some(sum)) = (node.adds(), bytes) {
-            let own = own.unwrap_or_else(|| self.bytes(node, 0));
-            let other = self.bytes(node, node.inputs.len() - 1);
+            let own = own.unwrap_or_else(|| self.bytes(&node, 0));
+            let other = self.bytes(&node, node.inputs.len() - 1);
             let addition = Addition::of(own, other, sum);
             integer.addition = Some(addition.ok_or_else(|| {
-                wrong(format!(
+                check::wrong(&node, format!(
                     "adds bytes of {} and {} each, expected a sum of a scale that isn't a million times as fine: found {}",
                     own.scale, other.scale, sum.scale
                 ))
             })?);
         }
-        let tensor = if bytes.is_some() { bytes_of(node) } else { node.tensor };
-        let node = FusedNode { filter: None, tensor, bytes, integer: Some(integer), ..node.clone() };
-        let values = self.values_of(&node, n_threads, done);
-        self.meanings.push(bytes.map(|bytes| Meaning::of(bytes, node.shape().channels, of_channels)));
-        self.nodes.push(node);
-        self.values.push(values);
+        let tensor = if bytes.is_some() { bytes_of(&node) } else { node.tensor };
+        let (scales, integer) = (of_channels.clone(), Some(integer));
+        self.assembly.push(FusedNode { filter: None, tensor, bytes, scales, integer, ..node });
         Ok(())
     }
 
     /// What the bytes of an input stand for, that isn't the network's.
     fn bytes(&self, node: &FusedNode, input: usize) -> Bytes {
-        self.nodes[node.inputs[input].0].bytes.expect("checked: bytes of a layer")
+        self.assembly.nodes[node.inputs[input].0].bytes.expect("checked: bytes of a layer")
     }
 
     /// The numbers of a layer with weights.
-    fn filter(
-        &self,
-        node: &FusedNode,
-        filter: &Filter,
-        about: &About<'_>,
-        (options, n_threads): (Options, usize),
-    ) -> Result<Integer> {
+    fn filter(&self, node: &FusedNode, filter: &Filter, about: &About<'_>) -> Result<Integer> {
         let from = node.inputs[0].0;
-        let shape = self.nodes[from].shape();
+        let input = &self.assembly.nodes[from];
+        let shape = input.shape();
         let inputs = &self.values[from];
         let count = |idx: usize| {
             let mut counted = Inputs::new(&node.layer, shape);
-            counted.add(&node.layer, (shape, node.shape()), &inputs[idx]);
+            let Value::Bytes(bytes) = &inputs[idx] else { unreachable!("integers are computed of bytes") };
+            counted.add(&node.layer, (shape, node.shape()), bytes);
             counted
         };
         let mut counted = Inputs::new(&node.layer, shape);
-        parallel(inputs.len(), n_threads, &count).iter().for_each(|more| counted.merge(more));
+        parallel(inputs.len(), self.n_threads, &count).iter().for_each(|more| counted.merge(more));
         let Scales { bytes, own, of_channels } = about.scales;
         let (activation, before) = match own {
             Some(own) => (Activation::None, Some(*own)),
@@ -271,20 +253,24 @@ impl Work {
         // What is before an addition is as much finer in each channel as the sum is.
         let coarser = before.zip(*bytes).map_or(1.0, |(before, bytes)| before.scale / bytes.scale);
         let scales: Vec<f32> = of_channels.iter().map(|scale| scale * coarser).collect();
+        let meaning = match input.bytes {
+            Some(bytes) => &Meaning::of(bytes, shape.channels, &input.scales),
+            None => &self.of_input,
+        };
         let task = Task {
             node,
             filter,
             input: shape,
-            meaning: self.meanings[from].as_ref().expect("checked: integers are computed of bytes"),
+            meaning,
             bytes: before,
             scales: &scales,
             activation,
             inputs: &counted,
             means: about.means,
             // The camera's bytes go through kernels of their own.
-            pair_safe: options.pair_safe && from != 0,
+            pair_safe: self.options.pair_safe && from != 0,
         };
-        task.run().map_err(|detail| Error::new(ErrorKind::Weights, Place::layer(&node.name), detail))
+        task.run().map_err(|detail| check::wrong(node, detail))
     }
 
     /// The numbers of a mean, a product or an addition by itself.
@@ -297,45 +283,37 @@ impl Work {
             Layer::Add => (Vec::new(), Vec::new()),
             Layer::Multiply => (vec![zero(0), zero(1)], vec![(scale(0) * scale(1) / step) as f32]),
             _ => {
-                let pixels = self.nodes[node.inputs[0].0].shape().pixels();
+                let pixels = self.assembly.nodes[node.inputs[0].0].shape().pixels();
                 (vec![zero(0) * pixels as i32], vec![(scale(0) / (step * pixels as f64)) as f32])
             }
         };
-        Integer { weights: Vec::new(), bias, multiplier, scales: Vec::new(), addition: None }
+        Integer { weights: Vec::new(), bias, multiplier, addition: None }
     }
 
-    /// The bytes of a node that is next, of each picture; none of one that has numbers.
-    fn values_of(&self, node: &FusedNode, n_threads: usize, done: &(dyn Fn() + Sync)) -> Vec<Vec<u8>> {
-        let n_pictures = self.values[0].len();
-        if node.bytes.is_none() {
-            (0..n_pictures).for_each(|_| done());
-            return Vec::new();
+    /// Computes the nodes that were added on every picture; those that nobody needs, or not.
+    fn compute(&mut self, is_needed: bool) {
+        let nodes = &self.assembly.nodes;
+        for idx in self.values.len()..nodes.len() {
+            let node = &nodes[idx];
+            let shapes: Vec<Shape> = node.inputs.iter().map(|id| nodes[id.0].shape()).collect();
+            let products = forward::Products::of(shapes[0], node);
+            let value = |picture: usize| {
+                let stored = |id: &FusedId| self.values[id.0][picture].stored();
+                let inputs: Vec<Vec<f32>> = node.inputs.iter().map(stored).collect();
+                let inputs: Vec<(Shape, &[f32])> =
+                    shapes.iter().copied().zip(inputs.iter().map(Vec::as_slice)).collect();
+                compute(node, products.as_ref(), &inputs, &mut |_| ())
+            };
+            let n_pictures = if is_needed { self.values[0].len() } else { 0 };
+            self.values.push(parallel(n_pictures, self.n_threads, &value));
         }
-        let shapes: Vec<Shape> = node.inputs.iter().map(|id| self.nodes[id.0].shape()).collect();
-        let products = forward::Products::of(shapes[0], node);
-        parallel(n_pictures, n_threads, &|idx| {
-            let stored = |id: &FusedId| forward::widened(&self.values[id.0][idx]);
-            let inputs: Vec<Vec<f32>> = node.inputs.iter().map(stored).collect();
-            let inputs: Vec<(Shape, &[f32])> =
-                shapes.iter().copied().zip(inputs.iter().map(Vec::as_slice)).collect();
-            let value = compute(node, products.as_ref(), &inputs, &mut |_| ());
-            done();
-            match value {
-                Value::Bytes(bytes) => bytes,
-                Value::Numbers(_) => unreachable!("a node with bytes gives bytes"),
-            }
-        })
     }
 
-    /// Drops what this node was the last to read, and its own value if nobody will.
+    /// Drops what this node of the network in f32 was the last to read.
     fn forget(&mut self, network: &Fused, idx: usize) {
         let read = network.nodes[idx].inputs.iter().map(|id| id.0);
-        for earlier in read.chain([idx]).filter(|earlier| *earlier != 0) {
-            let is_read =
-                network.nodes[idx + 1..].iter().any(|node| node.inputs.iter().any(|id| id.0 == earlier));
-            if !is_read {
-                self.values[earlier] = Vec::new();
-            }
+        for earlier in read.filter(|earlier| *earlier != 0 && !network.is_read_after(*earlier, idx)) {
+            self.assembly.forms_of(earlier).for_each(|id| self.values[id.0] = Vec::new());
         }
     }
 }

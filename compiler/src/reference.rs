@@ -15,7 +15,7 @@
 
 mod integer;
 
-pub(crate) use integer::{factors, finish};
+pub(crate) use integer::{factors, finish, to_bytes};
 use std::thread;
 
 use crate::graph::layer::{Activation, Layer, Pooling};
@@ -106,7 +106,11 @@ pub(crate) fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: u
     if let (Some(_), [.., (_, residual)]) = (&node.residual, inputs) {
         values.iter_mut().zip(*residual).for_each(|(sum, residual)| *sum += residual);
     }
-    activated(values, node.activation)
+    let values = activated(values, node.activation);
+    match node.bytes {
+        Some(bytes) if node.layer != Layer::Input => to_bytes(&values, bytes),
+        _ => values,
+    }
 }
 
 /// The bytes of an input, in its own numbers, of a network that reads bytes.

@@ -21,7 +21,7 @@ use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::{Dtype, Tensor};
 use crate::kernels::{Copy, FeatureMap, Kernel, padded_channels};
-use crate::passes::{Fused, FusedId};
+use crate::passes::{Fused, FusedId, FusedNode};
 use crate::target::Isa;
 
 /// A value's position in [`Schedule::values`].
@@ -209,7 +209,7 @@ impl Scheduler<'_> {
         let at_once = node.layer.looks_at_single_pixels(maps[0].shape);
         let (at_once, images) = if at_once { (batch, 1) } else { (1, batch) };
         let inputs: Vec<FeatureMap> = maps.iter().map(|map| map.stacked(at_once)).collect();
-        let wanted = self.wanted(&node.name);
+        let wanted = self.wanted(node);
         let Chosen { kernel, cycles, reason } =
             choose(node, &inputs, map.stacked(at_once), self.schedule.isa, wanted);
         let writes = self.value(node.value_name(), map, place);
@@ -242,9 +242,9 @@ impl Scheduler<'_> {
         pair::join(&mut self.schedule);
     }
 
-    /// What the tuning wants of a layer.
-    fn wanted(&self, layer: &str) -> Option<&LayerChoice> {
-        self.tuning.and_then(|tuning| tuning.layer(layer))
+    /// What the tuning wants of a layer; nothing of what makes numbers or bytes of its value, which has its name.
+    fn wanted(&self, node: &FusedNode) -> Option<&LayerChoice> {
+        self.tuning.filter(|_| !self.network.is_conversion(node)).and_then(|tuning| tuning.layer(&node.name))
     }
 
     /// A chain in bands, unless the tuning wants each of its nodes by itself.
@@ -305,7 +305,7 @@ impl Scheduler<'_> {
                 if idx + 1 == chain.len() { self.output_map(*id).0 } else { self.padded(node.tensor) };
             let residual = node.residual.as_ref().and_then(|_| residuals.next());
             let inputs: Vec<FeatureMap> = [map].into_iter().chain(residual).collect();
-            let wanted = self.wanted(&node.name);
+            let wanted = self.wanted(node);
             let Chosen { kernel, cycles, .. } = choose(node, &inputs, output, self.schedule.isa, wanted);
             stages.push(Stage { node: *id, kernel });
             total_cycles += cycles;

@@ -107,8 +107,8 @@ fn what_cannot_be_quantised_is_named() {
         + "[[layer]]\nkind = \"max_pool\"\nname = \"pooled\"\n";
     fs::write(folder.path().join("pooled.toml"), pooled).unwrap();
     check(
-        &[&["pooled.toml"][..], &random].concat(),
-        "pooled: found a pool with a window, which isn't computed in int8 yet, expected a network without; compile it in f32",
+        &[&["pooled.toml", "--keep-f32", "other"][..], &random].concat(),
+        "other: found no such layer to keep in f32, expected one of those that the report of `mnc quantize` lists",
     );
     check(
         &[&["net.toml"][..], &random].concat(),
@@ -121,6 +121,28 @@ fn what_cannot_be_quantised_is_named() {
     );
     check(&[&NETWORK[1..], &["--calibrate", "."]].concat(), "w.jpg: found");
     assert!(!folder.path().join("mobilenet-v1.int8.safetensors").exists(), "nothing is written");
+}
+
+/// A layer without a form in integers stays f32, and so does one that the user keeps.
+#[test]
+fn layers_stay_f32() {
+    let folder = folder();
+    let net = "name = \"net\"\nclasses = 5\ninput = { height = 24, width = 24, channels = 3 }\n\
+               [[layer]]\nkind = \"conv\"\nname = \"first\"\nfilters = 8\n[[layer]]\nkind = \"max_pool\"\n\
+               [[layer]]\nkind = \"conv\"\nname = \"second\"\nfilters = 8\n[[layer]]\nkind = \"dense\"\n";
+    fs::write(folder.path().join("net.toml"), net).unwrap();
+    let quantize = ["quantize", "net.toml", "--random-weights", "1"];
+    let f32s = |document: &Value| -> Vec<String> {
+        let layers = document["layers"].as_array().unwrap().iter();
+        layers.filter(|layer| layer["scale"].is_null()).map(|layer| layer["name"].to_string()).collect()
+    };
+    let whole = json(folder.path(), &quantize, &["-o", "whole"]);
+    let kept = json(folder.path(), &quantize, &["--keep-f32", "second", "-o", "kept"]);
+    assert_eq!(f32s(&kept).len(), f32s(&whole).len() + 1, "{kept}");
+    assert!(f32s(&kept).contains(&"\"second\"".to_owned()), "{kept}");
+    for file in ["whole", "kept"] {
+        stdout(folder.path(), &["verify", "net.toml", "--weights", file], &[]);
+    }
 }
 
 /// With labels, how often both are right: from a file, from folders, and not where nobody says it.

@@ -66,7 +66,7 @@ fn judges(graph: &Graph, every: usize) -> Option<Vec<Vec<u8>>> {
     Some(paths.iter().step_by(every).map(read).collect())
 }
 
-fn certificate(trained: &Trained, options: Options, every: usize) -> Option<Certificate> {
+fn certificate(trained: &Trained, options: &Options, every: usize) -> Option<Certificate> {
     let mut network = trained.read()?;
     if trained.weights.contains("vww") {
         // It was trained on numbers from 0 to 1.
@@ -96,10 +96,10 @@ fn certificate(trained: &Trained, options: Options, every: usize) -> Option<Cert
 
 /// At most so many photographs have another answer, and the logits have at least that signal to noise.
 fn check(trained: &Trained, every: usize, n_others: usize, snr_db: f64) {
-    check_with(trained, Options::default(), (every, n_others), snr_db);
+    check_with(trained, &Options::default(), (every, n_others), snr_db);
 }
 
-fn check_with(trained: &Trained, options: Options, (every, n_others): (usize, usize), snr_db: f64) {
+fn check_with(trained: &Trained, options: &Options, (every, n_others): (usize, usize), snr_db: f64) {
     let every = if std::env::var_os("MNC_ALL_PHOTOGRAPHS").is_some() { 1 } else { every };
     let Some(certificate) = certificate(trained, options, every) else { return };
     let Certificate { n_pictures, n_same, .. } = certificate;
@@ -128,7 +128,7 @@ fn v1_025_128() {
 /// Half a decibel or so.
 #[test]
 fn v1_025_128_with_safe_pairs() {
-    check_with(&TRAINED[0], Options { pair_safe: true }, (1, 8), 24.0);
+    check_with(&TRAINED[0], &Options { pair_safe: true, ..Options::default() }, (1, 8), 24.0);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn constant_channels_of_the_person_detector() {
     let constants = graph.preprocess.constants();
     let pictures = calibration(graph);
     let pictures = Pictures { bytes: &pictures, constants: &constants, n_threads: 2 };
-    let (_, with) = quantize(graph, &network.parameters, &pictures, Options::default(), &|| ())
+    let (_, with) = quantize(graph, &network.parameters, &pictures, &Options::default(), &|| ())
         .expect("every layer has integers");
     let without = without_constant_channels(with.clone(), false);
     let target = need::target_of(&X86_64_V3);

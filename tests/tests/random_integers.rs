@@ -1,4 +1,4 @@
-//! Random networks in integers: compiled code, interpreter and reference agree bit for bit, for every instruction set, on one thread
+//! Random networks in integers, some of whose layers stay f32: compiled code, interpreter and reference agree bit for bit, for every instruction set, on one thread
 //! and on several, whether the input comes as numbers or as bytes, and with constant channels or without.
 
 use mnc::quantize::sample::with_integers;
@@ -11,12 +11,12 @@ use mnc_tests::networks::{RandomNetwork, SMALL_CACHES};
 use mnc_tests::turns::shuffled;
 use mnc_tests::{bits, each, need, pool};
 
-/// Seeds; one of six or so has a network of layers that all have a form in integers.
-const N_SEEDS: u64 = 1200;
+/// Seeds of networks of which some have layers in f32.
+const N_SEEDS: u64 = 240;
 /// Networks of one shared library.
 const BATCH: usize = 20;
 
-/// The network of a seed, if it has such layers alone.
+/// The network of a seed, if the numbers of its outputs are proved.
 fn network(seed: u64) -> Option<(RandomNetwork, passes::Fused)> {
     let network = if seed.is_multiple_of(8) { RandomNetwork::tall(seed) } else { RandomNetwork::new(seed) };
     let fused = passes::run(&network.graph, &network.parameters).ok()?;
@@ -48,7 +48,7 @@ fn compiled_equals_reference() {
     let v3 = targets.iter().find(|target| target.isa.name == X86_64_V3.name).cloned();
     targets.extend(v3.map(small_caches));
     let networks: Vec<_> = (0..N_SEEDS).filter_map(network).collect();
-    assert!(N_SEEDS as usize / 20 <= networks.len(), "{} networks", networks.len());
+    assert!(N_SEEDS as usize * 9 / 10 <= networks.len(), "{} networks", networks.len());
     let batches: Vec<&[_]> = networks.chunks(BATCH).collect();
     let check = |batch: &&[(RandomNetwork, passes::Fused)]| {
         let compiled: Vec<((&RandomNetwork, &passes::Fused), Compiled)> = batch

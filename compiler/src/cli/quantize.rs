@@ -74,6 +74,15 @@ pub(super) struct Choices {
     /// Keep two neighbouring weights of one sign within 128: the same answers, in fewer steps, from CPUs without VNNI
     #[arg(long, help_heading = "int8")]
     pair_safe: bool,
+    /// Layers to leave in f32, by the names in the report of `mnc quantize`
+    #[arg(long, value_name = "LAYER,...", value_delimiter = ',', help_heading = "int8")]
+    keep_f32: Vec<String>,
+}
+
+impl Choices {
+    fn options(&self) -> Options {
+        Options { pair_safe: self.pair_safe, keep_f32: self.keep_f32.clone() }
+    }
 }
 
 /// The same on the way to something else.
@@ -94,8 +103,13 @@ impl Int8 {
 
     /// Refuses choices of what isn't asked for.
     pub(super) fn check(&self) -> Result<()> {
-        let Choices { calibrate, pair_safe } = &self.choices;
-        for (is_there, flag) in [(calibrate.is_some(), "--calibrate"), (*pair_safe, "--pair-safe")] {
+        let Choices { calibrate, pair_safe, keep_f32 } = &self.choices;
+        let choices = [
+            (calibrate.is_some(), "--calibrate"),
+            (*pair_safe, "--pair-safe"),
+            (!keep_f32.is_empty(), "--keep-f32"),
+        ];
+        for (is_there, flag) in choices {
             if is_there && !self.int8 {
                 return super::usage(flag, "found without --int8, expected both: it says how int8 is made");
             }
@@ -140,7 +154,8 @@ fn make(
     let (graph, _) = opened.graph()?;
     let parameters = parameters(opened, &graph)?;
     // What can't be quantised is not worth reading pictures for.
-    quantize::check(&graph)?;
+    let options = choices.options();
+    quantize::check(&graph, &options)?;
     let sets = pictures::sets(&graph, choices.calibrate.as_deref())?;
     let images = match images {
         Some((folder, labels)) => Some(pictures::folder(&graph, folder, labels, &opened.labels(&graph)?)?),
@@ -152,9 +167,8 @@ fn make(
         calibration.bytes.len() + judges.bytes.len() + images.as_ref().map_or(0, |images| images.bytes.len());
     let progress = rounds::progress("quantising", quantize::n_steps(&graph, n_pictures)?);
     let done = || progress.inc(1);
-    let options = Options { pair_safe: choices.pair_safe };
     let pictures = Pictures { bytes: &calibration.bytes, constants: &constants, n_threads };
-    let (numbers, integers) = quantize::quantize(&graph, &parameters, &pictures, options, &done)?;
+    let (numbers, integers) = quantize::quantize(&graph, &parameters, &pictures, &options, &done)?;
     let compare = |set: &Set| {
         quantize::compare(&numbers, &integers, &Pictures { bytes: &set.bytes, ..pictures }, &done)
     };

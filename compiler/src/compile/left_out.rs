@@ -20,13 +20,8 @@ pub(super) struct LeftOut {
 impl LeftOut {
     pub(super) fn of(graph: &Graph, fused: &Fused) -> LeftOut {
         let mut sum = LeftOut::default();
-        for (idx, node) in fused.nodes.iter().enumerate() {
-            // A network that was cut has a node more of the last one's name.
-            let is_first = fused.nodes[..idx].iter().all(|other| other.name != node.name);
-            if is_first && node.integer.is_some() {
-                sum.add(graph, fused, node);
-            }
-        }
+        let in_integers = |node: &&FusedNode| node.integer.is_some() && !fused.is_conversion(node);
+        fused.nodes.iter().filter(in_integers).for_each(|node| sum.add(graph, fused, node));
         sum
     }
 

@@ -208,10 +208,11 @@ impl Depthwise {
         let sums: Vec<Sum> = accumulators.iter().enumerate().map(sum).collect();
         match self.ending {
             Ending::Float(activation) => store_activated(b, activation, &scratch, &sums),
+            Ending::Bytes(bytes) => bytes.store(b, scratch[0], &places(&sums)),
             Ending::Integer(ending) => {
                 let row = ending.multiplier_row();
                 let [multiplier, factor] = [row, row + 1].map(|row| at.filter.at(row * isa.lanes));
-                let sums: Vec<(Reg, Address)> = sums.iter().map(|sum| (sum.register, sum.place)).collect();
+                let sums = places(&sums);
                 ending.store(b, Operands { multiplier, factor, residuals: &[] }, &scratch, &sums);
             }
         }
@@ -303,7 +304,7 @@ impl Depthwise {
             }
             let from = input.after(column * self.input.pixel_words());
             match self.ending {
-                Ending::Float(_) => b.load(element, from),
+                Ending::Float(_) | Ending::Bytes(_) => b.load(element, from),
                 Ending::Integer(_) => b.load_bytes(element, from, lanes),
             }
             for Use { accumulators, factors } in uses {
@@ -314,6 +315,11 @@ impl Depthwise {
         }
         b.free([element]);
     }
+}
+
+/// Each sum with where it is stored.
+fn places(sums: &[Sum]) -> Vec<(Reg, Address)> {
+    sums.iter().map(|sum| (sum.register, sum.place)).collect()
 }
 
 /// The output pixels of a step: rows, and columns of each of them.

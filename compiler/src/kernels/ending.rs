@@ -1,6 +1,6 @@
 //! What a kernel sums, and what becomes of its sums.
 //!
-//! Chains of f32 get an activation. Sums of integers, bytes times signed bytes, are multiplied by a number of their channel, get an
+//! Chains of f32 get an activation, or become bytes. Sums of integers, bytes times signed bytes, are multiplied by a number of their channel, get an
 //! activation where it is more than bounds, and become bytes or stay numbers: step for step as `reference/integer.rs`.
 
 use std::ops::Range;
@@ -17,6 +17,8 @@ use crate::target::Isa;
 pub enum Ending {
     /// Numbers; the activation is applied to them.
     Float(Activation),
+    /// Numbers, of which bytes are made.
+    Bytes(ByteEnding),
     /// Bytes times signed bytes.
     Integer(IntegerEnding),
 }
@@ -103,7 +105,7 @@ impl Ending {
     /// How the elements are stored that it sums.
     pub fn dtype(self) -> Dtype {
         match self {
-            Ending::Float(_) => Dtype::F32,
+            Ending::Float(_) | Ending::Bytes(_) => Dtype::F32,
             Ending::Integer(_) => Dtype::U8,
         }
     }
@@ -112,13 +114,14 @@ impl Ending {
     pub fn activation(self) -> Activation {
         match self {
             Ending::Float(activation) | Ending::Integer(IntegerEnding { activation, .. }) => activation,
+            Ending::Bytes(_) => Activation::None,
         }
     }
 
     /// Rows of a packed filter before its weights.
     pub(super) fn head_rows(self) -> usize {
         match self {
-            Ending::Float(_) => 1,
+            Ending::Float(_) | Ending::Bytes(_) => 1,
             Ending::Integer(ending) => ending.multiplier_row() + 1 + usize::from(ending.has_factors()),
         }
     }
@@ -133,7 +136,7 @@ impl Ending {
     pub fn registers(self, isa: &Isa) -> usize {
         match self {
             Ending::Float(_) => isa.vector_registers,
-            Ending::Integer(_) => isa.integer_registers,
+            Ending::Bytes(_) | Ending::Integer(_) => isa.integer_registers,
         }
     }
 
@@ -141,6 +144,7 @@ impl Ending {
     pub fn operands(self, of_step: usize) -> usize {
         match self {
             Ending::Float(_) => of_step,
+            Ending::Bytes(_) => of_step.max(1),
             Ending::Integer(ending) => of_step.max(2 + epilogue::n_temporaries(ending.activation)),
         }
     }
@@ -148,7 +152,7 @@ impl Ending {
     /// acc += element * factor, or the products of their bytes.
     pub(super) fn add_product(self, b: &mut Builder, acc: Reg, element: Reg, factor: Reg) {
         match self {
-            Ending::Float(_) => b.fma(acc, element, factor),
+            Ending::Float(_) | Ending::Bytes(_) => b.fma(acc, element, factor),
             Ending::Integer(ending) => b.dot(acc, element, factor, ending.pairs_fit),
         }
     }
@@ -157,6 +161,7 @@ impl Ending {
     pub(super) fn scratch(self, b: &mut Builder) -> Vec<Reg> {
         match self {
             Ending::Float(activation) => epilogue::scratch(b, activation),
+            Ending::Bytes(_) => b.registers(1),
             Ending::Integer(ending) => b.registers(ending.needs().min(b.n_free_registers())),
         }
     }

@@ -53,6 +53,7 @@ fn check(input: Shape, output: Shape, layer: &Layer, activation: Activation) {
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         tensor: Tensor::f32(shape),
         bytes: None,
+        scales: Vec::new(),
         integer: None,
     };
     let arity = if matches!(layer, Layer::Add | Layer::Multiply) { 2 } else { 1 };
@@ -107,6 +108,7 @@ fn gates() {
             inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
             tensor: Tensor::f32(shape),
             bytes: None,
+            scales: Vec::new(),
             integer: None,
         };
         for (operand, order) in [(0, [0, 2]), (0, [2, 0]), (1, [1, 2]), (1, [2, 1])] {
@@ -216,6 +218,7 @@ fn depthwise_steps() {
             inputs,
             tensor: Tensor::f32(shape),
             bytes: None,
+            scales: Vec::new(),
             integer: None,
         };
         let output = shape(height, width, n);
@@ -269,6 +272,7 @@ fn a_run_may_end_with_one_pixel() {
         inputs: input.into_iter().map(|(id, _)| FusedId(id)).collect(),
         tensor: Tensor::f32(output),
         bytes: None,
+        scales: Vec::new(),
         integer: None,
     };
     let mut map = shape(16, 16, 8);
@@ -399,6 +403,7 @@ fn residuals() {
             inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
             tensor: Tensor::f32(map),
             bytes: None,
+            scales: Vec::new(),
             integer: None,
         };
         for activation in
@@ -427,6 +432,7 @@ fn concats_and_upsamples() {
         inputs: inputs.iter().map(|id| FusedId(*id)).collect(),
         tensor: Tensor::f32(shape),
         bytes: None,
+        scales: Vec::new(),
         integer: None,
     };
     for (height, width, channels) in [(1, 1, 1), (2, 3, 3), (3, 1, 8), (1, 7, 13), (5, 4, 17), (2, 2, 32)] {

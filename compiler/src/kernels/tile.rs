@@ -150,6 +150,7 @@ impl Registers {
         let Finish { residual, output, filter } = finish;
         let activation = match self.ending {
             Ending::Float(activation) => activation,
+            Ending::Bytes(_) => unreachable!("what makes bytes of numbers has no tile"),
             Ending::Integer(ending) => {
                 for idx in 0..self.panels.vectors {
                     let [multiplier, factor] =

@@ -59,6 +59,7 @@ fn fold_all(graph: &Graph, parameters: Option<&Parameters>) -> Result<Fused> {
             inputs: node.inputs.iter().map(|id| moved[id.0]).collect(),
             tensor: node.tensor,
             bytes: None,
+            scales: Vec::new(),
             integer: None,
         });
     }

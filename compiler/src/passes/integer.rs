@@ -58,8 +58,6 @@ pub struct Integer {
     /// What the sum, or the product, is multiplied by as an f32: of each of the N channels; one number for a layer without weights.
     /// None for an addition by itself.
     pub multiplier: Vec<f32>,
-    /// The scale of each channel of the output; none where all have that of [`FusedNode::bytes`], which is the largest.
-    pub scales: Vec<f32>,
     /// The addition that is part of the layer, or is it.
     pub addition: Option<Addition>,
 }
@@ -188,10 +186,8 @@ impl Integer {
         let filter = layer.filter(input);
         assert!(filter.is_none() || self.is_proved(), "{name}: no sum leaves an i32");
         assert!(self.multiplier.iter().all(|m| m.is_finite()), "{name}: multipliers are finite");
-        let n_scales = self.scales.len();
-        assert!(n_scales == 0 || n_scales == node.shape().channels, "{name}: every channel has a scale");
         let may_differ = filter.is_some() || is_clamp(node.activation);
-        assert!(n_scales == 0 || may_differ, "{name}: without weights there is one factor");
+        assert!(node.scales.is_empty() || may_differ, "{name}: without weights there is one factor");
         let is_other = matches!(layer, Layer::GlobalAveragePool | Layer::Multiply | Layer::Add);
         assert!(filter.is_some() || is_other, "{name}: the layer computes in integers");
         let adds = node.adds();

@@ -8,6 +8,7 @@
 //! Additions, means and products by a gate take channel for channel. Their operands and results share how much finer each channel is
 //! than the value: then one number for all channels says how bytes become those of the result.
 
+use super::check::Form;
 use super::ranges;
 use super::statistics::{Norm, Seen};
 use super::weights;
@@ -34,8 +35,8 @@ pub(super) struct Known<'a> {
     pub(super) network: &'a Fused,
     pub(super) seen: &'a [Seen],
     pub(super) norms: &'a [Option<Norm>],
-    /// By node, whether its value stays numbers.
-    pub(super) is_numbers: &'a [bool],
+    /// By node, how it is computed.
+    pub(super) forms: &'a [Form],
 }
 
 /// What the bytes of a node stand for.
@@ -61,9 +62,9 @@ impl Known<'_> {
     pub(super) fn scales(&self) -> Result<Vec<Scales>, usize> {
         let nodes = &self.network.nodes;
         let mut all = vec![Scales::default(); nodes.len()];
-        for (idx, node) in nodes.iter().enumerate().skip(1).filter(|(idx, _)| !self.is_numbers[*idx]) {
+        for (idx, node) in nodes.iter().enumerate().skip(1).filter(|(idx, _)| self.forms[*idx].has_bytes) {
             all[idx].bytes = Some(ranges::bytes(node, &self.seen[idx], self.norms[idx].as_ref()).ok_or(idx)?);
-            if node.residual.is_some() {
+            if node.residual.is_some() && !self.forms[idx].in_f32 {
                 all[idx].own = Some(ranges::own(&self.seen[idx]).ok_or(idx)?);
             }
         }
@@ -88,7 +89,8 @@ impl Known<'_> {
             is_same[kept] |= is_same[joined];
             groups.iter_mut().filter(|group| **group == joined).for_each(|group| *group = kept);
         };
-        for (idx, node) in nodes.iter().enumerate().skip(1) {
+        let in_integers = nodes.iter().enumerate().skip(1).filter(|(idx, _)| !self.forms[*idx].in_f32);
+        for (idx, node) in in_integers {
             let pixels = |id: FusedId| nodes[id.0].shape().pixels();
             match (&node.layer, node.inputs.as_slice()) {
                 (Layer::Add, [a, b]) => {
@@ -108,7 +110,7 @@ impl Known<'_> {
                 _ => {}
             }
             // What makes numbers of bytes without weights has one multiplier.
-            if self.is_numbers[idx] && node.filter.is_none() {
+            if !self.forms[idx].has_bytes && node.filter.is_none() {
                 is_same[groups[idx]] = true;
             }
         }
@@ -233,8 +235,8 @@ impl Known<'_> {
                 let (_, input) = reads(k, channel);
                 let w = each(k, channel);
                 noise[input].0 += w * w / deviation(channel);
-                // A depthwise channel's step follows its scale.
-                if !matches!(node.layer, Layer::Depthwise { .. }) {
+                // A depthwise channel's step follows its scale, and weights in f32 have none.
+                if !matches!(node.layer, Layer::Depthwise { .. }) && !self.forms[reader].in_f32 {
                     noise[input].1 += step * step * power[input] / deviation(channel);
                 }
             }

@@ -1,91 +1,64 @@
-//! Which layers can be computed in integers, and which values stay numbers.
+//! Which layers are computed in integers and which in f32, and which values are bytes.
 
-use crate::error::{ErrorKind, Faults, Place, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::layer::Layer;
 use crate::passes::{Fused, FusedNode, is_clamp};
 
-/// Why a node can't be computed in integers; nothing of one that can, or that stays in f32.
-fn refusal(node: &FusedNode) -> Option<&'static str> {
+/// How a node is computed, and what its value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Whether it computes numbers of numbers.
+    pub(super) in_f32: bool,
+    /// Whether there are bytes of its value: a layer in integers reads them, or it is a sum of bytes.
+    pub(super) has_bytes: bool,
+}
+
+/// Whether a node is computed in f32 in any case: it has no form in integers yet, or none over the network's input.
+pub(super) fn stays_f32(node: &FusedNode) -> bool {
+    let takes_input = |inputs: &[crate::passes::FusedId]| inputs.iter().any(|id| id.0 == 0);
     if node.adds() && !is_clamp(node.activation) {
-        return Some("an addition with an activation other than ReLU and ReLU6");
+        return true;
     }
     match node.layer {
-        Layer::Pool { .. } => Some("a pool with a window"),
-        Layer::Concat => Some("a concat"),
-        Layer::Upsample { .. } => Some("an upsample"),
+        Layer::Pool { .. } | Layer::Concat | Layer::Upsample { .. } | Layer::Softmax => true,
         Layer::BatchNorm { .. } | Layer::Activation(_) => unreachable!("part of other nodes"),
-        Layer::Input
-        | Layer::Conv { .. }
-        | Layer::Depthwise { .. }
-        | Layer::Grouped { .. }
-        | Layer::Add
-        | Layer::Multiply
-        | Layer::GlobalAveragePool
-        | Layer::Dense { .. }
-        | Layer::Softmax => None,
+        Layer::GlobalAveragePool | Layer::Multiply | Layer::Add => takes_input(&node.inputs),
+        Layer::Conv { .. } | Layer::Depthwise { .. } | Layer::Grouped { .. } | Layer::Dense { .. } => {
+            takes_input(&node.inputs[1..])
+        }
+        Layer::Input => false,
     }
 }
 
-/// By node, whether its value is numbers, not bytes: outputs are that nobody else reads, what a softmax reads, and the softmax. Sums are
-/// bytes in any case.
+/// Of every node, where those of such names, or in which such an addition is, stay f32.
 ///
 /// # Errors
-/// Every layer that can't be computed in integers, and values that are wanted as numbers and as bytes.
-pub(super) fn numbers(network: &Fused) -> Result<Vec<bool>> {
-    let mut faults = Faults::new(ErrorKind::Graph);
-    let mut is_numbers = vec![false; network.nodes.len()];
-    for id in &network.outputs {
-        let is_read =
-            network.nodes.iter().any(|node| node.inputs.contains(id) && node.layer != Layer::Softmax);
-        is_numbers[id.0] = !is_read && !network.nodes[id.0].adds();
-    }
-    for node in &network.nodes {
-        if let Some(what) = refusal(node) {
-            let detail = format!(
-                "found {what}, which isn't computed in int8 yet, expected a network without; compile it in f32"
-            );
-            faults.push(Place::layer(node.value_name()), detail);
-        }
-        if node.layer == Layer::Softmax {
-            is_numbers[node.inputs[0].0] = true;
+/// A name that no layer has.
+pub(super) fn forms(network: &Fused, kept: &[String]) -> Result<Vec<Form>> {
+    let mut faults = Faults::new(ErrorKind::Options);
+    let is_called = |node: &FusedNode, name: &String| node.name == *name || node.value_name() == name;
+    for name in kept {
+        if !network.nodes[1..].iter().any(|node| is_called(node, name)) {
+            let detail = "found no such layer to keep in f32, expected one of those that the report of `mnc quantize` lists";
+            faults.push(Place::layer(name), detail);
         }
     }
     faults.propagate()?;
-    let mut faults = Faults::new(ErrorKind::Graph);
-    for (idx, node) in network.nodes.iter().enumerate().skip(1) {
-        if node.layer == Layer::Softmax {
-            is_numbers[idx] = true;
-            continue;
-        }
-        for before in node.inputs.iter().filter(|id| is_numbers[id.0]) {
-            let before = &network.nodes[before.0].name;
-            let detail = format!(
-                "reads {before}, whose value belongs to a softmax and stays f32, expected bytes; compile the network in f32"
-            );
-            faults.push(Place::layer(&node.name), detail);
-        }
-        let (takes, what) = match node.layer {
-            Layer::GlobalAveragePool => (&node.inputs[..], "averages"),
-            Layer::Multiply => (&node.inputs[..], "multiplies"),
-            Layer::Add => (&node.inputs[..], "adds"),
-            _ if node.residual.is_some() => (&node.inputs[1..], "adds"),
-            _ => (&[][..], ""),
-        };
-        if takes.iter().any(|id| id.0 == 0) {
-            let detail = format!(
-                "{what} the network's input, expected a layer with weights before it; compile the network in f32"
-            );
-            faults.push(Place::layer(node.value_name()), detail);
-        }
-        if is_numbers[idx] && node.adds() {
-            let detail = "is an addition that a softmax reads, expected a layer with weights before that; compile the network in f32";
-            faults.push(Place::layer(node.value_name()), detail);
-        }
-    }
-    if is_numbers[0] || network.outputs.iter().any(|id| id.0 == 0) {
-        let detail = "is an output or goes into a softmax, expected a layer with weights behind it; compile the network in f32";
-        faults.push(Place::layer(&network.nodes[0].name), detail);
-    }
-    faults.propagate()?;
-    Ok(is_numbers)
+    let in_f32: Vec<bool> = network
+        .nodes
+        .iter()
+        .map(|node| stays_f32(node) || kept.iter().any(|name| is_called(node, name)))
+        .collect();
+    let form = |(idx, node): (usize, &FusedNode)| {
+        let mut readers = network.nodes.iter().zip(&in_f32).filter(|(_, in_f32)| !**in_f32);
+        let is_read = readers.any(|(reader, _)| reader.inputs.iter().any(|id| id.0 == idx));
+        let has_bytes = is_read || idx == 0 || (node.adds() && !in_f32[idx]);
+        Form { in_f32: in_f32[idx], has_bytes }
+    };
+    Ok(network.nodes.iter().enumerate().map(form).collect())
+}
+
+/// An error about a layer's numbers.
+pub(super) fn wrong(node: &FusedNode, detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Weights, Place::layer(&node.name), detail)
 }

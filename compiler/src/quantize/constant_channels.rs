@@ -358,7 +358,7 @@ impl Ends<'_> {
         match reads {
             // One bias and one multiplier for all.
             Reads::Pixels => {
-                integer.scales = of_kept(&integer.scales, self.input.channels, kept);
+                node.scales = of_kept(&node.scales, self.input.channels, kept);
                 return;
             }
             Reads::Group { .. } => {}
@@ -372,7 +372,7 @@ impl Ends<'_> {
         integer.weights = of_kept(&integer.weights, n, kept);
         integer.bias = of_kept(&integer.bias, n, kept);
         integer.multiplier = of_kept(&integer.multiplier, n, kept);
-        integer.scales = of_kept(&integer.scales, n, kept);
+        node.scales = of_kept(&node.scales, n, kept);
     }
 
     /// Adds to each bias what the inputs that leave would add up to there.

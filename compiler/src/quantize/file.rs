@@ -12,11 +12,14 @@ use safetensors::tensor::{SafeTensors, TensorView};
 use safetensors::{Dtype, View};
 use serde::{Deserialize, Serialize};
 
-use super::{byte_input, bytes_of, check, with_numbers};
+use super::assembly::Assembly;
+use super::{byte_input, bytes_of, check};
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{FilterShape, Layer};
-use crate::passes::{self, Addition, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp};
+use crate::passes::{
+    self, Addition, ByteInput, Bytes, Filter, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp,
+};
 use crate::weights::Weights;
 
 /// The only key of the file's metadata: a text with all that is no tensor.
@@ -67,6 +70,9 @@ struct Metadata {
     input: [usize; 3],
     /// What each layer computes: what must agree with the network that the file is read for.
     layers: Vec<String>,
+    /// Those that are computed in f32, but for a softmax.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    f32: Vec<String>,
     said: Said,
     provenance: Provenance,
 }
@@ -107,8 +113,15 @@ pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenanc
         tensors.push(f32_tensor("input.scale", scale));
         tensors.push(f32_tensor("input.offset", offset));
     }
-    let is_own = |node: &&FusedNode| !is_appended(network, node);
+    let is_own = |node: &&FusedNode| !network.is_conversion(node);
     for node in network.nodes.iter().filter(is_own) {
+        if let Some(filter) = &node.filter {
+            let shape = node.layer.filter(network.nodes[node.inputs[0].0].shape());
+            let shape = shape.expect("it has weights");
+            let (axes, weights) = in_file_order(&shape, &filter.weights);
+            tensors.push(f32_tensor_of(&format!("{}.weight", node.name), axes, &weights));
+            tensors.push(f32_tensor(&format!("{}.bias", node.name), &filter.bias));
+        }
         if let Some(integer) = &node.integer {
             let filter = node.layer.filter(network.nodes[node.inputs[0].0].shape());
             if let Some(filter) = filter {
@@ -136,10 +149,13 @@ pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenanc
         if let (Some(_), Some(own)) = (&node.residual, own) {
             tensors.extend(bytes_tensors(&node.name, own, &[]));
         }
-        if let Some(bytes) = node.bytes {
-            tensors.extend(bytes_tensors(node.value_name(), bytes, node.scales()));
+        let is_of_it = |other: &&FusedNode| network.is_conversion(other) && other.name == node.value_name();
+        let made = network.nodes.iter().filter(is_of_it).find(|other| other.bytes.is_some());
+        if let Some(FusedNode { bytes: Some(bytes), scales, .. }) = made.or(Some(node)) {
+            tensors.extend(bytes_tensors(node.value_name(), *bytes, scales));
         }
     }
+    let in_f32 = |node: &&FusedNode| node.integer.is_none() && node.layer != Layer::Softmax;
     let metadata = Metadata {
         schema: SCHEMA,
         compiler: env!("CARGO_PKG_VERSION").to_owned(),
@@ -147,6 +163,7 @@ pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenanc
         alpha: graph.alpha,
         input: [graph.input_shape().height, graph.input_shape().width, graph.input_shape().channels],
         layers: lines::of(network),
+        f32: network.nodes[1..].iter().filter(is_own).filter(in_f32).map(|node| node.name.clone()).collect(),
         said: said.clone(),
         provenance: provenance.clone(),
     };
@@ -156,11 +173,6 @@ pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenanc
     let views = tensors.iter().map(|tensor| (tensor.name.as_str(), tensor));
     safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::new(ErrorKind::Weights, Place::named(&graph.name), error.to_string()))
-}
-
-/// Whether a node is one that makes numbers of an output's bytes: those follow from the others.
-fn is_appended(network: &Fused, node: &FusedNode) -> bool {
-    node.inputs.first().is_some_and(|id| network.nodes[id.0].value_name() == node.name)
 }
 
 /// What bytes stand for, whose channels may have scales of their own.
@@ -173,12 +185,16 @@ fn bytes_tensors(name: &str, bytes: Bytes, scales: &[f32]) -> [Tensor; 2] {
 }
 
 fn f32_tensor(name: &str, numbers: &[f32]) -> Tensor {
+    f32_tensor_of(name, vec![numbers.len()], numbers)
+}
+
+fn f32_tensor_of(name: &str, shape: Vec<usize>, numbers: &[f32]) -> Tensor {
     let bytes = crate::graph::tensor::f32_bytes(numbers);
-    Tensor { name: name.to_owned(), dtype: Dtype::F32, shape: vec![numbers.len()], bytes }
+    Tensor { name: name.to_owned(), dtype: Dtype::F32, shape, bytes }
 }
 
 /// The weights as files have them, channels first, with their shape.
-fn in_file_order(filter: &FilterShape, weights: &[i8]) -> (Vec<usize>, Vec<i8>) {
+fn in_file_order<T: Copy>(filter: &FilterShape, weights: &[T]) -> (Vec<usize>, Vec<T>) {
     let (taps, m, n) = extents(filter);
     let mut file = Vec::with_capacity(weights.len());
     for n_idx in 0..n {
@@ -190,7 +206,7 @@ fn in_file_order(filter: &FilterShape, weights: &[i8]) -> (Vec<usize>, Vec<i8>) 
 }
 
 /// The way back.
-fn in_own_order(filter: &FilterShape, file: &[i8]) -> Vec<i8> {
+fn in_own_order<T: Copy>(filter: &FilterShape, file: &[T]) -> Vec<T> {
     let (taps, m, n) = extents(filter);
     let mut weights = Vec::with_capacity(file.len());
     for tap in 0..taps {
@@ -253,14 +269,14 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
     let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
     let metadata = metadata(bytes, place)?;
     let shapes = passes::shapes(graph)?;
-    let is_numbers = check::numbers(&shapes)?;
     check_network(&metadata, graph, &shapes, place)?;
+    let forms = check::forms(&shapes, &metadata.f32)?;
     let constants = graph.preprocess.constants();
     let mut reader =
         Reader { file: &file, place, faults: Faults::new(ErrorKind::Weights), taken: BTreeSet::new() };
     let expected = byte_input(&constants)?;
     let (scale, offset) =
-        (reader.f32s("input.scale", constants.len()), reader.f32s("input.offset", constants.len()));
+        (reader.f32s("input.scale", &[constants.len()]), reader.f32s("input.offset", &[constants.len()]));
     for (name, found, expected) in
         [("input.scale", &scale, &expected.scale), ("input.offset", &offset, &expected.offset)]
     {
@@ -271,13 +287,15 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
             reader.fault(name, detail);
         }
     }
-    let mut nodes: Vec<FusedNode> = Vec::with_capacity(shapes.nodes.len());
-    for (idx, node) in shapes.nodes.iter().enumerate() {
-        nodes.push(match (idx, &node.layer) {
-            (0, _) => FusedNode { tensor: bytes_of(node), ..node.clone() },
-            (_, Layer::Softmax) => node.clone(),
-            _ => reader.node(node, &nodes, is_numbers[idx]).unwrap_or_else(|| node.clone()),
-        });
+    let mut assembly = Assembly::new(&shapes.nodes[0], expected);
+    for (node, form) in shapes.nodes.iter().zip(&forms).skip(1) {
+        let node = FusedNode { inputs: assembly.inputs(node, *form)?, ..node.clone() };
+        if form.in_f32 {
+            let (node, bytes) = reader.node_in_f32(node, &assembly.nodes, form.has_bytes);
+            assembly.push_f32(node, bytes);
+        } else {
+            assembly.push(reader.node(&node, &assembly.nodes, !form.has_bytes).unwrap_or(node));
+        }
     }
     for name in file.names() {
         if !reader.taken.contains(name) {
@@ -285,9 +303,7 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
         }
     }
     reader.faults.propagate()?;
-    let network = with_numbers(Fused { nodes, byte_input: Some(expected), ..shapes })?;
-    network.verify();
-    Ok((network, metadata.provenance))
+    Ok((assembly.finish(&shapes)?, metadata.provenance))
 }
 
 /// What stands beside the tensors.
@@ -365,8 +381,8 @@ impl Reader<'_> {
         None
     }
 
-    fn f32s(&mut self, name: &str, len: usize) -> Option<Vec<f32>> {
-        let numbers = crate::graph::tensor::f32_numbers(self.tensor(name, Dtype::F32, &[len])?.data());
+    fn f32s(&mut self, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
+        let numbers = crate::graph::tensor::f32_numbers(self.tensor(name, Dtype::F32, shape)?.data());
         if let Some(x) = numbers.iter().find(|x| !x.is_finite()) {
             self.fault(name, format!("found {x}, expected finite numbers"));
             return None;
@@ -376,12 +392,30 @@ impl Reader<'_> {
 
     /// Numbers above 0 whose reciprocals are numbers too.
     fn scales(&mut self, name: &str, len: usize) -> Option<Vec<f32>> {
-        let numbers = self.f32s(name, len)?;
+        let numbers = self.f32s(name, &[len])?;
         if let Some(x) = numbers.iter().find(|x| !(**x > 0.0 && (1.0 / **x).is_finite())) {
             self.fault(name, format!("found {x}, expected numbers above 0"));
             return None;
         }
         Some(numbers)
+    }
+
+    /// A node in f32, from those before it; and the bytes that are made of it, with the scales of its channels.
+    fn node_in_f32(
+        &mut self,
+        node: FusedNode,
+        before: &[FusedNode],
+        has_bytes: bool,
+    ) -> (FusedNode, Option<(Bytes, Vec<f32>)>) {
+        let shape = node.layer.filter(before[node.inputs[0].0].shape());
+        let filter = shape.and_then(|shape| {
+            let weights = self.f32s(&format!("{}.weight", node.name), &file_shape(&shape));
+            let bias = self.f32s(&format!("{}.bias", node.name), &[shape.n]);
+            Some(Filter { weights: in_own_order(&shape, &weights?), bias: bias? })
+        });
+        let n_channels = node.shape().channels;
+        let bytes = has_bytes.then(|| self.bytes(node.value_name(), n_channels)).flatten();
+        (FusedNode { filter, ..node }, bytes)
     }
 
     /// A node in integers, from those before it.
@@ -415,7 +449,7 @@ impl Reader<'_> {
         };
         let addition = self.addition(node, before, bytes.flatten());
         let integer =
-            Integer { weights: weights?, bias: bias?, multiplier: multiplier?, scales, addition: addition? };
+            Integer { weights: weights?, bias: bias?, multiplier: multiplier?, addition: addition? };
         let bytes = bytes?;
         if !integer.is_proved_of(&node.layer, input) {
             self.fault(
@@ -425,7 +459,7 @@ impl Reader<'_> {
             return None;
         }
         let tensor = if bytes.is_some() { bytes_of(node) } else { node.tensor };
-        Some(FusedNode { filter: None, tensor, bytes, integer: Some(integer), ..node.clone() })
+        Some(FusedNode { filter: None, tensor, bytes, scales, integer: Some(integer), ..node.clone() })
     }
 
     /// The addition that is part of a node, or is it, if there is any.

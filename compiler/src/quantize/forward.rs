@@ -161,7 +161,10 @@ pub(super) fn compute(
             values.iter_mut().zip(*residual).for_each(|(x, residual)| *x += residual);
         }
         values.iter_mut().for_each(|x| *x = reference::activate(*x, node.activation));
-        return Value::Numbers(values);
+        return match node.bytes {
+            Some(bytes) => Value::of_bytes(&reference::to_bytes(&values, bytes)),
+            None => Value::Numbers(values),
+        };
     }
     let integer = node.integer.as_ref().expect("a layer with weights has them in f32 or as bytes");
     let mut acc: Vec<i32> = products.run(x);

@@ -7,7 +7,7 @@ mod copies;
 
 use super::ranges::bounded;
 use super::weights::borders;
-use super::{bytes_of, check, numbers, with_numbers};
+use super::{assembly, bytes_of, check, with_numbers};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
@@ -25,7 +25,6 @@ const INPUT: &str = "input";
 /// A layer that isn't computed as other engines do it; tensors that are missing or wrong; sums that may leave 31 bits.
 pub fn read(weights: &Weights<'_>, graph: &Graph, naming: Option<&'static Naming>) -> Result<Fused> {
     let shapes = passes::shapes(graph)?;
-    check::numbers(&shapes)?;
     check_layers(&shapes)?;
     let filters = weights.quantised_filters(graph, naming)?;
     let filter_of = |name: &str| {
@@ -72,10 +71,21 @@ fn check_layers(network: &Fused) -> Result<()> {
             );
             faults.push(Place::layer(node.value_name()), detail);
         }
+        // A softmax is the last, of something in integers.
+        let is_behind = |id: &FusedId| network.nodes[id.0].layer == Layer::Softmax;
+        let is_of_bytes = node.layer == Layer::Softmax && node.inputs[0].0 != 0;
+        if node.inputs.iter().any(is_behind) || (check::stays_f32(node) && !is_of_bytes) {
+            let detail = "found a layer that is computed in f32 in a network of another quantiser, expected layers in integers and a softmax behind them: quantise the weights in f32 with `mnc quantize`";
+            faults.push(Place::layer(node.value_name()), detail);
+        }
         if node.layer == Layer::Multiply {
             let detail = "found a product of maps in a network of another quantiser, expected a network without: quantise the weights in f32 with `mnc quantize`";
             faults.push(Place::layer(&node.name), detail);
         }
+    }
+    if network.outputs.iter().any(|id| id.0 == 0) {
+        let detail = "is an output of a network of another quantiser, expected a layer in integers behind it";
+        faults.push(Place::layer(&network.nodes[0].name), detail);
     }
     faults.propagate()
 }
@@ -116,7 +126,7 @@ impl Work<'_> {
     fn numbers(&mut self, of: FusedId) -> Option<FusedId> {
         let node = &self.nodes[of.0];
         node.bytes?;
-        match numbers(node, of) {
+        match assembly::numbers_of(&self.nodes, of) {
             Ok(numbers) => self.nodes.push(numbers),
             Err(error) => {
                 let faults = error.faults().iter();
@@ -230,8 +240,7 @@ impl Work<'_> {
         multiplier: Vec<f32>,
     ) -> Option<Integer> {
         let is_number = |m: &f32| m.is_normal() && 0.0 < *m;
-        let integer =
-            bias.map(|bias| Integer { weights, bias, multiplier, scales: Vec::new(), addition: None });
+        let integer = bias.map(|bias| Integer { weights, bias, multiplier, addition: None });
         let integer = integer
             .filter(|integer| integer.multiplier.iter().all(is_number) && integer.is_proved_of(layer, input));
         if integer.is_none() {

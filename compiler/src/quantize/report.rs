@@ -4,7 +4,7 @@ use super::Pictures;
 use super::forward::{Ready, Run, Value};
 use super::parts::parallel;
 use crate::graph::layer::Layer;
-use crate::passes::{Bytes, Fused, FusedId};
+use crate::passes::{Bytes, Fused, FusedId, FusedNode};
 
 /// How far a value is from the one in f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,18 +86,24 @@ pub fn compare(
     pictures: &Pictures<'_>,
     done: &(dyn Fn() + Sync),
 ) -> Comparison {
-    // Behind the nodes of both are those that make numbers of bytes.
-    let n_nodes = numbers.nodes.len();
-    assert!(n_nodes <= integers.nodes.len(), "one network in two forms");
+    // The other has nodes that make numbers of bytes, or bytes of numbers.
+    let is_own = |node: &&FusedNode| !integers.is_conversion(node);
+    assert_eq!(integers.nodes.iter().filter(is_own).count(), numbers.nodes.len(), "one network in two forms");
     let logits = logits(numbers);
     let ready = [numbers, integers].map(Ready::new);
     let one = |idx: usize| -> One {
         let mut in_numbers = Run::new(&ready[0], Value::Numbers(pictures.numbers(idx)));
         let mut in_integers = Run::new(&ready[1], Value::Bytes(pictures.bytes[idx].clone()));
         let mut one = One { layers: Vec::new(), logits: None };
-        for (idx, node) in integers.nodes[..n_nodes].iter().enumerate().skip(1) {
+        let mut idx = 0;
+        for (place, node) in integers.nodes.iter().enumerate().skip(1) {
+            let found = in_integers.step(place, &mut |_| ());
+            if integers.is_conversion(node) {
+                continue;
+            }
+            idx += 1;
+            let found = found.meant(node.bytes, &node.scales);
             let expected = in_numbers.step(idx, &mut |_| ()).stored();
-            let found = in_integers.step(idx, &mut |_| ()).meant(node.bytes, node.scales());
             let mut squares = Squares::default();
             for (x, y) in expected.iter().zip(&found) {
                 let (x, y) = (f64::from(*x), f64::from(*y));
@@ -116,7 +122,7 @@ pub fn compare(
     for one in &all {
         layers.iter_mut().zip(&one.layers).for_each(|(all, one)| all.add(*one));
     }
-    let named = integers.nodes[1..n_nodes].iter().zip(layers);
+    let named = integers.nodes[1..].iter().filter(is_own).zip(layers);
     let answers: Vec<(Vec<f32>, Vec<f32>)> = all.into_iter().filter_map(|one| one.logits).collect();
     Comparison {
         layers: named

@@ -1,38 +1,55 @@
 //! Random numbers for networks in integers: those of a quantised network could be any of them.
 
-use super::{check, with_numbers};
+use super::assembly::Assembly;
+use super::check;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::tensor::{Dtype, Tensor};
 use crate::passes::{Addition, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp};
 use crate::random::Random;
 
-/// The network with every layer in integers, of numbers that the seed determines: weights of the whole range or a small one, one bias
-/// or one for each border, any bounds and zero points. `None` for a network with a layer that has no form in integers, or one that reads
-/// an output again.
+/// The network in integers, of numbers that the seed determines: weights of the whole range or a small one, one bias or one for each
+/// border, any bounds and zero points. Some layers, or none, stay f32. `None` where the numbers of an output aren't proved.
 pub fn with_integers(network: &Fused, seed: u64) -> Option<Fused> {
-    let is_numbers = check::numbers(network).ok()?;
+    let mut random = Random::new(seed ^ 0x6b65_6570);
+    let share = random.pick(&[0, 0, 20, 50]);
+    let names = network.nodes[1..].iter().map(|node| node.name.clone());
+    with_integers_but(network, seed, &names.filter(|_| random.percent(share)).collect::<Vec<_>>())
+}
+
+/// The same with such layers in f32, and those that have no form in integers.
+pub(crate) fn with_integers_but(network: &Fused, seed: u64, kept: &[String]) -> Option<Fused> {
     let mut random = Random::new(seed ^ 0x696e_7400_0000);
-    let mut nodes: Vec<FusedNode> = Vec::with_capacity(network.nodes.len());
-    for (node, is_number) in network.nodes.iter().zip(is_numbers) {
-        nodes.push(match node.layer {
-            Layer::Input => {
-                let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: u8::MAX };
-                let tensor = Tensor { dtype: Dtype::U8, ..node.tensor };
-                FusedNode { tensor, bytes: Some(bytes), ..node.clone() }
-            }
-            Layer::Softmax => node.clone(),
-            _ => {
-                let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &nodes[id.0]).collect();
-                integers(&mut random, node, &inputs, is_number)
-            }
-        });
-    }
-    let channels = network.nodes[0].shape().channels;
+    let forms = check::forms(network, kept).expect("they are layers of it");
+    let input = &network.nodes[0];
+    let channels = input.shape().channels;
     let byte_input = ByteInput {
         scale: (0..channels).map(|_| random.within(1, 140) as f32).collect(),
         offset: (0..channels).map(|_| random.within(0, 255) as f32 + 0.5).collect(),
     };
-    with_numbers(Fused { nodes, byte_input: Some(byte_input), ..network.clone() }).ok()
+    let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: u8::MAX };
+    let input = FusedNode { bytes: Some(bytes), ..input.clone() };
+    let mut assembly = Assembly::new(&input, byte_input);
+    for (node, form) in network.nodes.iter().zip(forms).skip(1) {
+        let node = FusedNode { inputs: assembly.inputs(node, form).ok()?, ..node.clone() };
+        if form.in_f32 {
+            let bytes = form.has_bytes.then(|| {
+                let bytes = random_bytes(&mut random);
+                (bytes, random_scales(&mut random, bytes, node.shape().channels))
+            });
+            assembly.push_f32(node, bytes);
+        } else {
+            let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &assembly.nodes[id.0]).collect();
+            assembly.push(integers(&mut random, &node, &inputs, !form.has_bytes));
+        }
+    }
+    assembly.finish(network).ok()
+}
+
+/// Of some values the scale of each channel, of which the first has that of the bytes; of others none.
+fn random_scales(random: &mut Random, bytes: Bytes, channels: usize) -> Vec<f32> {
+    let n = if 1 < channels && random.percent(50) { channels } else { 0 };
+    let sixteenths = (0..n).map(|idx| if idx == 0 { 16 } else { random.within(1, 16) });
+    sixteenths.map(|n| bytes.scale * n as f32 / 16.0).collect()
 }
 
 /// A node over these with random integers; its output stays numbers or becomes bytes.
@@ -81,18 +98,16 @@ pub(crate) fn integers(
     });
     // Without weights there is one factor behind an activation.
     let may_differ = n_weights != 0 || is_clamp(activation);
-    let channels = node.shape().channels;
-    let has_scales = 1 < channels && may_differ && !is_number && random.percent(50);
-    let n_scales = if has_scales { channels } else { 0 };
-    let sixteenths = (0..n_scales).map(|idx| if idx == 0 { 16 } else { random.within(1, 16) });
-    let scales = sixteenths.map(|n| bytes.scale * n as f32 / 16.0).collect();
+    let channels = if may_differ && !is_number { node.shape().channels } else { 0 };
+    let scales = random_scales(random, bytes, channels);
     let dtype = if is_number { Dtype::F32 } else { Dtype::U8 };
     FusedNode {
         filter: None,
         activation,
         tensor: Tensor { dtype, ..node.tensor },
         bytes: (!is_number).then_some(bytes),
-        integer: Some(Integer { weights, bias, multiplier, scales, addition }),
+        scales,
+        integer: Some(Integer { weights, bias, multiplier, addition }),
         ..node.clone()
     }
 }

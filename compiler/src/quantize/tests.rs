@@ -78,9 +78,18 @@ pub(super) fn network(seed: u64) -> (Graph, Parameters) {
     (graph, parameters)
 }
 
+/// A third of a network's layers, or none.
+pub(super) fn some_layers(graph: &Graph, seed: u64) -> Vec<String> {
+    let mut random = Random::new(seed ^ 0x6b65_6570);
+    let share = random.pick(&[0, 33]);
+    let network = passes::shapes(graph).expect("its layers can be fused");
+    let names = network.nodes[1..].iter().map(|node| node.name.clone());
+    names.filter(|_| random.percent(share)).collect()
+}
+
 pub(super) fn quantized(
     (graph, parameters): &(Graph, Parameters),
-    options: Options,
+    options: &Options,
     n_threads: usize,
 ) -> Result<(Fused, Fused)> {
     let bytes = noise(graph.input_shape().len(), 5, 1);
@@ -89,7 +98,8 @@ pub(super) fn quantized(
     quantize(graph, parameters, &pictures, options, &|| ())
 }
 
-/// The fast loops have every value of the reference, which is given the numbers of the same bytes.
+/// The fast loops have every value of the reference, which is given the numbers of the same bytes: up to the layers with weights in f32,
+/// whose sums they add up in another order.
 fn check(graph: &Graph, integers: &Fused, seed: u64) {
     integers.verify();
     let constants = graph.preprocess.constants();
@@ -98,8 +108,13 @@ fn check(graph: &Graph, integers: &Fused, seed: u64) {
     let inputs: Vec<Value> = bytes.iter().map(|bytes| Value::Bytes(bytes.clone())).collect();
     for (idx, found) in run(integers, &inputs, 2).iter().enumerate() {
         let expected = reference::run(integers, &pictures.numbers(idx));
+        let mut is_exact: Vec<bool> = Vec::new();
         for ((found, expected), node) in found.iter().zip(&expected).zip(&integers.nodes) {
-            assert_eq!(found, expected, "{} of {}", node.name, graph.name);
+            let adds_up = node.filter.is_some() && !integers.is_conversion(node);
+            is_exact.push(!adds_up && node.inputs.iter().all(|id| is_exact[id.0]));
+            if is_exact[is_exact.len() - 1] {
+                assert_eq!(found, expected, "{} of {}", node.name, graph.name);
+            }
         }
     }
 }
@@ -108,35 +123,37 @@ fn check(graph: &Graph, integers: &Fused, seed: u64) {
 fn fast_loops_are_the_reference() {
     for seed in 0..150 {
         let network = network(seed);
-        let options = Options { pair_safe: seed % 2 == 1 };
-        let (_, integers) = quantized(&network, options, 1).unwrap_or_else(|error| panic!("{seed}: {error}"));
+        let options = Options { pair_safe: seed % 2 == 1, keep_f32: some_layers(&network.0, seed) };
+        let (_, integers) =
+            quantized(&network, &options, 1).unwrap_or_else(|error| panic!("{seed}: {error}"));
         check(&network.0, &integers, seed);
-        let threads = quantized(&network, options, 3).expect("as on one thread").1;
+        let threads = quantized(&network, &options, 3).expect("as on one thread").1;
         assert!(integers == threads, "{seed}: threads change a number");
     }
 }
 
-/// Networks as other tests have them: numbers far apart, every kind of layer. Those that can't be quantised are refused in words.
+/// Networks as other tests have them: numbers far apart, every kind of layer, some of the layers in f32. Refused are only numbers that
+/// no integers hold.
 #[test]
-fn any_network_is_quantised_or_refused() {
+fn any_network_is_quantised() {
     let (mut n_quantised, mut refusals) = (0, std::collections::BTreeSet::new());
     for seed in 0..400 {
         let RandomNetwork { graph, parameters, .. } = RandomNetwork::new(seed);
+        let options = Options { keep_f32: some_layers(&graph, seed), ..Options::default() };
         let network = (graph, parameters);
-        match quantized(&network, Options::default(), 1) {
+        match quantized(&network, &options, 1) {
             Ok((_, integers)) => {
                 check(&network.0, &integers, seed);
                 n_quantised += 1;
             }
             Err(error) => {
-                refusals.extend(
-                    error.faults().iter().map(|fault| fault.detail.chars().take(18).collect::<String>()),
-                );
+                assert_eq!(error.kind(), ErrorKind::Weights, "{seed}: {error}");
+                refusals.extend(error.faults().iter().map(|fault| fault.detail.clone()));
             }
         }
     }
     println!("{n_quantised} quantised; {refusals:?}");
-    assert!(20 < n_quantised, "{n_quantised} of 400 were quantised: {refusals:?}");
+    assert!(360 < n_quantised, "{n_quantised} of 400 were quantised: {refusals:?}");
 }
 
 /// Bytes stand for what the numbers were, within what rounding does: the error is far below the signal.
@@ -146,7 +163,7 @@ fn integers_are_close() {
     let mut sum = 0.0;
     for seed in 0..60 {
         let network = network(seed);
-        let (numbers, integers) = quantized(&network, Options::default(), 1).expect("it can be quantised");
+        let (numbers, integers) = quantized(&network, &Options::default(), 1).expect("it can be quantised");
         let bytes = noise(network.0.input_shape().len(), 5, 1);
         let constants = network.0.preprocess.constants();
         let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads: 1 };
@@ -163,7 +180,8 @@ fn integers_are_close() {
 fn pairs_are_safe() {
     for seed in 0..60 {
         let network = network(seed);
-        let (_, integers) = quantized(&network, Options { pair_safe: true }, 1).expect("it can be quantised");
+        let options = Options { pair_safe: true, ..Options::default() };
+        let (_, integers) = quantized(&network, &options, 1).expect("it can be quantised");
         for node in &integers.nodes {
             let (Some(integer), false) = (&node.integer, matches!(node.layer, Layer::Depthwise { .. }))
             else {

@@ -145,7 +145,6 @@ impl Task<'_> {
             weights: vec![0; depth * n],
             bias: vec![0; borders.len() * n],
             multiplier: vec![0.0; n],
-            scales: self.scales.to_vec(),
             addition: None,
         };
         for idx in 0..n {
@@ -233,13 +232,7 @@ impl Task<'_> {
             _ => 1.0,
         };
         let multiplier = (step / scale) as f32;
-        let channel = Integer {
-            weights,
-            bias: bias?,
-            multiplier: vec![multiplier],
-            scales: Vec::new(),
-            addition: None,
-        };
+        let channel = Integer { weights, bias: bias?, multiplier: vec![multiplier], addition: None };
         let is_proved = multiplier.is_finite() && multiplier != 0.0 && channel.is_proved();
         is_proved.then_some(Channel { weights: channel.weights, bias: channel.bias, multiplier })
     }

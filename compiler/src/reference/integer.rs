@@ -5,6 +5,7 @@
 //! - Where the activation is more than bounds, or where the output is numbers: v = activation(v). Then v is a number of the network;
 //!   for bytes it is multiplied by 1 / scale of its channel, rounded once.
 //! - y = round(v) + zero point, to nearest even, kept between low and high.
+//! - What makes bytes of numbers computes v as layers of f32 do, and y of it.
 //! - Where an addition is part of the layer, y and the byte of the residual become that of their sum: [`Addition::apply`].
 //!
 //! A product's acc is (a - zero of a) (b - zero of b); an addition by itself has the byte of its first input for y.
@@ -28,6 +29,11 @@ fn to_byte(v: f32, zero_point: u8, low: u8, high: u8) -> f32 {
     let v = if v > least { v } else { least };
     let v = if v < most { v } else { most };
     v.round_ties_even() + zero_point
+}
+
+/// The bytes of numbers that are in steps of their scales.
+pub(crate) fn to_bytes(numbers: &[f32], Bytes { zero_point, low, high, .. }: Bytes) -> Vec<f32> {
+    numbers.iter().map(|v| to_byte(*v, zero_point, low, high)).collect()
 }
 
 /// The output of a node, from its inputs' shapes and bytes.

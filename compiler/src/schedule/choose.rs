@@ -164,7 +164,9 @@ pub(super) fn choose(
 
 /// What the kernel of a node sums, and what becomes of the sums.
 fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
-    let Some(numbers) = &node.integer else { return Ending::Float(node.activation) };
+    let Some(numbers) = &node.integer else {
+        return node.bytes.map_or(Ending::Float(node.activation), |bytes| Ending::Bytes(bounds(bytes)));
+    };
     let n = numbers.multiplier.len();
     let extent = (input.shape.height, input.shape.width);
     let hangs_over = |_: &Window| n < numbers.bias.len();
@@ -179,7 +181,7 @@ fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
 fn activation_and_bytes(node: &FusedNode) -> (Activation, Option<ByteEnding>) {
     let (activation, bytes) = node.ending();
     let Some(bytes) = bytes else { return (activation, None) };
-    let factor = match (is_clamp(activation), node.scales()) {
+    let factor = match (is_clamp(activation), node.scales.as_slice()) {
         (true, _) => Factor::One,
         (false, []) => Factor::Same((1.0 / bytes.scale).to_bits()),
         (false, _) => Factor::OfChannel,

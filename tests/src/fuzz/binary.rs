@@ -95,7 +95,7 @@ pub(super) const INT8: Target = Target {
             let pictures = quantize::Pictures { bytes: &bytes, constants: &constants, n_threads: 1 };
             let parameters = Parameters::random(&graph, seed);
             let options = quantize::Options::default();
-            let networks = quantize::quantize(&graph, &parameters, &pictures, options, &|| ());
+            let networks = quantize::quantize(&graph, &parameters, &pictures, &options, &|| ());
             let (_, integers) = networks.expect("every layer has integers");
             let provenance = quantize::file::Provenance {
                 calibration: "leaves".to_owned(),

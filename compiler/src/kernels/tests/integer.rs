@@ -16,6 +16,7 @@ fn node(name: &str, layer: Layer, inputs: Vec<FusedId>, shape: Shape) -> FusedNo
         inputs,
         tensor: Tensor { shape, dtype: Dtype::U8 },
         bytes: None,
+        scales: Vec::new(),
         integer: None,
     }
 }

@@ -2,17 +2,25 @@
 
 use crate::graph::layer::Layer;
 use crate::graph::shape::Axis;
-use crate::passes::{Fused, FusedNode};
+use crate::passes::{Fused, FusedId, FusedNode};
 
 /// Of every node.
 pub(super) fn of(network: &Fused) -> Vec<String> {
-    let name = |id: &crate::passes::FusedId| network.nodes[id.0].name.as_str();
+    // What a value is converted of has its layer's name.
+    let name = |id: &FusedId| {
+        let mut node = &network.nodes[id.0];
+        while network.is_conversion(node) {
+            node = &network.nodes[node.inputs[0].0];
+        }
+        node.name.as_str()
+    };
     let line = |node: &FusedNode| {
         let inputs: Vec<&str> = node.inputs.iter().map(name).collect();
         let inputs = if inputs.is_empty() { String::new() } else { format!(" of {}", inputs.join(", ")) };
         format!("{}: {}{inputs}, {}", node.name, computed(node), node.shape())
     };
-    let mut lines: Vec<String> = network.nodes.iter().map(line).collect();
+    let own = network.nodes.iter().filter(|node| !network.is_conversion(node));
+    let mut lines: Vec<String> = own.map(line).collect();
     lines.push(format!("outputs: {}", network.outputs.iter().map(name).collect::<Vec<&str>>().join(", ")));
     lines
 }

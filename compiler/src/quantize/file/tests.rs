@@ -1,7 +1,7 @@
 //! Files come back as they were, and nothing else is believed.
 
 use super::*;
-use crate::quantize::tests::{network, quantized};
+use crate::quantize::tests::{network, quantized, some_layers};
 use crate::random::Random;
 
 fn provenance() -> Provenance {
@@ -21,8 +21,9 @@ fn said() -> Said {
 
 fn file(seed: u64) -> (Graph, Fused, Vec<u8>) {
     let network = network(seed);
-    let (_, integers) =
-        quantized(&network, crate::quantize::Options::default(), 1).expect("it can be quantised");
+    let keep_f32 = some_layers(&network.0, seed);
+    let options = crate::quantize::Options { keep_f32, ..Default::default() };
+    let (_, integers) = quantized(&network, &options, 1).expect("it can be quantised");
     let bytes = write(&integers, &network.0, &said(), &provenance()).expect("it can be written");
     (network.0, integers, bytes)
 }

@@ -55,8 +55,8 @@ pub(super) fn of(node: &FusedNode, id: FusedId, bytes: Bytes, n_copies: usize) -
             // What the zero point adds behind the product.
             bias: vec![-i32::from(zero_point); n],
             multiplier: vec![1.0; n],
-            scales: Vec::new(),
             addition: None,
         }),
+        scales: Vec::new(),
     }
 }
