@@ -16,7 +16,8 @@ use object::{Object as _, ObjectSection as _};
 
 fn targets() -> Vec<Target> {
     let platform = PLATFORMS.iter().find(|platform| platform.triple == "x86_64-unknown-linux-gnu");
-    need::targets_of(platform.expect("a row of the table"))
+    let targets = need::targets_of(platform.expect("a row of the table"));
+    targets.into_iter().map(Target::with_dot_products).collect()
 }
 
 const OPTIONS: Options<'_> = Options { name: "net", labels: &[] };

@@ -56,7 +56,8 @@ impl Case {
         }
         let batch = if seed.is_multiple_of(3) { 2 } else { 1 };
         let place = format!("in int8, seed {seed}, batch {batch}: {}", self.place);
-        Some(Case { place, graph: Graph { batch, ..self.graph }, network, ..self })
+        let targets = self.targets.into_iter().map(Target::with_dot_products).collect();
+        Some(Case { place, graph: Graph { batch, ..self.graph }, network, targets })
     }
 
     /// What is broken in its object, and the jumps that were taken both ways.

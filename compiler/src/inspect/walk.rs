@@ -45,7 +45,7 @@ pub(super) struct Sizes {
     layouts: Vec<Layout>,
 }
 
-/// Versions of one object.
+/// Versions of one object: those of a network in int8 are AVX2, AVX-512, and that with dot products of bytes.
 const MOST_VERSIONS: usize = 3;
 
 impl Sizes {
