@@ -234,7 +234,7 @@ fn in_one_go() {
     assert!(code == 2 && error.contains(expected), "{error}");
     let again = ["compile", "mobilenet-v1", "--weights", "usual.int8.safetensors", "--int8"];
     let (code, _, error) = mnc(folder.path(), &again);
-    let expected = "found a network in integers, expected its numbers before `mnc quantize`";
+    let expected = "found a network in integers, expected its numbers in f32, before it was quantised";
     assert!(code == 1 && error.contains(expected), "{error}");
 }
 

@@ -60,8 +60,7 @@ Examples:
   mnc quantize mobilenet-v1 --weights w.safetensors -o net.int8.safetensors
   mnc quantize downloaded/ --calibrate photos/
   mnc quantize mobilenet-v1 --weights w.safetensors --images others/ --json
-  mnc quantize mobilenet-v1 --weights w.safetensors --images photos/ \
-    --image-labels labels.csv
+  mnc quantize downloaded/ --images photos/ --image-labels labels.csv
 
 docs/int8.md tells what is done, and how to read the report.";
 
