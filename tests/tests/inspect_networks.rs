@@ -131,11 +131,11 @@ fn builtin_networks_at_forty_resolutions() {
     check(&builtin_networks());
 }
 
-/// Every built-in network has a form in integers. Without an instruction for dot products their walks are long: every third resolution
+/// Every built-in network has a form in integers. Without an instruction for dot products their walks are long: every sixth resolution
 /// is walked, unless there is time.
 #[test]
 fn builtin_networks_in_integers() {
-    let step = if is_thorough() { 1 } else { 3 };
+    let step = if is_thorough() { 1 } else { 6 };
     let cases = builtin_networks().into_iter().enumerate().step_by(step);
     let in_integers = |(seed, case): (usize, Case)| {
         case.with_integers(seed as u64).expect("its layers have a form in integers")
