@@ -10,7 +10,7 @@ use crate::describe::{ChannelOrder, Margin, Preprocess, Resize, Scores};
 use crate::emit;
 #[cfg(feature = "cranelift")]
 use crate::emit::weights_file::WeightsFile;
-use crate::error::{Error, ErrorKind, Faults, Place, Result};
+use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
@@ -20,7 +20,7 @@ use crate::program::Program;
 use crate::program::sizes::Sizes;
 use crate::schedule::tuning::Tuning;
 use crate::schedule::{self, Schedule, Step, ValueId};
-use crate::target::{Isa, Reader, Target};
+use crate::target::{Isa, Target};
 use crate::weights::Parameters;
 
 /// What the user chooses beside network, weights and target.
@@ -115,10 +115,6 @@ pub fn compile_fused(
     options: &Options<'_>,
     tuning: Option<&Tuning>,
 ) -> Result<Compiled> {
-    if target.isa.reader == Reader::Rust && fused.byte_input.is_some() {
-        let detail = "found a network in int8, expected one in f32 for Rust source: compile int8 to an object and link that";
-        return Err(Error::new(ErrorKind::Options, Place::flag("weights"), detail));
-    }
     let isas: Vec<&'static Isa> = std::iter::once(target.isa).chain(target.wider.iter().copied()).collect();
     if let Some(tuning) = tuning {
         tuning.check(&graph, &fused, &isas)?;

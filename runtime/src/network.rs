@@ -8,7 +8,7 @@ mod picture;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
-pub use self::picture::{Picture, Resize};
+pub use self::picture::{ByteInput, Picture, Resize};
 use crate::abi::{Parallel, WORKSPACE_ALIGN};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Avx2;
@@ -71,6 +71,47 @@ impl<const SCRATCH: usize, const OUTPUT: usize> Workspace<SCRATCH, OUTPUT> {
         weights: *const f32,
     ) -> Buffers {
         picture.normalise(bytes, row_stride, &mut self.scratch[first..][..picture.len()]);
+        self.buffers_within(first, weights)
+    }
+
+    /// Where a network in int8 reads and writes that gets numbers: its input is the scratch from `first` on, whose bytes are made
+    /// of them here.
+    pub fn buffers_of_numbers<const INPUT: usize, const CHANNELS: usize>(
+        &mut self,
+        first: usize,
+        by: &ByteInput<CHANNELS>,
+        input: &[f32; INPUT],
+        weights: *const f32,
+    ) -> Buffers {
+        by.quantise(input, self.bytes(first, INPUT));
+        self.buffers_within(first, weights)
+    }
+
+    /// The same of a picture's bytes.
+    ///
+    /// # Panics
+    /// If the bytes are no picture of the network, as [`Picture::check`] says.
+    pub fn buffers_of_picture<const CHANNELS: usize>(
+        &mut self,
+        first: usize,
+        (picture, by): (&Picture<CHANNELS>, &ByteInput<CHANNELS>),
+        bytes: &[u8],
+        row_stride: usize,
+        weights: *const f32,
+    ) -> Buffers {
+        picture.quantise(by, (bytes, row_stride), self.bytes(first, picture.len()));
+        self.buffers_within(first, weights)
+    }
+
+    /// So many bytes of the scratch, from an element on.
+    fn bytes(&mut self, first: usize, len: usize) -> &mut [MaybeUninit<u8>] {
+        let scratch = &mut self.scratch[first..][..len.div_ceil(size_of::<f32>())];
+        // SAFETY: the elements have so many bytes, any of which may be uninitialised.
+        unsafe { core::slice::from_raw_parts_mut(scratch.as_mut_ptr().cast(), len) }
+    }
+
+    /// Where a network reads and writes whose input is the scratch from an element on.
+    fn buffers_within(&mut self, first: usize, weights: *const f32) -> Buffers {
         let workspace: *mut f32 = self.scratch.as_mut_ptr().cast();
         Buffers {
             input: workspace.wrapping_add(first),

@@ -2,7 +2,8 @@
 //!
 //! One text of a kernel serves every processor: [`Registers`] are those of AVX2 where an x86-64 CPU has it with FMA, pairs of
 //! NEON's on aarch64, arrays elsewhere. All of them give the same bits: each lane of each operation is IEEE 754 binary32,
-//! rounded once, to nearest even. Which NaN comes out is the processor's choice.
+//! rounded once, to nearest even. Which NaN comes out is the processor's choice. For networks in int8 a lane may hold an i32 as well,
+//! or four bytes, which memory has in ascending order.
 //!
 //! Registers are numbered and addresses are a pointer and a count of elements, as in the compiler's kernel language. Inlined,
 //! nothing is left of the numbers; called, as the arrays' functions are, an operation costs the caller a few constants.
@@ -96,6 +97,40 @@ pub trait Registers: Sized {
 
     /// dst = the bits of each lane of src, shifted left, zeros coming in.
     fn shift_left<const BITS: i32>(&mut self, dst: usize, src: usize);
+
+    /// All lanes of `dst` become the integer `value`.
+    fn constant_integer(&mut self, dst: usize, value: i32);
+
+    /// The first `N` lanes become integers, each a byte of memory without a sign; the others zero.
+    ///
+    /// # Safety
+    /// `N` bytes can be read, `bytes` after `from`.
+    unsafe fn load_bytes<const N: usize>(&mut self, dst: usize, from: *const f32, bytes: usize);
+
+    /// The integers of the first `N` lanes, kept between 0 and 255, to consecutive bytes of memory.
+    ///
+    /// # Safety
+    /// `N` bytes can be written, `bytes` after `to`.
+    unsafe fn store_bytes<const N: usize>(&self, src: usize, to: *mut f32, bytes: usize);
+
+    /// The integers of acc, plus four products each: the bytes of a's lane, without a sign, times those of b's, with one. Sums wrap.
+    /// `PAIRS_FIT` promises of every lane of b that its first two bytes times any bytes add up to an i16, and its last two.
+    fn dot<const PAIRS_FIT: bool>(&mut self, acc: usize, a: usize, b: usize);
+
+    /// dst = integers as numbers, rounded to nearest even.
+    fn to_float(&mut self, dst: usize, src: usize);
+
+    /// dst = numbers between -2^31 and 2^31 as integers, rounded to nearest even; of others any integer.
+    fn to_integer(&mut self, dst: usize, src: usize);
+
+    /// dst = a + b of integers. Sums wrap.
+    fn add_integers(&mut self, dst: usize, a: usize, b: usize);
+
+    /// dst = a * b of integers. Products wrap.
+    fn mul_integers(&mut self, dst: usize, a: usize, b: usize);
+
+    /// dst = integers shifted right, the sign coming in.
+    fn shift_right<const BITS: i32>(&mut self, dst: usize, src: usize);
 
     /// A hint that a cache line will be read soon. Any address will do.
     #[inline(always)]

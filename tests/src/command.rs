@@ -38,3 +38,15 @@ pub fn mnc() -> Option<&'static Path> {
         folder.join("mnc")
     }))
 }
+
+/// Writes the person detector in int8, as the command makes it with such options. `None` without the command.
+///
+/// # Panics
+/// When the command doesn't make it.
+pub fn quantise_person(to: &Path, options: &[&str]) -> Option<()> {
+    let weights = need::workspace().join("examples/person-detector/person.safetensors");
+    let mut quantize = Command::new(mnc()?);
+    quantize.args(["quantize", "mobilenet-v1", "--weights"]).arg(&weights).args(options);
+    need::run(quantize.arg("-o").arg(to));
+    Some(())
+}

@@ -1,12 +1,17 @@
 //! Networks with random numbers: built-in ones, and random ones; processors for which small networks are cut as large ones are.
 
-use mnc::Target;
+use std::path::Path;
+
 use mnc::describe::Description;
 use mnc::graph::shape::Shape;
 use mnc::graph::{Graph, Knobs, Resolution};
+use mnc::job::{Job, Settings};
+use mnc::passes::Fused;
+use mnc::request::{Network::Named, Numbers, Package, Request};
 pub use mnc::sample::RandomNetwork;
 use mnc::target::{AARCH64, Isa, Policy, RISCV64, X86_64_V3};
 use mnc::weights::Parameters;
+use mnc::{Fault, Place, Target};
 
 use crate::random::Random;
 
@@ -66,6 +71,29 @@ pub fn kinds() -> Vec<String> {
     let list =
         error.faults().iter().find_map(|fault| fault.detail.strip_prefix("`kind`: found 1, expected "));
     list.expect("the fault lists them").split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The network of a file that has all of it, its weights included.
+///
+/// # Panics
+/// When it has none.
+pub fn in_file(path: &Path) -> Fused {
+    let detail = "the file has them".to_owned();
+    let numbers = Numbers::Missing(Fault { place: Place::flag("weights"), detail });
+    of_request(&Request::new(Named(path.display().to_string()), numbers))
+}
+
+/// The network of a request, with its constant channels left out.
+///
+/// # Panics
+/// When it is refused.
+pub fn of_request(request: &Request) -> Fused {
+    let mut files = Package::new("");
+    let fused = Job::resolve(request, &mut files).and_then(|job| job.open(&mut files)).and_then(|opened| {
+        let (graph, _) = opened.graph()?;
+        opened.fused(&graph, &Settings::new(&Target::rust(), "net"))
+    });
+    fused.unwrap_or_else(|error| panic!("{:?}: {error}", request.network))
 }
 
 /// A built-in network with random numbers.

@@ -5,11 +5,11 @@ use std::process::{Command, Output};
 
 use mnc::target::PLATFORMS;
 use mnc::weights::naming::Naming;
-use mnc::{passes, reference};
+use mnc::{passes, reference, sample};
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::RandomNetwork;
 use mnc_tests::user_crate::{self, Message, UserCrate};
-use mnc_tests::{bits, need};
+use mnc_tests::{bits, command, need, networks};
 use object::read::archive::ArchiveFile;
 use object::{Architecture, BinaryFormat, Object as _};
 
@@ -177,6 +177,33 @@ fn a_folder_is_enough() {
     let bindings = std::fs::read_to_string(out_dir.path().join("net.rs")).expect("the script wrote bindings");
     assert!(bindings.contains("mobilenet-v1"), "{bindings}");
     assert!(bindings.contains("\"person\""), "the labels are those of the folder:\n{bindings}");
+}
+
+/// A file of int8 is the whole network, whose bindings take numbers and bytes.
+#[test]
+fn int8_runs() {
+    // Whichever it is: its program is that of all networks that take pictures.
+    let network = RandomNetwork::new(3);
+    assert!((1..=4).contains(&network.graph.input_shape().channels), "its input is a picture");
+    let Some(package) = package("door-int8", &network, &[]) else { return };
+    let file = package.path().join("data/person.int8.safetensors");
+    if command::quantise_person(&file, &[]).is_none() {
+        return;
+    }
+    let script = "fn main() -> Result<(), mnc::Error> {\n    \
+                  mnc::build::Model::new(\"data/person.int8.safetensors\").emit(\"Net\")\n}\n";
+    package.write("build.rs", script);
+    package.build(&["--release"]);
+    let fused = networks::in_file(&file);
+    assert!(fused.byte_input.is_some(), "the file is in int8");
+    for (idx, input) in sample::inputs(fused.nodes[0].shape().len(), 9).iter().enumerate() {
+        let (from, to) =
+            (package.write("data/input", bits::to_bytes(input)), package.path().join("data/output"));
+        need::run(Command::new(package.built("release/door-int8")).arg(from).arg(&to));
+        let found = bits::from_bytes(&std::fs::read(to).expect("the program wrote its output"));
+        let expected = reference::output(&fused, input);
+        bits::compare(&found, &expected).unwrap_or_else(|error| panic!("input {idx}: {error}"));
+    }
 }
 
 /// The cases of the script, each with its error. `{dir}` is the package's folder.

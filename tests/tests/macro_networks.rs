@@ -1,25 +1,27 @@
-//! `mobilenet!` in a crate of a user's: trained and random networks give the reference's bits, their weights in the macro or set
-//! at run time, on one thread and on several, with AVX2, in portable code, on aarch64, and a tiny one under Miri. That compiled objects do too is `trained.rs`'s to say.
+//! `mobilenet!` in a crate of a user's: trained and random networks in f32 and in int8 give the reference's bits, their weights in the macro or set
+//! at run time, on one thread and on several, with AVX2, in portable code, on aarch64, and tiny ones under Miri. That compiled objects do too is `trained.rs`'s to say.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use mnc::emit::rust::{self, Names, Source, Weights};
 use mnc::graph::{Graph, Knobs};
-use mnc::job::{Job, Settings};
 use mnc::passes::Fused;
-use mnc::request::{Network::Named, Numbers, Package, Request};
+use mnc::quantize::sample::with_integers;
+use mnc::quantize::without_constant_channels;
+use mnc::request::{Network::Named, Numbers, Request};
 use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;
-use mnc::{Target, describe::Description, reference, sample};
+use mnc::{Options, Target, describe::Description, reference, sample};
 use mnc_tests::checkpoints::Checkpoint;
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::{FEW_SEEDS, RandomNetwork};
 use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
-use mnc_tests::user_crate::UserCrate;
-use mnc_tests::{bits, checkpoints, each, need};
+use mnc_tests::user_crate::{self, UserCrate};
+use mnc_tests::{bits, checkpoints, command, each, need, networks};
 use safetensors::SafeTensors;
 
 /// Trained networks that are small enough for emulators and portable code.
@@ -127,6 +129,35 @@ fn numbers(graph: &Graph, parameters: &Parameters) -> Vec<f32> {
     bits::from_bytes(&bytes.copied().collect::<Vec<u8>>())
 }
 
+/// The expansion of a network in integers, whose constants it reads from a file of the package.
+fn expansion(package: &UserCrate, name: &str, graph: &Graph, fused: Fused) -> String {
+    let options = Options { name: "net", labels: &[] };
+    let compiled = mnc::compile_fused(graph.clone(), fused, &Target::rust(), &options, None)
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    package.write(&format!("data/{name}.weights"), compiled.program.constants.as_slice());
+    let weights = format!("*include_bytes!(\"../data/{name}.weights\")");
+    let names = Names { type_name: name, visibility: "pub", weights: Weights::Constants(&weights) };
+    let Source { types, items } = rust::network(&compiled.program, &compiled.info, &names);
+    format!("pub struct {name};\n{types}const _: () = {{\n{items}}};\n")
+}
+
+/// Random networks in integers, some of whose layers are in f32, with their constant channels and without.
+fn random_integers(package: &UserCrate, cases: &mut Vec<Case>) {
+    let mut n_networks = 0;
+    for seed in FEW_SEEDS {
+        let network = RandomNetwork::new(seed);
+        let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
+        let Some(fused) = with_integers(&fused, seed) else { continue };
+        n_networks += 1;
+        for fused in [without_constant_channels(fused.clone(), true), fused] {
+            let name = format!("N{}", cases.len());
+            let definition = expansion(package, &name, &network.graph, fused.clone());
+            cases.push(Case { definition, ..Case::new(&name, "", &fused, network.inputs()) });
+        }
+    }
+    assert!(FEW_SEEDS.len() * 2 / 3 <= n_networks, "{n_networks} networks have a form in integers");
+}
+
 /// Writes the networks into a user's crate.
 fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Option<(UserCrate, Vec<Case>)> {
     let manifest = format!(
@@ -180,6 +211,9 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
         let inputs = sample::inputs(graph.input_shape().len(), 7);
         let fields = format!("network: {{ {layers} }}, weights: random(7)");
         cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
+    }
+    if seeds {
+        random_integers(&package, &mut cases);
     }
     write_main(&package, &cases);
     Some((package, cases))
@@ -262,14 +296,8 @@ fn published() {
 fn check_published(package: &UserCrate, checkpoint: &Checkpoint, input: Option<&Vec<f32>>) {
     let [network, weights] =
         [&checkpoint.network, &checkpoint.weights].map(|path| path.display().to_string());
-    let mut files = Package::new("");
     let request = Request::new(Named(network.clone()), Numbers::File(checkpoint.weights.clone()));
-    let fused = Job::resolve(&request, &mut files).and_then(|job| job.open(&mut files)).and_then(|opened| {
-        let (graph, _) = opened.graph()?;
-        let parameters = opened.parameters(&graph, &Settings::new(&Target::rust(), "net"))?;
-        mnc::passes::run(&graph, &parameters)
-    });
-    let fused = fused.unwrap_or_else(|error| panic!("{network}: {error}"));
+    let fused = networks::of_request(&request);
     let drawn = || sample::inputs(fused.nodes[0].shape().len(), 1).swap_remove(0);
     let input = input.cloned().unwrap_or_else(drawn);
     let fields = format!("network: {network:?}, weights: {weights:?}");
@@ -279,6 +307,30 @@ fn check_published(package: &UserCrate, checkpoint: &Checkpoint, input: Option<&
     need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
     println!("{network}: built in {:.1} s", start.elapsed().as_secs_f64());
     check(&cases, package.path(), || Command::new(package.built("release/macro-published")));
+}
+
+/// The person detector, quantised by the command: with weights whose pairs fit, and without.
+#[test]
+fn int8_files() {
+    let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "macro-int8", user_crate::MACRO) else {
+        return;
+    };
+    let mut cases = Vec::new();
+    for pairs in [&[][..], &["--pair-safe"]] {
+        let file = package.path().join(format!("data/person{}.int8.safetensors", pairs.len()));
+        if command::quantise_person(&file, pairs).is_none() {
+            return;
+        }
+        let fused = networks::in_file(&file);
+        assert!(fused.byte_input.is_some(), "{} is in int8", file.display());
+        let inputs = sample::inputs(fused.nodes[0].shape().len(), 5);
+        let fields =
+            format!("network: {:?}, keep_constant: {}", file.display().to_string(), pairs.is_empty());
+        cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
+    }
+    write_main(&package, &cases);
+    need::run(&mut package.cargo(&["build", "--release"]));
+    check(&cases, package.path(), || Command::new(package.built("release/macro-int8")));
 }
 
 /// Without `std` nobody asks the CPU, and without a feature of the target there is no AVX2.
@@ -333,13 +385,22 @@ fn miri() {
     let fused = mnc::passes::run(&graph, &parameters).expect("it is legal");
     let input: Vec<f32> = (0..graph.input_shape().len()).map(|idx| idx as f32 / 40.0 - 1.0).collect();
     let expected: Vec<u32> = reference::output(&fused, &input).iter().map(|value| value.to_bits()).collect();
+    let in_integers = with_integers(&fused, 1).expect("it has a form in integers");
+    let definition = expansion(&package, "Int", &graph, in_integers.clone());
+    let of_integers: Vec<u32> =
+        reference::output(&in_integers, &input).iter().map(|value| value.to_bits()).collect();
     let numbers: Vec<u32> = numbers(&graph, &parameters).iter().map(|x| x.to_bits()).collect();
     let main = format!(
         "mnc_macros::mobilenet! {{ struct Net {{ network: \"data/tiny.toml\", weights: random(1) }} }}\n\
          mnc_macros::mobilenet! {{ struct Set {{ network: \"data/tiny.toml\", weights: runtime }} }}\n\
+         {definition}\
          fn main() {{\n    let input = std::array::from_fn(|idx| idx as f32 / 40.0 - 1.0);\n    \
          let mut workspace = Net::workspace();\n    \
          assert_eq!(Net::run(&input, &mut workspace).map(f32::to_bits), {expected:?});\n    \
+         let mut workspace = Int::workspace();\n    \
+         assert_eq!(Int::run(&input, &mut workspace).map(f32::to_bits), {of_integers:?});\n    \
+         let rgb: [u8; 75] = std::array::from_fn(|idx| 3 * idx as u8);\n    \
+         assert!(Int::run_u8(&rgb, 15, &mut workspace).iter().all(|x| x.is_finite()));\n    \
          let numbers: [f32; Set::PARAMETERS_LEN] = {numbers:?}.map(f32::from_bits);\n    \
          let mut weights = Set::weights();\n    \
          weights.set(|tensor| numbers.get(tensor.range())).unwrap();\n    \

@@ -115,13 +115,3 @@ fn interpreter_equals_reference() {
     };
     each(&(0..N_SEEDS).collect::<Vec<_>>(), check);
 }
-
-/// Rust source has no bytes: whoever asks for it is told so.
-#[test]
-fn rust_source_is_refused() {
-    let (drawn, fused) = (0..N_SEEDS).find_map(network).expect("some seed has such a network");
-    let options = Options { name: "net", labels: &[] };
-    let error = mnc::compile_fused(drawn.graph, fused, &Target::rust(), &options, None).unwrap_err();
-    let expected = "weights: found a network in int8, expected one in f32 for Rust source";
-    assert!(error.to_string().starts_with(expected), "{error}");
-}

@@ -240,10 +240,12 @@ impl<'a> Writer<'a> {
                 Argument::Workspace { offset, .. } => ("workspace", offset),
                 Argument::Constants(bytes) => ("weights", bytes),
             };
-            if bytes == 0 {
-                format!("at.{base}")
-            } else {
-                format!("at.{base}.add({})", bytes / Dtype::F32.bytes())
+            match bytes {
+                0 => format!("at.{base}"),
+                bytes if bytes.is_multiple_of(Dtype::F32.bytes()) => {
+                    format!("at.{base}.add({})", bytes / Dtype::F32.bytes())
+                }
+                bytes => format!("at.{base}.byte_add({bytes})"),
             }
         };
         let arguments: Vec<String> = call.arguments.iter().map(argument).collect();

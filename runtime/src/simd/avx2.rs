@@ -9,6 +9,19 @@ use super::{LANES, N_REGISTERS, Registers};
 pub struct Avx2([__m256; N_REGISTERS]);
 
 impl Avx2 {
+    /// A register as integers.
+    #[inline(always)]
+    fn integers(&self, src: usize) -> __m256i {
+        // SAFETY: there are registers.
+        unsafe { _mm256_castps_si256(self.0[src]) }
+    }
+
+    #[inline(always)]
+    fn set_integers(&mut self, dst: usize, value: __m256i) {
+        // SAFETY: there are registers.
+        self.0[dst] = unsafe { _mm256_castsi256_ps(value) };
+    }
+
     /// Whether the processor has the instructions that the type stands for.
     #[cfg(feature = "std")]
     pub(crate) fn is_available() -> bool {
@@ -127,8 +140,91 @@ impl Registers for Avx2 {
     #[inline(always)]
     fn shift_left<const BITS: i32>(&mut self, dst: usize, src: usize) {
         // SAFETY: there are registers.
-        self.0[dst] =
-            unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<BITS>(_mm256_castps_si256(self.0[src]))) };
+        self.set_integers(dst, unsafe { _mm256_slli_epi32::<BITS>(self.integers(src)) });
+    }
+
+    #[inline(always)]
+    fn constant_integer(&mut self, dst: usize, value: i32) {
+        // SAFETY: there are registers.
+        self.set_integers(dst, unsafe { _mm256_set1_epi32(value) });
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes<const N: usize>(&mut self, dst: usize, from: *const f32, bytes: usize) {
+        let mut lanes = [0u8; LANES];
+        // SAFETY: there are registers; the caller vouches for N bytes, of which the array has room for eight.
+        let value = unsafe {
+            core::ptr::copy_nonoverlapping(from.wrapping_byte_add(bytes).cast(), lanes.as_mut_ptr(), N);
+            _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(lanes)))
+        };
+        self.set_integers(dst, value);
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes<const N: usize>(&self, src: usize, to: *mut f32, bytes: usize) {
+        // To 16 bits with a sign, then to 8 without: between 0 and 255 in both steps. Each half of the register has its four bytes.
+        // SAFETY: there are registers; the caller vouches for N bytes, of which the array has eight.
+        unsafe {
+            let value = self.integers(src);
+            let halves = _mm256_packs_epi32(value, value);
+            let bytes_of_halves = _mm256_packus_epi16(halves, halves);
+            let (low, high) =
+                (_mm256_castsi256_si128(bytes_of_halves), _mm256_extracti128_si256::<1>(bytes_of_halves));
+            let lanes = _mm_cvtsi128_si64(_mm_unpacklo_epi32(low, high)).to_le_bytes();
+            core::ptr::copy_nonoverlapping(lanes.as_ptr(), to.wrapping_byte_add(bytes).cast(), N);
+        }
+    }
+
+    // Without the promise the products have 16 bits each: those of the lower byte of each 16 bits, then those of the upper one.
+    #[inline(always)]
+    fn dot<const PAIRS_FIT: bool>(&mut self, acc: usize, a: usize, b: usize) {
+        let (sum, a, b) = (self.integers(acc), self.integers(a), self.integers(b));
+        // SAFETY: there are registers.
+        let sum = unsafe {
+            if PAIRS_FIT {
+                let pairs = _mm256_maddubs_epi16(a, b);
+                _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+            } else {
+                let lower = (
+                    _mm256_and_si256(a, _mm256_set1_epi16(0xff)),
+                    _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)),
+                );
+                let upper = (_mm256_srli_epi16::<8>(a), _mm256_srai_epi16::<8>(b));
+                let sum = _mm256_add_epi32(sum, _mm256_madd_epi16(lower.0, lower.1));
+                _mm256_add_epi32(sum, _mm256_madd_epi16(upper.0, upper.1))
+            }
+        };
+        self.set_integers(acc, sum);
+    }
+
+    #[inline(always)]
+    fn to_float(&mut self, dst: usize, src: usize) {
+        // SAFETY: there are registers.
+        self.0[dst] = unsafe { _mm256_cvtepi32_ps(self.integers(src)) };
+    }
+
+    #[inline(always)]
+    fn to_integer(&mut self, dst: usize, src: usize) {
+        // SAFETY: there are registers.
+        self.set_integers(dst, unsafe { _mm256_cvtps_epi32(self.0[src]) });
+    }
+
+    #[inline(always)]
+    fn add_integers(&mut self, dst: usize, a: usize, b: usize) {
+        // SAFETY: there are registers.
+        self.set_integers(dst, unsafe { _mm256_add_epi32(self.integers(a), self.integers(b)) });
+    }
+
+    #[inline(always)]
+    fn mul_integers(&mut self, dst: usize, a: usize, b: usize) {
+        // SAFETY: there are registers.
+        self.set_integers(dst, unsafe { _mm256_mullo_epi32(self.integers(a), self.integers(b)) });
+    }
+
+    #[inline(always)]
+    fn shift_right<const BITS: i32>(&mut self, dst: usize, src: usize) {
+        // SAFETY: there are registers.
+        self.set_integers(dst, unsafe { _mm256_srai_epi32::<BITS>(self.integers(src)) });
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use mnc_runtime::info::{ChannelOrder, Info, OutputKind, Resize, Scores};
 use super::{Names, Tables, Weights};
 use crate::graph::shape::Shape;
 use crate::graph::tensor::Dtype;
+use crate::passes::ByteInput;
 use crate::program::Program;
 use crate::schedule::Output;
 
@@ -75,6 +76,19 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
     let (multiplier, offset) = (floats(&preprocess.multiplier), floats(&preprocess.offset));
     let channels = input.channels;
     let Calls { weights, buffers, run, run_parallel, panics, .. } = calls;
+    let first = program.normalised_offset / Dtype::F32.bytes();
+    let (at, byte_input) = match byte_input(program, calls) {
+        None => (format!("workspace.buffers(input, {buffers})"), String::new()),
+        Some(ByteInput { scale, offset }) => (
+            format!("workspace.buffers_of_numbers({first}, &Self::BYTE_INPUT, input, {buffers})"),
+            format!(
+                "        const BYTE_INPUT: ::mnc_runtime::network::ByteInput<{channels}> =\n            \
+                 ::mnc_runtime::network::ByteInput {{ scale: [{}], offset: [{}] }};\n",
+                floats(scale),
+                floats(offset)
+            ),
+        ),
+    };
     let parameter = weights.map_or(String::new(), |_| format!("            weights: &{type_name}Weights,\n"));
     let tables = weights.map_or(String::new(), |tables| self::tables(tables, type_name));
     let (picture, run_u8) = match info.takes_bytes() {
@@ -107,7 +121,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
         pub const MULTIPLIER: [f32; {n_multiplier}] = [{multiplier}];
         /// What is added to the product, the two rounded once: a fused multiply-add.
         pub const OFFSET: [f32; {n_offset}] = [{offset}];
-{picture}
+{picture}{byte_input}
         /// Memory for one inference at a time. It is large: put it into a `static`, or use `{type_name}Workspace::boxed()`.
         pub const fn workspace() -> {type_name}Workspace {{
             {type_name}Workspace::new()
@@ -118,7 +132,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
             input: &[f32; {input_len}],
 {parameter}            workspace: &'w mut {type_name}Workspace,
         ) -> &'w [f32; {output_len}] {{
-            let at = workspace.buffers(input, {buffers});
+            let at = {at};
             // SAFETY: the buffers are this network's by their types, and borrowed until it has written its output.
             unsafe {{
                 {run}
@@ -132,7 +146,7 @@ pub(super) fn methods(program: &Program, info: &Info, type_name: &str, calls: &C
 {parameter}            workspace: &'w mut {type_name}Workspace,
             threads: &impl Threads,
         ) -> &'w [f32; {output_len}] {{
-            let at = workspace.buffers(input, {buffers});
+            let at = {at};
             // SAFETY: the buffers are this network's by their types, and borrowed until it has written its output.
             unsafe {{
                 {run_parallel}
@@ -186,6 +200,14 @@ fn picture(info: &Info) -> String {
     )
 }
 
+/// What the numbers of the input become, where it is for the functions to do that.
+fn byte_input<'a>(program: &'a Program, calls: &Calls<'_>) -> Option<&'a ByteInput> {
+    match calls.bytes {
+        Bytes::Here => program.byte_input.as_ref(),
+        Bytes::Object => None,
+    }
+}
+
 /// The functions that take a picture's bytes.
 fn bytes(program: &Program, type_name: &str, calls: &Calls<'_>) -> String {
     let Calls { weights, buffers, run, run_parallel, panics, bytes } = calls;
@@ -194,7 +216,14 @@ fn bytes(program: &Program, type_name: &str, calls: &Calls<'_>) -> String {
     let pool = "let pool = threads.parallel();\n                ";
     let (at, run, run_parallel) = match bytes {
         Bytes::Here => (
-            format!("workspace.buffers_of_bytes({first}, &Self::PICTURE, rgb, row_stride, {buffers})"),
+            match byte_input(program, calls) {
+                None => {
+                    format!("workspace.buffers_of_bytes({first}, &Self::PICTURE, rgb, row_stride, {buffers})")
+                }
+                Some(_) => format!(
+                    "workspace.buffers_of_picture({first}, (&Self::PICTURE, &Self::BYTE_INPUT), rgb, row_stride, {buffers})"
+                ),
+            },
             (*run).to_owned(),
             (*run_parallel).to_owned(),
         ),

@@ -122,17 +122,25 @@ impl Writer<'_> {
             }
             Op::Splat { dst, from } => format!("r.splat({}, {});", dst.0, self.address(from)),
             Op::Fma { acc, a, b } => format!("r.fma({}, {}, {});", acc.0, a.0, b.0),
-            Op::ConstInteger { .. }
-            | Op::LoadBytes { .. }
-            | Op::Dot { .. }
-            | Op::ToFloat { .. }
-            | Op::ToInteger { .. }
-            | Op::ShiftRight { .. }
-            | Op::StoreBytes { .. } => unreachable!("Rust source is of networks in f32 alone, and says so"),
+            Op::ConstInteger { dst, value } => format!("r.constant_integer({}, {value});", dst.0),
+            Op::LoadBytes { dst, from, lanes } => {
+                format!("r.load_bytes::<{lanes}>({}, {});", dst.0, self.byte_address(from))
+            }
+            Op::StoreBytes { src, to, lanes } => {
+                format!("r.store_bytes::<{lanes}>({}, {});", src.0, self.byte_address(to))
+            }
+            Op::Dot { acc, a, b, pairs_fit } => {
+                format!("r.dot::<{pairs_fit}>({}, {}, {});", acc.0, a.0, b.0)
+            }
+            Op::ToFloat { dst, src } => format!("r.to_float({}, {});", dst.0, src.0),
+            Op::ToInteger { dst, src } => format!("r.to_integer({}, {});", dst.0, src.0),
+            Op::ShiftRight { dst, src, bits } => format!("r.shift_right::<{bits}>({}, {});", dst.0, src.0),
             Op::FmaLane { .. } | Op::LoadTwice { .. } | Op::Join { .. } => {
                 unreachable!("this instruction set has no such operation, and says so")
             }
-            Op::Binary { op, dst, a, b } => format!("r.{}({}, {}, {});", op.mnemonic(), dst.0, a.0, b.0),
+            Op::Binary { op, dst, a, b } => {
+                format!("r.{}({}, {}, {});", op.mnemonic().replace(' ', "_"), dst.0, a.0, b.0)
+            }
             Op::ShiftLeft { dst, src, bits } => format!("r.shift_left::<{bits}>({}, {});", dst.0, src.0),
             Op::Store { src, to, lanes } => {
                 format!("r.store{}({}, {});", part(lanes), src.0, self.address(to))
@@ -162,14 +170,21 @@ impl Writer<'_> {
         format!("{}, {}", self.pointer(at.ptr), at.offset / Dtype::F32.bytes() as i32)
     }
 
-    /// Pointers may point anywhere between accesses, so the arithmetic wraps.
+    /// A pointer and a count of bytes.
+    fn byte_address(&self, at: Address) -> String {
+        assert!(0 <= at.offset, "an access lies behind its pointer");
+        format!("{}, {}", self.pointer(at.ptr), at.offset)
+    }
+
+    /// Pointers may point anywhere between accesses, so the arithmetic wraps. Only copies of bytes move by less than an element.
     fn offset(&self, ptr: Ptr, bytes: i64) -> String {
-        assert!(bytes % 4 == 0, "pointers move by whole elements");
-        let (pointer, elements) = (self.pointer(ptr), bytes / Dtype::F32.bytes() as i64);
-        match elements {
-            0 => pointer,
-            1.. => format!("{pointer}.wrapping_add({elements})"),
-            _ => format!("{pointer}.wrapping_sub({})", -elements),
-        }
+        let (pointer, element) = (self.pointer(ptr), Dtype::F32.bytes() as u64);
+        let (of, count) = match bytes.unsigned_abs() {
+            0 => return pointer,
+            bytes if bytes.is_multiple_of(element) => ("", bytes / element),
+            bytes => ("byte_", bytes),
+        };
+        let direction = if 0 < bytes { "add" } else { "sub" };
+        format!("{pointer}.wrapping_{of}{direction}({count})")
     }
 }
