@@ -2,9 +2,11 @@
 //! `cargo bench --workspace --bench budgets --profile dev`.
 //!
 //! In: a user's crate whose dependencies are built. Out: a table of `cargo build --release` and `cargo check` after an edit, the
-//! memory of the largest process among them, the size of the expansion and the number of packages, and of `cargo build --release`
-//! after an edit of a build script; the exit status says whether each is within its budget. Of several rounds the fastest counts, for neighbours on a shared machine only ever add
-//! to a time; rounds go on while one is over.
+//! memory of the largest process among them and the size of the expansion, and of `cargo build --release` after an edit of a build
+//! script. The fastest of the rounds counts, for neighbours on a shared machine only ever add to a time.
+//!
+//! The exit status is about memory and sizes, which are the same on each machine. A time that is over is marked; it counts with
+//! `-- --times`, on a machine that one knows.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
@@ -84,8 +86,7 @@ const SCRIPT_BUDGETS: [ScriptBudget; 2] = [
 ];
 /// The cores that the budgets are for.
 const JOBS: &str = "2";
-const FEWEST_ROUNDS: usize = 2;
-const MOST_ROUNDS: usize = 20;
+const ROUNDS: usize = 2;
 const EMPTY: &str = "fn main() {}\n";
 
 /// What a command took, with all processes that it started and waited for.
@@ -150,15 +151,7 @@ fn main() -> ExitCode {
     let empty = Usage::of(&mut build());
     println!("on {JOBS} cores; an empty program builds in {:.2} s", empty.wall_seconds);
     let mut measured: Vec<Option<[Usage; 2]>> = BUDGETS.iter().map(|_| None).collect();
-    for round in 0..MOST_ROUNDS {
-        let is_over = |(budget, best): (&Budget, &Option<[Usage; 2]>)| {
-            best.is_none_or(|[of_build, of_check]| {
-                budget.build_seconds < of_build.wall_seconds || budget.check_seconds < of_check.wall_seconds
-            })
-        };
-        if FEWEST_ROUNDS <= round && !BUDGETS.iter().zip(&measured).any(is_over) {
-            break;
-        }
+    for _ in 0..ROUNDS {
         for (budget, best) in BUDGETS.iter().zip(&mut measured) {
             let program = budget.program();
             write(&program);
@@ -175,44 +168,66 @@ fn main() -> ExitCode {
     // Without the user's own.
     println!("{} packages besides the user's own", tree.lines().collect::<BTreeSet<&str>>().len() - 1);
 
-    println!("{:26} {:24} {:>10} {:>10} {:>8}", "network", "", "measured", "at most", "CPU");
-    let mut n_over = 0;
+    let mut table = Table::new();
     for (budget, measured) in BUDGETS.iter().zip(measured) {
         let [of_build, of_check] = measured.expect("there is a round");
+        let name = budget.name();
         // After all that is measured: a child's memory is never less than its parent's when it was started.
-        let rows = [
-            ("cargo build --release", "s", of_build.wall_seconds, budget.build_seconds, Some(of_build)),
-            ("  its memory", "MB", of_build.megabytes, budget.build_megabytes, None),
-            ("cargo check", "s", of_check.wall_seconds, budget.check_seconds, Some(of_check)),
-            ("expansion", "kB", budget.expansion_kilobytes(), budget.source_kilobytes, None),
-        ];
-        for (what, unit, found, most, usage) in rows {
-            let over = if most < found { "  OVER" } else { "" };
-            n_over += usize::from(most < found);
-            let cpu = usage.map_or(String::new(), |usage| format!("{:.2} s", usage.cpu_seconds));
-            let [found, most] = [found, most].map(|number| match unit {
-                "s" => format!("{number:.2} s"),
-                _ => format!("{number:.0} {unit}"),
-            });
-            println!("{:26} {what:24} {found:>10} {most:>10} {cpu:>8}{over}", budget.name());
-        }
+        let kilobytes = budget.expansion_kilobytes();
+        table.time(&name, "cargo build --release", of_build, budget.build_seconds);
+        table.size(&name, "  its memory", "MB", of_build.megabytes, budget.build_megabytes);
+        table.time(&name, "cargo check", of_check, budget.check_seconds);
+        table.size(&name, "expansion", "kB", kilobytes, budget.source_kilobytes);
     }
-    n_over += scripts();
-    if n_over != 0 {
-        eprintln!("budgets: {n_over} are over");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    scripts(&mut table);
+    table.verdict()
 }
 
-/// Measures the build scripts; how many numbers are over their budgets.
-fn scripts() -> usize {
+/// The rows as they are printed, and how many are over.
+struct Table {
+    n_sizes_over: usize,
+    n_times_over: usize,
+}
+
+impl Table {
+    fn new() -> Table {
+        println!("{:26} {:24} {:>10} {:>10} {:>8}", "network", "", "measured", "at most", "CPU");
+        Table { n_sizes_over: 0, n_times_over: 0 }
+    }
+
+    fn size(&mut self, network: &str, what: &str, unit: &str, found: f64, most: f64) {
+        self.n_sizes_over += usize::from(most < found);
+        let [number, limit] = [found, most].map(|number| format!("{number:.0} {unit}"));
+        println!("{network:26} {what:24} {number:>10} {limit:>10} {:8}{}", "", over(found, most));
+    }
+
+    fn time(&mut self, network: &str, what: &str, found: Usage, most: f64) {
+        let Usage { wall_seconds, cpu_seconds, .. } = found;
+        self.n_times_over += usize::from(most < wall_seconds);
+        let [number, limit, cpu] = [wall_seconds, most, cpu_seconds].map(|seconds| format!("{seconds:.2} s"));
+        println!("{network:26} {what:24} {number:>10} {limit:>10} {cpu:>8}{}", over(wall_seconds, most));
+    }
+
+    fn verdict(self) -> ExitCode {
+        let Table { n_sizes_over, n_times_over } = self;
+        println!("over their budgets: {n_sizes_over} of memory and size, {n_times_over} of time");
+        let counts_times = std::env::args().any(|argument| argument == "--times");
+        let n_over = n_sizes_over + if counts_times { n_times_over } else { 0 };
+        if n_over == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+fn over(found: f64, most: f64) -> &'static str {
+    if most < found { "  OVER" } else { "" }
+}
+
+fn scripts(table: &mut Table) {
     let manifest = user_crate::BUILD_SCRIPT;
     let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "script-budgets", manifest) else {
-        return 0;
+        return;
     };
     if need::program("cc").is_none() {
-        return 0;
+        return;
     }
     package.write(
         "src/main.rs",
@@ -230,28 +245,11 @@ fn scripts() -> usize {
         Usage::of(&mut package.cargo(&["build", "--release", "--jobs", JOBS]))
     };
     build(SCRIPT_BUDGETS[0].network);
-    let mut n_over = 0;
     for budget in SCRIPT_BUDGETS {
-        let mut best = build(budget.network);
-        for round in 1..MOST_ROUNDS {
-            if FEWEST_ROUNDS <= round && best.wall_seconds <= budget.build_seconds {
-                break;
-            }
-            best = best.or(build(budget.network));
-        }
-        for (what, unit, found, most) in [
-            ("build script", "s", best.wall_seconds, budget.build_seconds),
-            ("  its memory", "MB", best.megabytes, budget.build_megabytes),
-        ] {
-            let is_over = most < found;
-            n_over += usize::from(is_over);
-            let over = if is_over { "  OVER" } else { "" };
-            let cpu = if unit == "s" { format!("{:.2} s", best.cpu_seconds) } else { String::new() };
-            let [found, most] = [found, most].map(|number| format!("{number:.1} {unit}"));
-            println!("{:26} {what:24} {found:>10} {most:>10} {cpu:>8}{over}", budget.network);
-        }
+        let best = (1..ROUNDS).fold(build(budget.network), |best, _| best.or(build(budget.network)));
+        table.time(budget.network, "build script", best, budget.build_seconds);
+        table.size(budget.network, "  its memory", "MB", best.megabytes, budget.build_megabytes);
     }
-    n_over
 }
 
 impl Budget {
