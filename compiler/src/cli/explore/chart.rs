@@ -13,6 +13,11 @@ use mnc_runtime::chart::{Axis, Scale, Short, escape};
 pub(super) use bars::{Bars, Part, Row};
 pub(super) use scatter::{Line, Point, Scatter, Series, Values};
 
+/// Between an axis and its numbers.
+const NUMBER_GAP: f64 = 7.0;
+/// Of the numbers, as the page's style has it.
+const NUMBER_SIZE: f64 = 12.0;
+
 /// For which screen a picture is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Size {
@@ -104,7 +109,12 @@ impl Svg {
             let class = if tick.has_number { "grid" } else { "grid minor" };
             self.add(format_args!("<path class=\"{class}\" d=\"M{left} {at:.1}H{right}\"/>"));
             if tick.has_number {
-                self.words("tick", (left - 7.0, at + 4.0), Anchor::End, &Short(tick.value).to_string());
+                self.words(
+                    "tick",
+                    (left - NUMBER_GAP, at + 4.0),
+                    Anchor::End,
+                    &Short(tick.value).to_string(),
+                );
             }
         }
         self.words("title", (2.0, 14.0), Anchor::Start, title);
@@ -125,6 +135,12 @@ fn path(points: impl IntoIterator<Item = (f64, f64)>) -> String {
 /// How wide words are in pixels: a generous guess, for nobody knows the reader's font.
 fn width_of(words: &str, font_size: f64) -> f64 {
     words.chars().count() as f64 * font_size * 0.58
+}
+
+/// How wide the widest number of an axis is.
+fn width_of_numbers(axis: Axis) -> f64 {
+    let numbers = axis.ticks().into_iter().filter(|tick| tick.has_number);
+    numbers.map(|tick| width_of(&Short(tick.value).to_string(), NUMBER_SIZE)).fold(0.0, f64::max)
 }
 
 /// The least and the most of some values, with air around them.

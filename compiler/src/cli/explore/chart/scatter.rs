@@ -3,7 +3,7 @@
 use mnc_runtime::chart::labels::{self, Circle, FONT_SIZE, Label};
 use mnc_runtime::chart::{Axis, Scale, escape};
 
-use super::{Anchor, Size, Svg, path, range, width_of};
+use super::{Anchor, NUMBER_GAP, Size, Svg, path, range, width_of, width_of_numbers};
 
 /// What one axis shows.
 #[derive(Clone, Debug)]
@@ -63,12 +63,14 @@ const RADIUS: f64 = 4.5;
 
 impl Scatter {
     pub(in super::super) fn draw(&self, size: Size) -> String {
-        let (height, left, right) = match size {
+        let (height, least_left, right) = match size {
             Size::Wide => (480.0, 52.0, size.width() - 16.0),
             Size::Narrow => (400.0, 40.0, size.width() - 10.0),
         };
         let (top, bottom) = (28.0, height - 46.0);
-        let (x, y) = self.axes((left, right), (bottom, top));
+        let y = self.axis(self.y.scale, |(_, y)| y, (bottom, top));
+        let left = f64::max(least_left, width_of_numbers(y) + 2.0 * NUMBER_GAP);
+        let x = self.axis(self.x.scale, |(x, _)| x, (left, right));
         let mut svg = Svg::new(size, height, &self.description);
         svg.below(x, &self.x.title, (top, bottom));
         svg.left(y, &self.y.title, (left, right));
@@ -125,13 +127,11 @@ impl Scatter {
         svg.finish()
     }
 
-    /// Axes around all that is drawn as dots; lines are cut.
-    fn axes(&self, (left, right): (f64, f64), (bottom, top): (f64, f64)) -> (Axis, Axis) {
-        let points = || self.series.iter().flat_map(|series| &series.points);
-        let x = range(points().map(|point| point.at.0), self.x.scale);
-        let y = range(points().map(|point| point.at.1), self.y.scale);
-        let axis = |scale, (low, high), (start, end)| Axis { scale, low, high, start, end };
-        (axis(self.x.scale, x, (left, right)), axis(self.y.scale, y, (bottom, top)))
+    /// An axis around all that is drawn as dots; lines are cut.
+    fn axis(&self, scale: Scale, part: fn((f64, f64)) -> f64, (start, end): (f64, f64)) -> Axis {
+        let points = self.series.iter().flat_map(|series| &series.points);
+        let (low, high) = range(points.map(|point| part(point.at)), scale);
+        Axis { scale, low, high, start, end }
     }
 
     /// Names of series first, then of the dots that matter, then of the others as far as there is room.

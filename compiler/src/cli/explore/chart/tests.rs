@@ -55,6 +55,28 @@ fn one_dot_is_a_picture_too() {
 }
 
 #[test]
+fn long_numbers_beside_an_axis_are_inside() {
+    for (scale, values) in [(Scale::Linear, [1e5, 3e6]), (Scale::Log, [1e-7, 2e-4])] {
+        let mut scatter = scatter();
+        scatter.y.scale = scale;
+        for (point, y) in scatter.series[0].points.iter_mut().zip(values) {
+            point.at.1 = y;
+        }
+        let svg = scatter.draw(Size::Narrow);
+        let numbers: Vec<(f64, &str)> = svg
+            .lines()
+            .filter_map(|line| line.strip_prefix("<text class=\"tick\" x=\"")?.strip_suffix("</text>"))
+            .filter(|line| line.contains("text-anchor=\"end\""))
+            .filter_map(|line| Some((line.split_once('"')?.0.parse().ok()?, line.rsplit_once('>')?.1)))
+            .collect();
+        assert!(2 <= numbers.len(), "{svg}");
+        for (end, number) in numbers {
+            assert!(width_of(number, NUMBER_SIZE) <= end, "{number} ends at {end}");
+        }
+    }
+}
+
+#[test]
 fn bars_are_as_long_as_their_values() {
     let part = |value: f64, text: &str| Part { colour: 0, value, text: text.to_owned() };
     let row =
