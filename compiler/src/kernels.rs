@@ -258,8 +258,9 @@ impl Kernel {
         Some(f32_bytes(&filter.pack(&self.packing(isa)?)))
     }
 
-    /// The same of a filter of integers: in each panel the biases, one row for each border, then the multipliers, the factors where channels
-    /// have such, then words of the weights of up to four input channels under one tap; in a depthwise filter of one weight.
+    /// The same of a filter of integers: in each panel the biases, a row for each border ([`Integer::packed_bias`]), then the multipliers,
+    /// the factors where channels have such, then words of the weights of up to four input channels under one tap; in a depthwise
+    /// filter of one weight.
     pub fn pack_integers(&self, isa: &Isa, numbers: &Integer, factors: &[f32]) -> Option<Vec<u8>> {
         let packing = self.packing(isa)?;
         let (m, per_word) = match self {
@@ -275,10 +276,11 @@ impl Kernel {
             | Kernel::Copy(_) => unreachable!("only layers that compute in integers have such filters"),
         };
         let n = numbers.multiplier.len();
+        let bias = numbers.packed_bias();
         let row = |row: usize, channel: usize| -> [u8; WORD] {
-            let n_biases = numbers.bias.len() / n;
+            let n_biases = bias.len() / n;
             if row < n_biases {
-                return numbers.bias[row * n + channel].to_le_bytes();
+                return bias[row * n + channel].to_le_bytes();
             }
             if row == n_biases {
                 return numbers.multiplier[channel].to_le_bytes();

@@ -117,6 +117,14 @@ impl Integer {
         products + bias.max().unwrap_or(0)
     }
 
+    /// What the sums start from as a packed filter has it: all borders, or one where all are the same, as with inputs whose byte of 0 is 0.
+    pub fn packed_bias(&self) -> &[i32] {
+        let n = self.multiplier.len();
+        let mut borders = self.bias.chunks_exact(n);
+        let inside = borders.next().unwrap_or(&self.bias);
+        if borders.all(|border| border == inside) { inside } else { &self.bias }
+    }
+
     /// Whether each of its sums stays below 2^31, and what it becomes before it is rounded below half of that: no f32 of it is rounded to 2^31.
     pub fn is_proved(&self) -> bool {
         let multipliers = self.multiplier.iter().enumerate();

@@ -169,8 +169,8 @@ fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
     };
     let n = numbers.multiplier.len();
     let extent = (input.shape.height, input.shape.width);
-    let hangs_over = |_: &Window| n < numbers.bias.len();
-    let borders = node.layer.window().filter(hangs_over).map(|window| Borders { window, extent });
+    let differ = |_: &Window| n < numbers.packed_bias().len();
+    let borders = node.layer.window().filter(differ).map(|window| Borders { window, extent });
     let pairs_fit = numbers.pairs_fit(&node.layer, input.shape.channels);
     let (activation, bytes) = activation_and_bytes(node);
     let addition = addition(node);
