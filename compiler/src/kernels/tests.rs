@@ -345,7 +345,10 @@ fn activations() {
             for channels in [1, 19, 48] {
                 let input = shape(5, 9, channels);
                 check(input, input, &Layer::Depthwise { window, bias: true }, activation);
-                check(input, input, &Layer::Conv { window, n: channels, bias: true }, activation);
+                // What follows the sums doesn't depend on how many they are of.
+                if d_k < 7 {
+                    check(input, input, &Layer::Conv { window, n: channels, bias: true }, activation);
+                }
             }
         }
         let input = shape(2, 3, 37);
