@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 use crate::describe::Sides;
 use crate::graph::layer::{FilterShape, Layer, Pooling};
 use crate::graph::shape::{Axis, Shape, Window};
-use crate::graph::tensor::Dtype;
+use crate::graph::tensor::{Dtype, Tensor};
 use crate::graph::{Graph, Node};
 
 /// Bytes of a parameter.
@@ -38,8 +38,10 @@ pub struct Cost {
     pub parameters_folded: u64,
     /// Parameters and each batch norm's gamma and beta: TF-slim's count.
     pub parameters_batch_norm: u64,
-    /// Bytes of the folded parameters as f32; packing for a target may add to it.
+    /// Bytes of the folded parameters as f32, or of the integers of a network in int8; packing for a target may add to it.
     pub weight_bytes: u64,
+    /// Bytes of the outputs, as if each were stored.
+    pub output_bytes: u64,
 }
 
 impl AddAssign for Cost {
@@ -51,6 +53,7 @@ impl AddAssign for Cost {
         self.parameters_folded += other.parameters_folded;
         self.parameters_batch_norm += other.parameters_batch_norm;
         self.weight_bytes += other.weight_bytes;
+        self.output_bytes += other.output_bytes;
     }
 }
 
@@ -159,6 +162,9 @@ pub struct Report {
     /// The input's shape: the resolution.
     #[serde(serialize_with = "serialize_shape")]
     pub input: Shape,
+    /// Whether it is one in bytes and integers; left out where it isn't.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_int8: bool,
     /// Each layer in order.
     pub layers: Vec<LayerCost>,
     /// Each kind, in order of first appearance.
@@ -187,12 +193,18 @@ impl Report {
             let owner = node.inputs.first().and_then(|input| owners[input.0]);
             owners.push(count_node(graph, node, owner, &mut layers));
         }
+        Report::of_layers(graph, layers)
+    }
+
+    /// A graph's layers, added up.
+    pub(crate) fn of_layers(graph: &Graph, layers: Vec<LayerCost>) -> Report {
         let mut total = Cost::default();
         layers.iter().for_each(|layer| total += layer.cost);
         Report {
             network: graph.name.clone(),
             alpha: graph.alpha,
             input: graph.input_shape(),
+            is_int8: false,
             kinds: by_kind(&layers, total),
             layers,
             total,
@@ -219,21 +231,24 @@ impl Report {
     /// # use mnc::{cost::Report, describe, graph::{Graph, Knobs}};
     /// # let description = describe::builtin("mobilenet-v1").unwrap().description();
     /// let report = Report::of(&Graph::build(&description, &Knobs::default())?);
-    /// assert_eq!(report.to_csv().lines().nth(1).unwrap(), "conv_1,conv 3x3,112,112,32,10838016,864,896,928,3584,");
+    /// assert_eq!(report.to_csv().lines().nth(1).unwrap(), "conv_1,conv 3x3,112,112,32,10838016,864,896,928,3584,,1605632");
     /// # Ok::<(), mnc::Error>(())
     /// ```
     pub fn to_csv(&self) -> String {
         let mut csv =
             "name,kind,height,width,channels,multiply_adds,parameters,parameters_folded,parameters_batch_norm,\
-                       weight_bytes,reduction\n"
+                       weight_bytes,reduction,output_bytes\n"
                 .to_string();
         for layer in &self.layers {
             let Shape { height, width, channels } = layer.output;
             let reduction = layer.reduction.map_or(String::new(), |reduction| format!("{reduction:.6}"));
             let (name, kind, cost) = (csv_field(&layer.name), layer.kind, numbers(&layer.cost));
-            csv += &format!("{name},{kind},{height},{width},{channels},{cost},{reduction}\n");
+            csv += &format!(
+                "{name},{kind},{height},{width},{channels},{cost},{reduction},{}\n",
+                layer.cost.output_bytes
+            );
         }
-        csv += &format!("total,,,,,{},\n", numbers(&self.total));
+        csv += &format!("total,,,,,{},,{}\n", numbers(&self.total), self.total.output_bytes);
         csv
     }
 }
@@ -274,6 +289,7 @@ fn count_node(
         Layer::GlobalAveragePool => Kind::Pool,
         Layer::Softmax => Kind::Softmax,
     };
+    cost.output_bytes = output_bytes(node.tensor);
     let reduction = if kind == Kind::Pointwise { reduction(graph, node, &cost) } else { None };
     layers.push(LayerCost { name: node.name.clone(), kind, output: node.shape(), cost, reduction });
     Some(layers.len() - 1)
@@ -306,6 +322,11 @@ pub fn of_layer(layer: &Layer, input: Shape, output: Shape) -> Cost {
     cost
 }
 
+/// Bytes of a value that is stored.
+pub(crate) fn output_bytes(tensor: Tensor) -> u64 {
+    (tensor.shape.len() * tensor.dtype.bytes()) as u64
+}
+
 /// A layer with a filter, each of whose weights is used once per output pixel.
 fn filter_cost(filter: FilterShape, output: Shape) -> Cost {
     let weights = filter.n_weights() as u64;
@@ -318,6 +339,7 @@ fn filter_cost(filter: FilterShape, output: Shape) -> Cost {
         parameters_folded: parameters,
         parameters_batch_norm: parameters,
         weight_bytes: WEIGHT_BYTES * parameters,
+        output_bytes: 0,
     }
 }
 

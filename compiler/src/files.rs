@@ -5,8 +5,10 @@
 
 mod weights;
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
+
+use crate::weights::START_BYTES;
 
 /// What a file is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,17 @@ pub fn read(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
         Kind::Weights => weights::read(path, kind.most_bytes()),
         _ => mnc_runtime::files::read(path, kind.most_bytes()),
     }
+}
+
+/// The first bytes of a plain file, enough to tell what it is; none where there is no such file.
+pub fn start(path: &Path) -> Vec<u8> {
+    let mut start = Vec::new();
+    if let Ok((file, _)) = mnc_runtime::files::open(path)
+        && file.take(START_BYTES as u64).read_to_end(&mut start).is_err()
+    {
+        start.clear();
+    }
+    start
 }
 
 /// The names of a folder's files, sorted; `None` where it is no folder that can be read.

@@ -20,7 +20,8 @@ use crate::cost::{Kind, LayerCost, Report};
 use crate::describe::Slide;
 use crate::graph::Graph;
 use crate::graph::layer::Layer;
-use crate::graph::tensor::Dtype;
+use crate::graph::tensor::Tensor;
+use crate::passes::{Fused, FusedId, FusedNode};
 use crate::target::Isa;
 
 /// What one core of a machine can do at most, as [`mnc_runtime::limits::Limits`] measures it.
@@ -79,6 +80,11 @@ pub const SHARES: [Shares; 2] = [
     Shares { isa: "x86-64-v4", conv: 0.83, depthwise: 0.71, depthwise_strided: 0.39, pointwise: 0.95 },
 ];
 
+/// The same of bytes and integers, set against the peak of products of bytes, of weights whose pairs fit: on an AMD EPYC that computes
+/// vectors of 32 bytes in halves, of MobileNetV1 at 0.35@144, 0.6@176 and 0.15@240 (docs/family.md).
+pub const INTEGER_SHARES: [Shares; 1] =
+    [Shares { isa: "x86-64-v3", conv: 0.25, depthwise: 0.23, depthwise_strided: 0.23, pointwise: 0.95 }];
+
 /// A call and its return, with the arguments.
 const CALL_MICROSECONDS: f64 = 0.05;
 
@@ -99,34 +105,99 @@ const CALL_MICROSECONDS: f64 = 0.05;
 pub fn predict(graph: &Graph, isa: &Isa, machine: &Machine) -> Option<Prediction> {
     let shares = SHARES.iter().find(|shares| shares.isa == isa.name)?;
     let report = Report::of(graph);
-    let in_vectors = |channels: usize| channels.next_multiple_of(isa.lanes);
-    let layer = |layer: &LayerCost| {
-        let node = graph.by_name(&layer.name).expect("a report is made of the graph's layers");
-        let channels = layer.output.channels;
-        let work = layer.cost.mult_adds as f64 * paid(&node.layer, channels, isa) as f64 / channels as f64;
-        let flops_per_us = shares.of(&node.layer) * machine.fma_gflops * 1e3;
+    let core = Core { shares, isa, machine, weight_bytes: report.total.weight_bytes };
+    let layer = |cost: &LayerCost| {
+        let node = graph.by_name(&cost.name).expect("a report is made of the graph's layers");
+        let values = graph.input_shapes(node).into_iter().chain([node.shape()]).map(Tensor::f32);
+        core.time(cost, &node.layer, values)
+    };
+    Some(Prediction::of(report.layers.iter().map(layer).collect()))
+}
+
+/// What to expect of a network in bytes and integers, whose report [`Report::of_integers`] makes, on a machine whose peak is that of products of bytes.
+/// `None` for an instruction set whose shares nobody has measured, and for weights whose pairs don't fit where bytes are multiplied in
+/// pairs.
+pub fn predict_integers(
+    network: &Fused,
+    report: &Report,
+    isa: &Isa,
+    machine: &Machine,
+) -> Option<Prediction> {
+    let shares = INTEGER_SHARES.iter().find(|shares| shares.isa == isa.name)?;
+    let shape = |id: &FusedId| network.nodes[id.0].shape();
+    // The camera's bytes go through kernels of their own.
+    let is_fit = |node: &FusedNode| match &node.integer {
+        Some(numbers) if node.inputs[0].0 != 0 => {
+            numbers.pairs_fit(&node.layer, shape(&node.inputs[0]).channels)
+        }
+        Some(_) | None => true,
+    };
+    if !isa.native_dot && !network.nodes.iter().all(is_fit) {
+        return None;
+    }
+    let core = Core { shares, isa, machine, weight_bytes: report.total.weight_bytes };
+    let layer = |cost: &LayerCost| {
+        let is_it = |node: &&FusedNode| node.name == cost.name && !network.is_conversion(node);
+        match network.nodes.iter().find(is_it) {
+            Some(node) => {
+                let inputs = node.inputs.iter().map(|id| network.nodes[id.0].tensor);
+                core.time(cost, &node.layer, inputs.chain([node.tensor]))
+            }
+            // Part of the layer before it.
+            None => LayerTime {
+                name: cost.name.clone(),
+                kind: cost.kind,
+                compute_microseconds: 0.0,
+                memory_microseconds: 0.0,
+                microseconds: 0.0,
+            },
+        }
+    };
+    Some(Prediction::of(report.layers.iter().map(layer).collect()))
+}
+
+impl Prediction {
+    fn of(layers: Vec<LayerTime>) -> Prediction {
+        let microseconds = layers.iter().map(|layer| layer.microseconds).sum();
+        Prediction { layers, microseconds }
+    }
+}
+
+/// What computes a network of so many bytes of weights.
+struct Core<'a> {
+    shares: &'a Shares,
+    isa: &'a Isa,
+    machine: &'a Machine,
+    weight_bytes: u64,
+}
+
+impl Core<'_> {
+    /// A layer that reads and writes such values.
+    fn time(&self, cost: &LayerCost, layer: &Layer, values: impl Iterator<Item = Tensor>) -> LayerTime {
+        let Core { shares, isa, machine, weight_bytes } = *self;
+        let channels = cost.output.channels;
+        let work = cost.cost.mult_adds as f64 * paid(layer, channels, isa) as f64 / channels as f64;
+        let flops_per_us = shares.of(layer) * machine.fma_gflops * 1e3;
         let compute_microseconds = 2.0 * work / flops_per_us;
 
-        let shapes = graph.input_shapes(node).into_iter().chain([node.shape()]);
-        let elements: usize = shapes.map(|shape| shape.pixels() * in_vectors(shape.channels)).sum();
+        let in_vectors = |channels: usize| channels.next_multiple_of(isa.lanes);
+        let bytes_of =
+            |Tensor { shape, dtype }: Tensor| shape.pixels() * in_vectors(shape.channels) * dtype.bytes();
+        let result_bytes = values.map(bytes_of).sum::<usize>() as u64;
         let at_speed = |bytes: u64, of: u64| {
             // Without measured speeds memory costs nothing.
             gb_per_s(&machine.reads, of).map_or(0.0, |speed| bytes as f64 / (speed * 1e3))
         };
-        let result_bytes = (elements * Dtype::F32.bytes()) as u64;
-        let memory_microseconds = at_speed(layer.cost.weight_bytes, report.total.weight_bytes)
-            + at_speed(result_bytes, result_bytes);
+        let memory_microseconds =
+            at_speed(cost.cost.weight_bytes, weight_bytes) + at_speed(result_bytes, result_bytes);
         LayerTime {
-            name: layer.name.clone(),
-            kind: layer.kind,
+            name: cost.name.clone(),
+            kind: cost.kind,
             compute_microseconds,
             memory_microseconds,
             microseconds: compute_microseconds.max(memory_microseconds) + CALL_MICROSECONDS,
         }
-    };
-    let layers: Vec<LayerTime> = report.layers.iter().map(layer).collect();
-    let microseconds = layers.iter().map(|layer| layer.microseconds).sum();
-    Some(Prediction { layers, microseconds })
+    }
 }
 
 /// The channels whose multiply-adds a layer pays for.

@@ -8,6 +8,7 @@ mod assembly;
 mod balance;
 mod check;
 mod constant_channels;
+mod cost;
 pub mod crops;
 pub mod file;
 mod forward;

@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use self::configured::{Configured, PREPROCESSING, Reading, Trained, beside};
-pub use self::download::Download;
+pub use self::download::{Download, is_weights};
 pub use self::labels::{Labels, labels};
 pub use self::package::Package;
 pub use self::renames::Renames;
@@ -166,6 +166,9 @@ pub trait Files {
 
     /// The names of the files in a folder, sorted; `None` where there is no such folder.
     fn folder(&self, path: &Path) -> Option<Vec<String>>;
+
+    /// The first bytes of a plain file, enough to tell what it is; none where there is no such file.
+    fn start(&self, path: &Path) -> Vec<u8>;
 
     /// Its content, within the bound of its kind. An error's text says where the file was looked for.
     ///

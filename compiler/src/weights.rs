@@ -27,11 +27,12 @@ mod recognise;
 mod write;
 
 pub use self::fit::{Asked, Fit, Settled};
+pub use self::foreign::is_safetensors;
 pub(crate) use self::foreign::{FROM_KERAS, FROM_PYTORCH, FROM_SOURCE, START_BYTES};
 pub use self::form::{Form, Norms};
 pub use self::leftover::Leftovers;
 pub use self::prefix::Prefix;
-pub(crate) use self::quantised::QuantisedFilter;
+pub(crate) use self::quantised::{INPUT, QuantisedFilter};
 pub use self::recognise::Recognised;
 use std::borrow::Cow;
 use std::collections::BTreeMap;

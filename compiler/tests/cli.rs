@@ -557,7 +557,7 @@ fn costs_are_counted() {
         assert!(table.contains(part), "{part} in\n{table}");
     }
     let csv = cost("--csv");
-    assert_eq!(csv.lines().nth(1), Some("conv_1,conv 3x3,112,112,32,10838016,864,896,928,3584,"));
+    assert_eq!(csv.lines().nth(1), Some("conv_1,conv 3x3,112,112,32,10838016,864,896,928,3584,,1605632"));
     let json: serde_json::Value =
         serde_json::from_str(&cost("--alpha 0.5 --resolution 160 --json")).expect("JSON");
     assert_eq!(json["total"]["multiply_adds"], 76_525_312);

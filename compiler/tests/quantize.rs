@@ -290,3 +290,72 @@ fn the_file_is_enough() {
     let (code, _, error) = mnc(folder.path(), &other);
     assert!(code == 1 && error.contains("it was quantised from another network"), "{error}");
 }
+
+/// Who compiles to measure or to verify takes `--int8` as `mnc compile` does, for each member and instruction set.
+#[test]
+fn other_doors_quantise_too() {
+    let folder = folder();
+    let network = [&NETWORK[1..], &["--int8", "--pair-safe"]].concat();
+    let short = ["--rounds", "1", "--runs", "1", "--warmup", "0"];
+    let (code, out, error) = mnc(folder.path(), &[&["bench"], &network[..], &short].concat());
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("integer peak of a core") && out.contains("GOP/s"), "{out}");
+    assert!(!out.contains("GFLOP/s") && !error.contains("in pairs"), "{out}{error}");
+    let members = ["--alpha", "0.25,0.125", "--json"];
+    let (code, out, error) = mnc(
+        folder.path(),
+        &[&["bench", "mobilenet-v1", "--resolution", "32", "--int8"], &short[..], &members].concat(),
+    );
+    assert_eq!(code, 0, "{error}");
+    let document: Value = serde_json::from_str(&out).expect("one JSON document");
+    for (network, alpha) in document["networks"].as_array().unwrap().iter().zip([0.25, 0.125]) {
+        assert!(network["alpha"] == alpha && network["latencies"]["is_int8"] == true, "{network:#}");
+    }
+    let svg = ["--runs", "1", "--svg", "roofline.svg"];
+    let (code, out, error) = mnc(folder.path(), &[&["profile"], &network[..], &svg].concat());
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("GOP/s") && out.contains("op/byte") && !out.contains("flop"), "{out}");
+    let svg = String::from_utf8(bytes(folder.path(), "roofline.svg")).unwrap();
+    assert!(
+        svg.contains(">integer peak ") && svg.contains(", int8</text>") && !svg.contains("GFLOP"),
+        "{svg}"
+    );
+    let verify = ["--threads", "2", "--runs", "1"];
+    let report = json(folder.path(), &[&["verify"], &network[..], &verify].concat(), &[]);
+    assert_eq!(report["is_right"], true, "{report:#}");
+    for command in ["bench", "profile", "verify"] {
+        let (code, _, error) = mnc(folder.path(), &[&[command], &NETWORK[1..], &["--pair-safe"]].concat());
+        assert!(code == 2 && error.contains("--pair-safe: found without --int8"), "{command}: {error}");
+    }
+}
+
+/// Weights are known by their content, and so is a description: whatever they are called, every command takes them for what they are.
+#[test]
+fn names_say_nothing() {
+    let folder = folder();
+    let path = |name: &str| folder.path().join(name);
+    stdout(folder.path(), NETWORK, &["-o", "net.int8.safetensors"]);
+    fs::copy(path("net.int8.safetensors"), path("net.bin")).unwrap();
+    let described = stdout(folder.path(), &["describe", "mobilenet-v1"], &[]);
+    fs::write(path("net.txt"), described).unwrap();
+    let outputs = |args: &[&str]| {
+        ["net.int8.safetensors", "net.bin"].map(|name| {
+            let args: Vec<&str> = args.iter().map(|arg| if *arg == "NET" { name } else { *arg }).collect();
+            stdout(folder.path(), &args, &[]).replace(name, "NET")
+        })
+    };
+    for args in [&["cost", "NET"][..], &["describe", "NET"], &["compile", "NET", "--dump", "fused"]] {
+        let [named, other] = outputs(args);
+        assert!(named == other, "{args:?}: {other}");
+    }
+    let short = ["--rounds", "1", "--runs", "1", "--warmup", "0", "--json"];
+    let few = ["--alpha", "0.25", "--resolution", "32"];
+    for (name, more) in [("net.bin", &[][..]), ("net.txt", &few)] {
+        let (code, out, error) = mnc(folder.path(), &[&["bench", name], &short[..], more].concat());
+        assert_eq!(code, 0, "{error}");
+        let document: Value = serde_json::from_str(&out).expect("one JSON document");
+        assert_eq!(document["networks"][0]["network"], "mobilenet-v1", "{name}");
+    }
+    let report = json(folder.path(), &["verify", "net.bin", "--threads", "2", "--runs", "1"], &[]);
+    assert_eq!(report["is_right"], true, "{report:#}");
+}

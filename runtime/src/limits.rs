@@ -17,15 +17,15 @@ pub struct Limits {
 const READ_BYTES: [usize; 8] = [256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20, 32 << 20];
 
 impl Limits {
-    /// No samples yet; and there won't be any where there is no probe for the instruction set.
-    pub fn new(isa: &str) -> Limits {
-        Limits { probe: Probe::new(isa), fma_gflops: 0.0, memory: None, reads: Vec::new() }
+    /// No samples yet, in f32 or in products of bytes; and there won't be any where there is no probe for the instruction set.
+    pub fn new(isa: &str, is_int8: bool) -> Limits {
+        let probe = if is_int8 { Probe::of_bytes(isa) } else { Probe::new(isa) };
+        Limits { probe, fma_gflops: 0.0, memory: None, reads: Vec::new() }
     }
 
     /// Those of what a network multiplies: numbers or bytes.
     pub fn of(info: &Info) -> Limits {
-        let probe = if info.is_int8() { Probe::of_bytes(&info.isa) } else { Probe::new(&info.isa) };
-        Limits { probe, ..Limits::new("") }
+        Limits::new(&info.isa, info.is_int8())
     }
 
     /// As if these had been measured.
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn without_a_probe_nothing_is_known() {
-        let mut limits = Limits::new("pdp11");
+        let mut limits = Limits::new("pdp11", false);
         limits.sample_fma();
         limits.sample_reads();
         assert_eq!((limits.fma_gflops(), limits.reads()), (None, &[][..]));

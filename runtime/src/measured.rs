@@ -56,12 +56,17 @@ pub struct Work {
     pub is_int8: bool,
 }
 
-impl Work {
-    /// What its peak is of.
-    pub fn peak_name(&self) -> &'static str {
-        if self.is_int8 { "int8" } else { "FMA" }
-    }
+/// What the peak of a core is called, of networks in f32 or of those in bytes and integers.
+pub fn peak_name(is_int8: bool) -> &'static str {
+    if is_int8 { "integer" } else { "FMA" }
+}
 
+/// The unit of a speed, likewise: a multiply-add is two operations.
+pub fn unit(is_int8: bool) -> &'static str {
+    if is_int8 { "GOP/s" } else { "GFLOP/s" }
+}
+
+impl Work {
     /// How fast a latency is.
     pub fn speed(self, milliseconds: f64) -> Speed {
         let done = self.multiply_adds.saturating_sub(self.padding_multiply_adds);

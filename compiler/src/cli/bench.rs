@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use mnc::Result;
-use mnc::graph::Graph;
-use mnc::predict::{Machine, predict};
+use mnc::predict::Machine;
 use mnc::target::Isa;
-use mnc_runtime::measured::{Latencies, Speed, Summary};
+use mnc_runtime::measured::{Latencies, Speed, Summary, peak_name, unit};
 use mnc_runtime::peak::cpu_name;
 use serde::Serialize;
 
 use super::doubts::{self, Timed, Watch};
 use super::executable::Executable;
-use super::machine;
+use super::machine::{self, Network};
 use super::output::print;
 use super::rounds::{self, Measured, Rounds, Subject};
 use super::text::{fold, size, table};
@@ -95,10 +94,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// Milliseconds on one thread of each network that was compiled for this.
 fn predictions(executables: &Executables) -> Vec<Option<f64>> {
-    let mut machines: BTreeMap<&str, Option<Machine>> = BTreeMap::new();
-    let mut of = |(graph, isa): &(Graph, &'static Isa)| {
-        let machine = machines.entry(isa.name).or_insert_with(|| machine::measure(isa)).as_ref()?;
-        Some(predict(graph, isa, machine)?.microseconds / 1e3)
+    let mut machines: BTreeMap<(&str, bool), Option<Machine>> = BTreeMap::new();
+    let mut of = |(network, isa): &(Network, &'static Isa)| {
+        let is_int8 = network.integers.is_some();
+        let measured = machines.entry((isa.name, is_int8));
+        let machine = measured.or_insert_with(|| machine::measure(isa, is_int8)).as_ref()?;
+        Some(network.predict(isa, machine)?.microseconds / 1e3)
     };
     executables.networks.iter().map(|network| network.as_ref().and_then(&mut of)).collect()
 }
@@ -160,21 +161,27 @@ fn text(rows: &[Row<'_>], rounds: Rounds) -> String {
         true => format!("{}, products of bytes", row.isa),
         false => row.isa.to_owned(),
     };
-    let peaks = rows.iter().filter_map(|row| Some((measured(row), row.latencies.work.fma_peak_gflops?)));
-    let mut by_isa: Vec<(String, f64)> = Vec::new();
-    for (isa, peak) in peaks {
-        match by_isa.iter_mut().find(|(known, _)| *known == isa) {
-            Some((_, best)) => *best = best.max(peak),
-            None => by_isa.push((isa, peak)),
+    let is_int8 = |row: &Row<'_>| row.latencies.work.is_int8;
+    let what = match (rows.iter().all(is_int8), rows.iter().any(is_int8)) {
+        (false, true) => "FMA or integer",
+        (all, _) => peak_name(all),
+    };
+    let mut by_isa: Vec<(String, f64, &str)> = Vec::new();
+    for row in rows {
+        let (isa, Some(peak)) = (measured(row), row.latencies.work.fma_peak_gflops) else { continue };
+        match by_isa.iter_mut().find(|(known, ..)| *known == isa) {
+            Some((_, best, _)) => *best = best.max(peak),
+            None => by_isa.push((isa, peak, unit(is_int8(row)))),
         }
     }
-    let peaks: Vec<String> = by_isa.iter().map(|(isa, peak)| format!("{peak:.1} GFLOP/s ({isa})")).collect();
+    let peaks: Vec<String> =
+        by_isa.iter().map(|(isa, peak, unit)| format!("{peak:.1} {unit} ({isa})")).collect();
     let peaks = if peaks.is_empty() { "not known".to_owned() } else { peaks.join(", ") };
     let Rounds { n_rounds, .. } = rounds;
     format!(
         "{}\n{}\n{}",
         fold(&format!(
-            "{cpu}FMA peak of a core, between the runs: {peaks}\n{n_rounds} interleaved rounds; milliseconds\n"
+            "{cpu}{what} peak of a core, between the runs: {peaks}\n{n_rounds} interleaved rounds; milliseconds\n"
         )),
         latencies_table(rows),
         rest_table(rows)
@@ -182,6 +189,7 @@ fn text(rows: &[Row<'_>], rounds: Rounds) -> String {
 }
 
 fn latencies_table(rows: &[Row<'_>]) -> String {
+    let has_int8 = rows.iter().any(|row| row.latencies.work.is_int8);
     let mut headings = vec![
         "network",
         "instructions",
@@ -191,7 +199,7 @@ fn latencies_table(rows: &[Row<'_>]) -> String {
         ">min",
         ">median",
         ">p95",
-        ">GFLOP/s",
+        if has_int8 { ">GOP/s" } else { ">GFLOP/s" },
         ">of peak, min",
         ">median",
     ];

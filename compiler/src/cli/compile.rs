@@ -187,7 +187,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     clock.note("build graph");
 
-    let opened = args.int8.of(opened)?;
+    let opened = args.int8.of(opened, &graph)?;
     let job = opened.job();
     if is_int8 {
         clock.note("quantise");

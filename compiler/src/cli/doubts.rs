@@ -6,7 +6,7 @@
 use std::fs;
 
 use super::text::tell;
-use mnc_runtime::measured::{Latencies, Speed};
+use mnc_runtime::measured::{Latencies, Speed, peak_name, unit};
 
 /// Medians above so many minima were measured on a disturbed machine, and so were 95th percentiles.
 const MOST_MEDIAN: f64 = 1.3;
@@ -174,8 +174,9 @@ impl Timed {
         let peak = work.fma_peak_gflops? * work.threads as f64;
         (peak < gflops).then(|| {
             format!(
-                "{gflops:.1} GFLOP/s are more than the {} peak of {peak:.1}, which was measured in a bad moment",
-                work.peak_name()
+                "{gflops:.1} {} are more than the {} peak of {peak:.1}, which was measured in a bad moment",
+                unit(work.is_int8),
+                peak_name(work.is_int8)
             )
         })
     }

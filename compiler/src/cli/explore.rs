@@ -157,7 +157,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let cpu = cpu_name().unwrap_or_else(|| "an unnamed CPU".to_owned());
     let conditions = Conditions { cpu: cpu.clone(), threads: args.threads.into() };
     let (mut store, note) = Store::open(&folder.join("measurements.json"), conditions)?;
-    let machine = store.machine(target.isa.name, || machine::measure(target.isa)).cloned();
+    let machine = store.machine(target.isa.name, || machine::measure(target.isa, false)).cloned();
     let circumstances = Circumstances {
         target: &target,
         threads: args.threads.into(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
-use mnc::job::Job;
+use mnc::job::{Job, Opened};
 use mnc::request::{Download, Files, Network, Numbers, Request, Written};
 use mnc::weights::layout::Layout;
 use mnc::weights::naming::Naming;
@@ -175,6 +175,10 @@ impl Files for Disk {
         mnc::files::folder(path)
     }
 
+    fn start(&self, path: &Path) -> Vec<u8> {
+        mnc::files::start(path)
+    }
+
     fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
         let is_stdin = kind == Kind::Network && path == Path::new("-");
         files::read_bytes(if is_stdin { Path::new("/dev/stdin") } else { path }, kind)
@@ -210,6 +214,17 @@ pub(super) struct Known {
     pub(super) naming: Option<&'static Naming>,
     /// By what the network was recognised, where it was found and not named.
     pub(super) recognised: Option<String>,
+    /// The size that the files say.
+    pub(super) resolution: Option<Resolution>,
+    /// With its weights, where it was found.
+    pub(super) opened: Option<Opened>,
+}
+
+impl Known {
+    /// Whether it computes in bytes and integers.
+    pub(super) fn is_int8(&self) -> bool {
+        self.opened.as_ref().is_some_and(Opened::is_int8)
+    }
 }
 
 /// The network that the user names: a built-in one, a description, or a folder or a file of weights, which say what they are of.
@@ -225,7 +240,14 @@ pub(super) fn known(network: &str, part: &Part) -> Result<Known> {
         }
         let Written { mut description, .. } = written(network)?;
         description.is_headless |= part.features;
-        return Ok(Known { description, alpha: 1.0, naming: None, recognised: None });
+        return Ok(Known {
+            description,
+            alpha: 1.0,
+            naming: None,
+            recognised: None,
+            resolution: None,
+            opened: None,
+        });
     }
     let opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
     let (graph, _) = opened.graph()?;
@@ -237,6 +259,8 @@ pub(super) fn known(network: &str, part: &Part) -> Result<Known> {
         alpha: graph.alpha,
         naming,
         recognised: job.recognised.clone(),
+        resolution: job.resolution,
+        opened: Some(opened),
     })
 }
 
@@ -249,9 +273,8 @@ pub(super) fn warn(job: &Job) {
 
 /// Whether it is a folder or a file of weights, not a name or a description.
 pub(super) fn is_download(network: &str) -> bool {
-    let path = Path::new(network);
-    let is_weights = path.extension().is_some_and(|ending| ending == "safetensors");
-    describe::builtin(network).is_none() && (path.is_dir() || is_weights)
+    describe::builtin(network).is_none()
+        && (Path::new(network).is_dir() || mnc::request::is_weights(network, &Disk))
 }
 
 /// The same, as its author wrote it.

@@ -11,7 +11,7 @@ use mnc::graph::Graph;
 use mnc::job::{Job, Opened, Settings};
 use mnc::passes::Fused;
 use mnc::quantize::file::{self, Provenance};
-use mnc::quantize::{self, Comparison, Options, Pictures};
+use mnc::quantize::{self, Comparison, Options, Pictures, leaves};
 use mnc::weights::Parameters;
 use mnc::{Marks, Place, Result, Target};
 
@@ -116,13 +116,33 @@ impl Int8 {
         Ok(())
     }
 
-    /// The network in int8, if it is asked for.
-    pub(super) fn of(&self, opened: Opened) -> Result<Opened> {
+    /// A network of these weights in int8, if it is asked for.
+    pub(super) fn of(&self, opened: Opened, graph: &Graph) -> Result<Opened> {
         if !self.int8 {
             return Ok(opened);
         }
-        let Made { bytes, .. } = make(&opened, &self.choices, None, n_threads(None))?;
+        // Pictures come one by one here.
+        let graph = Graph { batch: 1, ..graph.clone() };
+        let Made { bytes, .. } = make(&opened, graph, &self.choices, None, n_threads(None))?;
         opened.quantised(bytes)
+    }
+}
+
+impl Int8 {
+    /// A network of random numbers in int8, in no time: its speed and size are those of any other.
+    pub(super) fn of_random(&self, graph: &Graph) -> Result<Fused> {
+        if self.choices.calibrate.is_some() {
+            return super::usage(
+                "--calibrate",
+                "found without weights, expected them in place of the network",
+            );
+        }
+        let graph = &Graph { batch: 1, ..graph.clone() };
+        let constants = graph.preprocess.constants();
+        let bytes = leaves::pictures(graph.input_shape(), 1, 1);
+        let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads: n_threads(None) };
+        let (parameters, options) = (Parameters::random(graph, 1), self.choices.options());
+        Ok(quantize::quantize(graph, &parameters, &pictures, &options, &|| ())?.1)
     }
 }
 
@@ -146,11 +166,11 @@ fn n_threads(asked: Option<u16>) -> usize {
 /// `images` is the folder of the user's pictures, with the file of their labels.
 fn make(
     opened: &Opened,
+    graph: Graph,
     choices: &Choices,
     images: Option<(&Path, Option<&Path>)>,
     n_threads: usize,
 ) -> Result<Made> {
-    let (graph, _) = opened.graph()?;
     let parameters = parameters(opened, &graph)?;
     // What can't be quantised is not worth reading pictures for.
     let options = choices.options();
@@ -197,7 +217,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let path = args.output.clone().unwrap_or_else(|| format!("{network}.int8.safetensors").into());
     files::check_not_read("-o", &path)?;
     let images = args.images.as_deref().map(|folder| (folder, args.image_labels.as_deref()));
-    let made = make(&opened, &args.choices, images, n_threads(args.threads))?;
+    let (graph, _) = opened.graph()?;
+    let made = make(&opened, graph, &args.choices, images, n_threads(args.threads))?;
     files::write(&path, &made.bytes, false)?;
     let document = Document::new(&made, &path);
     print(&if args.json { document.to_json() } else { document.to_text(started.elapsed()) })

@@ -39,20 +39,33 @@ impl Summary<'_> {
     }
 }
 
-impl Summary<'_> {
-    /// Whether much of the network takes the long way: without dot products, and of weights whose pairs don't fit. The first layer
-    /// always does, and is little of it.
-    fn has_slow_sums(&self) -> bool {
-        let Compiled { program, info, .. } = self.compiled;
-        if program.isa.native_dot || program.isa.reader != Reader::X86 {
-            return false;
-        }
-        let is_unfit = |op: &Op| matches!(op, Op::Dot { pairs_fit: false, .. });
-        let kernels = program.kernels.iter().filter(|kernel| kernel.code.any(&is_unfit));
-        let layers: Vec<&String> = kernels.flat_map(|kernel| &kernel.layers).collect();
-        let slow = info.steps.iter().filter(|step| layers.contains(&&step.name));
-        info.multiply_adds / 4 < slow.map(|step| step.multiply_adds).sum()
+/// That much of a network takes the long way, and what to do: of the versions without dot products, where the pairs of the weights don't
+/// fit. The first layer always takes it, and is little of the network.
+pub(super) fn slow_sums(compiled: &Compiled) -> Option<String> {
+    let wider = compiled.wider.iter().map(|version| (&version.program, &version.info));
+    let versions: Vec<(&Program, &Info)> = wider.chain([(&compiled.program, &compiled.info)]).collect();
+    let slow = versions.iter().filter(|(program, info)| has_slow_sums(program, info));
+    let slow: Vec<&str> = slow.map(|(program, _)| program.isa.name).collect();
+    let what = match slow.len() {
+        0 => return None,
+        n if n == versions.len() => "this target".to_owned(),
+        _ => slow.join(" and "),
+    };
+    Some(format!(
+        "weights whose products don't fit into 16 bits in pairs take {what} several times longer than f32 would: quantise them with \
+         --pair-safe, or compile for a CPU with VNNI"
+    ))
+}
+
+fn has_slow_sums(program: &Program, info: &Info) -> bool {
+    if program.isa.native_dot || program.isa.reader != Reader::X86 {
+        return false;
     }
+    let is_unfit = |op: &Op| matches!(op, Op::Dot { pairs_fit: false, .. });
+    let kernels = program.kernels.iter().filter(|kernel| kernel.code.any(&is_unfit));
+    let layers: Vec<&String> = kernels.flat_map(|kernel| &kernel.layers).collect();
+    let slow = info.steps.iter().filter(|step| layers.contains(&&step.name));
+    info.multiply_adds / 4 < slow.map(|step| step.multiply_adds).sum()
 }
 
 impl fmt::Display for Summary<'_> {
@@ -122,10 +135,8 @@ impl fmt::Display for Summary<'_> {
             )?,
             None => {}
         }
-        if self.has_slow_sums() {
-            let text = "weights whose products don't fit into 16 bits in pairs take this target several times longer than f32 would: \
-                        quantise them with `mnc quantize --pair-safe`, or compile for a CPU with VNNI";
-            row(f, "WARNING", text.to_owned())?;
+        if let Some(text) = slow_sums(self.compiled) {
+            row(f, "WARNING", text)?;
         }
         row(
             f,

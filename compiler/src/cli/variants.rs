@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mnc::describe;
-use mnc::graph::{Graph, Knobs};
+use mnc::graph::Knobs;
 use mnc::job::{Job, Settings};
 use mnc::request::{Numbers, Request};
 use mnc::target::Isa;
 use mnc::{Compiled, Fault, Options, Place, Result, Target};
 
 use super::executable::Executable;
+use super::files::Kind;
 use super::guard::Scratch;
 use super::link::Program;
+use super::machine::Network;
 use super::network::{self, Disk, Family};
-use super::{host, link, rounds};
+use super::text::tell;
+use super::{host, link, quantize, rounds, summary};
 
 /// The arguments about networks that are compiled to be measured.
 #[derive(Debug, clap::Args)]
@@ -30,6 +33,8 @@ pub(super) struct Variants {
     reading: network::Reading,
     #[command(flatten)]
     keep: network::Keep,
+    #[command(flatten)]
+    int8: quantize::Int8,
     /// Instruction sets, separated by commas; `native` is the best of this machine [default: the machine's first]
     #[arg(long, value_name = "CPU", value_delimiter = ',', help_heading = "Network")]
     target_cpu: Vec<String>,
@@ -43,18 +48,17 @@ pub(super) struct Executables {
     /// In the order of the names.
     pub(super) list: Vec<Executable>,
     /// Of each, the network that was compiled for this.
-    pub(super) networks: Vec<Option<(Graph, &'static Isa)>>,
+    pub(super) networks: Vec<Option<(Network, &'static Isa)>>,
     folder: Workbench,
 }
 
 /// Opens or compiles what each name stands for: a built-in network, a description (`.toml`), a folder or a file of weights, or an
 /// executable.
 pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executables> {
+    args.int8.check()?;
     let mut found = Executables { list: Vec::new(), networks: Vec::new(), folder: Workbench::new()? };
     for name in names {
-        let is_network =
-            describe::builtin(name).is_some() || name.ends_with(".toml") || network::is_download(name);
-        if !is_network {
+        if !is_network(name) {
             found.list.push(Executable::open(Path::new(name))?);
             found.networks.push(None);
         } else {
@@ -62,6 +66,15 @@ pub(super) fn executables(names: &[String], args: &Variants) -> Result<Executabl
         }
     }
     Ok(found)
+}
+
+/// Whether a name isn't that of an executable: a description is a text with layers, whatever it is called.
+fn is_network(name: &str) -> bool {
+    let has_layers = || {
+        let text = mnc::files::read(Path::new(name), Kind::Network).map(String::from_utf8);
+        matches!(text, Ok(Ok(text)) if text.contains("layer") && !text.starts_with("#!") && !text.contains('\0'))
+    };
+    describe::builtin(name).is_some() || name.ends_with(".toml") || network::is_download(name) || has_layers()
 }
 
 /// Compiles all variants of a network.
@@ -88,19 +101,23 @@ fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
     if let (true, [only]) = (opened.is_int8(), members.as_mut_slice()) {
         only.resolution = only.resolution.or(job.resolution);
     }
-    let targets = targets(&args.target_cpu)?;
+    let targets = targets(&args.target_cpu, opened.is_int8() || args.int8.is_asked())?;
     let progress = rounds::progress("compiling", members.len() * targets.len());
-    for knobs in members {
+    for Knobs { alpha, resolution } in members {
+        let size = resolution.map_or(String::new(), |resolution| format!("@{resolution}"));
+        progress.set_message(format!("{name} {alpha}{size}"));
+        let graph = job.graph(alpha, resolution)?;
+        let member = args.int8.of(opened.clone(), &graph)?;
         for target in &targets {
-            let Knobs { alpha, resolution } = knobs;
-            let size = resolution.map_or(String::new(), |resolution| format!("@{resolution}"));
-            progress.set_message(format!("{name} {alpha}{size}"));
             let started = Instant::now();
-            let graph = job.graph(alpha, resolution)?;
             let symbols = Options::name_of(&graph.name);
-            let compiled = opened.run(graph.clone(), &Settings::new(target, &symbols))?;
+            let compiled = member.run(graph.clone(), &Settings::new(target, &symbols))?;
+            if let Some(slow) = summary::slow_sums(&compiled) {
+                tell(format_args!("warning: {name} {alpha}{size}: {slow}\n"));
+            }
             found.list.push(found.folder.link(&compiled, started)?);
-            found.networks.push(Some((graph, target.isa)));
+            let integers = member.is_int8().then(|| compiled.fused.clone());
+            found.networks.push(Some((Network { graph: graph.clone(), integers }, target.isa)));
             progress.inc(1);
         }
     }
@@ -108,10 +125,14 @@ fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
     Ok(())
 }
 
-fn targets(cpus: &[String]) -> Result<Vec<Target>> {
+fn targets(cpus: &[String], is_int8: bool) -> Result<Vec<Target>> {
+    let target = |cpu: Option<&str>| {
+        let target = host::target(None, cpu)?;
+        if is_int8 { host::for_int8(target, cpu) } else { Ok(target) }
+    };
     match cpus {
-        [] => Ok(vec![host::target(None, None)?]),
-        cpus => cpus.iter().map(|cpu| host::target(None, Some(cpu))).collect(),
+        [] => Ok(vec![target(None)?]),
+        cpus => cpus.iter().map(|cpu| target(Some(cpu))).collect(),
     }
 }
 

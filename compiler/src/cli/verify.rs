@@ -29,7 +29,7 @@ use self::subject::{Found, Subject, Workshop};
 use super::link::Linker;
 use super::network::Disk;
 use super::output::print;
-use super::{host, network, rounds, usage};
+use super::{host, network, quantize, rounds, usage};
 
 /// Compares compiled code with the reference, bit for bit
 ///
@@ -46,6 +46,8 @@ pub(super) struct Args {
     source: network::Source,
     #[command(flatten)]
     keep: network::Keep,
+    #[command(flatten)]
+    int8: quantize::Int8,
 
     /// Verify this executable of `mnc compile` instead of compiling one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "target_cpu", "multiversion", "linker", "batch"])]
@@ -108,7 +110,7 @@ pub(super) struct Args {
 
     /// Draw N networks, sizes, schedules and instruction sets instead of taking one
     #[arg(long, value_name = "N", conflicts_with_all = ["network", "weights", "random_weights", "naming", "names", "axes", "config", "preprocessor"])]
-    #[arg(conflicts_with_all = ["alpha", "rho", "resolution", "executable", "object", "images", "inputs", "batch", "threads", "runs"])]
+    #[arg(conflicts_with_all = ["alpha", "rho", "resolution", "executable", "object", "images", "inputs", "batch", "threads", "runs", "int8"])]
     #[arg(help_heading = "Random networks")]
     random: Option<u64>,
 
@@ -127,6 +129,7 @@ Examples:
     --target riscv64gc-unknown-linux-gnu
   mnc verify mobilenet-v1 --weights w.safetensors --tolerance 1e-4 \\
     --against recorded.safetensors
+  mnc verify mobilenet-v1 --weights w.safetensors --int8 --images photos/
   mnc verify --random 100
 
 Exit code: 0; 1 if something differs or failed; 2 if the command line is
@@ -138,6 +141,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
+    args.int8.check()?;
     if let Some(n_networks) = args.random {
         return draw::run(args, n_networks);
     }
@@ -223,16 +227,18 @@ impl Args {
         }
         let request = self.keep.of(self.source.request(name)?);
         let mut opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
+        let is_int8 = opened.is_int8() || self.int8.is_asked();
         let told = found.as_ref().and_then(|found| found.info.constant_channels);
-        if opened.is_int8() && told.is_some_and(|told| told.left_out == 0) {
+        if is_int8 && told.is_some_and(|told| told.left_out == 0) {
             opened = opened.keeping_constant();
         }
-        let target = match (opened.is_int8(), &found) {
+        let target = match (is_int8, &found) {
             (true, None) => host::for_int8(target, self.target_cpu.as_deref())?,
             _ => target,
         };
         network::warn(opened.job());
         let (mut graph, _) = opened.graph()?;
+        let opened = self.int8.of(opened, &graph)?;
         graph.batch = batch;
         let symbols = Options::name_of(&graph.name);
         let settings = Settings { is_inside, ..Settings::new(&target, &symbols) };

@@ -168,17 +168,17 @@ kind = "softmax"
     let graph = Graph::build(&Description::parse(text, "t").unwrap(), &Knobs::default()).unwrap();
     let report = Report::of(&graph);
     let expected = "\
-name,kind,height,width,channels,multiply_adds,parameters,parameters_folded,parameters_batch_norm,weight_bytes,reduction
-conv_1,conv 3x3,4,4,3,864,57,57,63,228,
-conv_2,conv 1x1,2,2,2,24,8,8,8,32,
-conv_pw_1,pointwise,2,2,2,16,4,6,8,24,
-dw,depthwise 2x2,1,1,2,8,8,10,12,40,
-add_1,add,1,1,2,0,0,0,0,0,
-conv_pw_2,pointwise,1,1,2,4,4,4,4,16,
-pool_1,pool,1,1,2,0,0,0,0,0,
-dense_1,dense,1,1,5,10,15,15,15,60,
-softmax_1,softmax,1,1,5,0,0,0,0,0,
-total,,,,,926,96,100,110,400,
+name,kind,height,width,channels,multiply_adds,parameters,parameters_folded,parameters_batch_norm,weight_bytes,reduction,output_bytes
+conv_1,conv 3x3,4,4,3,864,57,57,63,228,,192
+conv_2,conv 1x1,2,2,2,24,8,8,8,32,,32
+conv_pw_1,pointwise,2,2,2,16,4,6,8,24,,32
+dw,depthwise 2x2,1,1,2,8,8,10,12,40,,8
+add_1,add,1,1,2,0,0,0,0,0,,8
+conv_pw_2,pointwise,1,1,2,4,4,4,4,16,,8
+pool_1,pool,1,1,2,0,0,0,0,0,,8
+dense_1,dense,1,1,5,10,15,15,15,60,,20
+softmax_1,softmax,1,1,5,0,0,0,0,0,,20
+total,,,,,926,96,100,110,400,,328
 ";
     assert_eq!(report.to_csv(), expected);
     assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");

@@ -334,18 +334,23 @@ fn metadata(bytes: &[u8], place: &str) -> Result<Metadata> {
 /// The file is of this network: every layer computes the same.
 fn check_network(metadata: &Metadata, graph: &Graph, shapes: &Fused, place: &str) -> Result<()> {
     let wrong = |detail: String| Err(Error::new(ErrorKind::Weights, Place::file(place), detail));
+    const OTHER: &str = "it was quantised from another network, or with a configuration that isn't here";
+    let way = match metadata.said.description {
+        Some(_) => "give the file alone in place of the network, it has its own description",
+        None => "give the same --config, or one description for both (docs/int8.md)",
+    };
     let expected = lines::of(shapes);
     let (found, expected) = (&metadata.layers, &expected);
     if let Some((found, expected)) = found.iter().zip(expected).find(|(found, expected)| found != expected) {
         let (found, expected) = (crate::error::quoted(found), crate::error::quoted(expected));
         return wrong(format!(
-            "found the layer {found}, expected {expected} of {} with alpha {}: it was quantised from another network, or with a configuration that isn't here: give the same --config, or one description for both (docs/int8.md)",
+            "found the layer {found}, expected {expected} of {} with alpha {}: {OTHER}: {way}",
             graph.name, graph.alpha
         ));
     }
     if found.len() != expected.len() {
         return wrong(format!(
-            "found {} layers, expected the {} of {}: it was quantised from another network, or with a configuration that isn't here: give the same --config, or one description for both (docs/int8.md)",
+            "found {} layers, expected the {} of {}: {OTHER}: {way}",
             found.len(),
             expected.len(),
             graph.name

@@ -14,10 +14,7 @@ use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
 use crate::passes::{self, Addition, ByteInput, Bytes, Fused, FusedId, FusedNode, Integer, is_clamp};
 use crate::weights::naming::Naming;
-use crate::weights::{QuantisedFilter, Weights};
-
-/// What a value of the network's input is called beside its scale.
-const INPUT: &str = "input";
+use crate::weights::{INPUT, QuantisedFilter, Weights};
 
 /// Reads the integers of a graph, under a naming or the one that the file's names tell.
 ///

@@ -14,7 +14,7 @@ use crate::files::Kind;
 use crate::quantize::file::{Origin, is_int8, origin};
 use crate::weights::config::ModelConfig;
 use crate::weights::naming::Naming;
-use crate::weights::{Asked, FROM_KERAS, FROM_PYTORCH, FROM_SOURCE, Weights};
+use crate::weights::{Asked, FROM_KERAS, FROM_PYTORCH, FROM_SOURCE, Weights, is_safetensors};
 
 /// A request whose network was found and not named.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ impl Download {
                     *named = Some(path.join(file));
                 }
             }
-        } else if path.extension().is_some_and(|ending| ending == "safetensors") || is_index(name) {
+        } else if is_weights(name, files) {
             if let Numbers::Missing(_) = request.numbers {
                 request.numbers = Numbers::File(path.to_owned());
             }
@@ -83,6 +83,13 @@ impl Download {
         request.network = network;
         Ok(Some(Download { request, recognised }))
     }
+}
+
+/// Whether a name is that of a file of weights, or of an index of shards: by its ending, else by its content.
+pub fn is_weights(name: &str, files: &impl Files) -> bool {
+    let path = Path::new(name);
+    let ends_so = path.extension().is_some_and(|ending| ending == "safetensors") || is_index(name);
+    ends_so || is_safetensors(&files.start(path))
 }
 
 /// The weights among the names of a folder: a file, or an index of shards.

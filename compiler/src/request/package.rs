@@ -30,6 +30,10 @@ impl Files for Package {
         files::folder(&self.folder.join(path))
     }
 
+    fn start(&self, path: &Path) -> Vec<u8> {
+        files::start(&self.folder.join(path))
+    }
+
     fn read(&mut self, path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
         let path = self.folder.join(path);
         let bytes = files::read(&path, kind).map_err(|error| tried(&error, &path))?;

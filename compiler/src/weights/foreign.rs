@@ -35,14 +35,20 @@ pub(super) fn text(text: &str) -> Option<(&'static str, &'static str)> {
     by_magic(start).or_else(|| by_text(start).filter(|_| text.trim_start().starts_with('<')))
 }
 
+/// Whether a file that begins so may be safetensors: the length of its header, and the header.
+pub fn is_safetensors(start: &[u8]) -> bool {
+    match start.split_first_chunk() {
+        Some((length, [b'{', ..])) => u64::from_le_bytes(*length) <= MOST_HEADER_BYTES,
+        Some(_) | None => false,
+    }
+}
+
 fn known(bytes: &[u8], name: &str) -> Option<(&'static str, &'static str)> {
     let start = &bytes[..bytes.len().min(START_BYTES)];
     if bytes.is_empty() {
         return Some(("an empty file", AGAIN));
     }
-    if let Some((length, [b'{', ..])) = start.split_first_chunk()
-        && u64::from_le_bytes(*length) <= MOST_HEADER_BYTES
-    {
+    if is_safetensors(start) {
         return None;
     }
     by_magic(start).or_else(|| by_name(name)).or_else(|| by_protocol_buffer(start)).or_else(|| by_text(start))

@@ -70,6 +70,7 @@ impl Weights<'_> {
             }
         }
         self.outside.iter().for_each(|(name, tensor)| add(name, tensor));
+        self.leftover_scales(graph, naming).into_iter().for_each(|(name, tensor)| add(name, tensor));
         left.of_layers = of_layers;
         left
     }

@@ -3,7 +3,7 @@
 //! docs/quantised.md tells the layout. Scales are set aside when a file is read: names, prefixes and shapes are then found as those of
 //! any other file. Knows nothing of what a layer computes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use safetensors::Dtype;
 
@@ -12,8 +12,11 @@ use super::header::tensor_place;
 use super::naming::{Naming, Role, TensorSpec};
 use super::{Tensor, Weights, push_listed};
 use crate::error::{ErrorKind, Fault, Faults, Place, Result};
-use crate::graph::Graph;
+use crate::graph::layer::Layer;
+use crate::graph::{Graph, Node};
 
+/// What the network's input is called beside its scale.
+pub(crate) const INPUT: &str = "input";
 /// Of the weights of a layer: from one integer to the next. It says that a file is one of these.
 const WEIGHT_SCALE: &str = "weight_scale";
 /// The integer that stands for 0 there; absent where it is 0.
@@ -48,6 +51,11 @@ pub(super) fn set_aside(tensors: &mut BTreeMap<String, Tensor>) -> BTreeMap<Stri
         std::mem::take(tensors).into_iter().partition(|(name, _)| words.contains(&word(name)));
     *tensors = rest;
     aside
+}
+
+/// What stands before the last part of a name.
+fn stem(name: &str) -> &str {
+    name.rsplit_once(['.', '/']).map_or("", |(stem, _)| stem)
 }
 
 /// The last part of a name.
@@ -107,6 +115,29 @@ impl Weights<'_> {
         Ok(filters)
     }
 
+    /// The scales and zero points that no layer of this graph has, under a naming.
+    pub(super) fn leftover_scales(&self, graph: &Graph, naming: &Naming) -> Vec<(&str, &Tensor)> {
+        let specs = naming.tensors(graph).unwrap_or_default();
+        let filters = specs.iter().filter(|spec| spec.role == Role::Weight);
+        let filters =
+            filters.filter_map(|spec| Some(stem(self.tensors.get(&spec.tensor)?.name(&spec.tensor))));
+        let filters: BTreeSet<&str> = filters.collect();
+        // The others have bytes under their own names.
+        let has_bytes = |node: &&Node| {
+            let is_part =
+                matches!(node.layer, Layer::BatchNorm { .. } | Layer::Activation(_) | Layer::Softmax);
+            !is_part && graph.filter(node).is_none()
+        };
+        let others = graph.nodes.iter().filter(has_bytes);
+        let others: BTreeSet<&str> = others.map(|node| node.name.as_str()).chain([INPUT]).collect();
+        let is_left = |name: &str| {
+            let is_output = matches!(word(name), OUTPUT_SCALE | OUTPUT_ZERO_POINT);
+            !(filters.contains(stem(name)) || is_output && others.contains(stem(name)))
+        };
+        let scales = self.scales.iter().map(|(name, tensor)| (name.as_str(), tensor));
+        scales.filter(|(name, _)| is_left(name)).collect()
+    }
+
     /// What the bytes of a value stand for: their scale, and the zero point as a byte from 0 to 255.
     pub(crate) fn output_bytes(&self, stem: &str) -> Result<(f32, u8), Fault> {
         let [scale] = self.scales_of(stem, OUTPUT_SCALE, 1)?[..] else { unreachable!("one was asked for") };
@@ -141,7 +172,7 @@ impl Weights<'_> {
             }
         };
         let file_name = tensor.name(&spec.tensor);
-        let stem = file_name.rsplit_once(['.', '/']).map_or("", |(stem, _)| stem).to_owned();
+        let stem = stem(file_name).to_owned();
         let scale = self.scales_of(&stem, WEIGHT_SCALE, shape.n)?;
         let zero_points = self.zero_points(&stem, tensor.dtype, shape.n)?;
         // Bytes are whole numbers that an f32 holds.

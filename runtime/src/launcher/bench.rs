@@ -3,7 +3,7 @@
 use super::model::Model;
 use crate::abi::Status;
 use crate::limits::Limits;
-use crate::measured::{Latencies, Speed, Summary, Work};
+use crate::measured::{Latencies, Speed, Summary, Work, peak_name, unit};
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -73,14 +73,15 @@ pub(crate) fn write(latencies: &Latencies, json: bool, out: &mut impl Write) -> 
     writeln!(out, "min {min:.6}  median {median:.6}  p95 {p95:.6}")?;
     let threads = latencies.work.threads;
     write!(out, "# {threads} thread{}; ", if threads == 1 { "" } else { "s" })?;
-    let what = latencies.work.peak_name();
+    let is_int8 = latencies.work.is_int8;
+    let (what, unit) = (peak_name(is_int8), unit(is_int8));
     match latencies.work.fma_peak_gflops {
-        Some(peak) => writeln!(out, "{what} peak {peak:.1} GFLOP/s a core, measured between the runs")?,
+        Some(peak) => writeln!(out, "{what} peak {peak:.1} {unit} a core, measured between the runs")?,
         None => writeln!(out, "the {what} peak of this core isn't known")?,
     }
     let speed = |Speed { gflops, share_of_peak }: Speed| match share_of_peak {
-        Some(share) => format!("{gflops:.1} GFLOP/s, {:.1} % of peak", share * 100.0),
-        None => format!("{gflops:.1} GFLOP/s"),
+        Some(share) => format!("{gflops:.1} {unit}, {:.1} % of peak", share * 100.0),
+        None => format!("{gflops:.1} {unit}"),
     };
     writeln!(out, "# min: {}; median: {}", speed(latencies.at_min), speed(latencies.at_median))
 }

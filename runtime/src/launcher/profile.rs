@@ -107,6 +107,7 @@ impl Profile {
             height: info.input.height,
             width: info.input.width,
             isa: info.isa.clone(),
+            is_int8: info.is_int8(),
             cpu: crate::peak::cpu_name(),
             n_runs,
             fma_peak_gflops: peak,

@@ -11,7 +11,7 @@ use super::profile::size;
 use crate::chart::labels::{self, Circle, Label};
 use crate::chart::{Short, Tick, escape};
 use crate::measured::profile::{Profile, StepProfile};
-use crate::measured::share_of;
+use crate::measured::{self, share_of, unit};
 use plot::Plot;
 use std::fmt::{self, Write as _};
 
@@ -99,15 +99,16 @@ impl Picture<'_> {
     }
 
     fn title(&self, svg: &mut String) -> fmt::Result {
-        let Profile { network, alpha, height, width, isa, cpu, .. } = self.profile;
+        let Profile { network, alpha, height, width, isa, cpu, is_int8, .. } = self.profile;
         let cpu = cpu.as_deref().map(|cpu| format!("{cpu}, ")).unwrap_or_default();
         writeln!(
             svg,
             r##"<text x="{LEFT}" y="40" font-size="20" font-weight="600">{} {alpha:?}, {height} × {width}</text>
-<text x="{LEFT}" y="64" fill="#52606d">Roofline of one thread: {}{}, f32</text>"##,
+<text x="{LEFT}" y="64" fill="#52606d">Roofline of one thread: {}{}, {}</text>"##,
             escape(network),
             escape(&cpu),
             escape(isa),
+            if *is_int8 { "int8" } else { "f32" },
         )
     }
 
@@ -141,7 +142,8 @@ impl Picture<'_> {
         writeln!(
             svg,
             r##"<text x="{middle}" y="{low}" text-anchor="middle" fill="#52606d">Operations per byte of weights, input and output</text>
-<text transform="translate(26 {centre}) rotate(-90)" text-anchor="middle" fill="#52606d">GFLOP/s</text>"##
+<text transform="translate(26 {centre}) rotate(-90)" text-anchor="middle" fill="#52606d">{}</text>"##,
+            unit(self.profile.is_int8)
         )
     }
 
@@ -159,8 +161,10 @@ impl Picture<'_> {
 <path d="M{LEFT} {near_left:.1}L{near:.1} {peak_at:.1}H{RIGHT}" stroke="#1f2933" stroke-width="2" stroke-linejoin="round"/>
 <path d="M{LEFT} {far_left:.1}L{far:.1} {peak_at:.1}" stroke="#1f2933" stroke-width="1.5" stroke-dasharray="6 4"/>
 </g>
-<text x="{name_at:.1}" y="{above:.1}" font-weight="600">FMA peak {:.1} GFLOP/s</text>"##,
+<text x="{name_at:.1}" y="{above:.1}" font-weight="600">{} peak {:.1} {}</text>"##,
+            measured::peak_name(self.profile.is_int8),
             self.peak,
+            unit(self.profile.is_int8),
             name_at = peak_name.0,
             above = peak_at - 9.0,
         )?;
@@ -215,12 +219,13 @@ impl Picture<'_> {
         for (dot, Circle { x, y, radius }) in self.dots.iter().zip(circles) {
             writeln!(
                 svg,
-                r##"<circle cx="{x:.1}" cy="{y:.1}" r="{radius:.1}" fill="{}" fill-opacity="0.75" stroke="#ffffff"><title>{}: {:.1} µs, {:.1} GFLOP/s, {:.1} % of peak, {:.1} % of the time
+                r##"<circle cx="{x:.1}" cy="{y:.1}" r="{radius:.1}" fill="{}" fill-opacity="0.75" stroke="#ffffff"><title>{}: {:.1} µs, {:.1} {}, {:.1} % of peak, {:.1} % of the time
 {}</title></circle>"##,
                 colour(&dot.kind),
                 escape(&dot.info.name),
                 dot.microseconds,
                 dot.gflops,
+                unit(self.profile.is_int8),
                 share_of(self.peak, dot.gflops) * 100.0,
                 dot.share * 100.0,
                 escape(&dot.info.kernel),

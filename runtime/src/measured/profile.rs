@@ -16,6 +16,9 @@ pub struct Profile {
     pub width: usize,
     /// The instruction set compiled for.
     pub isa: String,
+    /// Whether it computes in bytes and integers; left out where it doesn't.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_int8: bool,
     /// As the system calls it, where it says.
     pub cpu: Option<String>,
     /// Of which the best of each step is told.

@@ -33,6 +33,10 @@ impl Files for Folder<'_> {
         None
     }
 
+    fn start(&self, _: &Path) -> Vec<u8> {
+        Vec::new()
+    }
+
     fn read(&mut self, path: &Path, _: Kind) -> io::Result<Vec<u8>> {
         assert_eq!(path.parent(), Path::new(INDEX).parent(), "an index names files beside it alone");
         if path == Path::new(INDEX) {

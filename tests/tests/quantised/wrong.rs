@@ -157,6 +157,37 @@ fn jobs_take_them() {
     assert!((found.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{found:?}");
 }
 
+/// Scales of no layer are left out and told of, or refused.
+#[test]
+fn scales_too_many_are_told() {
+    let folder = Folder::new();
+    let opened = |tensors: &Tensors, strict: bool| {
+        folder.write("net.safetensors", file(tensors));
+        let network = Network::Inline { text: TINY.to_owned(), place: "net.toml".to_owned() };
+        let request = Request::new(network, Numbers::File("net.safetensors".into()));
+        let files = &mut Package::new(folder.path());
+        Job::resolve(&Request { strict, ..request }, files).and_then(|job| job.open(files))
+    };
+    let told = |tensors: &Tensors| opened(tensors, false).expect("it is a network").job().told().join("\n");
+    assert!(!told(&tiny()).contains("left out") && opened(&tiny(), true).is_ok());
+    let has = |name: &str| tiny().contains_key(name);
+    assert!(has("conv_1.output_scale") && !has("extra.output_scale"));
+    // An addition has no weights, a softmax no bytes.
+    for name in
+        ["extra.output_scale", "extra.weight_zero_point", "add_1.weight_scale", "softmax.output_scale"]
+    {
+        let mut tensors = tiny();
+        tensors.insert(name.to_owned(), Tensor::f32s(&[0.05]));
+        let told = told(&tensors);
+        assert!(
+            told.contains(&format!("left out: 1 tensor that no layer wants, 4 bytes: \"{name}\"")),
+            "{told}"
+        );
+        let error = opened(&tensors, true).expect_err(name).to_string();
+        assert!(error.contains(&format!("found 1 tensor that no layer wants (\"{name}\")")), "{error}");
+    }
+}
+
 /// Any file is refused or gives a network whose sums are proved.
 #[test]
 fn damaged_files_are_refused_or_read() {

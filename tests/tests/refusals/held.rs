@@ -64,7 +64,7 @@ const OTHERS: [(&str, &[&str], &str); 23] = [
     ("compiler/src/cli/inspect.rs", &["as its manifest says"], "a promise that is kept"),
     (
         "compiler/src/cli/bench.rs",
-        &["not known", "interleaved rounds; milliseconds", "products of bytes"],
+        &["not known", "interleaved rounds; milliseconds", "products of bytes", "FMA or integer"],
         "a table",
     ),
     (
@@ -72,7 +72,11 @@ const OTHERS: [(&str, &[&str], &str); 23] = [
         &["read description", "read weights", "build graph", "generate code", "write files"],
         "stages as they are shown while they last",
     ),
-    ("compiler/src/cli/cost.rs", &["those of the tables of arXiv"], "what stands below a table"),
+    (
+        "compiler/src/cli/cost.rs",
+        &["those of the tables of arXiv", "Channels that are one byte"],
+        "what stands below a table",
+    ),
     ("compiler/src/cli/doubts.rs", &["this virtual machine's time"], "a doubt beside a measurement"),
     (
         "compiler/src/cli/explore/budget.rs",

@@ -1,13 +1,11 @@
 //! `mnc cost --predict`: how long a network will take on this machine, before it is compiled.
 
-use mnc::cost::Report;
-use mnc::graph::Graph;
-use mnc::predict::{LayerTime, Machine, Prediction, SHARES, predict};
+use mnc::predict::{INTEGER_SHARES, LayerTime, Machine, Prediction, SHARES};
 use mnc::{Result, Target};
 use serde::Serialize;
 
+use super::super::machine::{self, Network};
 use super::super::text::{size, table};
-use super::super::{host, machine};
 
 /// A network and what is expected of it.
 #[derive(Debug, Serialize)]
@@ -20,24 +18,32 @@ struct Expected<'a> {
     mult_adds: u64,
     /// One inference on one thread, undisturbed.
     milliseconds: f64,
+    /// Left out of networks in f32.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_int8: bool,
     layers: Vec<LayerTime>,
 }
 
-/// The graphs on this machine as text, JSON or CSV.
-pub(super) fn output(graphs: &[Graph], cpu: &str, (json, csv): (bool, bool)) -> Result<String> {
-    let target = host::target(None, Some(cpu))?;
+/// The networks, all in f32 or all in int8, on this machine as text, JSON or CSV.
+pub(super) fn output(networks: &[Network], target: &Target, (json, csv): (bool, bool)) -> Result<String> {
     let isa = target.isa;
-    let Some(machine) = machine::measure(isa) else {
+    let is_int8 = networks.iter().any(|network| network.integers.is_some());
+    let Some(machine) = machine::measure(isa, is_int8) else {
         let detail = format!(
             "found no way to measure the limits of this CPU for {}, expected another --target-cpu",
             isa.name
         );
         return super::super::usage("--predict", detail);
     };
-    let expected = graphs.iter().map(|graph| match predict(graph, isa, &machine) {
-        Some(prediction) => Ok(Expected::new(graph, prediction)),
+    let shares = if is_int8 { &INTEGER_SHARES[..] } else { &SHARES };
+    let expected = networks.iter().map(|network| match network.predict(isa, &machine) {
+        Some(prediction) => Ok(Expected::new(network, prediction)),
+        None if shares.iter().any(|shares| shares.isa == isa.name) => super::super::usage(
+            "--predict",
+            "found weights whose pairs don't fit into 16 bits, expected those of --pair-safe on a CPU without VNNI",
+        ),
         None => {
-            let known = SHARES.map(|shares| shares.isa).join(", ");
+            let known = shares.iter().map(|shares| shares.isa).collect::<Vec<_>>().join(", ");
             super::super::usage(
                 "--predict",
                 format!("found {}, expected one of {known}: only their kernels were measured", isa.name),
@@ -46,21 +52,23 @@ pub(super) fn output(graphs: &[Graph], cpu: &str, (json, csv): (bool, bool)) -> 
     });
     let expected = expected.collect::<Result<Vec<Expected<'_>>>>()?;
     Ok(match expected.as_slice() {
-        expected if json => document(expected, &target, &machine),
+        expected if json => document(expected, target, &machine),
         expected if csv => to_csv(expected),
-        [one] => layers(one) + &footer(&target, &machine),
-        expected => members(expected) + &footer(&target, &machine),
+        [one] => layers(one) + &footer(target, &machine, is_int8),
+        expected => members(expected) + &footer(target, &machine, is_int8),
     })
 }
 
 impl Expected<'_> {
-    fn new(graph: &Graph, prediction: Prediction) -> Expected<'_> {
+    fn new(network: &Network, prediction: Prediction) -> Expected<'_> {
+        let graph = &network.graph;
         let input = graph.input_shape();
         Expected {
             network: &graph.name,
             alpha: graph.alpha,
             input: [input.height, input.width, input.channels],
-            mult_adds: Report::of(graph).total.mult_adds,
+            mult_adds: network.report().total.mult_adds,
+            is_int8: network.integers.is_some(),
             milliseconds: prediction.microseconds / 1e3,
             layers: prediction.layers,
         }
@@ -122,12 +130,13 @@ fn members(expected: &[Expected<'_>]) -> String {
     format!("{}\n\n{}", expected[0].network, table(&headings, expected.iter().map(row)))
 }
 
-fn footer(target: &Target, machine: &Machine) -> String {
+fn footer(target: &Target, machine: &Machine, is_int8: bool) -> String {
     let reads = machine.reads.iter().map(|read| format!("{} {:.0}", size(read.bytes as u64), read.gb_per_s));
     format!(
-        "\nOne thread, undisturbed, on {target}. This machine: {:.0} GFLOP/s of multiply-adds; reads in GB/s: {}.\n\
+        "\nOne thread, undisturbed, on {target}. This machine: {:.0} {}; reads in GB/s: {}.\n\
          A layer takes as long as its multiply-adds at the usual share of that peak or as its bytes, whichever takes longer.\n",
         machine.fma_gflops,
+        if is_int8 { "GOP/s of products of bytes" } else { "GFLOP/s of multiply-adds" },
         reads.collect::<Vec<_>>().join(", ")
     )
 }

@@ -1,28 +1,31 @@
 //! A profile as an aligned table.
 
 use crate::measured::profile::{Profile, StepProfile, Total};
+use crate::measured::unit;
 use std::io::{self, Write};
 
 const N_COLUMNS: usize = 12;
 
 /// Beside each other in one line; the first and the last two are words, the others numbers.
-const HEADINGS: [&str; N_COLUMNS] = [
-    "layer",
-    "us",
-    "share",
-    "GFLOP/s",
-    "of peak",
-    "weights KB",
-    "input KB",
-    "output KB",
-    "flop/byte",
-    "of roof",
-    "bound",
-    "kernel",
-];
+fn headings(is_int8: bool) -> [&'static str; N_COLUMNS] {
+    [
+        "layer",
+        "us",
+        "share",
+        unit(is_int8),
+        "of peak",
+        "weights KB",
+        "input KB",
+        "output KB",
+        if is_int8 { "op/byte" } else { "flop/byte" },
+        "of roof",
+        "bound",
+        "kernel",
+    ]
+}
 
 pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
-    let Profile { network, alpha, height, width, isa, n_runs, total, .. } = profile;
+    let Profile { network, alpha, height, width, isa, is_int8, n_runs, total, .. } = profile;
     writeln!(out, "{network} {alpha:?}, {height} x {width}, {isa}: one thread, the best of {n_runs} runs")?;
     if let Some(cpu) = &profile.cpu {
         writeln!(out, "CPU: {cpu}")?;
@@ -30,15 +33,16 @@ pub(super) fn write(profile: &Profile, out: &mut impl Write) -> io::Result<()> {
     match (profile.fma_peak_gflops, profile.memory()) {
         (Some(peak), Some([(near, near_speed), (far, far_speed)])) => writeln!(
             out,
-            "this core, between the runs: {peak:.1} GFLOP/s in multiply-adds; reads {near_speed:.0} GB/s within {}, \
+            "this core, between the runs: {peak:.1} {} in multiply-adds; reads {near_speed:.0} GB/s within {}, \
              {far_speed:.0} GB/s within {}, the network's memory",
+            unit(*is_int8),
             size(near),
             size(far),
         )?,
         _ => writeln!(out, "what this core can do at most isn't known: no probe for {isa}")?,
     }
     writeln!(out)?;
-    let mut rows = vec![HEADINGS.map(str::to_string)];
+    let mut rows = vec![headings(*is_int8).map(str::to_string)];
     rows.extend(profile.steps.iter().map(step_row));
     rows.push(total_row(total));
     let mut widths = [0; N_COLUMNS];

@@ -3,7 +3,7 @@
 use super::super::profile::done;
 use super::{Picture, RIGHT, TOP, colour};
 use crate::chart::escape;
-use crate::measured::share_of;
+use crate::measured::{share_of, unit};
 use std::fmt::{self, Write as _};
 
 impl Picture<'_> {
@@ -51,7 +51,7 @@ impl Picture<'_> {
             ("Sum of the best", format!("{} µs", Grouped(total.microseconds))),
             ("Best run", format!("{} µs", Grouped(total.run_microseconds))),
             ("Multiply-adds", format!("{:.1} M", total.multiply_adds as f64 / 1e6)),
-            ("Speed", format!("{:.1} GFLOP/s", total.gflops)),
+            ("Speed", format!("{:.1} {}", total.gflops, unit(self.profile.is_int8))),
         ];
         for (name, value) in rows {
             y += 22.0;
