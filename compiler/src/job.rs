@@ -411,6 +411,11 @@ impl Opened {
             let detail = "found a network in integers, expected its numbers in f32, before it was quantised";
             return Err(Error::new(ErrorKind::Weights, place, detail));
         }
+        self.numbers(graph)
+    }
+
+    /// The same of a network in f32 that isn't too large.
+    fn numbers(&self, graph: &Graph) -> Result<Parameters> {
         match &self.job.numbers {
             Numbers::File(_) => {
                 let weights = self.weights.as_ref().expect("`open` has read the file");
@@ -443,7 +448,7 @@ impl Opened {
                     "found with a network in f32, expected one in int8, whose constant channels can be told";
                 return Err(options("keep-constant", detail));
             }
-            (None, None) => return passes::run(graph, &self.parameters(graph, settings)?),
+            (None, None) => return passes::run(graph, &self.numbers(graph)?),
         };
         let keep_pairs = !settings.target.isa.native_dot;
         Ok(if keep { network } else { without_constant_channels(network, keep_pairs) })

@@ -23,6 +23,8 @@ mod statistics;
 mod tests;
 mod weights;
 
+#[cfg(test)]
+pub(crate) use self::assembly::with_numbers;
 pub use self::constant_channels::without_constant_channels;
 pub use self::report::{Certificate, Comparison, Distance, compare};
 
@@ -130,17 +132,6 @@ pub fn quantize(
     }
     let integers = work.assembly.finish(&network)?;
     Ok((network, integers))
-}
-
-/// The same network with a node behind every output that is bytes, which makes numbers of them.
-pub(crate) fn with_numbers(mut network: Fused) -> Result<Fused> {
-    for output in &mut network.outputs {
-        if network.nodes[output.0].bytes.is_some() {
-            network.nodes.push(assembly::numbers_of(&network.nodes, *output)?);
-            *output = FusedId(network.nodes.len() - 1);
-        }
-    }
-    Ok(network)
 }
 
 fn bytes_of(node: &FusedNode) -> Tensor {

@@ -198,6 +198,12 @@ fn mistakes_are_named_before_any_work() {
         "missing: No such file or directory (os error 2), expected a folder of safetensors",
     );
     check(&["--weights-dir", "."], 1, ".: found no weights of this network, expected .safetensors files");
+    let quantize =
+        ["quantize", "mobilenet-v1", "--alpha", "0.25", "--resolution", "32", "--random-weights", "1"];
+    stdout(folder.path(), &quantize, &["-o", "net.int8.safetensors"]);
+    let expected = "net.int8.safetensors: found a network of `mnc quantize`, which has one resolution, expected weights in f32";
+    check(&["--weights-dir", "."], 1, expected);
+    fs::remove_file(folder.path().join("net.int8.safetensors")).expect("it has been written");
     let left: Vec<_> = fs::read_dir(folder.path()).expect("it is there").collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -127,8 +127,8 @@ impl Integer {
 
     /// Whether each of its sums stays below 2^31, and what it becomes before it is rounded below half of that: no f32 of it is rounded to 2^31.
     pub fn is_proved(&self) -> bool {
-        let multipliers = self.multiplier.iter().enumerate();
-        multipliers.into_iter().all(|(channel, multiplier)| is_below(self.bound(channel), *multiplier))
+        let mut multipliers = self.multiplier.iter().enumerate();
+        multipliers.all(|(channel, multiplier)| is_below(self.bound(channel), *multiplier))
     }
 
     /// The same of the numbers of a layer over such an input, of any kind.

@@ -48,7 +48,10 @@ impl Assembly {
             return Ok(numbers);
         }
         let bytes = bytes.expect("it has been added");
-        let made = if bytes.0 == 0 { proved(self.input_numbers())? } else { numbers_of(&self.nodes, bytes)? };
+        let made = if bytes.0 == 0 { self.input_numbers() } else { self.nodes[bytes.0].numbers(bytes) };
+        if made.integer.as_ref().is_some_and(|integer| !integer.is_proved()) {
+            return Err(wrong(&made, "its numbers may leave 2^31, expected an output of smaller ones"));
+        }
         let made = self.append(made);
         self.values[id.0].numbers = Some(made);
         Ok(made)
@@ -71,7 +74,8 @@ impl Assembly {
         FusedNode { integer: Some(integer), ..self.nodes[0].converted(FusedId(0)) }
     }
 
-    fn append(&mut self, node: FusedNode) -> FusedId {
+    /// Adds a node that the network in f32 doesn't have.
+    pub(super) fn append(&mut self, node: FusedNode) -> FusedId {
         self.nodes.push(node);
         FusedId(self.nodes.len() - 1)
     }
@@ -114,17 +118,11 @@ impl Assembly {
     }
 }
 
-/// The node that makes numbers of one's bytes.
-///
-/// # Errors
-/// Those that may leave what an f32 rounds.
-pub(super) fn numbers_of(nodes: &[FusedNode], id: FusedId) -> Result<FusedNode> {
-    proved(nodes[id.0].numbers(id))
-}
-
-fn proved(numbers: FusedNode) -> Result<FusedNode> {
-    if numbers.integer.as_ref().is_some_and(|integer| !integer.is_proved()) {
-        return Err(wrong(&numbers, "its numbers may leave 2^31, expected an output of smaller ones"));
-    }
-    Ok(numbers)
+/// A network in integers with a node behind every output that is bytes, which makes numbers of them.
+#[cfg(test)]
+pub(crate) fn with_numbers(network: &Fused) -> Result<Fused> {
+    let byte_input = network.byte_input.clone().expect("the input of integers is bytes");
+    let mut assembly = Assembly::new(&network.nodes[0], byte_input);
+    network.nodes[1..].iter().for_each(|node| assembly.push(node.clone()));
+    assembly.finish(network)
 }

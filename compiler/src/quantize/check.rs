@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::layer::Layer;
-use crate::passes::{Fused, FusedNode, is_clamp};
+use crate::passes::{Fused, FusedId, FusedNode, is_clamp};
 
 /// How a node is computed, and what its value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) struct Form {
 
 /// Whether a node is computed in f32 in any case: it has no form in integers yet, or none over the network's input.
 pub(super) fn stays_f32(node: &FusedNode) -> bool {
-    let takes_input = |inputs: &[crate::passes::FusedId]| inputs.iter().any(|id| id.0 == 0);
+    let takes_input = |inputs: &[FusedId]| inputs.iter().any(|id| id.0 == 0);
     if node.adds() && !is_clamp(node.activation) {
         return true;
     }

@@ -5,9 +5,11 @@
 
 mod copies;
 
+use super::assembly::Assembly;
+use super::check::Form;
 use super::ranges::bounded;
 use super::weights::borders;
-use super::{assembly, bytes_of, check, with_numbers};
+use super::{bytes_of, check};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
@@ -28,33 +30,13 @@ pub fn read(weights: &Weights<'_>, graph: &Graph, naming: Option<&'static Naming
         let idx = graph.nodes.iter().position(|node| node.name == name);
         idx.and_then(|idx| filters[idx].as_ref())
     };
-    let mut work = Work {
-        weights,
-        nodes: Vec::with_capacity(shapes.nodes.len()),
-        input: None,
-        copies: Vec::new(),
-        faults: Faults::new(ErrorKind::Weights),
-    };
-    let mut places: Vec<FusedId> = Vec::with_capacity(shapes.nodes.len());
-    for node in &shapes.nodes {
-        let inputs = node.inputs.iter().map(|id| places[id.0]).collect();
-        let node = FusedNode { inputs, ..node.clone() };
+    let mut work = Work::new(weights, &shapes.nodes[0]);
+    for node in &shapes.nodes[1..] {
         work.next(node, filter_of);
-        places.push(FusedId(work.nodes.len() - 1));
     }
-    let Work { nodes, input, faults, .. } = work;
+    let Work { assembly, faults, .. } = work;
     faults.propagate()?;
-    let input = input.expect("without the input's bytes there is a fault");
-    let channels = nodes[0].shape().channels;
-    let byte_input = ByteInput {
-        scale: vec![1.0 / input.scale; channels],
-        offset: vec![f32::from(input.zero_point); channels],
-    };
-    let outputs = shapes.outputs.iter().map(|id| places[id.0]).collect();
-    let network = Fused { nodes, outputs, byte_input: Some(byte_input), ..shapes };
-    let network = with_numbers(network)?;
-    network.verify();
-    Ok(network)
+    assembly.finish(&shapes)
 }
 
 /// Every layer is one whose bytes other engines compute as we do.
@@ -90,7 +72,7 @@ fn check_layers(network: &Fused) -> Result<()> {
 /// The network so far.
 struct Work<'a> {
     weights: &'a Weights<'a>,
-    nodes: Vec<FusedNode>,
+    assembly: Assembly,
     /// What the input's bytes stand for.
     input: Option<Bytes>,
     /// Nodes with so many copies of each channel of another.
@@ -98,56 +80,46 @@ struct Work<'a> {
     faults: Faults,
 }
 
-impl Work<'_> {
-    /// Adds a node, and those that it needs before it. One with a fault has no bytes.
-    fn next<'f>(&mut self, node: FusedNode, filter_of: impl Fn(&str) -> Option<&'f QuantisedFilter>) {
-        match &node.layer {
-            Layer::Input => {
-                self.input = self.bytes(INPUT, Activation::None);
-                self.nodes.push(FusedNode { tensor: bytes_of(&node), ..node });
-            }
-            Layer::Softmax => {
-                let from = node.inputs[0];
-                let from = self.numbers(from).unwrap_or(from);
-                self.nodes.push(FusedNode { inputs: vec![from], ..node });
-            }
-            _ => {
-                let filter = filter_of(&node.name);
-                let whole = self.node(&node, filter).unwrap_or(node);
-                self.nodes.push(whole);
-            }
-        }
+impl<'a> Work<'a> {
+    /// With the input alone.
+    fn new(weights: &'a Weights<'a>, input: &FusedNode) -> Work<'a> {
+        let mut faults = Faults::new(ErrorKind::Weights);
+        let bytes = bytes(weights, INPUT, Activation::None, &mut faults);
+        // Without its bytes there is a fault, and no network.
+        let (scale, offset) =
+            bytes.map_or((1.0, 0.0), |bytes| (1.0 / bytes.scale, f32::from(bytes.zero_point)));
+        let channels = input.shape().channels;
+        let byte_input = ByteInput { scale: vec![scale; channels], offset: vec![offset; channels] };
+        let assembly = Assembly::new(input, byte_input);
+        Work { weights, assembly, input: bytes, copies: Vec::new(), faults }
     }
 
-    /// A node that has the numbers of another's bytes.
-    fn numbers(&mut self, of: FusedId) -> Option<FusedId> {
-        let node = &self.nodes[of.0];
-        node.bytes?;
-        match assembly::numbers_of(&self.nodes, of) {
-            Ok(numbers) => self.nodes.push(numbers),
-            Err(error) => {
-                let faults = error.faults().iter();
-                faults.for_each(|fault| self.faults.push(fault.place.clone(), fault.detail.clone()));
-                return None;
-            }
+    /// Adds a node, and those that it needs before it. One with a fault has no bytes.
+    fn next<'f>(&mut self, node: &FusedNode, filter_of: impl Fn(&str) -> Option<&'f QuantisedFilter>) {
+        let in_f32 = node.layer == Layer::Softmax;
+        let inputs = self.assembly.inputs(node, Form { in_f32, has_bytes: !in_f32 });
+        let inputs = inputs.unwrap_or_else(|error| {
+            let faults = error.faults().iter();
+            faults.for_each(|fault| self.faults.push(fault.place.clone(), fault.detail.clone()));
+            node.inputs.clone()
+        });
+        let node = FusedNode { inputs, ..node.clone() };
+        if in_f32 {
+            self.assembly.push_f32(node, None);
+        } else {
+            let whole = self.node(&node, filter_of(&node.name)).unwrap_or(node);
+            self.assembly.push(whole);
         }
-        Some(FusedId(self.nodes.len() - 1))
     }
 
     /// What the bytes of an input stand for, if that is known.
     fn of_input(&self, id: FusedId) -> Option<Bytes> {
-        if id.0 == 0 { self.input } else { self.nodes[id.0].bytes }
+        if id.0 == 0 { self.input } else { self.assembly.nodes[id.0].bytes }
     }
 
     /// The bytes of a value behind an activation.
     fn bytes(&mut self, stem: &str, activation: Activation) -> Option<Bytes> {
-        match self.weights.output_bytes(stem) {
-            Ok((scale, zero_point)) => Some(bounded(scale, zero_point, activation)),
-            Err(fault) => {
-                self.faults.push(fault.place, fault.detail);
-                None
-            }
-        }
+        bytes(self.weights, stem, activation, &mut self.faults)
     }
 
     /// A node in integers, if nothing is wrong with it or those before it.
@@ -163,7 +135,7 @@ impl Work<'_> {
         };
         let input = self.of_input(node.inputs[0])?;
         let (own, sum) = (own?, sum?);
-        let shape = self.nodes[node.inputs[0].0].shape();
+        let shape = self.assembly.nodes[node.inputs[0].0].shape();
         let mut node = FusedNode { filter: None, tensor: bytes_of(node), bytes: Some(sum), ..node.clone() };
         let mut integer = match filter {
             Some(filter) => self.filter(&mut node, filter, (shape, input), own)?,
@@ -253,10 +225,20 @@ impl Work<'_> {
         if let Some((.., copies)) = known {
             return *copies;
         }
-        self.nodes.push(copies::of(&self.nodes[of.0], of, bytes, n_copies));
-        let id = FusedId(self.nodes.len() - 1);
+        let id = self.assembly.append(copies::of(&self.assembly.nodes[of.0], of, bytes, n_copies));
         self.copies.push((of, n_copies, id));
         id
+    }
+}
+
+/// The bytes of a value behind an activation; a fault where they are wrong.
+fn bytes(weights: &Weights<'_>, stem: &str, activation: Activation, faults: &mut Faults) -> Option<Bytes> {
+    match weights.output_bytes(stem) {
+        Ok((scale, zero_point)) => Some(bounded(scale, zero_point, activation)),
+        Err(fault) => {
+            faults.push(fault.place, fault.detail);
+            None
+        }
     }
 }
 

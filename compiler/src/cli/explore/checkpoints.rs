@@ -111,7 +111,11 @@ impl Checkpoint {
         let network = Network::Named(written.file.clone());
         let request = called.of(Request::new(network, Numbers::File(path.to_owned())));
         let opened = Job::of(written.clone(), &request, &mut Disk)?.open(&mut Disk)?;
-        let weights = opened.weights().expect("the request names a file");
+        let Some(weights) = opened.weights() else {
+            let detail =
+                "found a network of `mnc quantize`, which has one resolution, expected weights in f32";
+            return fail(path, detail);
+        };
         let job = opened.job();
         let InputSpec { height, width, .. } = job.description().input;
         Ok(Checkpoint {

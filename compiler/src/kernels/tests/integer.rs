@@ -118,7 +118,7 @@ fn random_network(random: &mut Random) -> Fused {
     let outputs = vec![FusedId(nodes.len() - 1)];
     let network =
         Fused { nodes, outputs, output_names: vec!["output".to_owned()], byte_input: Some(byte_input) };
-    let network = with_numbers(network).unwrap();
+    let network = with_numbers(&network).unwrap();
     network.verify();
     network
 }
