@@ -7,6 +7,7 @@
 mod assembly;
 mod balance;
 mod check;
+mod choose;
 mod constant_channels;
 mod cost;
 pub mod crops;
@@ -25,6 +26,7 @@ mod weights;
 
 #[cfg(test)]
 pub(crate) use self::assembly::with_numbers;
+pub use self::choose::Choice;
 pub use self::constant_channels::without_constant_channels;
 pub use self::report::{Certificate, Comparison, Distance, compare};
 
@@ -33,7 +35,7 @@ use self::balance::{Known, Scales};
 use self::check::Form;
 use self::forward::{Ready, Value, compute};
 use self::parts::parallel;
-use self::statistics::{gather, norms};
+use self::statistics::{Norm, Seen, gather, norms};
 use self::weights::{Inputs, Meaning, Task};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::graph::Graph;
@@ -71,6 +73,8 @@ pub struct Options {
     pub pair_safe: bool,
     /// The layers that are computed in f32, by name.
     pub keep_f32: Vec<String>,
+    /// Whether no others are for the sake of the measured error.
+    pub only_named: bool,
 }
 
 /// Steps of work of which [`quantize`] tells, one call for each: one layer on one picture.
@@ -88,7 +92,18 @@ pub fn check(graph: &Graph, options: &Options) -> Result<()> {
     check::forms(&passes::shapes(graph)?, &options.keep_f32).map(|_| ())
 }
 
-/// Makes a network of bytes and integers, calibrated on pictures; also returns the network in f32.
+/// A network in both forms.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// In f32.
+    pub numbers: Fused,
+    /// In bytes and integers.
+    pub integers: Fused,
+    /// The layers of it that the measured error left in f32.
+    pub choices: Vec<Choice>,
+}
+
+/// Makes a network of bytes and integers, calibrated on pictures.
 ///
 /// # Errors
 /// A layer to keep that isn't there, numbers that no scale holds, and everything of [`passes::run`].
@@ -101,37 +116,75 @@ pub fn quantize(
     pictures: &Pictures<'_>,
     options: &Options,
     done: &(dyn Fn() + Sync),
-) -> Result<(Fused, Fused)> {
+) -> Result<Quantized> {
     let network = passes::run(graph, parameters)?;
     let forms = check::forms(&network, &options.keep_f32)?;
     let len = network.nodes[0].shape().len();
     assert!(!pictures.bytes.is_empty(), "a network is calibrated on something");
     assert!(pictures.bytes.iter().all(|picture| picture.len() == len), "pictures have the input's length");
     let byte_input = byte_input(pictures.constants)?;
-    let seen = gather(&Ready::new(&network), pictures, done);
+    let (seen, expected) = gather(&Ready::new(&network), pictures, &choose::judged(&network), done);
     let norms = norms(graph, parameters, &network, &seen);
-    let known = Known { network: &network, seen: &seen, norms: &norms, forms: &forms };
-    let scales = known.scales().map_err(|idx| {
-        let detail =
-            "gives infinite numbers on the calibration's pictures, expected finite ones: check the weights";
-        Error::new(ErrorKind::Weights, Place::layer(&network.nodes[idx].name), detail)
-    })?;
-    let mut work = Work {
-        assembly: Assembly::new(&network.nodes[0], byte_input),
-        values: vec![pictures.bytes.iter().cloned().map(Value::Bytes).collect()],
-        of_input: input_meaning(pictures.constants),
-        options,
-        n_threads: pictures.n_threads,
-    };
-    for (idx, node) in network.nodes.iter().enumerate().skip(1) {
-        let about = About { form: forms[idx], means: &seen[idx].mean, scales: &scales[idx] };
-        work.next(node, &about)?;
-        work.compute(network.is_read_after(idx, idx));
-        work.forget(&network, idx);
-        pictures.bytes.iter().for_each(|_| done());
+    let calibrated = Calibrated { network, seen, norms, byte_input, options };
+    let Made { mut integers, judged } = calibrated.quantize(&forms, pictures, done)?;
+    let mut choices = Vec::new();
+    if !options.only_named && !choose::holds(&expected, &judged) {
+        choices = choose::layers(&calibrated, pictures);
     }
-    let integers = work.assembly.finish(&network)?;
-    Ok((network, integers))
+    if !choices.is_empty() {
+        let chosen = choices.iter().flat_map(|choice| &choice.layers);
+        let kept: Vec<String> = options.keep_f32.iter().chain(chosen).cloned().collect();
+        let forms = check::forms(&calibrated.network, &kept)?;
+        integers = calibrated.quantize(&forms, pictures, &|| ())?.integers;
+    }
+    Ok(Quantized { numbers: calibrated.network, integers, choices })
+}
+
+/// A network in f32 and what its values are like.
+struct Calibrated<'a> {
+    network: Fused,
+    seen: Vec<Seen>,
+    norms: Vec<Option<Norm>>,
+    byte_input: ByteInput,
+    options: &'a Options,
+}
+
+/// A network in integers.
+struct Made {
+    integers: Fused,
+    /// Of each picture the values of the nodes by which it is judged.
+    judged: Vec<Vec<Vec<f32>>>,
+}
+
+impl Calibrated<'_> {
+    /// The network whose layers are computed in such forms, with its biases corrected on pictures.
+    fn quantize(&self, forms: &[Form], pictures: &Pictures<'_>, done: &(dyn Fn() + Sync)) -> Result<Made> {
+        let Calibrated { network, seen, norms, byte_input, options } = self;
+        let known = Known { network, seen, norms, forms };
+        let scales = known.scales().map_err(|idx| {
+            let detail =
+                "gives infinite numbers on the calibration's pictures, expected finite ones: check the weights";
+            Error::new(ErrorKind::Weights, Place::layer(&network.nodes[idx].name), detail)
+        })?;
+        let mut work = Work {
+            assembly: Assembly::new(&network.nodes[0], byte_input.clone()),
+            values: vec![pictures.bytes.iter().cloned().map(Value::Bytes).collect()],
+            of_input: input_meaning(pictures.constants),
+            options,
+            n_threads: pictures.n_threads,
+        };
+        let judged = choose::judged(network);
+        for (idx, node) in network.nodes.iter().enumerate().skip(1) {
+            let about = About { form: forms[idx], means: &seen[idx].mean, scales: &scales[idx] };
+            work.next(node, &about)?;
+            work.compute(network.is_read_after(idx, idx) || judged.contains(&idx));
+            work.forget(network, idx, &judged);
+            pictures.bytes.iter().for_each(|_| done());
+        }
+        let of_picture = |picture| judged.iter().map(|idx| work.meant(*idx, picture)).collect();
+        let judged = (0..pictures.bytes.len()).map(of_picture).collect();
+        Ok(Made { integers: work.assembly.finish(network)?, judged })
+    }
 }
 
 fn bytes_of(node: &FusedNode) -> Tensor {
@@ -301,10 +354,20 @@ impl Work<'_> {
         }
     }
 
-    /// Drops what this node of the network in f32 was the last to read.
-    fn forget(&mut self, network: &Fused, idx: usize) {
+    /// What a node of the network in f32 has for a picture.
+    fn meant(&self, idx: usize, picture: usize) -> Vec<f32> {
+        let id = self.assembly.forms_of(idx).last().expect("it has been added");
+        let node = &self.assembly.nodes[id.0];
+        self.values[id.0][picture].meant(node.bytes, &node.scales)
+    }
+
+    /// Drops what this node of the network in f32 was the last to read, but for the values by which the network is judged.
+    fn forget(&mut self, network: &Fused, idx: usize, judged: &[usize]) {
         let read = network.nodes[idx].inputs.iter().map(|id| id.0);
-        for earlier in read.filter(|earlier| *earlier != 0 && !network.is_read_after(*earlier, idx)) {
+        let is_over = |earlier: &usize| {
+            *earlier != 0 && !judged.contains(earlier) && !network.is_read_after(*earlier, idx)
+        };
+        for earlier in read.filter(is_over) {
             self.assembly.forms_of(earlier).for_each(|id| self.values[id.0] = Vec::new());
         }
     }

@@ -5,7 +5,9 @@ use std::time::Instant;
 use mnc::graph::Graph;
 use mnc::passes::Fused;
 use mnc::quantize::crops::{Photograph, crops};
-use mnc::quantize::{Certificate, Options, Pictures, compare, leaves, quantize, without_constant_channels};
+use mnc::quantize::{
+    Certificate, Options, Pictures, Quantized, compare, leaves, quantize, without_constant_channels,
+};
 use mnc::reference;
 use mnc::target::X86_64_V3;
 use mnc_runtime::info::{self, Input};
@@ -79,10 +81,11 @@ fn certificate(trained: &Trained, options: &Options, every: usize) -> Option<Cer
     let pictures = |bytes| Pictures { bytes, constants: &constants, n_threads };
     let calibration = calibration(&network.graph);
     let started = Instant::now();
-    let (numbers, integers) =
+    let Quantized { numbers, integers, choices } =
         quantize(&network.graph, &network.parameters, &pictures(&calibration), options, &|| ())
             .expect("every layer has integers");
     let seconds = started.elapsed().as_secs_f64();
+    assert!(choices.is_empty(), "{}: {choices:?}", trained.weights);
     let started = Instant::now();
     let comparison = compare(&numbers, &integers, &pictures(&judges), &|| ());
     let certificate = comparison.certificate.expect("it is a classifier");
@@ -145,8 +148,9 @@ fn constant_channels_of_the_person_detector() {
     let constants = graph.preprocess.constants();
     let pictures = calibration(graph);
     let pictures = Pictures { bytes: &pictures, constants: &constants, n_threads: 2 };
-    let (_, with) = quantize(graph, &network.parameters, &pictures, &Options::default(), &|| ())
-        .expect("every layer has integers");
+    let Quantized { integers: with, .. } =
+        quantize(graph, &network.parameters, &pictures, &Options::default(), &|| ())
+            .expect("every layer has integers");
     let without = without_constant_channels(with.clone(), false);
     let target = need::target_of(&X86_64_V3);
     let compile = |fused: &Fused| {

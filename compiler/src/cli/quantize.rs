@@ -11,7 +11,7 @@ use mnc::graph::Graph;
 use mnc::job::{Job, Opened, Settings};
 use mnc::passes::Fused;
 use mnc::quantize::file::{self, Provenance};
-use mnc::quantize::{self, Comparison, Options, Pictures, leaves};
+use mnc::quantize::{self, Choice, Comparison, Options, Pictures, Quantized, leaves};
 use mnc::weights::Parameters;
 use mnc::{Marks, Place, Result, Target};
 
@@ -73,14 +73,17 @@ pub(super) struct Choices {
     /// Keep two neighbouring weights of one sign within 128: the same answers, in fewer steps, from CPUs without VNNI
     #[arg(long, help_heading = "int8")]
     pair_safe: bool,
-    /// Layers to leave in f32, by the names in the report of `mnc quantize`
+    /// Layers to leave in f32, by the names in the report of `mnc quantize`, beside those that the measured error leaves there; `none`
+    /// stands for no such others
     #[arg(long, value_name = "LAYER,...", value_delimiter = ',', help_heading = "int8")]
     keep_f32: Vec<String>,
 }
 
 impl Choices {
     fn options(&self) -> Options {
-        Options { pair_safe: self.pair_safe, keep_f32: self.keep_f32.clone() }
+        let (none, layers): (Vec<String>, Vec<String>) =
+            self.keep_f32.iter().cloned().partition(|name| name == "none");
+        Options { pair_safe: self.pair_safe, keep_f32: layers, only_named: !none.is_empty() }
     }
 }
 
@@ -141,8 +144,10 @@ impl Int8 {
         let constants = graph.preprocess.constants();
         let bytes = leaves::pictures(graph.input_shape(), 1, 1);
         let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads: n_threads(None) };
-        let (parameters, options) = (Parameters::random(graph, 1), self.choices.options());
-        Ok(quantize::quantize(graph, &parameters, &pictures, &options, &|| ())?.1)
+        // The error of random weights tells nothing.
+        let options = Options { only_named: true, ..self.choices.options() };
+        let parameters = Parameters::random(graph, 1);
+        Ok(quantize::quantize(graph, &parameters, &pictures, &options, &|| ())?.integers)
     }
 }
 
@@ -151,6 +156,8 @@ struct Made {
     graph: Graph,
     /// In f32.
     numbers: Fused,
+    /// The layers that the measured error left in f32.
+    choices: Vec<Choice>,
     sets: Sets,
     comparison: Comparison,
     /// On the user's pictures.
@@ -187,7 +194,8 @@ fn make(
     let progress = rounds::progress("quantising", quantize::n_steps(&graph, n_pictures)?);
     let done = || progress.inc(1);
     let pictures = Pictures { bytes: &calibration.bytes, constants: &constants, n_threads };
-    let (numbers, integers) = quantize::quantize(&graph, &parameters, &pictures, &options, &done)?;
+    let Quantized { numbers, integers, choices: chosen } =
+        quantize::quantize(&graph, &parameters, &pictures, &options, &done)?;
     let compare = |set: &Set| {
         quantize::compare(&numbers, &integers, &Pictures { bytes: &set.bytes, ..pictures }, &done)
     };
@@ -205,9 +213,10 @@ fn make(
         judged: comparison.certificate.as_ref().map(|_| judges.told.clone()),
         random_weights,
         assumed,
+        chosen_f32: chosen.iter().flat_map(|choice| choice.layers.clone()).collect(),
     };
     let bytes = file::write(&integers, &graph, &opened.said(), &provenance)?;
-    Ok(Made { graph, numbers, sets, comparison, beside, bytes })
+    Ok(Made { graph, numbers, choices: chosen, sets, comparison, beside, bytes })
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {

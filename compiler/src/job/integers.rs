@@ -63,7 +63,11 @@ impl Integers {
             (Some(sigma), Some(judged)) => format!("; sigma of a logit's error {sigma:.4} on {judged}"),
             _ => String::new(),
         };
-        let text = format!("bytes and integers, calibrated on {}{sigma}", provenance.calibration);
+        let chosen = match provenance.chosen_f32.as_slice() {
+            [] => String::new(),
+            layers => format!("; in f32 for their error: {}", layers.join(", ")),
+        };
+        let text = format!("bytes and integers, calibrated on {}{sigma}{chosen}", provenance.calibration);
         Note { subject: "int8", text }
     }
 }

@@ -43,6 +43,9 @@ pub struct Provenance {
     pub random_weights: Option<u64>,
     /// What was assumed of the training, each with the reason.
     pub assumed: Vec<String>,
+    /// The layers that the measured error left in f32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_f32: Vec<String>,
 }
 
 /// What was said of the network, by whomever.

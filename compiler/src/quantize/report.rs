@@ -54,18 +54,29 @@ pub struct Comparison {
 
 /// Squares of a signal and of its error.
 #[derive(Clone, Copy, Debug, Default)]
-struct Squares {
+pub(super) struct Squares {
     signal: f64,
     noise: f64,
 }
 
 impl Squares {
-    fn add(&mut self, other: Squares) {
+    /// Of numbers and what is there in their place.
+    pub(super) fn between(expected: &[f32], found: &[f32]) -> Squares {
+        let mut squares = Squares::default();
+        for (x, y) in expected.iter().zip(found) {
+            let (x, y) = (f64::from(*x), f64::from(*y));
+            squares.add(Squares { signal: x * x, noise: (x - y) * (x - y) });
+        }
+        squares
+    }
+
+    pub(super) fn add(&mut self, other: Squares) {
         self.signal += other.signal;
         self.noise += other.noise;
     }
 
-    fn db(self) -> f64 {
+    /// Signal to noise.
+    pub(super) fn db(self) -> f64 {
         if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
     }
 }
@@ -104,12 +115,7 @@ pub fn compare(
             idx += 1;
             let found = found.meant(node.bytes, &node.scales);
             let expected = in_numbers.step(idx, &mut |_| ()).stored();
-            let mut squares = Squares::default();
-            for (x, y) in expected.iter().zip(&found) {
-                let (x, y) = (f64::from(*x), f64::from(*y));
-                squares.add(Squares { signal: x * x, noise: (x - y) * (x - y) });
-            }
-            one.layers.push(squares);
+            one.layers.push(Squares::between(&expected, &found));
             if Some(FusedId(idx)) == logits {
                 one.logits = Some((expected, found));
             }

@@ -135,25 +135,37 @@ impl Sums {
     }
 }
 
-/// Of every node, in f32, on the pictures; a node without weights has no sums before an activation.
-pub(super) fn gather(ready: &Ready<'_>, pictures: &Pictures<'_>, done: &(dyn Fn() + Sync)) -> Vec<Seen> {
+/// Of every node, in f32, on the pictures; a node without weights has no sums before an activation. And of each picture the values of the
+/// nodes by which the network is judged.
+pub(super) fn gather(
+    ready: &Ready<'_>,
+    pictures: &Pictures<'_>,
+    judged: &[usize],
+    done: &(dyn Fn() + Sync),
+) -> (Vec<Seen>, Vec<Vec<Vec<f32>>>) {
     let nodes = &ready.network.nodes;
-    let one = |idx: usize| -> Vec<Sums> {
+    let one = |idx: usize| -> (Vec<Sums>, Vec<Vec<f32>>) {
         let mut all: Vec<Sums> = nodes.iter().map(|node| Sums::new(node.shape().channels)).collect();
+        let mut values = Vec::with_capacity(judged.len());
         let mut run = Run::new(ready, Value::Numbers(pictures.numbers(idx)));
         for (idx, sums) in all.iter_mut().enumerate().skip(1) {
             let value = run.step(idx, &mut |values| sums.add_sums(values)).stored();
             sums.add_values(&value);
+            if judged.contains(&idx) {
+                values.push(value);
+            }
             done();
         }
-        all
+        (all, values)
     };
     // Picture by picture in their order, so that threads change no bit.
     let mut total: Vec<Sums> = nodes.iter().map(|node| Sums::new(node.shape().channels)).collect();
-    for picture in parallel(pictures.bytes.len(), pictures.n_threads, &one) {
+    let mut values = Vec::with_capacity(pictures.bytes.len());
+    for (picture, judged) in parallel(pictures.bytes.len(), pictures.n_threads, &one) {
         total.iter_mut().zip(&picture).for_each(|(total, sums)| total.merge(sums));
+        values.push(judged);
     }
-    total.iter().map(Sums::seen).collect()
+    (total.iter().map(Sums::seen).collect(), values)
 }
 
 /// The batch norm behind a layer: beta and |gamma|, the mean and the deviation of what is before its activation.

@@ -7,6 +7,7 @@ use crate::graph::Knobs;
 use crate::random::Random;
 use crate::reference;
 use crate::sample::RandomNetwork;
+use crate::weights::NodeParameters;
 
 /// Random bytes: even ones, and those that reach both ends.
 fn noise(len: usize, n: usize, seed: u64) -> Vec<Vec<u8>> {
@@ -95,7 +96,8 @@ pub(super) fn quantized(
     let bytes = noise(graph.input_shape().len(), 5, 1);
     let constants = graph.preprocess.constants();
     let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads };
-    quantize(graph, parameters, &pictures, options, &|| ())
+    let Quantized { numbers, integers, .. } = quantize(graph, parameters, &pictures, options, &|| ())?;
+    Ok((numbers, integers))
 }
 
 /// The fast loops have every value of the reference, which is given the numbers of the same bytes: up to the layers with weights in f32,
@@ -123,7 +125,8 @@ fn check(graph: &Graph, integers: &Fused, seed: u64) {
 fn fast_loops_are_the_reference() {
     for seed in 0..150 {
         let network = network(seed);
-        let options = Options { pair_safe: seed % 2 == 1, keep_f32: some_layers(&network.0, seed) };
+        let (pair_safe, only_named) = (seed % 2 == 1, seed % 3 == 1);
+        let options = Options { pair_safe, keep_f32: some_layers(&network.0, seed), only_named };
         let (_, integers) =
             quantized(&network, &options, 1).unwrap_or_else(|error| panic!("{seed}: {error}"));
         check(&network.0, &integers, seed);
@@ -204,4 +207,61 @@ fn pairs_are_safe() {
             }
         }
     }
+}
+
+/// An addition gives the channels of its operands and its sum the same shares. Where the sums all reach far, small channels of an operand
+/// are left with a byte or two, of which the depthwise layer beside makes numbers as large as any.
+fn tied() -> (Graph, Parameters) {
+    let plain = "activation = \"none\"\nbatch_norm = false\nbias = false\n";
+    let text = format!(
+        "name = \"tied\"\nclasses = 2\noutputs = [\"taken\", \"sum\"]\n\
+         input = {{ height = 8, width = 8, channels = 3 }}\n[preprocess]\nresize = \"stretch\"\n\
+         [[layer]]\nname = \"stem\"\nkind = \"pointwise\"\nfilters = 8\n{plain}\
+         [[layer]]\nname = \"taken\"\nkind = \"depthwise\"\nkernel = 3\n{plain}\
+         [[layer]]\nname = \"mixed\"\nkind = \"pointwise\"\nfilters = 8\n{plain}\
+         [[layer]]\nname = \"sum\"\nkind = \"add\"\nfrom = \"stem\"\n"
+    );
+    let graph = graph(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let mut parameters = Parameters::random(&graph, 1);
+    let mut set = |name: &str, of: &dyn Fn(usize, usize) -> f32| {
+        let id = graph.id(name).expect("the network has it");
+        let NodeParameters::Filter { weights, .. } = &mut parameters.0[id.0] else {
+            panic!("{name}: no weights")
+        };
+        weights.iter_mut().enumerate().for_each(|(at, w)| *w = of(at / 8, at % 8));
+    };
+    set("stem", &|m, n| if n == 0 { 1.0 } else { 0.004 / (1 + (m + n) % 3) as f32 });
+    let taps = [0.0, -50.0, 0.0, -50.0, 200.0, -50.0, 0.0, -50.0, 0.0];
+    set("taken", &|tap, n| if n == 0 { taps[tap] / 1000.0 } else { taps[tap] });
+    set("mixed", &|m, n| [0.7, -0.9, 0.5, 0.8][(m + n) % 4]);
+    (graph, parameters)
+}
+
+#[test]
+fn the_addition_that_ties_channels_is_left_in_f32() {
+    let (graph, parameters) = tied();
+    let bytes = noise(graph.input_shape().len(), 9, 1);
+    let constants = graph.preprocess.constants();
+    let pictures = |n_threads| Pictures { bytes: &bytes, constants: &constants, n_threads };
+    let made = |options: &Options, n_threads| {
+        let made = quantize(&graph, &parameters, &pictures(n_threads), options, &|| ());
+        made.expect("it can be quantised")
+    };
+    let worst = |made: &Quantized| {
+        let layers = compare(&made.numbers, &made.integers, &pictures(1), &|| ()).layers;
+        layers.iter().map(|layer| layer.snr_db).fold(f64::INFINITY, f64::min)
+    };
+    let chosen = made(&Options::default(), 1);
+    let named = made(&Options { only_named: true, ..Options::default() }, 1);
+    println!("{:?}: {:.1} dB, without {:.1} dB", chosen.choices, worst(&chosen), worst(&named));
+    let [choice] = chosen.choices.as_slice() else { panic!("{:?}", chosen.choices) };
+    assert_eq!((choice.layers.as_slice(), choice.fell.as_str()), (&["mixed".to_owned()][..], "taken"));
+    assert!(choice.fell_db[0] + 10.0 < choice.fell_db[1], "{choice:?}");
+    assert!(named.choices.is_empty() && worst(&named) + 10.0 < worst(&chosen));
+    assert!(made(&Options::default(), 3).integers == chosen.integers, "threads change a number");
+    // What a user names is what is chosen.
+    let keep_f32 = vec!["mixed".to_owned()];
+    let asked = made(&Options { keep_f32, ..Options::default() }, 1);
+    assert!(asked.choices.is_empty() && asked.integers == chosen.integers);
+    check(&graph, &chosen.integers, 1);
 }

@@ -96,7 +96,7 @@ pub(super) const INT8: Target = Target {
             let parameters = Parameters::random(&graph, seed);
             let options = quantize::Options::default();
             let networks = quantize::quantize(&graph, &parameters, &pictures, &options, &|| ());
-            let (_, integers) = networks.expect("every layer has integers");
+            let integers = networks.expect("every layer has integers").integers;
             let provenance = quantize::file::Provenance {
                 calibration: "leaves".to_owned(),
                 pair_safe: false,
@@ -104,6 +104,7 @@ pub(super) const INT8: Target = Target {
                 judged: None,
                 random_weights: Some(seed),
                 assumed: Vec::new(),
+                chosen_f32: Vec::new(),
             };
             quantize::file::write(&integers, &graph, &quantize::file::Said::default(), &provenance)
                 .expect("it can be written")

@@ -44,7 +44,7 @@ const OTHERS: [(&str, &[&str], &str); 23] = [
     ),
     (
         "compiler/src/job/integers.rs",
-        &["bytes and integers, calibrated", "; sigma of a logit's error"],
+        &["bytes and integers, calibrated", "; sigma of a logit's error", "; in f32 for their error"],
         "a line of the summary",
     ),
     (

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mnc::quantize::{Certificate, Comparison, Distance};
+use mnc::passes::Fused;
+use mnc::quantize::{Certificate, Choice, Comparison, Distance};
 use serde::Serialize;
 
 use super::super::text::{fold, size, table};
@@ -25,6 +26,8 @@ pub(super) struct Document {
     calibration: String,
     judged: String,
     layers: Vec<Layer>,
+    /// Layers that the measured error left in f32.
+    chosen_f32: Vec<Chosen>,
     classifier: Option<Classifier>,
     images: Option<Images>,
 }
@@ -38,6 +41,44 @@ struct Layer {
     /// None of numbers.
     scale: Option<f32>,
     zero_point: Option<u8>,
+}
+
+/// Layers in f32 for the sake of one, as the calibration's pictures show it.
+#[derive(Serialize)]
+struct Chosen {
+    layers: Vec<String>,
+    fell: String,
+    /// Of that layer before and after.
+    fell_db: [f64; 2],
+    /// The mean of the outputs likewise.
+    outputs_db: [f64; 2],
+}
+
+impl From<&Choice> for Chosen {
+    fn from(choice: &Choice) -> Chosen {
+        let Choice { layers, fell, fell_db, outputs_db } = choice.clone();
+        Chosen { layers, fell, fell_db, outputs_db }
+    }
+}
+
+impl Chosen {
+    fn to_text(&self) -> String {
+        let Chosen { layers, fell, fell_db, outputs_db } = self;
+        let rise = |[before, after]: &[f64; 2]| format!("from {before:.1} to {after:.1} dB");
+        format!(
+            "in f32         {}: {fell} rises {}, the outputs {}\n",
+            layers.join(", "),
+            rise(fell_db),
+            rise(outputs_db)
+        )
+    }
+}
+
+#[derive(Serialize)]
+struct Output {
+    name: String,
+    /// None where it has no error.
+    snr_db: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -55,7 +96,7 @@ struct Classifier {
 #[derive(Serialize)]
 struct Images {
     told: String,
-    last_layer_snr_db: Option<f64>,
+    outputs: Vec<Output>,
     classifier: Option<Classifier>,
     /// None where nobody says what the pictures show.
     accuracy: Option<Accuracy>,
@@ -111,7 +152,8 @@ impl From<&Certificate> for Classifier {
 impl Document {
     /// Of a network and the path of its file.
     pub(super) fn new(made: &Made, path: &Path) -> Document {
-        let Made { graph, numbers, sets: Sets { calibration, judges }, comparison, beside, bytes } = made;
+        let Made { graph, numbers, choices, sets, comparison, beside, bytes } = made;
+        let Sets { calibration, judges } = sets;
         let layer = |(idx, Distance { name, bytes, snr_db }): (usize, &Distance)| Layer {
             name: name.clone(),
             output: numbers.nodes[idx + 1].shape().to_string(),
@@ -135,10 +177,11 @@ impl Document {
             calibration: calibration.told.clone(),
             judged: judges.told.clone(),
             layers: comparison.layers.iter().enumerate().map(layer).collect(),
+            chosen_f32: choices.iter().map(Chosen::from).collect(),
             classifier: comparison.certificate.as_ref().map(Classifier::from),
             images: beside.as_ref().map(|(set, comparison)| Images {
                 told: set.told.clone(),
-                last_layer_snr_db: comparison.layers.last().and_then(|layer| finite(layer.snr_db)),
+                outputs: outputs(numbers, comparison),
                 classifier: comparison.certificate.as_ref().map(Classifier::from),
                 accuracy: Accuracy::of(set, comparison),
             }),
@@ -162,18 +205,22 @@ impl Document {
         let headings = ["layer", "output", ">SNR, dB", ">scale", ">zero point"];
         let layers = table(&headings, self.layers.iter().map(row));
         let mut text = format!("{}, alpha {}, input {}\n\n{layers}\n", self.network, self.alpha, self.input);
-        let mut lines = format!("calibrated on  {}\njudged on      {}\n", self.calibration, self.judged);
+        let mut lines = self.chosen_f32.iter().map(Chosen::to_text).collect::<String>();
+        lines += &format!("calibrated on  {}\njudged on      {}\n", self.calibration, self.judged);
         match &self.classifier {
             Some(classifier) => lines += &classifier.to_text(),
             None => {
                 lines += "The network is no classifier of one output: the table is all there is to tell.\n";
             }
         }
-        if let Some(Images { told, last_layer_snr_db, classifier, accuracy }) = &self.images {
+        if let Some(Images { told, outputs, classifier, accuracy }) = &self.images {
             lines += &format!("\ncompared on    {told}\n");
             lines += &match classifier {
                 Some(classifier) => classifier.to_text(),
-                None => format!("last layer     {} dB\n", decibels(*last_layer_snr_db)),
+                None => {
+                    let each = |Output { name, snr_db }: &Output| format!("{name} {} dB", decibels(*snr_db));
+                    format!("outputs        {}\n", outputs.iter().map(each).collect::<Vec<_>>().join(", "))
+                }
             };
             lines += &accuracy.as_ref().map_or(String::new(), Accuracy::to_text);
         }
@@ -187,6 +234,16 @@ impl Document {
         text += &fold(&lines);
         text
     }
+}
+
+/// How far each output of a network is from f32.
+fn outputs(numbers: &Fused, comparison: &Comparison) -> Vec<Output> {
+    let names = numbers.outputs.iter().zip(&numbers.output_names);
+    let layer = |idx: usize| comparison.layers.get(idx.checked_sub(1)?);
+    names
+        .filter_map(|(id, name)| layer(id.0).map(|layer| (name, layer)))
+        .map(|(name, layer)| Output { name: name.clone(), snr_db: finite(layer.snr_db) })
+        .collect()
 }
 
 fn decibels(db: Option<f64>) -> String {

@@ -12,6 +12,7 @@ fn provenance() -> Provenance {
         judged: None,
         random_weights: Some(1),
         assumed: vec!["padding same: nobody says".to_owned()],
+        chosen_f32: vec!["first".to_owned()],
     }
 }
 
