@@ -4,6 +4,8 @@
 //! Both are products of f32 matrices: a byte times a signed byte, and sums of up to [`BLOCK`] of them, are whole numbers below 2^24,
 //! which an f32 holds exactly. Longer sums are added up as i32, block by block.
 
+use std::array::from_fn;
+
 #[cfg(test)]
 use super::parts::parallel;
 use crate::graph::layer::Layer;
@@ -388,7 +390,7 @@ fn product<A: Sum>(x: &[f32], depth: usize, panels: &[f32], sums: &mut [A], n: u
                 let tiles = x.chunks(ROWS * depth).zip(sums.chunks_mut(ROWS * n));
                 for (x, sums) in tiles {
                     let tile = if x.len() == ROWS * depth {
-                        tile(std::array::from_fn(|idx| &x[idx * depth..][block.clone()]), panel)
+                        tile(from_fn(|idx| &x[idx * depth..][block.clone()]), panel)
                     } else {
                         let mut lines = [[0.0; LANES]; ROWS];
                         for (line, x) in lines.iter_mut().zip(x.chunks_exact(depth)) {
@@ -406,20 +408,19 @@ fn product<A: Sum>(x: &[f32], depth: usize, panels: &[f32], sums: &mut [A], n: u
     }
 }
 
-/// Sums of a few rows and one panel, in registers.
+/// Sums of a few rows and one panel, in registers. Each sum as a new value: rustc makes vectors of these, and not of sums in place.
 fn tile<const R: usize>(rows: [&[f32]; R], panel: &[f32]) -> [[f32; LANES]; R] {
-    let mut acc = [[0.0f32; LANES]; R];
+    let mut sums = [[0.0f32; LANES]; R];
     let (panel, _) = panel.as_chunks::<LANES>();
     let rows = rows.map(|row| &row[..panel.len()]);
     for (k, weights) in panel.iter().enumerate() {
-        for (acc, row) in acc.iter_mut().zip(&rows) {
-            let x = row[k];
-            for (acc, w) in acc.iter_mut().zip(weights) {
-                *acc += x * w;
-            }
-        }
+        let row = |idx: usize| {
+            let x = rows[idx][k];
+            from_fn(|lane| sums[idx][lane] + x * weights[lane])
+        };
+        sums = from_fn(row);
     }
-    acc
+    sums
 }
 
 /// The values of every node of a network for each input, as they are stored; inputs of a network in integers are bytes.
