@@ -397,10 +397,10 @@ fn a_png_comes_row_by_row() {
         assert_eq!(read(&file, 20..23).unwrap(), whole.pixels[20 * stride..23 * stride]);
         // Some hundred places of each file, odd steps apart so that they are of all kinds.
         let n_bits = 8 * file.len();
-        for len in (0..file.len()).step_by(file.len() / 200 | 1).chain(file.len() - 16..file.len()) {
+        for len in (0..file.len()).step_by((file.len() / 200) | 1).chain(file.len() - 16..file.len()) {
             assert!(read(&file[..len], 0..1).is_err(), "{len}");
         }
-        for bit in (64..n_bits).step_by(n_bits / 600 | 1) {
+        for bit in (64..n_bits).step_by((n_bits / 600) | 1) {
             let mut changed = file.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&changed, 0..1).is_err(), "bit {bit}");
