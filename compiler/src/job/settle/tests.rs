@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -7,10 +5,9 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::describe::{Description, builtin};
 use crate::error::Result;
-use crate::files::Kind;
 use crate::graph::{Graph, Knobs};
 use crate::job::{Job, Note};
-use crate::request::{Files, Network, Numbers, Request};
+use crate::request::{Network, Numbers, Request};
 use crate::weights::Parameters;
 use crate::weights::naming::Naming;
 
@@ -18,30 +15,9 @@ mod exporters;
 mod files;
 mod heads;
 mod left;
+mod memory;
 
-/// Files in memory.
-#[derive(Default)]
-pub(super) struct Memory(pub(super) BTreeMap<PathBuf, Vec<u8>>);
-
-impl Files for Memory {
-    fn is_file(&self, path: &Path) -> bool {
-        self.0.contains_key(path)
-    }
-
-    fn folder(&self, path: &Path) -> Option<Vec<String>> {
-        let below = self.0.keys().filter_map(|file| file.strip_prefix(path).ok());
-        let first = |file: &Path| Some(file.iter().next()?.to_str()?.to_owned());
-        let mut names: Vec<String> = below.filter_map(first).collect();
-        names.dedup();
-        (!names.is_empty()).then_some(names)
-    }
-    fn start(&self, path: &Path) -> Vec<u8> {
-        self.0.get(path).cloned().unwrap_or_default()
-    }
-    fn read(&mut self, path: &Path, _: Kind) -> io::Result<Vec<u8>> {
-        self.0.get(path).cloned().ok_or_else(|| io::Error::other("found no such file"))
-    }
-}
+pub(super) use self::memory::Memory;
 
 /// A tensor of a test's file.
 type Row = (String, Dtype, Vec<usize>, Vec<u8>);
