@@ -7,7 +7,7 @@ use mnc::target::{Isa, PLATFORMS, Platform};
 use mnc::{Compiled, Target};
 #[cfg(unix)]
 pub use mnc_need::heed_signals;
-pub use mnc_need::{optional_program, program, shared_data, skip, skip_optional, workspace};
+pub use mnc_need::{Cases, n_seeds, optional_program, program, shared_data, skip, skip_optional, workspace};
 
 /// Notes that this CPU can't run code for a target. No setting can add a feature to a CPU, so this is never a failure, but for
 /// the default instruction set of the platform; the interpreter runs the programs of all the others.

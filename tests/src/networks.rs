@@ -13,6 +13,7 @@ use mnc::target::{AARCH64, Isa, Policy, RISCV64, X86_64_V3};
 use mnc::weights::Parameters;
 use mnc::{Fault, Place, Target};
 
+use crate::need::Cases;
 use crate::random::Random;
 
 /// Processors whose caches are so small that small networks are computed in bands, and to whose threads little work is worth
@@ -61,6 +62,14 @@ layer = [
 /// Seeds of random networks for tests in which each costs a linker, an emulator or the compiler of Rust. Together they have every kind
 /// of layer and what is rare of them, which a test of `other_cpus.rs` holds.
 pub const FEW_SEEDS: [u64; 15] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 29, 221, 371];
+
+/// Those of them that are asked for.
+pub fn few_seeds() -> &'static [u64] {
+    match Cases::asked() {
+        Cases::Few => &FEW_SEEDS[..2],
+        Cases::Usual | Cases::All => &FEW_SEEDS,
+    }
+}
 
 /// The kinds of layers, from the error that lists them, so that a new one can't be forgotten.
 ///
@@ -122,7 +131,8 @@ pub fn input(shape: Shape, seed: u64) -> Vec<f32> {
     (0..shape.len()).map(|_| random.signed()).collect()
 }
 
-/// Sides of inputs, square and not, odd and even. The first four are those at which parts once resumed wrongly.
+/// Sides of inputs, square and not, odd and even: 40, or 4 where few are asked for. The first four are those at which parts once
+/// resumed wrongly.
 pub fn resolutions() -> Vec<(usize, usize)> {
     let square =
         [384, 368, 400, 448, 32, 33, 57, 96, 127, 128, 160, 191, 192, 224, 225, 255, 256, 288, 299, 320];
@@ -140,6 +150,9 @@ pub fn resolutions() -> Vec<(usize, usize)> {
     let mut random = Random::new(40);
     while sides.len() < 40 {
         sides.push((random.within(32, 512), random.within(32, 512)));
+    }
+    if Cases::asked() == Cases::Few {
+        sides.truncate(4);
     }
     sides
 }
@@ -159,9 +172,4 @@ pub fn fitted_caches(graph: &Graph, target: Target, seed: u64) -> Target {
     };
     // Instruction sets live as long as the process.
     Target { isa: Box::leak(Box::new(isa)), ..target }
-}
-
-/// Whether there is time for every combination: `MNC_THREADS=all`.
-pub fn is_thorough() -> bool {
-    std::env::var("MNC_THREADS").as_deref() == Ok("all")
 }

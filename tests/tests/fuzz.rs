@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use mnc_tests::fuzz::{TARGETS, target};
+use mnc_tests::need;
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -12,7 +13,7 @@ fn variable(name: &str) -> Option<u64> {
 
 fn check(name: &str) {
     let target = target(name);
-    let n = variable("MNC_FUZZ").map_or(target.n_inputs, |n| n as usize);
+    let n = variable("MNC_FUZZ").unwrap_or_else(|| need::n_seeds(target.n_inputs as u64)) as usize;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz");
     std::fs::create_dir_all(&folder).expect("the folder is ours");
     let outcome = target.campaign(&folder, variable("MNC_FUZZ_FROM").unwrap_or(0), n);

@@ -2,7 +2,7 @@
 //! instruction set of x86-64.
 //!
 //! Of the built-in networks each of 40 resolutions is walked once, for a network and an instruction set in turn; with
-//! `MNC_THREADS=all` all networks for all of them, and ten times the random ones.
+//! `MNC_CASES=all` all networks for all of them, and ten times the random ones.
 
 use mnc::graph::{Graph, Resolution};
 use mnc::inspect::inspect;
@@ -11,8 +11,9 @@ use mnc::quantize::sample::with_integers;
 use mnc::quantize::without_constant_channels;
 use mnc::target::{Isa, PLATFORMS, Policy, X86_64_V3, X86_64_V4};
 use mnc::{Options, Target};
-use mnc_tests::networks::{RandomNetwork, SMALL_CACHES, builtin_at, fitted_caches, is_thorough, resolutions};
-use mnc_tests::{each, need};
+use mnc_tests::each;
+use mnc_tests::need::{self, Cases};
+use mnc_tests::networks::{RandomNetwork, SMALL_CACHES, builtin_at, fitted_caches, resolutions};
 
 /// Processors whose caches are as small as those of [`SMALL_CACHES`], with AVX-512.
 static SMALL_CACHE_V4: Isa = Isa {
@@ -112,7 +113,7 @@ fn builtin_networks() -> Vec<Case> {
     let mut cases = Vec::new();
     for (idx, (height, width)) in resolutions().into_iter().enumerate() {
         for (n, network) in networks.iter().enumerate() {
-            if !is_thorough() && n != idx % networks.len() {
+            if Cases::asked() != Cases::All && n != idx % networks.len() {
                 continue;
             }
             let alpha = [0.25, 0.1, 0.15, 0.05][idx % 4];
@@ -135,7 +136,7 @@ fn builtin_networks_at_forty_resolutions() {
 /// is walked, unless there is time.
 #[test]
 fn builtin_networks_in_integers() {
-    let step = if is_thorough() { 1 } else { 6 };
+    let step = if Cases::asked() == Cases::All { 1 } else { 6 };
     let cases = builtin_networks().into_iter().enumerate().step_by(step);
     let in_integers = |(seed, case): (usize, Case)| {
         case.with_integers(seed as u64).expect("its layers have a form in integers")
@@ -145,7 +146,7 @@ fn builtin_networks_in_integers() {
 
 /// One of them, or all if there is time.
 fn in_turn(all: &[Target], idx: usize) -> Vec<Target> {
-    if is_thorough() { all.to_vec() } else { vec![all[idx % all.len()].clone()] }
+    if Cases::asked() == Cases::All { all.to_vec() } else { vec![all[idx % all.len()].clone()] }
 }
 
 /// The random network of a seed.
@@ -161,18 +162,16 @@ fn random_network(seed: u64) -> Case {
 
 #[test]
 fn random_networks() {
-    let n_networks = if is_thorough() { 1000 } else { 70 };
-    let seeds: Vec<u64> = (0..n_networks).collect();
+    let seeds: Vec<u64> = (0..need::n_seeds(70)).collect();
     check(&each(&seeds, |seed| random_network(*seed)));
 }
 
 /// Most have layers alone that have a form in integers.
 #[test]
 fn random_networks_in_integers() {
-    let n_networks = if is_thorough() { 1000 } else { 120 };
-    let seeds: Vec<u64> = (0..n_networks).collect();
+    let seeds: Vec<u64> = (0..need::n_seeds(120)).collect();
     let cases: Vec<Case> =
         each(&seeds, |seed| random_network(*seed).with_integers(*seed)).into_iter().flatten().collect();
-    assert!(n_networks as usize / 2 <= cases.len(), "{} networks", cases.len());
+    assert!(seeds.len() / 2 <= cases.len(), "{} networks", cases.len());
     check(&cases);
 }

@@ -12,7 +12,7 @@ use mnc::reference;
 use mnc::target::X86_64_V3;
 use mnc_runtime::info::{self, Input};
 use mnc_runtime::launcher::input_for;
-use mnc_tests::need;
+use mnc_tests::need::{self, Cases};
 use mnc_tests::recorded::{TRAINED, Trained};
 
 /// The bytes that a network takes of a picture; `info` says how it is brought to size.
@@ -103,7 +103,7 @@ fn check(trained: &Trained, every: usize, n_others: usize, snr_db: f64) {
 }
 
 fn check_with(trained: &Trained, options: &Options, (every, n_others): (usize, usize), snr_db: f64) {
-    let every = if std::env::var_os("MNC_ALL_PHOTOGRAPHS").is_some() { 1 } else { every };
+    let every = if Cases::asked() == Cases::All { 1 } else { every };
     let Some(certificate) = certificate(trained, options, every) else { return };
     let Certificate { n_pictures, n_same, .. } = certificate;
     assert!(n_pictures <= n_same + n_others, "{}: {certificate:?}", trained.weights);

@@ -17,11 +17,12 @@ use mnc::weights::naming::Naming;
 use mnc::{Options, Target, describe::Description, reference, sample};
 use mnc_tests::checkpoints::Checkpoint;
 use mnc_tests::folder::Folder;
-use mnc_tests::networks::{FEW_SEEDS, RandomNetwork};
+use mnc_tests::need::{self, Cases};
+use mnc_tests::networks::{RandomNetwork, few_seeds};
 use mnc_tests::recipes::Recipes;
 use mnc_tests::recorded::TRAINED;
 use mnc_tests::user_crate::{self, UserCrate};
-use mnc_tests::{bits, checkpoints, command, each, need, networks};
+use mnc_tests::{bits, checkpoints, command, each, networks};
 use safetensors::SafeTensors;
 
 /// Trained networks that are small enough for emulators and portable code.
@@ -30,7 +31,7 @@ const SMALL: [usize; 3] = [0, 2, 7];
 /// Trained networks with batch norms that do something, whose weights are set at run time as well.
 const WITH_NORMS: [usize; 2] = [1, 2];
 
-/// Folders as they are downloaded, a small one of each family: for this machine only. `MNC_PUBLISHED=all` takes all.
+/// Folders as they are downloaded, a small one of each family: for this machine only. `MNC_CASES=all` takes all.
 const PUBLISHED: [&str; 3] =
     ["hf.mobilenet_v2_0.35_96", "timm.mobilenetv3_small_050", "timm.mobilenetv4_conv_small"];
 /// Recipes that a description of the tests is for.
@@ -144,7 +145,7 @@ fn expansion(package: &UserCrate, name: &str, graph: &Graph, fused: Fused) -> St
 /// Random networks in integers, some of whose layers are in f32, with their constant channels and without.
 fn random_integers(package: &UserCrate, cases: &mut Vec<Case>) {
     let mut n_networks = 0;
-    for seed in FEW_SEEDS {
+    for &seed in few_seeds() {
         let network = RandomNetwork::new(seed);
         let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
         let Some(fused) = with_integers(&fused, seed) else { continue };
@@ -155,7 +156,7 @@ fn random_integers(package: &UserCrate, cases: &mut Vec<Case>) {
             cases.push(Case { definition, ..Case::new(&name, "", &fused, network.inputs()) });
         }
     }
-    assert!(FEW_SEEDS.len() * 2 / 3 <= n_networks, "{n_networks} networks have a form in integers");
+    assert!(few_seeds().len() * 2 / 3 <= n_networks, "{n_networks} networks have a form in integers");
 }
 
 /// Writes the networks into a user's crate.
@@ -188,7 +189,7 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
             cases.push(case);
         }
     }
-    for seed in FEW_SEEDS.into_iter().filter(|_| seeds) {
+    for &seed in few_seeds().iter().filter(|_| seeds) {
         let RandomNetwork { toml, graph, parameters, .. } = &RandomNetwork::new(seed);
         let file = parameters.to_safetensors(graph, &Naming::PLAIN).expect("the file can be written");
         package.write(&format!("data/{seed}.toml"), toml);
@@ -276,7 +277,7 @@ fn published() {
     let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "macro-published", manifest) else {
         return;
     };
-    let is_thorough = std::env::var("MNC_PUBLISHED").as_deref() == Ok("all");
+    let is_thorough = Cases::asked() == Cases::All;
     for name in if is_thorough { recipes.names() } else { PUBLISHED.to_vec() } {
         let folder = Folder::new();
         let weights = recipes.get(name).write(folder.path());

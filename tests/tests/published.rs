@@ -16,9 +16,10 @@ use mnc_runtime::abi::Status;
 use mnc_runtime::pool::Pool;
 use mnc_tests::folder::Folder;
 use mnc_tests::link::Linked;
+use mnc_tests::need::{self, Cases};
 use mnc_tests::networks::SMALL_CACHES;
 use mnc_tests::recipes::{Recipe, Recipes};
-use mnc_tests::{bits, need, networks, pool};
+use mnc_tests::{bits, networks, pool};
 
 /// What our logits may differ from those evaluated in f64, relative to the largest of them.
 ///
@@ -81,9 +82,9 @@ const WITHOUT_BANDS: [&str; 2] = ["timm.mobilenetv4_conv_large", "timm.mobilenet
 /// Most threads.
 const MOST_THREADS: usize = 8;
 
-/// Whether there is time for all of it at its own resolution: `MNC_PUBLISHED=all`.
+/// Whether there is time for all of it at its own resolution.
 fn is_thorough() -> bool {
-    std::env::var("MNC_PUBLISHED").as_deref() == Ok("all")
+    Cases::asked() == Cases::All
 }
 
 /// Resolves a recipe's folder, whose weights lie there.

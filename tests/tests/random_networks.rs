@@ -15,7 +15,7 @@ use mnc_tests::networks::{RandomNetwork, SMALL_CACHES};
 use mnc_tests::turns::{backwards, forwards, shuffled};
 use mnc_tests::{bits, each, need, pool};
 
-/// How many networks, one a seed.
+/// How many networks, one a seed: usually.
 const N_NETWORKS: u64 = 600;
 /// Networks of one shared library: linking costs as much as compiling one of them.
 const BATCH: u64 = 20;
@@ -42,7 +42,7 @@ fn fault(network: &RandomNetwork, what: &str, detail: &str) -> String {
 }
 
 fn seeds() -> Vec<u64> {
-    (0..N_NETWORKS).collect()
+    (0..need::n_seeds(N_NETWORKS)).collect()
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn many_networks_have_bands() {
         steps.iter().filter_map(Step::chain).any(|chain| chain.band_rows < rows(chain))
     };
     let n = each(&seeds(), has_bands).into_iter().filter(|has| *has).count();
-    assert!(N_NETWORKS as usize / 40 <= n, "{n} networks have a chain in several bands");
+    assert!(seeds().len() / 40 <= n, "{n} networks have a chain in several bands");
 }
 
 /// Enough of these small networks are cut into parts for the parallel runs to mean something.
@@ -121,7 +121,7 @@ fn many_networks_have_parts() {
         compiled.program.steps.iter().any(|step| 1 < step.tasks.len())
     };
     let n = each(&seeds(), has_parts).into_iter().filter(|has| *has).count();
-    assert!(N_NETWORKS as usize / 5 <= n, "{n} networks have a step of several parts");
+    assert!(seeds().len() / 5 <= n, "{n} networks have a step of several parts");
 }
 
 /// Enough of these small networks have parts that may resume where another has ended.
@@ -133,7 +133,7 @@ fn many_networks_have_parts_that_resume() {
         compiled.program.steps.iter().flat_map(|step| &step.tasks).any(|task| task.resume.is_some())
     };
     let n = each(&seeds(), resumes).into_iter().filter(|has| *has).count();
-    assert!(N_NETWORKS as usize / 40 <= n, "{n} networks have a part that may resume");
+    assert!(seeds().len() / 40 <= n, "{n} networks have a part that may resume");
 }
 
 /// The programs of every processor, those that this machine can't run included.

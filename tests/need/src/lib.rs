@@ -3,6 +3,8 @@
 //!
 //! - `MNC_REQUIRE_ALL=1`: what is missing is a failure.
 //! - `MNC_SKIPPED=FILE`: a line for each test and what it missed is appended to the file: program, test, missing; by tabs.
+//!
+//! And how much tests do of what needs nothing but time: `MNC_CASES`, see [`Cases`].
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -77,6 +79,39 @@ extern "C" fn tell() {
 /// Whether nothing may be missing.
 pub fn requires_all() -> bool {
     std::env::var("MNC_REQUIRE_ALL").as_deref() == Ok("1")
+}
+
+/// How many cases a test takes of those that it could: seeds of random networks, sizes, targets. `MNC_CASES` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cases {
+    /// `few`: enough to see that all that a test needs is there, where another run has taken the usual ones.
+    Few,
+    /// Not set.
+    Usual,
+    /// `all`: every combination, for hours.
+    All,
+}
+
+impl Cases {
+    /// # Panics
+    /// When `MNC_CASES` is neither `few` nor `all`.
+    pub fn asked() -> Cases {
+        match std::env::var("MNC_CASES").as_deref() {
+            Err(_) => Cases::Usual,
+            Ok("few") => Cases::Few,
+            Ok("all") => Cases::All,
+            Ok(other) => panic!("MNC_CASES: found {other:?}, expected few, all or nothing"),
+        }
+    }
+}
+
+/// How many seeds a test draws that usually draws that many: few are a tenth of them, all are ten times as many.
+pub fn n_seeds(usual: u64) -> u64 {
+    match Cases::asked() {
+        Cases::Few => usual.div_ceil(10),
+        Cases::Usual => usual,
+        Cases::All => usual * 10,
+    }
 }
 
 /// A program on the search path.
