@@ -55,7 +55,7 @@ impl fmt::Display for Dtype {
 
 /// The little-endian bytes of numbers.
 pub fn f32_bytes(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    numbers.iter().map(|number| number.to_le_bytes()).collect::<Vec<_>>().into_flattened()
 }
 
 /// The numbers of little-endian bytes.

@@ -167,7 +167,12 @@ impl<'a> Machine<'a> {
     }
 
     /// Keeps the other way of a jump that is taken both ways.
-    fn fork(&mut self, state: &mut State, mut other: State, open: &mut Vec<State>) -> Result<(), String> {
+    fn fork(
+        &mut self,
+        state: &mut State,
+        mut other: Box<State>,
+        open: &mut Vec<State>,
+    ) -> Result<(), String> {
         self.totals.forks += 1;
         if MOST_FORKS < self.totals.forks || MOST_OPEN <= open.len() {
             return Err("too many jumps depend on what isn't known".to_owned());
@@ -175,7 +180,7 @@ impl<'a> Machine<'a> {
         // A function with two ways isn't done when one of them has ended.
         state.mark_calls();
         other.mark_calls();
-        open.push(other);
+        open.push(*other);
         Ok(())
     }
 
@@ -201,8 +206,9 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Runs until the walk ends (`None`) or a jump may go either way: then the other way is handed back.
-    fn run(&mut self, state: &mut State) -> Result<Option<State>, String> {
+    /// Runs until the walk ends (`None`) or a jump may go either way: then the other way is handed back. In a box: a state is large, and
+    /// each instruction would move the room for one.
+    fn run(&mut self, state: &mut State) -> Result<Option<Box<State>>, String> {
         loop {
             let ip = match state.ip {
                 Place::Code(ip) => ip,
@@ -216,7 +222,7 @@ impl<'a> Machine<'a> {
                     self.decoder.text(ip)
                 ));
             }
-            let step = self.decoder.step(ip)?;
+            let step = *self.decoder.step(ip)?;
             let other =
                 self.step(state, &step).map_err(|fault| format!("{}: {fault}", self.decoder.text(ip)))?;
             if other.is_some() {
@@ -228,7 +234,7 @@ impl<'a> Machine<'a> {
     /// One instruction, for tests.
     pub(super) fn step_once(&mut self, state: &mut State) -> Result<(), String> {
         let Place::Code(ip) = state.ip else { return Err("the walk has ended".to_owned()) };
-        let step = self.decoder.step(ip)?;
+        let step = *self.decoder.step(ip)?;
         match self.step(state, &step)? {
             None => Ok(()),
             Some(_) => Err("a jump that may go either way".to_owned()),
@@ -239,7 +245,7 @@ impl<'a> Machine<'a> {
         self.last_access
     }
 
-    fn step(&mut self, state: &mut State, step: &Step) -> Result<Option<State>, String> {
+    fn step(&mut self, state: &mut State, step: &Step) -> Result<Option<Box<State>>, String> {
         let mut address = Value::UNKNOWN;
         if let Some(memory) = &step.memory {
             address = state.address(memory);
@@ -258,7 +264,7 @@ impl<'a> Machine<'a> {
                 Some(true) => state.ip = Place::Code(step.target),
                 Some(false) => {}
                 None => {
-                    let mut other = state.clone();
+                    let mut other = Box::new(state.clone());
                     other.ip = Place::Code(step.target);
                     return Ok(Some(other));
                 }

@@ -7,6 +7,7 @@ use super::naming::{Naming, Role, TensorSpec};
 use super::{NodeParameters, Parameters};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::graph::Graph;
+use crate::graph::tensor::f32_bytes;
 
 impl Parameters {
     /// A safetensors file of F32 tensors, named and shaped as the exporter of this naming would; what it adds for
@@ -21,7 +22,7 @@ impl Parameters {
         self.verify(graph);
         let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
         for spec in naming.tensors(graph)? {
-            let bytes = self.tensor(graph, &spec).iter().flat_map(|x| x.to_le_bytes()).collect();
+            let bytes = f32_bytes(&self.tensor(graph, &spec));
             tensors.push((spec.tensor, Dtype::F32, spec.shape, bytes));
         }
         for name in naming.bookkeeping(graph) {
@@ -60,9 +61,8 @@ impl Parameters {
 /// A file of tensors by name, shape and numbers.
 #[cfg(test)]
 pub(super) fn file_of(tensors: impl Iterator<Item = (String, Vec<usize>, Vec<f32>)>) -> Result<Vec<u8>> {
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-        .map(|(name, shape, numbers)| (name, shape, numbers.iter().flat_map(|x| x.to_le_bytes()).collect()))
-        .collect();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> =
+        tensors.map(|(name, shape, numbers)| (name, shape, f32_bytes(&numbers))).collect();
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
@@ -82,10 +82,12 @@ fn in_file_order(parameters: &NodeParameters, graph: &Graph, spec: &TensorSpec) 
             let order = spec.layout.order(&filter, &spec.shape, &spec.shape);
             let [tap_stride, m_stride, n_stride] = order.expect("a filter has its own shape").strides();
             let mut file = vec![0.0; weights.len()];
-            for (at, weight) in weights.iter().enumerate() {
-                let (n_idx, m_idx, tap) = (at % n, at / n % m, at / n / m);
-                debug_assert!(tap < taps, "a filter has the layer's extent");
-                file[tap * tap_stride + m_idx * m_stride + n_idx * n_stride] = *weight;
+            debug_assert_eq!(weights.len(), taps * m * n, "a filter has the layer's extent");
+            for (at, outputs) in weights.chunks_exact(n).enumerate() {
+                let start = at / m * tap_stride + at % m * m_stride;
+                for (n_idx, weight) in outputs.iter().enumerate() {
+                    file[start + n_idx * n_stride] = *weight;
+                }
             }
             file
         }

@@ -77,17 +77,16 @@ impl<'a> Decoder<'a> {
     }
 
     /// The instruction at a place of the code.
-    pub(super) fn step(&mut self, ip: u64) -> Result<Step, String> {
+    pub(super) fn step(&mut self, ip: u64) -> Result<&Step, String> {
         let code = self.image.code();
         let offset = ip.checked_sub(code.start).filter(|offset| *offset < code.bytes.len() as u64);
         let offset = offset.ok_or_else(|| format!("{ip:#x} isn't code"))? as usize;
-        if let Some(number) = self.known[offset].checked_sub(1) {
-            return Ok(self.steps[number as usize]);
+        if self.known[offset] == 0 {
+            let step = self.decode(ip, offset).map_err(|fault| format!("{}: {fault}", self.text(ip)))?;
+            self.steps.push(step);
+            self.known[offset] = self.steps.len() as u32;
         }
-        let step = self.decode(ip, offset).map_err(|fault| format!("{}: {fault}", self.text(ip)))?;
-        self.steps.push(step);
-        self.known[offset] = self.steps.len() as u32;
-        Ok(step)
+        Ok(&self.steps[self.known[offset] as usize - 1])
     }
 
     /// The place and the instruction, for messages.

@@ -34,25 +34,34 @@ impl Place<'_> {
 
     /// The pattern with its placeholders filled in.
     pub(super) fn fill(&self, pattern: &str) -> String {
-        let numbers = [
-            ("{stage}", Some(self.stage)),
-            ("{block}", Some(self.block)),
-            ("{i}", Some(self.i)),
-            ("{i+1}", Some(self.i + 1)),
-            ("{i-1}", self.i.checked_sub(1)),
-            ("{c}", Some(self.c)),
-            ("{p}", Some(self.p)),
-            ("{p+1}", Some(self.p + 1)),
-            ("{n}", Some(self.n)),
-        ];
-        let mut text = pattern.to_owned();
-        for (placeholder, number) in numbers {
-            if let Some(number) = number {
-                text = text.replace(placeholder, &number.to_string());
-            }
+        let mut text = String::with_capacity(pattern.len() + self.name.len());
+        let mut rest = pattern;
+        while let Some((before, after)) = rest.split_once('{') {
+            text += before;
+            let filled = after.split_once('}').and_then(|(word, after)| Some((self.word(word)?, after)));
+            let (word, after) = filled.unwrap_or(("{".to_owned(), after));
+            text += &word;
+            rest = after;
         }
-        // Last: a name may have braces' words in it.
-        text.replace("{name}", self.name)
+        text + rest
+    }
+
+    /// What a placeholder stands for; `None` of what is none here.
+    fn word(&self, placeholder: &str) -> Option<String> {
+        let number = match placeholder {
+            "name" => return Some(self.name.to_owned()),
+            "stage" => self.stage,
+            "block" => self.block,
+            "i" => self.i,
+            "i+1" => self.i + 1,
+            "i-1" => self.i.checked_sub(1)?,
+            "c" => self.c,
+            "p" => self.p,
+            "p+1" => self.p + 1,
+            "n" => self.n,
+            _ => return None,
+        };
+        Some(number.to_string())
     }
 }
 
