@@ -142,25 +142,32 @@ fn expansion(package: &UserCrate, name: &str, graph: &Graph, fused: Fused) -> St
     format!("pub struct {name};\n{types}const _: () = {{\n{items}}};\n")
 }
 
-/// Random networks in integers, some of whose layers are in f32, with their constant channels and without.
-fn random_integers(package: &UserCrate, cases: &mut Vec<Case>) {
+/// Random networks in integers, some of whose layers are in f32, without their constant channels; every so many-th with them, too.
+fn random_integers(package: &UserCrate, cases: &mut Vec<Case>, every: u64) {
     let mut n_networks = 0;
     for &seed in few_seeds() {
         let network = RandomNetwork::new(seed);
         let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
         let Some(fused) = with_integers(&fused, seed) else { continue };
+        let with_them = (n_networks % every == 0).then(|| fused.clone());
         n_networks += 1;
-        for fused in [without_constant_channels(fused.clone(), true), fused] {
+        for fused in [without_constant_channels(fused, true)].into_iter().chain(with_them) {
             let name = format!("N{}", cases.len());
             let definition = expansion(package, &name, &network.graph, fused.clone());
             cases.push(Case { definition, ..Case::new(&name, "", &fused, network.inputs()) });
         }
     }
-    assert!(few_seeds().len() * 2 / 3 <= n_networks, "{n_networks} networks have a form in integers");
+    assert!(few_seeds().len() as u64 * 2 / 3 <= n_networks, "{n_networks} networks have a form in integers");
 }
 
-/// Writes the networks into a user's crate.
-fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Option<(UserCrate, Vec<Case>)> {
+/// Writes the networks into a user's crate. Random ones are among them if `every` is said; every so many-th of these is there in a
+/// second form, too: its weights set at run time, its constant channels kept.
+fn user_crate(
+    name: &str,
+    features: &str,
+    trained: &[usize],
+    every: Option<u64>,
+) -> Option<(UserCrate, Vec<Case>)> {
     let manifest = format!(
         "[dependencies]\nmnc-macros = {{ path = \"{{root}}/macros\" }}\n\
          mnc-runtime = {{ path = \"{{root}}/runtime\"{features} }}\n\
@@ -189,7 +196,8 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
             cases.push(case);
         }
     }
-    for &seed in few_seeds().iter().filter(|_| seeds) {
+    let seeds = if every.is_some() { few_seeds() } else { &[] };
+    for (idx, &seed) in seeds.iter().enumerate() {
         let RandomNetwork { toml, graph, parameters, .. } = &RandomNetwork::new(seed);
         let file = parameters.to_safetensors(graph, &Naming::PLAIN).expect("the file can be written");
         package.write(&format!("data/{seed}.toml"), toml);
@@ -202,10 +210,13 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
         let inputs = RandomNetwork::new(seed).inputs();
         let case = Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs);
         let fields = format!("network: \"data/{seed}.toml\", alpha: {:?}", graph.alpha);
-        let again = case.at_run_time(&format!("N{}", cases.len() + 1), &fields, numbers(graph, parameters));
-        cases.extend([case, again]);
+        let name = format!("N{}", cases.len() + 1);
+        let again = every.is_some_and(|every| idx as u64 % every == 0);
+        let again = again.then(|| case.at_run_time(&name, &fields, numbers(graph, parameters)));
+        cases.push(case);
+        cases.extend(again);
     }
-    for (layers, toml) in INLINE.into_iter().filter(|_| seeds) {
+    for (layers, toml) in INLINE.into_iter().filter(|_| every.is_some()) {
         let description = Description::parse(toml, "inline.toml").expect("it is legal");
         let graph = Graph::build(&description, &Knobs::default()).expect("it is legal");
         let fused = mnc::passes::run(&graph, &Parameters::random(&graph, 7)).expect("it is legal");
@@ -213,8 +224,8 @@ fn user_crate(name: &str, features: &str, trained: &[usize], seeds: bool) -> Opt
         let fields = format!("network: {{ {layers} }}, weights: random(7)");
         cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
     }
-    if seeds {
-        random_integers(&package, &mut cases);
+    if let Some(every) = every {
+        random_integers(&package, &mut cases, every);
     }
     write_main(&package, &cases);
     Some((package, cases))
@@ -262,7 +273,7 @@ fn check(cases: &[Case], folder: &Path, program: impl Fn() -> Command) {
 #[test]
 fn with_the_instructions_of_this_machine() {
     let all: Vec<usize> = (0..TRAINED.len()).collect();
-    let Some((package, cases)) = user_crate("macro-std", "", &all, true) else { return };
+    let Some((package, cases)) = user_crate("macro-std", "", &all, Some(1)) else { return };
     need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
     check(&cases, package.path(), || Command::new(package.built("release/macro-std")));
 }
@@ -337,7 +348,7 @@ fn int8_files() {
 /// Without `std` nobody asks the CPU, and without a feature of the target there is no AVX2.
 #[test]
 fn portable() {
-    let Some((package, cases)) = user_crate("macro-portable", ", default-features = false", &SMALL, true)
+    let Some((package, cases)) = user_crate("macro-portable", ", default-features = false", &SMALL, Some(4))
     else {
         return;
     };
@@ -352,7 +363,7 @@ fn aarch64() {
     if !need::has_std(TARGET) {
         return;
     }
-    let Some((package, cases)) = user_crate("macro-aarch64", "", &SMALL, true) else { return };
+    let Some((package, cases)) = user_crate("macro-aarch64", "", &SMALL, Some(4)) else { return };
     let mut build = package.cargo(&["build", "--release", "--features", "threads", "--target", TARGET]);
     need::run(build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", cc));
     let program = package.built(&format!("{TARGET}/release/macro-aarch64"));
@@ -376,7 +387,7 @@ fn miri() {
                 [[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n[[layer]]\nkind = \"softmax\"\n";
     // What Miri calls the program remembers the folder of the package; one left by an earlier run would look for that.
     let name = format!("macro-miri-{}", std::process::id());
-    let Some((package, _)) = user_crate(&name, ", default-features = false", &[], false) else {
+    let Some((package, _)) = user_crate(&name, ", default-features = false", &[], None) else {
         return;
     };
     package.write("data/tiny.toml", toml);
