@@ -4,9 +4,10 @@
 //! different machines; what takes turns meets the same ones, and only then may be compared.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use mnc::Result;
 use mnc_runtime::measured::profile::Profile;
 use mnc_runtime::measured::{Latencies, Summary};
@@ -117,11 +118,14 @@ fn fitting(first_run: Duration) -> usize {
     n_fitting.clamp(20, 500) as usize
 }
 
+/// Work may be part of other work that has a bar: bars that are there at once stand below each other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
 /// A bar on standard error, for people only; it goes away when it is done.
 pub(super) fn progress(what: &str, len: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}{rest} {msg}");
     let style = style.expect("the template is ours and well formed");
-    let bar = ProgressBar::new(len as u64);
+    let bar = BARS.add(ProgressBar::new(len as u64));
     bar.set_style(style.with_key("rest", |state: &ProgressState, out: &mut dyn fmt::Write| {
         // Before the first is done nobody knows how long they take; that a bar is incomplete is no fault.
         let _ = match state.pos() {
