@@ -109,7 +109,10 @@ pub(crate) fn main() -> ExitCode {
 
 /// The commands with their options, each with words of its own where several share one.
 fn command_line() -> clap::Command {
-    Cli::command().mut_subcommand("profile", profile::own_words).mut_subcommand("cost", cost::own_words)
+    Cli::command()
+        .mut_subcommand("profile", profile::own_words)
+        .mut_subcommand("cost", cost::own_words)
+        .mut_subcommand("explore", explore::own_words)
 }
 
 fn command() -> ExitCode {

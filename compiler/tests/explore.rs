@@ -166,6 +166,83 @@ fn budgets_choose_and_compile() {
     assert_eq!((code, err.as_str()), (2, expected));
 }
 
+/// Each member is there in both forms, what is known of int8 stands beside it, and the choice looks at both.
+#[test]
+fn int8_stands_beside_f32() {
+    if !has_compiler() {
+        return;
+    }
+    let root = fs::canonicalize(ROOT).expect("the repository is there");
+    let detector = root.join("examples/person-detector");
+    let folder = folder();
+    let name = |name: &str| folder.path().join(name);
+    fs::create_dir(name("weights")).expect("it is writable");
+    for file in ["person.safetensors", "config.json", "preprocessor_config.json"] {
+        fs::copy(detector.join(file), name("weights").join(file)).expect("it is there");
+    }
+    fs::write(name("labels.csv"), "astronaut.jpg,person\nchelsea.jpg,1\n").expect("it is writable");
+    let photos = detector.join("photos").display().to_string();
+    let explore =
+        ["explore", "--weights-dir", "weights", "--images", &photos, "--image-labels", "labels.csv"];
+    let more = ["--resolution", "96", "--rounds", "1", "--folder", "out", "--int8", "--pair-safe"];
+    // Only int8 has so little.
+    let wish = ["--max-memory", "150kB", "-o", "chosen", "--json"];
+    let (code, out, err) = mnc(folder.path(), &explore, &[&more[..], &wish].concat());
+    assert!(code == 0 && err.ends_with("wrote chosen (0.25@96 int8)\n"), "{err}");
+    let document: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let members = document["members"].as_array().expect("a list");
+    let column = |key: &str| members.iter().map(|member| member[key].to_string()).collect::<Vec<_>>();
+    assert_eq!(column("dtype"), ["\"f32\"", "\"int8\""]);
+    let less = |key: &str| {
+        let [f32, int8] = [0, 1].map(|idx| members[idx][key].as_f64().expect("a number"));
+        int8 < f32
+    };
+    for key in ["executable_bytes", "workspace_bytes", "parameters", "multiply_adds"] {
+        assert!(less(key), "{key}: {members:?}");
+    }
+    assert!(members[0]["fidelity"].is_null(), "{members:?}");
+    let fidelity = &members[1]["fidelity"];
+    assert!(5.0 < fidelity["logits_snr_db"].as_f64().expect("a number"), "{fidelity}");
+    assert!(0.5 < fidelity["same_answer"].as_f64().expect("a number"), "{fidelity}");
+    assert_eq!(fidelity["judged_on"], "16 other parts of the two photographs of `mnc`");
+    // With the trained weights both are right.
+    assert!(members.iter().all(|member| member["accuracy"]["top1"] == 100.0), "{members:?}");
+    let page = read(folder.path(), "out/index.html");
+    for text in ["0.25@96 int8", "<rect class=\"dot", "squares are int8", "SNR, dB"] {
+        assert!(page.contains(text), "{text} in\n{page}");
+    }
+
+    // A file of `mnc quantize` is one member, at its resolution.
+    let quantize =
+        ["quantize", "mobilenet-v1", "--weights", "weights/person.safetensors", "--resolution", "64"];
+    stdout(folder.path(), &quantize, &["--pair-safe", "-o", "weights/person.int8.safetensors"]);
+    let more = ["--resolution", "96,64", "--rounds", "1", "--folder", "out", "--csv"];
+    let csv = stdout(folder.path(), &["explore", "--weights-dir", "weights"], &more);
+    let member = |line: &str| line.split(',').skip(1).take(4).collect::<Vec<_>>().join(" ");
+    let members: Vec<String> = csv.lines().skip(1).map(member).collect();
+    assert_eq!(members, ["0.25 96 96 f32", "0.25 64 64 f32", "0.25 64 64 int8"], "{csv}");
+    assert!(csv.trim_end().ends_with(",person.int8.safetensors"), "{csv}");
+}
+
+/// Random numbers have no accuracy, in int8 either, and no distance from f32 that means anything.
+#[test]
+fn int8_of_random_numbers_is_measured_and_not_judged() {
+    if !has_compiler() {
+        return;
+    }
+    let folder = folder();
+    let explore = ["explore", "--alpha", "0.25", "--resolution", "32", "--folder", "out"];
+    let table = stdout(folder.path(), &explore, &["--rounds", "1", "--int8"]);
+    assert!(table.contains("0.25@32 int8 ") && table.contains("\nint8 takes "), "{table}");
+    assert!(!table.contains("SNR"), "{table}");
+    let document: serde_json::Value =
+        serde_json::from_str(&read(folder.path(), "out/family.json")).expect("JSON");
+    let dtypes: Vec<&serde_json::Value> =
+        document["dtypes"].as_array().expect("a list").iter().map(|means| &means["dtype"]).collect();
+    assert_eq!(dtypes, ["f32", "int8"]);
+    assert!(document["members"][1]["fidelity"].is_null() && document["members"][1]["accuracy"].is_null());
+}
+
 #[test]
 fn mistakes_are_named_before_any_work() {
     let folder = folder();
@@ -198,11 +275,18 @@ fn mistakes_are_named_before_any_work() {
         "missing: No such file or directory (os error 2), expected a folder of safetensors",
     );
     check(&["--weights-dir", "."], 1, ".: found no weights of this network, expected .safetensors files");
+    check(&["--calibrate", "photos"], 2, "--calibrate: found without --int8, expected both");
+    check(
+        &["--int8", "--calibrate", "photos"],
+        2,
+        "--calibrate: found without weights, expected trained ones",
+    );
     let quantize =
         ["quantize", "mobilenet-v1", "--alpha", "0.25", "--resolution", "32", "--random-weights", "1"];
     stdout(folder.path(), &quantize, &["-o", "net.int8.safetensors"]);
-    let expected = "net.int8.safetensors: found a network of `mnc quantize`, which has one resolution, expected weights in f32";
-    check(&["--weights-dir", "."], 1, expected);
+    let expected = "--resolution: found 48x48, expected one that the weights have: 0.25 (net.int8.safetensors, int8 at 32)";
+    check(&["--weights-dir", ".", "--resolution", "48"], 2, expected);
+    check(&["mobilenet-v2", "--weights-dir", "."], 1, "found no weights of this network");
     fs::remove_file(folder.path().join("net.int8.safetensors")).expect("it has been written");
     let left: Vec<_> = fs::read_dir(folder.path()).expect("it is there").collect();
     assert!(left.is_empty(), "{left:?}");

@@ -120,7 +120,7 @@ fn integers(args: &Args, known: &Known, graph: &Graph, target: &Target) -> Resul
             let opened = args.int8.of(opened.clone(), graph)?;
             opened.fused(graph, &Settings::new(target, "network")).map(Some)
         }
-        None if args.int8.is_asked() => args.int8.of_random(graph).map(Some),
+        None if args.int8.is_asked() => args.int8.of_random(graph, 1).map(Some),
         Some(_) | None => Ok(None),
     }
 }

@@ -4,6 +4,7 @@ mod budget;
 mod chart;
 mod checkpoints;
 mod claims;
+mod dtype;
 mod family;
 mod front;
 mod images;
@@ -24,6 +25,7 @@ use mnc_runtime::peak::cpu_name;
 
 use self::budget::Budgets;
 use self::claims::{Claim, Evidence};
+use self::dtype::{Dtype, Means};
 use self::family::{FULL_CONV, Family, NARROW, SHALLOW, WHOLE};
 use self::images::Images;
 use self::map::{AccuracySource, Map, Measured, Member, Setting};
@@ -35,7 +37,7 @@ use super::files::Output;
 use super::output::{self, Destination, Format};
 use super::text::tell;
 use super::variants::Workbench;
-use super::{files, host, machine, network};
+use super::{files, host, machine, network, quantize};
 
 /// Measures every width and resolution of a network on this machine, and names the best within your limits
 ///
@@ -67,6 +69,8 @@ pub(super) struct Args {
     weights_dir: Option<PathBuf>,
     #[command(flatten)]
     called: network::Names,
+    #[command(flatten)]
+    int8: quantize::Int8,
     /// Weights drawn at random from this seed [default: 1]; -o asks for it in words, for its executable answers nothing
     #[arg(long, value_name = "SEED", help_heading = "The family")]
     random_weights: Option<u64>,
@@ -123,8 +127,15 @@ Examples:
   mnc explore --alpha 1,0.5 --resolution 224,160,96 --threads 2 \\
     --folder two-threads
   mnc explore --claims
+  mnc explore --weights-dir checkpoints --images validation --int8
   mnc explore net.toml --weights-dir trained --images photos \\
     --image-labels photos.csv";
+
+/// Int8 comes beside f32 here, not in place of it.
+pub(super) fn own_words(command: clap::Command) -> clap::Command {
+    let help = "Measure each member in int8 too, made of its weights as `mnc quantize` does";
+    command.mut_arg("int8", |argument| argument.help(help))
+}
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let args = &unfolded(args)?;
@@ -157,12 +168,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let cpu = cpu_name().unwrap_or_else(|| "an unnamed CPU".to_owned());
     let conditions = Conditions { cpu: cpu.clone(), threads: args.threads.into() };
     let (mut store, note) = Store::open(&folder.join("measurements.json"), conditions)?;
-    let machine = store.machine(target.isa.name, || machine::measure(target.isa, false)).cloned();
+    let mut dtypes = Vec::new();
+    for dtype in family.dtypes() {
+        dtypes.push(means(dtype, &target, &args.target_cpu, &mut store)?);
+    }
     let circumstances = Circumstances {
-        target: &target,
+        dtypes: &dtypes,
+        int8: &args.int8,
         threads: args.threads.into(),
         rounds: args.rounds.into(),
-        machine: machine.as_ref(),
         images: images.as_ref(),
     };
     family.notes.iter().chain(&note).for_each(|note| tell(format_args!("note: {note}\n")));
@@ -175,7 +189,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         compiled.iter().map(|subject| subject.measured(&store, circumstances)).collect();
     let map = Map {
         network: description.name,
-        setting: setting(&target, cpu, circumstances),
+        setting: setting(cpu, circumstances),
         warnings: watch.doubts(&timed),
         accuracy_source: accuracy_source(args, images.as_ref(), &measured[..n_members]),
         members: measured[..n_members].to_vec(),
@@ -201,6 +215,10 @@ fn unfolded(args: &Args) -> Result<Args> {
 
 /// Options that make no sense together.
 fn check(args: &Args, budgets: &Budgets) -> Result<()> {
+    args.int8.check()?;
+    if args.weights_dir.is_none() {
+        args.int8.check_random()?;
+    }
     if args.claims && (args.network != "mobilenet-v1" || args.weights_dir.is_some()) {
         let detail = "found another network or weights, expected mobilenet-v1 without --weights-dir";
         return super::usage("--claims", detail);
@@ -226,7 +244,20 @@ fn destination(path: &Path, network: &Description, target: &Target) -> Result<Pa
     }
 }
 
+/// What members of a dtype are compiled for and predicted by.
+fn means(dtype: Dtype, target: &Target, cpu: &str, store: &mut Store) -> Result<Means> {
+    let (target, of) = match dtype {
+        Dtype::F32 => (target.clone(), ""),
+        Dtype::Int8 => (host::for_int8(target.clone(), Some(cpu))?, ", products of bytes"),
+    };
+    let limits = format!("{}{of}", target.isa.name);
+    let machine = store.machine(&limits, || machine::measure(target.isa, dtype.is_int8())).cloned();
+    Ok(Means { dtype, target, machine })
+}
+
+/// The paper's networks compute in f32, and so do those of its claims.
 fn judge(map: &Map, measured: &[Measured]) -> Result<Vec<Claim>> {
+    let map = &map.only(Dtype::F32);
     let find = |network: &str, member: Member| {
         let found = measured.iter().find(|measured| measured.network == network && measured.member == member);
         found.ok_or_else(|| {
@@ -246,16 +277,10 @@ fn judge(map: &Map, measured: &[Measured]) -> Result<Vec<Claim>> {
     }))
 }
 
-fn setting(target: &Target, cpu: String, circumstances: Circumstances<'_>) -> Setting {
-    Setting {
-        compiler: env!("CARGO_PKG_VERSION").to_owned(),
-        cpu,
-        target: target.to_string(),
-        isa: target.isa.name.to_owned(),
-        threads: circumstances.threads,
-        rounds: circumstances.rounds,
-        machine: circumstances.machine.cloned(),
-    }
+fn setting(cpu: String, circumstances: Circumstances<'_>) -> Setting {
+    let Circumstances { dtypes, threads, rounds, .. } = circumstances;
+    let compiler = env!("CARGO_PKG_VERSION").to_owned();
+    Setting { compiler, cpu, dtypes: dtypes.to_vec(), threads, rounds }
 }
 
 /// What the accuracies of a map are.
@@ -266,9 +291,13 @@ fn accuracy_source(args: &Args, images: Option<&Images>, members: &[Measured]) -
             images.len(),
             folder.display()
         )),
-        _ if members.iter().any(|member| member.accuracy.is_some()) => AccuracySource::Published(
-            published::Family::by_name(&args.network).map_or("", |family| family.source).to_owned(),
-        ),
+        _ if members.iter().any(|member| member.accuracy.is_some()) => {
+            let source = published::Family::by_name(&args.network).map_or("", |family| family.source);
+            let has_int8 = members.iter().any(|member| member.member.dtype == Dtype::Int8);
+            // A network of random numbers has no accuracy, and one that loses some has another than its authors'.
+            let of_f32 = if has_int8 { "; that of int8 is not known without --images" } else { "" };
+            AccuracySource::Published(format!("{source}{of_f32}"))
+        }
         _ => {
             AccuracySource::Unknown(format!("nobody has published any for these members of {}", args.network))
         }

@@ -11,7 +11,7 @@ use mnc::graph::Graph;
 use mnc::job::{Job, Opened, Settings};
 use mnc::passes::Fused;
 use mnc::quantize::file::{self, Provenance};
-use mnc::quantize::{self, Choice, Comparison, Options, Pictures, Quantized, leaves};
+use mnc::quantize::{self, Certificate, Choice, Comparison, Options, Pictures, Quantized, leaves};
 use mnc::weights::Parameters;
 use mnc::{Marks, Place, Result, Target};
 
@@ -121,32 +121,41 @@ impl Int8 {
 
     /// A network of these weights in int8, if it is asked for.
     pub(super) fn of(&self, opened: Opened, graph: &Graph) -> Result<Opened> {
-        if !self.int8 {
-            return Ok(opened);
-        }
+        if self.int8 { self.judged(opened, graph).map(|(opened, _)| opened) } else { Ok(opened) }
+    }
+
+    /// The same where it is known to be asked for, and how far it is from f32: of classifiers, with the pictures that told it.
+    pub(super) fn judged(
+        &self,
+        opened: Opened,
+        graph: &Graph,
+    ) -> Result<(Opened, Option<(Certificate, String)>)> {
         // Pictures come one by one here.
         let graph = Graph { batch: 1, ..graph.clone() };
-        let Made { bytes, .. } = make(&opened, graph, &self.choices, None, n_threads(None))?;
-        opened.quantised(bytes)
+        let Made { bytes, comparison, sets, .. } =
+            make(&opened, graph, &self.choices, None, n_threads(None))?;
+        let told = comparison.certificate.map(|certificate| (certificate, sets.judges.told));
+        Ok((opened.quantised(bytes)?, told))
     }
-}
 
-impl Int8 {
-    /// A network of random numbers in int8, in no time: its speed and size are those of any other.
-    pub(super) fn of_random(&self, graph: &Graph) -> Result<Fused> {
-        if self.choices.calibrate.is_some() {
-            return super::usage(
-                "--calibrate",
-                "found without weights, expected them in place of the network",
-            );
+    /// Refuses pictures for numbers that nobody has trained.
+    pub(super) fn check_random(&self) -> Result<()> {
+        match self.choices.calibrate {
+            Some(_) => super::usage("--calibrate", "found without weights, expected trained ones"),
+            None => Ok(()),
         }
+    }
+
+    /// A network of random numbers in int8, in no time: its speed and size are those of any other.
+    pub(super) fn of_random(&self, graph: &Graph, seed: u64) -> Result<Fused> {
+        self.check_random()?;
         let graph = &Graph { batch: 1, ..graph.clone() };
         let constants = graph.preprocess.constants();
         let bytes = leaves::pictures(graph.input_shape(), 1, 1);
         let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads: n_threads(None) };
         // The error of random weights tells nothing.
         let options = Options { only_named: true, ..self.choices.options() };
-        let parameters = Parameters::random(graph, 1);
+        let parameters = Parameters::random(graph, seed);
         Ok(quantize::quantize(graph, &parameters, &pictures, &options, &|| ())?.integers)
     }
 }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use mnc_runtime::chart::{Axis, Scale, Short, escape};
 
 pub(super) use bars::{Bars, Part, Row};
-pub(super) use scatter::{Line, Point, Scatter, Series, Values};
+pub(super) use scatter::{Line, Mark, Point, Scatter, Series, Values};
 
 /// Between an axis and its numbers.
 const NUMBER_GAP: f64 = 7.0;

@@ -16,7 +16,7 @@ use super::pictures::Figure;
 /// What the claims are judged by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence<'a> {
-    /// The map, for the laws of scaling.
+    /// The map in f32, for the laws of scaling.
     pub(super) map: &'a Map,
     /// 1.0 at 224 x 224.
     pub(super) whole: &'a Measured,

@@ -9,7 +9,8 @@ use mnc::request::{Network, Numbers, Request, Written};
 use super::super::network::Disk;
 use super::super::usage;
 use super::Args;
-use super::checkpoints::{self, Checkpoint};
+use super::checkpoints::{self, Checkpoint, Sizes};
+use super::dtype::Dtype;
 use super::map::Member;
 use super::published;
 use super::survey::Wanted;
@@ -49,19 +50,35 @@ impl Family {
         let by_rho = args.rho.iter().map(|rho| Resolution::from_rho(written.description.input, *rho));
         let mut sizes =
             by_rho.chain(args.resolution.iter().map(|size| Ok(*size))).collect::<Result<Vec<_>>>()?;
-        if sizes.is_empty() {
+        let are_asked = !sizes.is_empty();
+        if !are_asked {
             sizes = sizes_of(written.description.input);
         }
+        let sizes = Sizes { sizes, are_asked };
+        let quantises = args.int8.is_asked();
         let mut members: Vec<Member> = Vec::new();
-        for member in alphas.iter().flat_map(|alpha| sizes.iter().map(|size| Member::new(*alpha, *size))) {
-            if !members.contains(&member) {
-                members.push(member);
+        for alpha in alphas {
+            let of_alpha = if checkpoints.is_empty() {
+                random_members(alpha, &sizes, quantises)
+            } else {
+                checkpoints::members(&checkpoints, alpha, &sizes, quantises)?
+            };
+            for member in of_alpha {
+                if !members.contains(&member) {
+                    members.push(member);
+                }
             }
         }
         let network = Network::Named(args.network.clone());
         let numbers = Numbers::Random(args.random_weights.unwrap_or(1));
         let random = Job::of(written, &Request::new(network, numbers), &mut Disk)?;
         Ok(Family { members, checkpoints, published, random, notes })
+    }
+
+    /// What the members compute in.
+    pub(super) fn dtypes(&self) -> Vec<Dtype> {
+        let has = |dtype: &Dtype| self.members.iter().any(|member| member.dtype == *dtype);
+        Dtype::ALL.into_iter().filter(has).collect()
     }
 
     /// Every member as a network to be measured.
@@ -108,6 +125,13 @@ impl Family {
     }
 }
 
+/// Members of random numbers, which any size has.
+fn random_members(alpha: f64, sizes: &Sizes, quantises: bool) -> Vec<Member> {
+    let dtypes = if quantises { &Dtype::ALL[..] } else { &[Dtype::F32] };
+    let of_size = |size| dtypes.iter().map(move |dtype| Member::new(alpha, size, *dtype));
+    sizes.sizes.iter().copied().flat_map(of_size).collect()
+}
+
 /// Rows and columns of a size that nobody asked for: below, MobileNet's last maps are one pixel.
 const LEAST_SIDE: usize = 32;
 
@@ -140,9 +164,9 @@ fn random(job: Job, member: Member, is_member: bool) -> Result<Wanted> {
 }
 
 /// Table 1.
-pub(super) const WHOLE: Member = Member { alpha: 1.0, height: 224, width: 224 };
+pub(super) const WHOLE: Member = Member { alpha: 1.0, height: 224, width: 224, dtype: Dtype::F32 };
 /// The first row of Table 5.
-pub(super) const NARROW: Member = Member { alpha: 0.75, height: 224, width: 224 };
+pub(super) const NARROW: Member = Member { alpha: 0.75, ..WHOLE };
 /// The first row of Table 4.
 pub(super) const FULL_CONV: &str = "mobilenet-v1-full-conv";
 /// The second row of Table 5.

@@ -1,10 +1,11 @@
 //! A map and what was found on it -> one HTML page that refers to nothing outside of itself and runs nothing.
 
 use mnc_runtime::chart::escape;
-use mnc_runtime::measured::Summary;
+use mnc_runtime::measured::{Summary, unit};
 
 use super::super::text::{size, thousands};
 use super::claims::Claim;
+use super::dtype::{Means, targets};
 use super::map::{Map, Measured, Setting};
 use super::pictures::Figure;
 
@@ -23,7 +24,7 @@ pub(super) struct Page<'a> {
 impl Page<'_> {
     pub(super) fn to_html(self) -> String {
         let Page { map, answer, figures, claims } = self;
-        let Setting { cpu, target, threads, rounds, compiler, .. } = &map.setting;
+        let Setting { cpu, dtypes, threads, rounds, compiler } = &map.setting;
         let title = format!("The family of {}", map.network);
         let plural = if *threads == 1 { "" } else { "s" };
         let mut html = format!(
@@ -33,7 +34,7 @@ impl Page<'_> {
              <p class=\"soft\">{} members M(alpha, rho), compiled for {} and measured on {}, {threads} thread{plural}, in {rounds} \
              interleaved rounds. Made by mnc {compiler}.</p>\n",
             map.members.len(),
-            escape(target),
+            escape(&targets(dtypes)),
             escape(cpu),
             title = escape(&title),
         );
@@ -93,85 +94,82 @@ fn claim_html(number: usize, claim: &Claim) -> String {
     html
 }
 
-/// The column of the paper's own accuracies.
-const PAPER: usize = 4;
-
 fn table(map: &Map) -> String {
     let on_front = map.front(|member| member.latency.median);
     let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
-    // The paper's own top-1 has a column where it prints any.
+    // Columns that only some maps have: the paper's own top-1 where it prints any, what a quantiser has measured.
     let has_paper = map.members.iter().any(|member| member.paper.is_some());
-    let row = |member: &Measured| {
+    let fidelity_source = map.fidelity_source();
+    let columns = |member: &Measured| {
         let Summary { min, median, p95 } = member.latency;
         let is_front = on_front.iter().any(|other| other.member == member.member);
-        let cells = [
-            member.member.to_string(),
-            if is_front { "●" } else { "" }.to_owned(),
-            format!("{median:.3}"),
-            percent(member.top1()),
-            percent(member.paper.map(|paper| paper.0)),
-            size(member.executable_bytes),
-            size(member.workspace_bytes),
-            format!("{:.1}", member.mult_adds as f64 / 1e6),
-            thousands(member.parameters),
-            format!("{min:.3}"),
-            format!("{p95:.3}"),
-            member.predicted_ms.map_or("–".to_owned(), |ms| format!("{ms:.3}")),
-            percent(member.share_of_peak.map(|share| share * 100.0)),
-            escape(&member.weights),
+        let fidelity = member.fidelity.as_ref();
+        let mut columns = vec![
+            ("member", member.member.to_string()),
+            ("front", if is_front { "●" } else { "" }.to_owned()),
+            ("median, ms", format!("{median:.3}")),
+            ("top-1, %", percent(member.top1())),
         ];
-        let cells =
-            cells.iter().enumerate().filter(|(idx, _)| has_paper || *idx != PAPER).map(|(_, cell)| cell);
-        let cells: String = cells.map(|cell| format!("<td>{cell}</td>")).collect();
+        if has_paper {
+            columns.push(("the paper’s", percent(member.paper.map(|paper| paper.0))));
+        }
+        if fidelity_source.is_some() {
+            columns.push(("SNR, dB", percent(fidelity.map(|fidelity| fidelity.logits_snr_db))));
+            columns.push(("same, %", percent(fidelity.map(|fidelity| fidelity.same_answer * 100.0))));
+        }
+        columns.extend([
+            ("executable", size(member.executable_bytes)),
+            ("workspace", size(member.workspace_bytes)),
+            ("million mult-adds", format!("{:.1}", member.mult_adds as f64 / 1e6)),
+            ("parameters", thousands(member.parameters)),
+            ("min, ms", format!("{min:.3}")),
+            ("p95, ms", format!("{p95:.3}")),
+            ("predicted", member.predicted_ms.map_or("–".to_owned(), |ms| format!("{ms:.3}"))),
+            ("% of peak", percent(member.share_of_peak.map(|share| share * 100.0))),
+            ("weights", escape(&member.weights)),
+        ]);
+        columns
+    };
+    let row = |member: &Measured| {
+        let cells: String = columns(member).iter().map(|(_, cell)| format!("<td>{cell}</td>")).collect();
         format!("<tr>{cells}</tr>\n")
     };
-    let headings = [
-        "member",
-        "front",
-        "median, ms",
-        "top-1, %",
-        "the paper’s",
-        "executable",
-        "workspace",
-        "million mult-adds",
-        "parameters",
-        "min, ms",
-        "p95, ms",
-        "predicted",
-        "% of peak",
-        "weights",
-    ];
-    let headings =
-        headings.iter().enumerate().filter(|(idx, _)| has_paper || *idx != PAPER).map(|(_, text)| text);
-    let headings: String = headings.map(|heading| format!("<th>{heading}</th>")).collect();
+    let headings = columns(&map.members[0]);
+    let headings: String = headings.iter().map(|(heading, _)| format!("<th>{heading}</th>")).collect();
     let rows: String = map.members.iter().map(row).collect();
     let paper = if has_paper { " The paper’s: what its Tables 6, 7 and 9 print." } else { "" };
+    let fidelity = fidelity_source.map_or(String::new(), |text| format!(" {}.", escape(&text)));
     format!(
-        "<p class=\"soft\">Front: no other member is both faster and more accurate. Top-1: {}.{paper}</p>\n\
+        "<p class=\"soft\">Front: no other member is both faster and more accurate. Top-1: {}.{paper}{fidelity}</p>\n\
          <div class=\"scroll\"><table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
         escape(map.accuracy_source.text())
     )
 }
 
 fn method(map: &Map) -> String {
-    let machine = map.setting.machine.as_ref().filter(|_| map.median_error().is_some());
-    let machine = machine.map_or_else(|| format!(" {}.", map.no_prediction()), |machine| {
+    let is_predicted = |dtype| map.of(dtype).any(|member| member.predicted_ms.is_some());
+    let predicting = map.setting.dtypes.iter().filter(|means| is_predicted(means.dtype));
+    let predicted = predicting.filter_map(|Means { dtype, machine, .. }| {
+        let machine = machine.as_ref()?;
         let reads: Vec<String> = machine
             .reads
             .iter()
             .map(|read| format!("{} at {:.0} GB/s", size(read.bytes as u64), read.gb_per_s))
             .collect();
-        format!(
-            " The predictions were made with a peak of {:.0} GFLOP/s (a multiply-add is two operations) and reads of {}.",
+        Some(format!(
+            " The predictions in {dtype} were made with a peak of {:.0} {} (a multiply-add is two operations) and reads of {}.",
             machine.fma_gflops,
+            unit(dtype.is_int8()),
             reads.join(", ")
-        )
+        ))
     });
+    let others = map.no_prediction().into_iter().map(|why| format!(" {why}."));
+    let predictions: String = predicted.chain(others).collect();
     format!(
         "<h2>How it was measured</h2>\n<p>Each member is an executable of its own, run as a process that first runs ten times and then is timed; \
          the processes of all members take turns, there and back, so that all meet the same machine. Latency is one inference. Share of \
          peak: of the multiply-adds that the core could have done in the same process, at the fastest run. Size: the file that mnc writes. \
          Workspace: what one inference needs beside weights, input and output.{}</p>\n",
-        escape(&machine)
+        escape(&predictions)
     )
 }

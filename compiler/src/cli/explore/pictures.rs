@@ -1,10 +1,12 @@
 //! A map -> its pictures.
 
 use mnc_runtime::chart::Scale;
+use mnc_runtime::measured::unit;
 
 use super::super::text::size as bytes;
 use super::budget::Budgets;
-use super::chart::{Bars, Line, Part, Point, Row, Scatter, Series, Size, Values};
+use super::chart::{Bars, Line, Mark, Part, Point, Row, Scatter, Series, Size, Values};
+use super::dtype::Dtype;
 use super::map::{Map, Measured};
 
 /// A picture with what there is to see in it.
@@ -62,23 +64,57 @@ fn hint(member: &Measured) -> String {
     )
 }
 
-/// One series an alpha, its dots in order of cost.
+/// Dtypes are told apart by the form of their dots, alphas by colour.
+fn mark(dtype: Dtype) -> Mark {
+    match dtype {
+        Dtype::F32 => Mark::Circle,
+        Dtype::Int8 => Mark::Square,
+    }
+}
+
+/// The line of a dtype's peak: the class of its style, and how it looks.
+fn guide(dtype: Dtype) -> (&'static str, &'static str) {
+    match dtype {
+        Dtype::F32 => ("guide", "dashed"),
+        Dtype::Int8 => ("guide faint", "dotted"),
+    }
+}
+
+/// Which dots are which, in a sentence with a space before it; nothing where all are of one dtype.
+fn marks(map: &Map) -> String {
+    let word = |dtype| match mark(dtype) {
+        Mark::Circle => format!("circles are {dtype}"),
+        Mark::Square => format!("squares are {dtype}"),
+    };
+    match map.dtypes().map(word).collect::<Vec<_>>() {
+        words if words.len() < 2 => String::new(),
+        words => format!(" Of the dots {}.", words.join(", ")),
+    }
+}
+
+/// One series an alpha and dtype, its dots in order of cost.
 fn by_alpha(
     map: &Map,
     at: impl Fn(&Measured) -> Option<(f64, f64)>,
     name: impl Fn(&Measured) -> String,
     is_main: impl Fn(&Measured) -> bool,
 ) -> Vec<Series> {
-    let series = |(idx, alpha): (usize, f64)| {
-        let of_alpha = map.members.iter().filter(|member| member.member.alpha == alpha);
+    let series = |(idx, alpha): (usize, f64), dtype: Dtype| {
+        let of_alpha = map.of(dtype).filter(|member| member.member.alpha == alpha);
         let point = |member: &Measured| {
             Some(Point { at: at(member)?, name: name(member), hint: hint(member), is_main: is_main(member) })
         };
         let mut points: Vec<Point> = of_alpha.filter_map(point).collect();
         points.sort_by(|a, b| b.at.0.total_cmp(&a.at.0));
-        Series { colour: idx % N_COLOURS, name: format!("alpha {alpha:?}"), points, is_joined: true }
+        let name = match dtype {
+            Dtype::F32 => format!("alpha {alpha:?}"),
+            dtype => format!("alpha {alpha:?} {dtype}"),
+        };
+        Series { colour: idx % N_COLOURS, mark: mark(dtype), name, points, is_joined: true }
     };
-    alphas(map).into_iter().enumerate().map(series).filter(|series| !series.points.is_empty()).collect()
+    let of_alpha = |alpha: (usize, f64)| map.dtypes().map(move |dtype| (alpha, dtype));
+    let all = alphas(map).into_iter().enumerate().flat_map(of_alpha);
+    all.map(|(alpha, dtype)| series(alpha, dtype)).filter(|series| !series.points.is_empty()).collect()
 }
 
 /// Values on either side of all members', for lines through the whole plot.
@@ -89,27 +125,42 @@ fn around(map: &Map, of: impl Fn(&Measured) -> f64) -> [f64; 2] {
 
 fn latency_by_mult_adds(map: &Map) -> Figure {
     let at = |member: &Measured| Some((member.mult_adds as f64 / 1e6, member.latency.median));
-    let peak = map.members.iter().filter_map(|member| member.fma_peak_gflops).reduce(f64::max);
-    let peak = peak.map(|peak| peak * map.setting.threads as f64);
-    let lines = peak.into_iter().map(|peak| Line {
-        class: "guide",
+    let peak = |dtype: Dtype| {
+        let peak = map.of(dtype).filter_map(|member| member.fma_peak_gflops).reduce(f64::max)?;
+        Some((dtype, peak * map.setting.threads as f64))
+    };
+    let peaks: Vec<(Dtype, f64)> = map.dtypes().filter_map(peak).collect();
+    let lines = peaks.iter().map(|(dtype, peak)| Line {
+        class: guide(*dtype).0,
         points: around(map, |member| member.mult_adds as f64 / 1e6)
             .map(|millions| (millions, 2.0 * millions / peak))
             .to_vec(),
         name: String::new(),
     });
-    let largest = map.members.iter().max_by_key(|member| member.mult_adds).expect("a map has members");
-    let smallest = map.members.iter().min_by_key(|member| member.mult_adds).expect("a map has members");
+    // Of those of one dtype.
+    let of_first = || map.of(map.members[0].member.dtype);
+    let largest = of_first().max_by_key(|member| member.mult_adds).expect("a map has members");
+    let smallest = of_first().min_by_key(|member| member.mult_adds).expect("a map has members");
+    let speed = |(dtype, peak): &(Dtype, f64)| format!("{} {}", peak.round(), unit(dtype.is_int8()));
     let text = format!(
-        "{} does {:.1} times the multiply-adds of {} and takes {:.1} times as long. {}",
+        "{} does {:.1} times the multiply-adds of {} and takes {:.1} times as long. {}{}{}",
         largest.member,
         largest.mult_adds as f64 / smallest.mult_adds as f64,
         smallest.member,
         largest.latency.median / smallest.latency.median,
-        peak.map_or(String::new(), |peak| format!(
-            "The line is what {} GFLOP/s, the measured peak of multiply-adds, would take.",
-            peak.round()
-        ))
+        map.beside_f32().map_or(String::new(), |text| format!("{text}. ")),
+        match &peaks[..] {
+            [] => String::new(),
+            [peak] =>
+                format!("The line is what {}, the measured peak of multiply-adds, would take.", speed(peak)),
+            peaks => {
+                let one = |peak: &(Dtype, f64)| format!("{} {} in {}", guide(peak.0).1, speed(peak), peak.0);
+                let each: Vec<String> = peaks.iter().map(one).collect();
+                let each = each.join(", ");
+                format!("The lines are what the measured peaks of multiply-adds would take: {each}.")
+            }
+        },
+        marks(map),
     );
     let scatter = Scatter {
         description: format!("Latency against multiply-adds. {text}"),
@@ -170,10 +221,11 @@ fn front_text(map: &Map, cost: fn(&Measured) -> f64, better: &str) -> String {
     let front = map.front(cost);
     format!(
         "Filled dots and the line: the {} of {} members that no other beats, by being both {better} and more accurate. \
-         Accuracy: {}.",
+         Accuracy: {}.{}",
         front.len(),
         map.members.len(),
-        map.accuracy_source.text()
+        map.accuracy_source.text(),
+        marks(map),
     )
 }
 
@@ -248,7 +300,11 @@ fn kinds(map: &Map) -> Figure {
         "1x1 convolutions take {least:.0} to {most:.0} % of the time. Layers that are computed together, a few rows at a time, are \
          measured together: their time, up to {:.0} % of a network's, is divided {}.",
         shared * 100.0,
-        if map.median_error().is_some() { "as the prediction has it" } else { "by their multiply-adds" },
+        match (map.median_error().is_some(), map.no_prediction().is_empty()) {
+            (true, true) => "as the prediction has it",
+            (true, false) => "as the prediction has it, without one by their multiply-adds",
+            (false, _) => "by their multiply-adds",
+        },
     );
     let bars = Bars {
         description: format!("Time by kind of layer. {text}"),
@@ -262,6 +318,7 @@ fn kinds(map: &Map) -> Figure {
 
 fn predicted(map: &Map) -> Option<Figure> {
     let error = map.median_error()?;
+    let n_predicted = map.members.iter().filter(|member| member.predicted_ms.is_some()).count();
     let worst = map.members.iter().max_by(|a, b| {
         let size = |member: &Measured| member.error().map_or(0.0, f64::abs);
         size(a).total_cmp(&size(b))
@@ -269,11 +326,12 @@ fn predicted(map: &Map) -> Option<Figure> {
     let text = format!(
         "Predicted from the counts, the peak and the read speeds of this machine, before anything was compiled: half of the {} \
          predictions are within {:.1} % of the measured median, all within {:.1} % ({}). The band is 15 % to either side. The \
-         shares of peak that it assumes were measured on other networks than those of the paper.",
-        map.members.len(),
+         shares of peak that it assumes were measured on other networks than those of the paper.{}",
+        n_predicted,
         error * 100.0,
         worst.error()?.abs() * 100.0,
         worst.member,
+        marks(map),
     );
     let ends = around(map, |member| member.latency.median);
     let along = |factor: f64| ends.map(|ms| (ms, ms * factor)).to_vec();

@@ -6,8 +6,7 @@
 //! as dots. The checkpoints that the authors released later come with a table of all sixteen. The two differ by up to 1.1 points,
 //! so a map takes the whole of one: the release. Members that the paper prints are shown with its number beside.
 
-use mnc::graph::Resolution;
-
+use super::dtype::Dtype;
 use super::map::{Accuracy, Member};
 
 /// A built-in family.
@@ -138,21 +137,23 @@ impl Family {
 
     /// What the release says of a member; `None` of one that it doesn't have.
     pub(super) fn accuracy(&self, member: Member) -> Option<Accuracy> {
-        let side = square(member.resolution())?;
+        let side = side_in_print(member)?;
         let row = self.released.iter().find(|row| row.0 == member.alpha && row.1 == side)?;
         Some(Accuracy { top1: row.2, top5: row.3 })
     }
 
     /// Top-1 that the paper of V1 prints, and the number of the table.
     pub(super) fn printed(&self, member: Member) -> Option<(f64, u8)> {
-        let side = square(member.resolution()).filter(|_| self.name == "mobilenet-v1")?;
+        let side = side_in_print(member).filter(|_| self.name == "mobilenet-v1")?;
         let row = PRINTED.iter().find(|row| row.0 == member.alpha && row.1 == side)?;
         Some((row.2, row.3))
     }
 }
 
-fn square(resolution: Resolution) -> Option<usize> {
-    (resolution.height == resolution.width).then_some(resolution.height)
+/// What is in print is of square pictures, and of networks in f32.
+fn side_in_print(member: Member) -> Option<usize> {
+    let Member { height, width, dtype, .. } = member;
+    (height == width && dtype == Dtype::F32).then_some(height)
 }
 
 #[cfg(test)]
@@ -178,8 +179,10 @@ mod tests {
     fn accuracies_are_of_their_family() {
         let check = |name: &str, alpha: f64, side: usize, expected: Option<(f64, Option<f64>)>| {
             let family = Family::by_name(name).expect("it is a family");
-            let found = family.accuracy(Member { alpha, height: side, width: side });
+            let member = Member { alpha, height: side, width: side, dtype: Dtype::F32 };
+            let found = family.accuracy(member);
             assert_eq!(found.map(|found| (found.top1, found.top5)), expected, "{name} {alpha}@{side}");
+            assert_eq!(family.accuracy(Member { dtype: Dtype::Int8, ..member }), None);
         };
         check("mobilenet-v1", 0.5, 160, Some((59.1, Some(81.9))));
         check("mobilenet-v2", 0.5, 160, Some((61.0, Some(83.2))));

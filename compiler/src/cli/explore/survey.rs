@@ -7,18 +7,23 @@ use std::time::Instant;
 use mnc::cost::Report;
 use mnc::graph::Graph;
 use mnc::job::{Job, Settings};
-use mnc::predict::{Machine, Prediction, predict};
-use mnc::{Options, Result, Target};
+use mnc::predict::Prediction;
+use mnc::request::Numbers;
+use mnc::{Compiled as Code, Options, Result};
 use mnc_runtime::measured::Latencies;
 use mnc_runtime::measured::profile::Profile;
 
 use super::super::doubts::Timed;
 use super::super::executable::Executable;
+use super::super::machine::Network;
 use super::super::network::Disk;
 use super::super::rounds::progress;
+use super::super::text::tell;
 use super::super::variants::Workbench;
+use super::super::{quantize, summary};
+use super::dtype::{Dtype, Means};
 use super::images::Images;
-use super::map::{KindTime, LayerTime, Measured, Member};
+use super::map::{Fidelity, KindTime, LayerTime, Measured, Member};
 use super::published;
 use super::store::Store;
 
@@ -40,12 +45,19 @@ pub(super) struct Wanted {
 /// Under which circumstances.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances<'a> {
-    pub(super) target: &'a Target,
+    /// Of each dtype that is measured.
+    pub(super) dtypes: &'a [Means],
+    /// How members in int8 are made.
+    pub(super) int8: &'a quantize::Int8,
     pub(super) threads: usize,
     pub(super) rounds: usize,
-    /// `None` where the limits can't be measured.
-    pub(super) machine: Option<&'a Machine>,
     pub(super) images: Option<&'a Images>,
+}
+
+impl<'a> Circumstances<'a> {
+    fn means(&self, dtype: Dtype) -> &'a Means {
+        self.dtypes.iter().find(|means| means.dtype == dtype).expect("there are means for every member")
+    }
 }
 
 /// A compiled network.
@@ -55,37 +67,49 @@ pub(super) struct Compiled {
     fingerprint: u64,
     prediction: Option<Prediction>,
     report: Report,
+    fidelity: Option<Fidelity>,
     wanted: Wanted,
 }
 
-/// Compiles everything.
+/// Compiles everything, and quantises it where it isn't yet.
 pub(super) fn compile(
     wanted: Vec<Wanted>,
     workbench: &Workbench,
     circumstances: Circumstances<'_>,
 ) -> Result<Vec<Compiled>> {
-    let Circumstances { target, machine, .. } = circumstances;
     let bar = progress("compiling", wanted.len());
     let mut compiled = Vec::with_capacity(wanted.len());
+    let mut slow = Vec::new();
     for wanted in wanted {
         bar.set_message(wanted.label());
         let started = Instant::now();
-        let name = Options::name_of(&wanted.graph.name);
-        let opened = wanted.job.clone().open(&mut Disk)?;
-        let compiled_one = opened.run(wanted.graph.clone(), &Settings::new(target, &name))?;
-        let executable = workbench.link(&compiled_one, started)?;
+        let Means { dtype, target, machine } = circumstances.means(wanted.member.dtype);
+        let (code, fidelity) = wanted.compile(circumstances)?;
+        slow.extend(summary::slow_sums(&code).map(|why| (wanted.label(), why)));
+        let executable = workbench.link(&code, started)?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&executable.read()?);
+        let network =
+            Network { graph: wanted.graph.clone(), integers: dtype.is_int8().then_some(code.fused) };
         compiled.push(Compiled {
             executable,
             fingerprint: hasher.finish(),
-            prediction: machine.and_then(|machine| predict(&wanted.graph, target.isa, machine)),
-            report: Report::of(&wanted.graph),
+            prediction: machine.as_ref().and_then(|machine| network.predict(target.isa, machine)),
+            report: network.report(),
+            fidelity,
             wanted,
         });
         bar.inc(1);
     }
     bar.finish_and_clear();
+    // Of a map it is true of most members.
+    if let Some((label, why)) = slow.first() {
+        let others = match slow.len() - 1 {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        tell(format_args!("warning: {label}{others}: {why}\n"));
+    }
     Ok(compiled)
 }
 
@@ -148,6 +172,32 @@ impl Wanted {
     fn label(&self) -> String {
         format!("{} {}", self.graph.name, self.member)
     }
+
+    /// The code, and how far it is from f32 where it was quantised for it.
+    fn compile(&self, circumstances: Circumstances<'_>) -> Result<(Code, Option<Fidelity>)> {
+        let Circumstances { int8, .. } = circumstances;
+        let name = Options::name_of(&self.graph.name);
+        let settings = Settings::new(&circumstances.means(self.member.dtype).target, &name);
+        let opened = self.job.clone().open(&mut Disk)?;
+        let graph = self.graph.clone();
+        match (self.member.dtype, &self.job.numbers) {
+            (Dtype::Int8, Numbers::Random(seed)) => {
+                let integers = int8.of_random(&graph, *seed)?;
+                // How far random numbers are from themselves in f32 says nothing.
+                Ok((opened.compile(graph, integers, &settings)?, None))
+            }
+            (Dtype::Int8, _) if !opened.is_int8() => {
+                let (opened, judged) = int8.judged(opened, &graph)?;
+                let fidelity = judged.map(|(certificate, judged_on)| Fidelity {
+                    logits_snr_db: certificate.snr_db,
+                    same_answer: certificate.predicted,
+                    judged_on,
+                });
+                Ok((opened.run(graph, &settings)?, fidelity))
+            }
+            (Dtype::Int8 | Dtype::F32, _) => Ok((opened.run(graph, &settings)?, None)),
+        }
+    }
 }
 
 impl Compiled {
@@ -186,6 +236,7 @@ impl Compiled {
         Measured {
             network: self.wanted.graph.name.clone(),
             member: *member,
+            isa: self.executable.info.isa.clone(),
             mult_adds: self.report.total.mult_adds,
             parameters: self.report.total.parameters,
             executable_bytes: self.executable.bytes,
@@ -199,6 +250,7 @@ impl Compiled {
             shared_out,
             layers,
             weights: weights.clone(),
+            fidelity: self.fidelity.clone(),
             accuracy: accuracy.filter(|_| *is_member),
             paper: published.and_then(|family| family.printed(*member)).filter(|_| *is_member),
         }

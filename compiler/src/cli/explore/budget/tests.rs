@@ -1,4 +1,5 @@
-use super::super::map::tests::map;
+use super::super::dtype::Dtype;
+use super::super::map::tests::{map, map_of_both};
 use super::*;
 
 /// Budgets of milliseconds, of the executable in MB and of the workspace in MB.
@@ -31,6 +32,18 @@ fn the_most_accurate_that_fits() {
     let map = map();
     let choice = budgets(Some(4.0), None, None).choose(&map).unwrap();
     assert_eq!(choice.chosen.member.to_string(), "1.0@224");
+}
+
+#[test]
+fn the_most_accurate_may_be_in_int8() {
+    let mut map = map_of_both();
+    let text = |map: &Map| budgets(Some(2.5), None, None).choose(map).unwrap().text(map);
+    let expected = "1.0@224 int8 is the most accurate within the budgets: top-1 69.0 % (measured); 2 ms (--max-latency 2.5 ms)\n";
+    assert_eq!(text(&map), expected);
+    // What nobody has measured isn't chosen.
+    let in_int8 = map.members.iter_mut().filter(|member| member.member.dtype == Dtype::Int8);
+    in_int8.for_each(|member| member.accuracy = None);
+    assert!(text(&map).starts_with("1.0@160 is the most accurate"), "{}", text(&map));
 }
 
 #[test]

@@ -25,11 +25,19 @@ pub(in super::super) struct Point {
     pub(in super::super) is_main: bool,
 }
 
-/// Dots of one colour.
+/// What a dot looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Mark {
+    Circle,
+    Square,
+}
+
+/// Dots of one colour and one look.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Series {
     /// The number of its colour.
     pub(in super::super) colour: usize,
+    pub(in super::super) mark: Mark,
     /// Beside its last dot; may be empty.
     pub(in super::super) name: String,
     pub(in super::super) points: Vec<Point>,
@@ -60,6 +68,8 @@ pub(in super::super) struct Scatter {
 }
 
 const RADIUS: f64 = 4.5;
+/// Of a square as large as such a circle.
+const HALF_SIDE: f64 = 4.0;
 
 impl Scatter {
     pub(in super::super) fn draw(&self, size: Size) -> String {
@@ -115,9 +125,17 @@ impl Scatter {
                 let ((cx, cy), colour) = (place(point.at), series.colour);
                 let class = if point.is_main { "dot" } else { "dot hollow" };
                 let hint = escape(&point.hint);
-                svg.add(format_args!(
-                    "<circle class=\"{class} s{colour}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{RADIUS}\"><title>{hint}</title></circle>"
-                ));
+                match series.mark {
+                    Mark::Circle => svg.add(format_args!(
+                        "<circle class=\"{class} s{colour}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{RADIUS}\"><title>{hint}</title></circle>"
+                    )),
+                    Mark::Square => {
+                        let (x, y, side) = (cx - HALF_SIDE, cy - HALF_SIDE, 2.0 * HALF_SIDE);
+                        svg.add(format_args!(
+                            "<rect class=\"{class} s{colour}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{side}\" height=\"{side}\"><title>{hint}</title></rect>"
+                        ));
+                    }
+                }
             }
         }
         for (at, anchor, name) in line_names {

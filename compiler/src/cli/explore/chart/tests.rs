@@ -22,6 +22,7 @@ fn scatter() -> Scatter {
         y: Values { title: "%".to_owned(), scale: Scale::Linear },
         series: vec![Series {
             colour: 3,
+            mark: Mark::Circle,
             name: "series".to_owned(),
             points: vec![point(10.0, 70.0), point(1.0, 50.0)],
             is_joined: true,
@@ -52,6 +53,10 @@ fn one_dot_is_a_picture_too() {
     scatter.series[0].points.truncate(1);
     scatter.lines.clear();
     is_whole(&scatter.draw(Size::Wide));
+    scatter.series[0].mark = Mark::Square;
+    let svg = scatter.draw(Size::Wide);
+    is_whole(&svg);
+    assert!(svg.contains("<rect class=\"dot s3\"") && !svg.contains("<circle"), "{svg}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use mnc_runtime::chart::Scale;
 
-use super::super::chart::{Point, Scatter, Series};
+use super::super::chart::{Mark, Point, Scatter, Series};
 use super::super::map::Measured;
 use super::super::pictures::{Figure, values};
 use super::super::published::{NARROW_TOP1, SEPARABLE_TOP1, SHALLOW_TOP1};
@@ -48,7 +48,8 @@ pub(super) fn claim(evidence: Evidence<'_>) -> Claim {
         hint: format!("{name}: {:.3} ms, top-1 {top1} %", member.latency.median),
         is_main: true,
     };
-    let series = |colour, points| Series { colour, name: String::new(), points, is_joined: true };
+    let series =
+        |colour, points| Series { colour, mark: Mark::Circle, name: String::new(), points, is_joined: true };
     let scatter = Scatter {
         description: "Accuracy against latency of a narrow and of a shallow network".to_owned(),
         x: values("median latency, ms", Scale::Linear),

@@ -5,7 +5,7 @@ use mnc::describe;
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc_runtime::chart::Scale;
 
-use super::super::chart::{Line, Point, Scatter, Series};
+use super::super::chart::{Line, Mark, Point, Scatter, Series};
 use super::super::map::{Map, Measured};
 use super::super::pictures::{Figure, N_COLOURS, values};
 use super::{Claim, Evidence, Finding, times};
@@ -156,6 +156,7 @@ fn picture(map: &Map) -> Figure {
         };
         Series {
             colour: idx % N_COLOURS,
+            mark: Mark::Circle,
             name: format!("alpha {alpha:?}"),
             points: of_alpha.map(point).collect(),
             is_joined: false,
