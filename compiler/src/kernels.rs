@@ -38,7 +38,7 @@ pub use copy::Copy;
 pub use dense::Dense;
 pub use depthwise::Depthwise;
 pub use elementwise::{ByteProduct, Elementwise, ElementwiseNumbers, Operation};
-pub use ending::{Borders, ByteAddition, ByteEnding, Ending, Factor, IntegerEnding};
+pub use ending::{Borders, ByteAddition, ByteEnding, ByteResidual, Ending, Factor, IntegerEnding};
 pub use grouped::Grouped;
 pub use name::{Family, KernelName, NamedTile};
 pub use pointwise::Pointwise;

@@ -11,7 +11,7 @@ mod integer;
 use mnc_runtime::filter::{self, Packing};
 
 pub(crate) use integer::pair_fits;
-pub use integer::{Addition, ByteInput, Bytes, Integer, MOST_WEIGHT, is_clamp};
+pub use integer::{Addition, ByteInput, ByteSum, Bytes, Integer, MOST_WEIGHT, is_clamp};
 
 use crate::error::Result;
 use crate::graph::Graph;
@@ -212,9 +212,13 @@ impl FusedNode {
         self.residual.is_some() || self.layer == Layer::Add
     }
 
-    /// What a number behind an activation becomes a byte by, of each channel: one over its scale. None where all channels have the same, and
-    /// where the multipliers do that.
+    /// The row of factors of a packed filter, one for each channel: what bytes that are added to its sums are multiplied by; or what
+    /// numbers behind an activation become bytes by, one over the scale. None where all channels have the same, and where the multipliers
+    /// do that.
     pub fn factors(&self) -> Vec<f32> {
+        if let Some(Addition::Channels(factors)) = self.integer.as_ref().and_then(|it| it.addition.as_ref()) {
+            return factors.clone();
+        }
         match self.ending() {
             (activation, Some(_)) if !is_clamp(activation) => {
                 self.scales.iter().map(|scale| 1.0 / scale).collect()
@@ -224,12 +228,22 @@ impl FusedNode {
     }
 
     /// What becomes of its sums times multipliers, or of its products: the activation, and bytes where they become such. Where an addition
-    /// is part of the layer, both are before that.
+    /// of bytes is part of the layer, both are before that.
     pub fn ending(&self) -> (Activation, Option<Bytes>) {
-        match self.integer.as_ref().and_then(|integer| integer.addition) {
-            Some(addition) => (Activation::None, Some(addition.own)),
-            None => (self.activation, self.bytes),
+        match self.integer.as_ref().and_then(|integer| integer.addition.as_ref()) {
+            Some(Addition::Tensor(addition)) => (Activation::None, Some(addition.own)),
+            Some(Addition::Channels(_)) | None => (self.activation, self.bytes),
         }
+    }
+
+    /// How a residual is added to its sums, if these are its bytes, with such scales of the channels.
+    ///
+    /// # Panics
+    /// When the residual has no bytes.
+    pub(crate) fn residual_addition(&self, residual: &FusedNode, bytes: Bytes, scales: &[f32]) -> Addition {
+        let of_residual = residual.scales_of(residual.bytes.expect("it has bytes"), &residual.scales);
+        let of_sum = self.scales_of(bytes, scales);
+        Addition::Channels(of_residual.iter().zip(&of_sum).map(|(residual, sum)| residual / sum).collect())
     }
 
     /// The numbers of its bytes, as a node behind it: each byte times one.

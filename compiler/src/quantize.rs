@@ -39,10 +39,12 @@ use self::statistics::{Norm, Seen, gather, norms};
 use self::weights::{Inputs, Meaning, Task};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::graph::Graph;
-use crate::graph::layer::{Activation, Layer};
+use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::{Dtype, Tensor};
-use crate::passes::{self, Addition, ByteInput, Bytes, Filter, Fused, FusedId, FusedNode, Integer, is_clamp};
+use crate::passes::{
+    self, Addition, ByteInput, ByteSum, Bytes, Filter, Fused, FusedId, FusedNode, Integer, is_clamp,
+};
 use crate::weights::Parameters;
 
 /// Pictures as bytes, each as the network's input has them: rows, columns, channels in its order.
@@ -241,7 +243,7 @@ struct Work<'a> {
 impl Work<'_> {
     /// Adds a node, in its form.
     fn next(&mut self, node: &FusedNode, about: &About<'_>) -> Result<()> {
-        let Scales { bytes, own, of_channels } = about.scales;
+        let Scales { bytes, of_channels } = about.scales;
         let bytes = *bytes;
         let node = FusedNode { inputs: self.assembly.inputs(node, about.form)?, ..node.clone() };
         // Of what makes numbers of its inputs' bytes.
@@ -254,16 +256,15 @@ impl Work<'_> {
             Some(filter) => self.filter(&node, filter, about)?,
             None => self.without_filter(&node, bytes),
         };
-        if let (true, Some(sum)) = (node.adds(), bytes) {
-            let own = own.unwrap_or_else(|| self.bytes(&node, 0));
-            let other = self.bytes(&node, node.inputs.len() - 1);
-            let addition = Addition::of(own, other, sum);
-            integer.addition = Some(addition.ok_or_else(|| {
+        if let (Layer::Add, Some(sum)) = (&node.layer, bytes) {
+            let [own, other] = [0, 1].map(|input| self.bytes(&node, input));
+            let addition = ByteSum::of(own, other, sum).ok_or_else(|| {
                 check::wrong(&node, format!(
                     "adds bytes of {} and {} each, expected a sum of a scale that isn't a million times as fine: found {}",
                     own.scale, other.scale, sum.scale
                 ))
-            })?);
+            })?;
+            integer.addition = Some(Addition::Tensor(addition));
         }
         let tensor = if bytes.is_some() { bytes_of(&node) } else { node.tensor };
         let (scales, integer) = (of_channels.clone(), Some(integer));
@@ -290,14 +291,15 @@ impl Work<'_> {
         };
         let mut counted = Inputs::new(&node.layer, shape);
         parallel(inputs.len(), self.n_threads, &count).iter().for_each(|more| counted.merge(more));
-        let Scales { bytes, own, of_channels } = about.scales;
-        let (activation, before) = match own {
-            Some(own) => (Activation::None, Some(*own)),
-            None => (node.activation, *bytes),
-        };
-        // What is before an addition is as much finer in each channel as the sum is.
-        let coarser = before.zip(*bytes).map_or(1.0, |(before, bytes)| before.scale / bytes.scale);
-        let scales: Vec<f32> = of_channels.iter().map(|scale| scale * coarser).collect();
+        let Scales { bytes, of_channels } = about.scales;
+        let residual = node.residual.as_ref().zip(*bytes).map(|(_, bytes)| {
+            let residual = &self.assembly.nodes[node.inputs[node.inputs.len() - 1].0];
+            let of_residual = residual.bytes.expect("checked: bytes of a layer");
+            let Meaning { scale, zero } = Meaning::of(of_residual, node.shape().channels, &residual.scales);
+            let zeros = scale.iter().zip(&zero).map(|(scale, zero)| scale * zero).collect();
+            (node.residual_addition(residual, bytes, of_channels), zeros)
+        });
+        let (addition, zeros): (Option<Addition>, Option<Vec<f64>>) = residual.unzip();
         let meaning = match input.bytes {
             Some(bytes) => &Meaning::of(bytes, shape.channels, &input.scales),
             None => &self.of_input,
@@ -307,9 +309,10 @@ impl Work<'_> {
             filter,
             input: shape,
             meaning,
-            bytes: before,
-            scales: &scales,
-            activation,
+            bytes: *bytes,
+            scales: of_channels,
+            addition,
+            zeros: &zeros.unwrap_or_default(),
             inputs: &counted,
             means: about.means,
             // The camera's bytes go through kernels of their own.

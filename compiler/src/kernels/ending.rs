@@ -32,8 +32,8 @@ pub struct IntegerEnding {
     pub activation: Activation,
     /// How numbers become bytes; they are stored as they are without.
     pub bytes: Option<ByteEnding>,
-    /// The addition of the residual, behind that.
-    pub addition: Option<ByteAddition>,
+    /// The addition of the residual.
+    pub addition: Option<ByteResidual>,
     /// The positions of the whole layer, a border of which has a bias of its own; `None` where there is one bias.
     pub borders: Option<Borders>,
 }
@@ -73,7 +73,16 @@ pub(super) struct Operands<'a> {
     pub(super) residuals: &'a [Address],
 }
 
-/// How two bytes become that of their sum: see [`crate::passes::Addition`].
+/// How the bytes of a residual are added: see [`crate::passes::Addition`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ByteResidual {
+    /// To the bytes of the sums.
+    Tensor(ByteAddition),
+    /// To the sums, each times the factor of its channel, in the row of the packed filter behind the multipliers.
+    Channels,
+}
+
+/// How two bytes become that of their sum: see [`crate::passes::ByteSum`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ByteAddition {
     /// What the sum starts from.
@@ -174,7 +183,8 @@ impl IntegerEnding {
     }
 
     fn has_factors(self) -> bool {
-        self.bytes.is_some_and(|bytes| bytes.factor == Factor::OfChannel)
+        let is_of_channel = |bytes: ByteEnding| bytes.factor == Factor::OfChannel;
+        self.bytes.is_some_and(is_of_channel) || self.addition == Some(ByteResidual::Channels)
     }
 
     /// Registers beside the sums: a multiplier, a constant, and those of the activation.
@@ -202,9 +212,19 @@ impl IntegerEnding {
             b.binary(Binary::Mul, *sum, *sum, *factor);
             epilogue.apply(b, *sum);
         }
+        let loaded = || *scratch.get(1).expect("an addition has a register for its residual");
         match (self.bytes, self.addition) {
-            (Some(bytes), Some(addition)) => {
-                let [_, loaded, ..] = *scratch else { panic!("an addition has a register for its residual") };
+            (Some(bytes), Some(ByteResidual::Channels)) => {
+                let (loaded, lanes) = (loaded(), b.lanes());
+                b.load(*factor, operands.factor);
+                for ((sum, _), residual) in sums.iter().zip(operands.residuals) {
+                    b.load_bytes(loaded, *residual, lanes);
+                    b.to_float(loaded, loaded);
+                    b.fma(*sum, loaded, *factor);
+                }
+                bytes.store_scaled(b, (*factor, None), bytes.needed_bounds(), sums);
+            }
+            (Some(bytes), Some(ByteResidual::Tensor(addition))) => {
                 bytes.scale_and_bound(b, (*factor, Some(operands.factor)), (true, true), sums);
                 sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
                 // The bytes are whole numbers from their zero point on.
@@ -212,7 +232,7 @@ impl IntegerEnding {
                     bias: addition.bias + addition.multipliers[0] * i32::from(bytes.zero_point),
                     ..addition
                 };
-                own.store(b, [*factor, loaded], operands.residuals, sums);
+                own.store(b, [*factor, loaded()], operands.residuals, sums);
             }
             (Some(bytes), None) => {
                 bytes.store_scaled(b, (*factor, Some(operands.factor)), bytes.needed_bounds(), sums);

@@ -62,10 +62,20 @@ pub struct Integer {
     pub addition: Option<Addition>,
 }
 
+/// How bytes of another value are added.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Addition {
+    /// To bytes, with one scale for all channels of each: a layer by itself, and networks of other quantisers.
+    Tensor(ByteSum),
+    /// To the sums of a layer with weights, before they become bytes: v = fma(f32(b), factor, v) for a byte b, with the factor of its
+    /// channel, the scale of b over that of the sum. What the zero point of b is worth is in the layer's biases.
+    Channels(Vec<f32>),
+}
+
 /// How two bytes become the one that stands for their sum: (bias + a first + b second) >> shift, the sign coming in, and the zero point
 /// of the sum; kept between its bounds. It is XNNPACK's rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Addition {
+pub struct ByteSum {
     /// What the first byte stands for: that of the layer, which is never stored, or of the first input of an addition by itself.
     pub own: Bytes,
     /// Half of a step, so that the shift rounds, and what the zero points are worth.
@@ -76,9 +86,9 @@ pub struct Addition {
     pub shift: u8,
 }
 
-impl Addition {
+impl ByteSum {
     /// That of bytes with these scales and zero points; `None` where one of them is a million times as coarse as the sum.
-    pub fn of(own: Bytes, other: Bytes, sum: Bytes) -> Option<Addition> {
+    pub fn of(own: Bytes, other: Bytes, sum: Bytes) -> Option<ByteSum> {
         const BITS: i32 = 20;
         let ratios = [own, other].map(|bytes| bytes.scale / sum.scale);
         let most = ratios[0].max(ratios[1]);
@@ -92,7 +102,7 @@ impl Addition {
         let multipliers = ratios.map(|ratio| (f64::from(ratio) * power).round_ties_even() as i32);
         let zeros = [own, other].map(|bytes| i32::from(bytes.zero_point));
         let bias = (1 << (shift - 1)) - multipliers[0] * zeros[0] - multipliers[1] * zeros[1];
-        Some(Addition { own, bias, multipliers, shift: shift as u8 })
+        Some(ByteSum { own, bias, multipliers, shift: shift as u8 })
     }
 
     /// The byte of the sum.
@@ -127,13 +137,17 @@ impl Integer {
 
     /// Whether each of its sums stays below 2^31, and what it becomes before it is rounded below half of that: no f32 of it is rounded to 2^31.
     pub fn is_proved(&self) -> bool {
+        let added = |channel: usize| match &self.addition {
+            Some(Addition::Channels(factors)) => 255.0 * factors[channel].abs(),
+            Some(Addition::Tensor(_)) | None => 0.0,
+        };
         let mut multipliers = self.multiplier.iter().enumerate();
-        multipliers.all(|(channel, multiplier)| is_below(self.bound(channel), *multiplier))
+        multipliers.all(|(channel, multiplier)| is_below(self.bound(channel), *multiplier, added(channel)))
     }
 
     /// The same of the numbers of a layer over such an input, of any kind.
     pub fn is_proved_of(&self, layer: &Layer, input: Shape) -> bool {
-        let is_below = |bound: i64| is_below(bound, self.multiplier[0]);
+        let is_below = |bound: i64| is_below(bound, self.multiplier[0], 0.0);
         match layer {
             _ if !self.weights.is_empty() => self.is_proved(),
             Layer::Add => true,
@@ -200,6 +214,10 @@ impl Integer {
         assert!(filter.is_some() || is_other, "{name}: the layer computes in integers");
         let adds = node.adds();
         assert_eq!(self.addition.is_some(), adds, "{name}: an addition says how");
+        if let Some(Addition::Channels(factors)) = &self.addition {
+            assert!(filter.is_some(), "{name}: only sums of weights have factors for what is added");
+            assert_eq!(factors.len(), self.multiplier.len(), "{name}: every channel has a factor");
+        }
         let is_sum_of_bytes = node.bytes.is_some() && is_clamp(node.activation);
         assert!(!adds || is_sum_of_bytes, "{name}: an addition gives bytes");
     }
@@ -212,10 +230,10 @@ pub(crate) fn pair_fits(pair: [i8; 2]) -> bool {
     sums.iter().all(|sum| i16::try_from(*sum).is_ok())
 }
 
-/// Whether sums within a bound stay below 2^31, and what they become below half of that.
-fn is_below(bound: i64, multiplier: f32) -> bool {
+/// Whether sums within a bound stay below 2^31, and what they become, with what is added, below half of that.
+fn is_below(bound: i64, multiplier: f32, added: f32) -> bool {
     const MOST: i64 = 1 << 31;
-    bound < MOST && (bound as f64) * f64::from(multiplier.abs()) < (MOST / 2) as f64
+    bound < MOST && (bound as f64) * f64::from(multiplier.abs()) + f64::from(added) < (MOST / 2) as f64
 }
 
 /// Whether an activation is nothing but bounds, which bytes have in any case.

@@ -5,8 +5,9 @@
 //! and so are the errors of the rounded weights that they meet: a channel gets the scale at which the two are least together, and never
 //! one that its numbers don't fit.
 //!
-//! Additions, means and products by a gate take channel for channel. Their operands and results share how much finer each channel is
-//! than the value: then one number for all channels says how bytes become those of the result.
+//! Additions by themselves, means and products by a gate take channel for channel. Their operands and results share how much finer each
+//! channel is than the value: then one number for all channels says how bytes become those of the result. An addition that is part of a
+//! layer has a factor for each channel.
 
 use super::check::Form;
 use super::ranges;
@@ -44,17 +45,8 @@ pub(super) struct Known<'a> {
 pub(super) struct Scales {
     /// Of its value; none where that is numbers.
     pub(super) bytes: Option<Bytes>,
-    /// Before the addition that is part of it.
-    pub(super) own: Option<Bytes>,
     /// The scale of each channel of the value; none where all are the same.
     pub(super) of_channels: Vec<f32>,
-}
-
-/// Something of which bytes are made: the value of a node, or what it has before the addition that is part of it.
-#[derive(Clone, Copy)]
-struct Member {
-    idx: usize,
-    is_own: bool,
 }
 
 impl Known<'_> {
@@ -64,9 +56,6 @@ impl Known<'_> {
         let mut all = vec![Scales::default(); nodes.len()];
         for (idx, node) in nodes.iter().enumerate().skip(1).filter(|(idx, _)| self.forms[*idx].has_bytes) {
             all[idx].bytes = Some(ranges::bytes(node, &self.seen[idx], self.norms[idx].as_ref()).ok_or(idx)?);
-            if node.residual.is_some() && !self.forms[idx].in_f32 {
-                all[idx].own = Some(ranges::own(&self.seen[idx]).ok_or(idx)?);
-            }
         }
         let (groups, is_same) = self.groups();
         for (group, is_same) in is_same.iter().enumerate().skip(1) {
@@ -103,9 +92,6 @@ impl Known<'_> {
                     is_same[groups[idx]] |= pixels(map) == pixels(gate) || !is_clamp(node.activation);
                     tie(&mut groups, &mut is_same, map.0, idx);
                 }
-                (_, [.., residual]) if node.residual.is_some() => {
-                    tie(&mut groups, &mut is_same, residual.0, idx);
-                }
                 (_, [input]) if node.filter.is_none() => tie(&mut groups, &mut is_same, input.0, idx),
                 _ => {}
             }
@@ -119,20 +105,14 @@ impl Known<'_> {
 
     /// Gives the channels of some values their scales.
     fn balance(&self, members: &[usize], all: &mut [Scales]) {
-        let value = |idx: usize| Member { idx, is_own: false };
-        let own = |idx: usize| Member { idx, is_own: true };
         // How fine each channel may be, as a share of the value.
         let mut least = vec![LEAST; self.network.nodes[members[0]].shape().channels];
         for idx in members {
-            let Scales { bytes, own: before, .. } = &mut all[*idx];
-            let both = [(value(*idx), bytes), (own(*idx), before)];
-            for (member, bytes) in both {
-                let Some(bytes) = bytes else { continue };
-                let (with_zero_point, scales) = self.least_scales(member, *bytes);
-                *bytes = with_zero_point;
-                let shares = scales.iter().map(|scale| scale / f64::from(bytes.scale));
-                least.iter_mut().zip(shares).for_each(|(least, share)| *least = least.max(share));
-            }
+            let bytes = all[*idx].bytes.as_mut().expect("members have bytes");
+            let (with_zero_point, scales) = self.least_scales(*idx, *bytes);
+            *bytes = with_zero_point;
+            let shares = scales.iter().map(|scale| scale / f64::from(bytes.scale));
+            least.iter_mut().zip(shares).for_each(|(least, share)| *least = least.max(share));
         }
         let mut shares: Vec<f64> = least.iter().map(|least| least.min(1.0)).collect();
         for _ in 0..ROUNDS {
@@ -161,23 +141,21 @@ impl Known<'_> {
             return;
         }
         for idx in members {
-            let Scales { bytes, own, of_channels } = &mut all[*idx];
+            let Scales { bytes, of_channels } = &mut all[*idx];
+            let bytes = bytes.as_mut().expect("members have bytes");
             // The scale of the value is the largest.
-            for bytes in [&mut *bytes, own].into_iter().flatten() {
-                bytes.scale = (f64::from(bytes.scale) * largest) as f32;
-            }
-            let whole = f64::from(bytes.as_ref().expect("members have bytes").scale);
+            bytes.scale = (f64::from(bytes.scale) * largest) as f32;
+            let whole = f64::from(bytes.scale);
             of_channels.extend(shares.iter().map(|share| (whole * (share / largest)) as f32));
         }
     }
 
     /// The finest scale of each channel that its numbers fit, and bytes with the zero point with which these are finest together.
-    fn least_scales(&self, member: Member, bytes: Bytes) -> (Bytes, Vec<f64>) {
+    fn least_scales(&self, idx: usize, bytes: Bytes) -> (Bytes, Vec<f64>) {
         let (zero, scale) = (f64::from(bytes.zero_point), f64::from(bytes.scale));
         let all = (-zero * scale, (255.0 - zero) * scale);
-        let n_channels = self.network.nodes[member.idx].shape().channels;
-        let ranges: Vec<(f64, f64)> =
-            (0..n_channels).map(|channel| self.range(member, channel, all)).collect();
+        let n_channels = self.network.nodes[idx].shape().channels;
+        let ranges: Vec<(f64, f64)> = (0..n_channels).map(|channel| self.range(idx, channel, all)).collect();
         let with = |zero_point: u8| {
             let zero = f64::from(zero_point);
             let fits = |(low, high): (f64, f64)| {
@@ -197,18 +175,16 @@ impl Known<'_> {
     }
 
     /// Between which numbers a channel stays; those of the whole value are known.
-    fn range(&self, Member { idx, is_own }: Member, channel: usize, (low, high): (f64, f64)) -> (f64, f64) {
+    fn range(&self, idx: usize, channel: usize, (low, high): (f64, f64)) -> (f64, f64) {
         let (node, seen) = (&self.network.nodes[idx], &self.seen[idx]);
-        let [mut least, mut most] = [0.0f64; 2];
+        let mut least = MARGIN * f64::from(seen.least_of[channel]);
+        let mut most = MARGIN * f64::from(seen.most_of[channel]);
         // Means and deviations are those before an addition.
-        if node.filter.is_some() && (is_own || !node.adds()) {
+        if node.filter.is_some() && !node.adds() {
             let spread = DEVIATIONS * seen.deviation[channel];
-            most = self.norms[idx].as_ref().map_or(seen.mean[channel] + spread, |norm| norm.most_of(channel));
-            least = seen.mean[channel] - spread;
-        }
-        if !is_own {
-            most = most.max(MARGIN * f64::from(seen.most_of[channel]));
-            least = least.min(MARGIN * f64::from(seen.least_of[channel]));
+            let norm = self.norms[idx].as_ref();
+            most = most.max(norm.map_or(seen.mean[channel] + spread, |norm| norm.most_of(channel)));
+            least = least.min(seen.mean[channel] - spread);
         }
         (least.clamp(low, 0.0), most.clamp(0.0, high))
     }

@@ -18,14 +18,14 @@ use crate::error::{Error, ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{FilterShape, Layer};
 use crate::passes::{
-    self, Addition, ByteInput, Bytes, Filter, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp,
+    self, Addition, ByteInput, ByteSum, Bytes, Filter, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp,
 };
 use crate::weights::Weights;
 
 /// The only key of the file's metadata: a text with all that is no tensor.
 const KEY: &str = "mnc.int8";
 /// Of [`Metadata`] and the tensors.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// How the numbers came about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +109,8 @@ impl View for &Tensor {
 /// Numbers that a safetensors file can't hold.
 ///
 /// # Panics
-/// When a layer has neither integers nor a softmax.
+/// When a layer has neither integers nor a softmax, or adds a residual by XNNPACK's rule: another quantiser's network, which is read from
+/// its own file.
 pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenance) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     if let Some(ByteInput { scale, offset }) = &network.byte_input {
@@ -148,10 +149,9 @@ pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenanc
                 tensors.push(f32_tensor(&format!("{}.multiplier", node.name), &integer.multiplier));
             }
         }
-        let (_, own) = node.ending();
-        if let (Some(_), Some(own)) = (&node.residual, own) {
-            tensors.extend(bytes_tensors(&node.name, own, &[]));
-        }
+        let addition = node.integer.as_ref().and_then(|integer| integer.addition.as_ref());
+        let is_of_others = node.residual.is_some() && matches!(addition, Some(Addition::Tensor(_)));
+        assert!(!is_of_others, "{}: the numbers of another quantiser", node.name);
         let is_of_it = |other: &&FusedNode| network.is_conversion(other) && other.name == node.value_name();
         let made = network.nodes.iter().filter(is_of_it).find(|other| other.bytes.is_some());
         if let Some(FusedNode { bytes: Some(bytes), scales, .. }) = made.or(Some(node)) {
@@ -455,7 +455,7 @@ impl Reader<'_> {
             Some(None) => (Some(None), Vec::new()),
             None => (None, Vec::new()),
         };
-        let addition = self.addition(node, before, bytes.flatten());
+        let addition = self.addition(node, before, bytes.flatten().map(|bytes| (bytes, scales.as_slice())));
         let integer =
             Integer { weights: weights?, bias: bias?, multiplier: multiplier?, addition: addition? };
         let bytes = bytes?;
@@ -475,21 +475,19 @@ impl Reader<'_> {
         &mut self,
         node: &FusedNode,
         before: &[FusedNode],
-        sum: Option<Bytes>,
+        sum: Option<(Bytes, &[f32])>,
     ) -> Option<Option<Addition>> {
         if !node.adds() {
             return Some(None);
         }
-        let of_input = |idx: usize| before[node.inputs[idx].0].bytes;
-        let own = if node.layer == Layer::Add {
-            of_input(0)
-        } else {
-            self.bytes(&node.name, 1).map(|(bytes, _)| bytes)
-        };
-        let other = of_input(node.inputs.len() - 1);
+        let other = &before[node.inputs[node.inputs.len() - 1].0];
         // What lacks has been told.
-        let (own, other, sum) = (own?, other?, sum?);
-        let addition = Addition::of(own, other, sum);
+        let (other_bytes, (sum, scales)) = (other.bytes?, sum?);
+        if node.residual.is_some() {
+            return Some(Some(node.residual_addition(other, sum, scales)));
+        }
+        let (own, other) = (before[node.inputs[0].0].bytes?, other_bytes);
+        let addition = ByteSum::of(own, other, sum).map(Addition::Tensor);
         if addition.is_none() {
             let (a, b, found) = (own.scale, other.scale, sum.scale);
             let detail = format!(

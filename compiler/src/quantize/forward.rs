@@ -10,7 +10,7 @@ use std::array::from_fn;
 use super::parts::parallel;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Bytes, Fused, FusedId, FusedNode, is_clamp};
+use crate::passes::{Addition, Bytes, Fused, FusedId, FusedNode, is_clamp};
 use crate::reference;
 
 /// Steps of a sum in f32: 512 times 255 times 128 is below 2^24.
@@ -177,8 +177,20 @@ pub(super) fn compute(
     }
     match node.ending() {
         (activation, Some(bytes)) if is_clamp(activation) => {
-            let mut own = to_bytes(&acc, &integer.multiplier, bytes);
-            if let (Some(addition), [.., (_, other)], Some(sum)) = (integer.addition, inputs, node.bytes) {
+            let mut own = match (&integer.addition, inputs) {
+                (Some(Addition::Channels(factors)), [.., (_, other)]) => {
+                    let of_channels = integer.multiplier.iter().zip(factors).cycle();
+                    let sums = acc.iter().zip(of_channels).zip(*other);
+                    let sums: Vec<f32> = sums
+                        .map(|((acc, (m, factor)), other)| other.mul_add(*factor, *acc as f32 * m))
+                        .collect();
+                    return Value::of_bytes(&reference::to_bytes(&sums, bytes));
+                }
+                _ => to_bytes(&acc, &integer.multiplier, bytes),
+            };
+            if let (Some(Addition::Tensor(addition)), [.., (_, other)], Some(sum)) =
+                (&integer.addition, inputs, node.bytes)
+            {
                 own.iter_mut().zip(*other).for_each(|(own, other)| {
                     *own = addition.apply(*own, *other as u8, sum);
                 });

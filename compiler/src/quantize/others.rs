@@ -14,7 +14,9 @@ use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
-use crate::passes::{self, Addition, ByteInput, Bytes, Fused, FusedId, FusedNode, Integer, is_clamp};
+use crate::passes::{
+    self, Addition, ByteInput, ByteSum, Bytes, Fused, FusedId, FusedNode, Integer, is_clamp,
+};
 use crate::weights::naming::Naming;
 use crate::weights::{INPUT, QuantisedFilter, Weights};
 
@@ -144,7 +146,7 @@ impl<'a> Work<'a> {
         if node.adds() {
             let first = if node.layer == Layer::Add { input } else { own };
             let other = self.of_input(*node.inputs.last().expect("an addition has inputs"))?;
-            integer.addition = Addition::of(first, other, sum);
+            integer.addition = ByteSum::of(first, other, sum).map(Addition::Tensor);
             if integer.addition.is_none() {
                 let (a, b, found) = (first.scale, other.scale, sum.scale);
                 let detail = format!(

@@ -46,12 +46,6 @@ pub(super) fn bounded(scale: f32, zero_point: u8, activation: Activation) -> Byt
     Bytes { scale, zero_point, low, high }
 }
 
-/// The bytes of what a layer has before the addition that is part of it.
-pub(super) fn own(seen: &Seen) -> Option<Bytes> {
-    let [least, most] = [seen.own_least, seen.own_most].map(f64::from);
-    between(least.min(0.0), most.max(0.0))
-}
-
 fn between(least: f64, most: f64) -> Option<Bytes> {
     // A value that is 0 on every picture has any scale.
     let range = if most - least > f64::from(f32::MIN_POSITIVE) * 1e6 { most - least } else { 1.0 };

@@ -4,7 +4,7 @@ use super::assembly::Assembly;
 use super::check;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::tensor::{Dtype, Tensor};
-use crate::passes::{Addition, ByteInput, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp};
+use crate::passes::{Addition, ByteInput, ByteSum, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp};
 use crate::random::Random;
 
 /// The network in integers, of numbers that the seed determines: weights of the whole range or a small one, one bias or one for each
@@ -92,9 +92,13 @@ pub(crate) fn integers(
         (false, false) => Activation::None,
     };
     let addition = adds.then(|| {
+        if *layer != Layer::Add && random.percent(50) {
+            return Addition::Channels((0..n).map(|_| random.within(10, 200) as f32 / 70.0).collect());
+        }
         let of_input = |idx: usize| inputs[idx].bytes.expect("checked: sums are of bytes");
         let own = if *layer == Layer::Add { of_input(0) } else { random_bytes(random) };
-        Addition::of(own, of_input(inputs.len() - 1), bytes).expect("scales are near each other")
+        let sum = ByteSum::of(own, of_input(inputs.len() - 1), bytes);
+        Addition::Tensor(sum.expect("scales are near each other"))
     });
     // Without weights there is one factor behind an activation.
     let may_differ = n_weights != 0 || is_clamp(activation);

@@ -15,10 +15,6 @@ pub(super) struct Seen {
     pub(super) mean: Vec<f64>,
     /// The standard deviation.
     pub(super) deviation: Vec<f64>,
-    /// The smallest number before the activation, and before an addition that is part of the layer.
-    pub(super) own_least: f32,
-    /// The largest.
-    pub(super) own_most: f32,
     /// The smallest number behind the activation.
     pub(super) least: f32,
     /// The largest.
@@ -38,7 +34,6 @@ struct Sums {
     n_values: usize,
     sum: Vec<f64>,
     squares: Vec<f64>,
-    own: Range,
     value: Range,
     /// Behind the activation.
     least_of: Vec<f32>,
@@ -76,7 +71,6 @@ impl Sums {
             n_values: 0,
             sum: zeros.clone(),
             squares: zeros.clone(),
-            own: Range::NOTHING,
             value: Range::NOTHING,
             least_of: vec![f32::INFINITY; n_channels],
             most_of: vec![f32::NEG_INFINITY; n_channels],
@@ -85,7 +79,6 @@ impl Sums {
     }
 
     fn add_sums(&mut self, values: &[f32]) {
-        self.own.add(values);
         for pixel in values.chunks_exact(self.sum.len()) {
             self.n += 1;
             for ((sum, squares), x) in self.sum.iter_mut().zip(&mut self.squares).zip(pixel) {
@@ -117,7 +110,6 @@ impl Sums {
         self.power.iter_mut().zip(&other.power).for_each(|(power, x)| *power += x);
         self.sum.iter_mut().zip(&other.sum).for_each(|(sum, x)| *sum += x);
         self.squares.iter_mut().zip(&other.squares).for_each(|(sum, x)| *sum += x);
-        self.own.merge(other.own);
         self.value.merge(other.value);
     }
 
@@ -126,12 +118,11 @@ impl Sums {
         let mean: Vec<f64> = self.sum.iter().map(|sum| sum / n).collect();
         let variance = |(squares, mean): (&f64, &f64)| (squares / n - mean * mean).max(0.0);
         let deviation = self.squares.iter().zip(&mean).map(|pair| variance(pair).sqrt()).collect();
-        let Range { least: own_least, most: own_most } = self.own;
         let Range { least, most } = self.value;
         let n_values = self.n_values.max(1) as f64;
         let power = self.power.iter().map(|power| power / n_values).collect();
         let (least_of, most_of) = (self.least_of.clone(), self.most_of.clone());
-        Seen { mean, deviation, own_least, own_most, least, most, least_of, most_of, power }
+        Seen { mean, deviation, least, most, least_of, most_of, power }
     }
 }
 

@@ -6,9 +6,9 @@
 //! error times inputs that are never below 0 add up to a shift, which is most of the error that there would be.
 
 use super::forward::taps;
-use crate::graph::layer::{Activation, Layer};
+use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
-use crate::passes::{Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp};
+use crate::passes::{Addition, Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp};
 
 /// A dead channel's bias would leave an i32 if its weights said what a step is.
 const MOST_BIAS: f64 = (1u64 << 29) as f64;
@@ -93,12 +93,14 @@ pub(super) struct Task<'a> {
     pub(super) filter: &'a Filter,
     pub(super) input: Shape,
     pub(super) meaning: &'a Meaning,
-    /// Of the output, before an addition; none where that is numbers.
+    /// Of the output; none where that is numbers.
     pub(super) bytes: Option<Bytes>,
     /// Of each output channel its own scale; none where all have that of the bytes.
     pub(super) scales: &'a [f32],
-    /// Applied before they are bytes.
-    pub(super) activation: Activation,
+    /// How a residual is added.
+    pub(super) addition: Option<Addition>,
+    /// What a byte 0 of it stands for, of each output channel; none without it.
+    pub(super) zeros: &'a [f64],
     pub(super) inputs: &'a Inputs,
     /// Of each output channel before the activation, in f32: the mean on the same pictures.
     pub(super) means: &'a [f64],
@@ -145,7 +147,7 @@ impl Task<'_> {
             weights: vec![0; depth * n],
             bias: vec![0; borders.len() * n],
             multiplier: vec![0.0; n],
-            addition: None,
+            addition: self.addition.clone(),
         };
         for idx in 0..n {
             let channel = self.channel(idx, depth, &borders)?;
@@ -215,24 +217,29 @@ impl Task<'_> {
             total += f64::from(*w) * inputs;
         }
         let corrected = self.means[idx] - step * (total / *positions as f64);
+        let start = corrected + self.zeros.get(idx).copied().unwrap_or(0.0);
         let mut constants = vec![0.0; inside.len()];
         for (w, (tap, channel)) in weights.iter().zip(from) {
             constants[*tap] += f64::from(*w) * self.meaning.zero[*channel];
         }
         let at = |inside: &Vec<usize>| -> Option<i32> {
             let constant: f64 = inside.iter().map(|tap| constants[*tap]).sum();
-            let bias = (corrected / step + constant).round_ties_even();
+            let bias = (start / step + constant).round_ties_even();
             (bias.abs() < (1u64 << 31) as f64).then_some(bias as i32)
         };
         let bias: Option<Vec<i32>> = borders.iter().map(at).collect();
         let scale = match self.bytes {
-            Some(bytes) if is_clamp(self.activation) => {
+            Some(bytes) if is_clamp(self.node.activation) => {
                 f64::from(self.scales.get(idx).copied().unwrap_or(bytes.scale))
             }
             _ => 1.0,
         };
         let multiplier = (step / scale) as f32;
-        let channel = Integer { weights, bias: bias?, multiplier: vec![multiplier], addition: None };
+        let addition = match &self.addition {
+            Some(Addition::Channels(factors)) => Some(Addition::Channels(vec![factors[idx]])),
+            _ => None,
+        };
+        let channel = Integer { weights, bias: bias?, multiplier: vec![multiplier], addition };
         let is_proved = multiplier.is_finite() && multiplier != 0.0 && channel.is_proved();
         is_proved.then_some(Channel { weights: channel.weights, bias: channel.bias, multiplier })
     }

@@ -6,14 +6,15 @@
 //!   for bytes it is multiplied by 1 / scale of its channel, rounded once.
 //! - y = round(v) + zero point, to nearest even, kept between low and high.
 //! - What makes bytes of numbers computes v as layers of f32 do, and y of it.
-//! - Where an addition is part of the layer, y and the byte of the residual become that of their sum: [`Addition::apply`].
+//! - Where the byte b of a residual is added to the sum, v = fma(f32(b), factor of the channel, v) comes before y.
+//! - Where bytes are added to bytes, y and the byte of the residual become that of their sum: [`ByteSum::apply`].
 //!
 //! A product's acc is (a - zero of a) (b - zero of b); an addition by itself has the byte of its first input for y.
 
 use super::{activate, by_rows};
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Addition, ByteInput, Bytes, FusedNode, Integer, is_clamp};
+use crate::passes::{Addition, ByteInput, ByteSum, Bytes, FusedNode, Integer, is_clamp};
 
 /// The bytes of an input, as numbers.
 pub(super) fn input(bytes: &ByteInput, input: &[f32]) -> Vec<f32> {
@@ -43,31 +44,42 @@ pub(super) fn compute(
     inputs: &[(Shape, &[f32])],
     n_threads: usize,
 ) -> Vec<f32> {
-    if let (Some(addition), [.., (_, other)]) = (numbers.addition, inputs) {
+    if let (Some(Addition::Tensor(addition)), [.., (_, other)]) = (&numbers.addition, inputs) {
         let own =
             if node.layer == Layer::Add { inputs[0].1 } else { &layer(node, numbers, inputs, n_threads) };
-        return add(addition, own, other, node.bytes.expect("verified: an addition gives bytes"));
+        return add(*addition, own, other, node.bytes.expect("verified: an addition gives bytes"));
     }
     layer(node, numbers, inputs, n_threads)
 }
 
 /// The sums of two maps of bytes.
-fn add(addition: Addition, own: &[f32], other: &[f32], sum: Bytes) -> Vec<f32> {
+fn add(addition: ByteSum, own: &[f32], other: &[f32], sum: Bytes) -> Vec<f32> {
     let pairs = own.iter().zip(other);
     pairs.map(|(a, b)| f32::from(addition.apply(*a as u8, *b as u8, sum))).collect()
 }
 
-/// The same before an addition that is part of the layer.
+/// The same before an addition of bytes that is part of the layer.
 fn layer(node: &FusedNode, numbers: &Integer, inputs: &[(Shape, &[f32])], n_threads: usize) -> Vec<f32> {
     let (shape, x) = inputs[0];
     let sums = Sums { numbers, shape, x, out: node.shape() };
-    let finished = |row: Vec<i32>| -> Vec<f32> {
-        let multipliers = numbers.multiplier.iter().cycle();
-        let scaled = row.iter().zip(multipliers).zip(factors(node));
-        scaled.map(|((acc, m), factor)| finish(node, *acc as f32 * m, factor)).collect()
+    let added = match (&numbers.addition, inputs) {
+        (Some(Addition::Channels(_)), [.., (_, residual)]) => Some(*residual),
+        _ => None,
     };
+    // Of the elements from a first one on.
+    let finished_from = |first: usize, row: Vec<i32>| -> Vec<f32> {
+        let multipliers = numbers.multiplier.iter().cycle();
+        let scaled = row.iter().zip(multipliers).zip(factors(node)).enumerate();
+        let each = scaled.map(|(idx, ((acc, m), factor))| {
+            let v = *acc as f32 * m;
+            finish(node, added.map_or(v, |residual| residual[first + idx].mul_add(factor, v)), factor)
+        });
+        each.collect()
+    };
+    let finished = |row: Vec<i32>| finished_from(0, row);
+    let Shape { height, width, channels } = node.shape();
     let rows = |row: &(dyn Fn(usize) -> Vec<i32> + Sync)| {
-        by_rows(node.shape().height, n_threads, &|y| finished(row(y)))
+        by_rows(height, n_threads, &|y| finished_from(y * width * channels, row(y)))
     };
     match node.layer {
         Layer::Conv { window, .. } => rows(&|y| sums.row(y, window, 1)),
@@ -87,7 +99,8 @@ fn layer(node: &FusedNode, numbers: &Integer, inputs: &[(Shape, &[f32])], n_thre
     }
 }
 
-/// For each element, pixel by pixel, what a number behind an activation is multiplied by before it becomes a byte.
+/// For each element, pixel by pixel, what a number behind an activation is multiplied by before it becomes a byte; or what the byte is
+/// that is added to its sum.
 pub(crate) fn factors(node: &FusedNode) -> impl Iterator<Item = f32> {
     let (_, bytes) = node.ending();
     let of_channels = node.factors();
@@ -95,7 +108,7 @@ pub(crate) fn factors(node: &FusedNode) -> impl Iterator<Item = f32> {
     (0..).map(move |idx: usize| of_channels.get(idx % of_channels.len().max(1)).copied().unwrap_or(same))
 }
 
-/// What a node makes of f32(acc) multiplier and the [factor](factors); before the addition that is part of it.
+/// What a node makes of f32(acc) multiplier and the [factor](factors); before an addition of bytes that is part of it.
 pub(crate) fn finish(node: &FusedNode, v: f32, factor: f32) -> f32 {
     let (activation, bytes) = node.ending();
     let Some(Bytes { zero_point, low, high, .. }) = bytes else { return activate(v, activation) };

@@ -7,11 +7,11 @@ use super::tuning::LayerChoice;
 use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
-    Borders, ByteAddition, ByteEnding, ByteProduct, Concat, Conv, Dense, Depthwise, Elementwise,
-    ElementwiseNumbers, Ending, Factor, FeatureMap, GlobalAveragePool, Grouped, IntegerEnding, Kernel,
-    Operation, Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
+    Borders, ByteAddition, ByteEnding, ByteProduct, ByteResidual, Concat, Conv, Dense, Depthwise,
+    Elementwise, ElementwiseNumbers, Ending, Factor, FeatureMap, GlobalAveragePool, Grouped, IntegerEnding,
+    Kernel, Operation, Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
 };
-use crate::passes::{Addition, Bytes, FusedNode, Integer, is_clamp};
+use crate::passes::{Addition, ByteSum, Bytes, FusedNode, Integer, is_clamp};
 use crate::target::Isa;
 
 /// A kernel, the cycles that it is expected to take, and why it was chosen.
@@ -173,7 +173,10 @@ fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
     let borders = node.layer.window().filter(differ).map(|window| Borders { window, extent });
     let pairs_fit = numbers.pairs_fit(&node.layer, input.shape.channels);
     let (activation, bytes) = activation_and_bytes(node);
-    let addition = addition(node);
+    let addition = numbers.addition.as_ref().map(|addition| match addition {
+        Addition::Tensor(sum) => ByteResidual::Tensor(addition_of(node, *sum)),
+        Addition::Channels(_) => ByteResidual::Channels,
+    });
     Ending::Integer(IntegerEnding { pairs_fit, activation, bytes, addition, borders })
 }
 
@@ -195,11 +198,11 @@ fn bounds(bytes: Bytes) -> ByteEnding {
     ByteEnding { factor: Factor::One, zero_point, low, high }
 }
 
-/// The addition that is part of a node, or is it.
-fn addition(node: &FusedNode) -> Option<ByteAddition> {
-    let Addition { bias, multipliers, shift, .. } = node.integer.as_ref()?.addition?;
+/// The addition of bytes that is part of a node, or is it.
+fn addition_of(node: &FusedNode, sum: ByteSum) -> ByteAddition {
+    let ByteSum { bias, multipliers, shift, .. } = sum;
     let bytes = bounds(node.bytes.expect("verified: an addition gives bytes"));
-    Some(ByteAddition { bias, multipliers, shift, bytes })
+    ByteAddition { bias, multipliers, shift, bytes }
 }
 
 /// What becomes of the sums of a pool of bytes.
@@ -211,9 +214,9 @@ fn pool(node: &FusedNode) -> Option<PoolNumbers> {
 
 /// What becomes of two bytes.
 fn elementwise_numbers(node: &FusedNode) -> Option<ElementwiseNumbers> {
-    let Integer { bias, multiplier, .. } = node.integer.as_ref()?;
-    if let Some(addition) = addition(node) {
-        return Some(ElementwiseNumbers::Sum(addition));
+    let Integer { bias, multiplier, addition, .. } = node.integer.as_ref()?;
+    if let Some(Addition::Tensor(sum)) = addition {
+        return Some(ElementwiseNumbers::Sum(addition_of(node, *sum)));
     }
     let (_, bytes) = activation_and_bytes(node);
     let multiplier = multiplier[0].to_bits();
