@@ -144,12 +144,12 @@ fn expansion(package: &UserCrate, name: &str, graph: &Graph, fused: Fused) -> St
 
 /// Random networks in integers, some of whose layers are in f32, without their constant channels; every so many-th with them, too.
 fn random_integers(package: &UserCrate, cases: &mut Vec<Case>, every: u64) {
-    let mut n_networks = 0;
+    let mut n_networks = 0u64;
     for &seed in few_seeds() {
         let network = RandomNetwork::new(seed);
         let fused = mnc::passes::run(&network.graph, &network.parameters).expect("the network is legal");
         let Some(fused) = with_integers(&fused, seed) else { continue };
-        let with_them = (n_networks % every == 0).then(|| fused.clone());
+        let with_them = n_networks.is_multiple_of(every).then(|| fused.clone());
         n_networks += 1;
         for fused in [without_constant_channels(fused, true)].into_iter().chain(with_them) {
             let name = format!("N{}", cases.len());
@@ -211,7 +211,7 @@ fn user_crate(
         let case = Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs);
         let fields = format!("network: \"data/{seed}.toml\", alpha: {:?}", graph.alpha);
         let name = format!("N{}", cases.len() + 1);
-        let again = every.is_some_and(|every| idx as u64 % every == 0);
+        let again = every.is_some_and(|every| (idx as u64).is_multiple_of(every));
         let again = again.then(|| case.at_run_time(&name, &fields, numbers(graph, parameters)));
         cases.push(case);
         cases.extend(again);
