@@ -26,7 +26,9 @@ pub enum Reader {
 pub enum X86Level {
     /// AVX2, FMA, BMI.
     V3,
-    /// And AVX-512 F, BW, CD, DQ, VL.
+    /// And AVX-VNNI.
+    V3Vnni,
+    /// Those of `V3` and AVX-512 F, BW, CD, DQ, VL.
     V4,
     /// And AVX-512 VNNI.
     V4Vnni,
@@ -40,6 +42,7 @@ impl X86Level {
     pub fn proof(self) -> [u64; 2] {
         match self {
             X86Level::V3 => [0x8e3c_51f7_0b9d_42a6, 0xd16a_97e0_35c8_fb24],
+            X86Level::V3Vnni => [0x0099_0cce_577e_acf9, 0x5ff1_54b0_1c33_1b9d],
             X86Level::V4 => [0x4f92_c80d_e65b_173a, 0x29b7_0ed5_9a4c_e863],
             X86Level::V4Vnni => [0xa370_5d1c_f84e_92b6, 0x7c0e_b4d3_1569_8fa2],
         }
@@ -179,6 +182,17 @@ pub const X86_64_V3: Isa = Isa {
     policy: Policy::SHARED_PANELS,
 };
 
+/// x86-64 with AVX2 and dot products of bytes in its vectors: client CPUs without AVX-512.
+pub const X86_64_V3_VNNI: Isa = Isa {
+    name: "x86-64-v3-vnni",
+    tag: "avxvnni",
+    native_dot: true,
+    integer_registers: 16,
+    x86_level: Some(X86Level::V3Vnni),
+    cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma", "avx_vnni"],
+    ..X86_64_V3
+};
+
 /// x86-64 with AVX-512: 512-bit vectors.
 pub const X86_64_V4: Isa = Isa {
     name: "x86-64-v4",
@@ -306,10 +320,10 @@ pub const RUST: Isa = Isa {
 
 /// Every instruction set of a platform, the default of its architecture first.
 pub const ISAS: &[&Isa] =
-    &[&X86_64_V3, &X86_64_V4, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT, &AARCH64, &RISCV64];
+    &[&X86_64_V3, &X86_64_V4, &X86_64_V3_VNNI, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT, &AARCH64, &RISCV64];
 
 /// The instruction sets of x86-64 platforms.
-const X86_64: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT];
+const X86_64: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_VNNI, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT];
 
 /// A platform that objects are written for: a row of `mnc targets`.
 #[derive(Debug)]
@@ -356,7 +370,7 @@ pub struct Target {
     pub triple: Triple,
     /// The instruction set.
     pub isa: &'static Isa,
-    /// Wider ones whose code an object carries too, the widest first; which one runs is decided at entry.
+    /// Those beyond it whose code an object carries too, the first preferred; which one runs is decided at entry.
     pub wider: Vec<&'static Isa>,
 }
 
@@ -416,17 +430,25 @@ impl Target {
         Ok(Target { wider, ..self })
     }
 
-    /// A target of several instruction sets with those that have dot products of bytes too, for a network in int8.
+    /// A target of several instruction sets with those that have dot products of bytes too, for a network in int8. They come first, the
+    /// widest before the others: one instruction in place of three and more gains what no width of vectors does.
     ///
     /// ```
     /// let target = mnc::Target::new("x86_64-unknown-linux-gnu", None)?.multiversion()?.with_dot_products();
-    /// assert_eq!(target.to_string(), "x86_64-unknown-linux-gnu (x86-64-v4-vnni or x86-64-v4 or x86-64-v3)");
+    /// let versions = "x86-64-v4-vnni or x86-64-v3-vnni or x86-64-v4 or x86-64-v3";
+    /// assert_eq!(target.to_string(), format!("x86_64-unknown-linux-gnu ({versions})"));
     /// # Ok::<(), mnc::Error>(())
     /// ```
     pub fn with_dot_products(self) -> Target {
-        let has_versions = !self.wider.is_empty();
-        let dot = self.sharing().filter(|other| has_versions && other.native_dot);
-        let wider = dot.chain(self.wider.iter().copied().filter(|isa| !isa.native_dot)).collect();
+        let isa = self.isa;
+        if self.wider.is_empty() {
+            return self;
+        }
+        let is_beyond = |other: &&Isa| other.native_dot && (!isa.native_dot || isa.lanes < other.lanes);
+        let mut wider: Vec<&'static Isa> = self.sharing().filter(is_beyond).collect();
+        wider.sort_by_key(|other| std::cmp::Reverse(other.lanes));
+        // Where the last version has dot products, nothing without them is better.
+        wider.extend(self.wider.iter().filter(|other| !other.native_dot && !isa.native_dot));
         Target { wider, ..self }
     }
 
@@ -484,6 +506,32 @@ mod tests {
                 assert!(ISAS.contains(isa));
             }
         }
+    }
+
+    #[test]
+    fn versions_with_dot_products_come_first() {
+        let versions = |cpu, is_int8| {
+            let target = Target::new("x86_64-unknown-linux-gnu", Some(cpu)).unwrap().multiversion().unwrap();
+            let target = if is_int8 { target.with_dot_products() } else { target };
+            // Said twice it is the same.
+            let again = target.clone().with_dot_products();
+            assert!(!is_int8 || again.wider == target.wider, "{again}");
+            target.wider.iter().map(|isa| isa.name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(versions("x86-64-v3", false), "x86-64-v4");
+        assert_eq!(versions("x86-64-v3", true), "x86-64-v4-vnni x86-64-v3-vnni x86-64-v4");
+        assert_eq!(versions("x86-64-v3-vnni", false), "x86-64-v4");
+        assert_eq!(versions("x86-64-v3-vnni", true), "x86-64-v4-vnni");
+    }
+
+    /// An object remembers by it which of its versions runs.
+    #[test]
+    fn every_level_has_a_proof_of_its_own() {
+        let proofs: Vec<[u64; 2]> =
+            ISAS.iter().filter_map(|isa| isa.x86_level).map(X86Level::proof).collect();
+        let distinct: std::collections::BTreeSet<&[u64; 2]> = proofs.iter().collect();
+        // Code of Cranelift has the level of AVX2 too.
+        assert_eq!((proofs.len(), distinct.len()), (5, 4));
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl Sums {
     fn of_bytes(isa: &str) -> Option<Sums> {
         match isa {
             "x86-64-v4-vnni" => is_x86_feature_detected!("avx512vnni").then_some(Sums::Dots),
+            "x86-64-v3-vnni" => is_x86_feature_detected!("avxvnni").then_some(Sums::Dots),
             "x86-64-v4" => is_x86_feature_detected!("avx512bw").then_some(Sums::Pairs),
             "x86-64-v3" => Some(Sums::Pairs),
             // Cranelift's code takes more steps.
@@ -164,13 +165,22 @@ impl Sums {
         // Where products take steps, the temporary register is another one each time, as far as the CPU is concerned.
         match (self, vectors) {
             (Sums::Numbers, vectors) => vectors.fma(),
-            (Sums::Dots, _) => chains!(
+            (Sums::Dots, Vectors::Zmm) => chains!(
                 64,
                 24,
                 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23",
                 "30,31",
                 "vpxord zmm\\i, zmm\\i, zmm\\i",
                 "vpdpbusd zmm\\i, zmm30, zmm31",
+            ),
+            // The assembler means AVX-512 unless it is told otherwise.
+            (Sums::Dots, Vectors::Ymm) => chains!(
+                32,
+                14,
+                "0,1,2,3,4,5,6,7,8,9,10,11,12,13",
+                "14,15",
+                "vpxor ymm\\i, ymm\\i, ymm\\i",
+                "{{vex}} vpdpbusd ymm\\i, ymm14, ymm15",
             ),
             (Sums::Pairs, Vectors::Zmm) => chains!(
                 64,
@@ -421,7 +431,7 @@ mod tests {
             assert!(samples.iter().all(|sample| (0.001..1e5).contains(sample)), "{isa}: {samples:?}");
         }
         assert_eq!([Probe::new(foreign), Probe::new("pdp11")], [None, None]);
-        for isa in ["x86-64-v3", "x86-64-v4", "x86-64-v4-vnni"] {
+        for isa in ["x86-64-v3", "x86-64-v3-vnni", "x86-64-v4", "x86-64-v4-vnni"] {
             let Some((numbers, bytes)) = Probe::new(isa).zip(Probe::of_bytes(isa)) else { continue };
             let best = |probe: Probe| (0..20).map(|_| probe.fma()).fold(0.0, f64::max);
             // Four times as many in one instruction, or in three; an emulator has a rate of its own for each.

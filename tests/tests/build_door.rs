@@ -276,7 +276,7 @@ const ERRORS: &[(&str, &str, &str)] = &[
     (
         "no such CPU",
         "Model::new(\"mobilenet-v1\").random_weights(1).target_cpu(\"pdp11\")",
-        "pdp11: unknown CPU of x86_64-unknown-linux-gnu, expected one of x86-64-v3, x86-64-v4, x86-64-v4-vnni, x86-64-v3-cranelift",
+        "pdp11: unknown CPU of x86_64-unknown-linux-gnu, expected one of x86-64-v3, x86-64-v4, x86-64-v3-vnni, x86-64-v4-vnni, x86-64-v3-cranelift",
     ),
 ];
 

@@ -6,9 +6,10 @@ use std::process::Command;
 use iced_x86::{Decoder, Formatter as _, IntelFormatter, MemorySizeOptions};
 use mnc::describe::Description;
 use mnc::graph::{Graph, Knobs};
-use mnc::target::{Isa, Reader, X86_64_V3, X86_64_V4};
+use mnc::quantize::sample::with_integers;
+use mnc::target::{Isa, Reader, X86_64_V3, X86_64_V3_VNNI, X86_64_V4};
 use mnc::weights::Parameters;
-use mnc::{Compiled, Options};
+use mnc::{Compiled, Options, passes};
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::RandomNetwork;
 use mnc_tests::{need, networks};
@@ -77,7 +78,8 @@ fn theirs(listing: &str) -> Vec<String> {
     let lines = listing.lines().filter_map(|line| line.trim_start().split_once(":\t"));
     lines
         .map(|(place, text)| {
-            let mut words: Vec<&str> = text.split_whitespace().collect();
+            // Where there are two encodings, `objdump` says which.
+            let mut words: Vec<&str> = text.split_whitespace().filter(|word| *word != "{vex}").collect();
             // `YMMWORD PTR [rdi]` is `[rdi]`, also behind a comma.
             let mut joined = String::new();
             while let Some(word) = (!words.is_empty()).then(|| words.remove(0)) {
@@ -104,20 +106,32 @@ fn listings_of_two_disassemblers_are_alike() {
     let listing =
         "   0:\tvmovups ymm0,YMMWORD PTR [rdi+0x20]\n   8:\tmov    DWORD PTR [rsp],0x3f\n  1f:\tret\n";
     assert_eq!(theirs(listing), ["0 vmovups ymm0,[rdi+0x20]", "8 mov [rsp],0x3f", "1f ret"]);
+    assert_eq!(theirs("  1a:\t{vex} vpdpbusd ymm0,ymm1,ymm2\n"), ["1a vpdpbusd ymm0,ymm1,ymm2"]);
 }
 
 #[test]
 fn objdump_sees_what_was_written() {
     let Some(objdump) = need::program("objdump") else { return };
     let folder = Folder::new();
-    for isa in [&X86_64_V3, &X86_64_V4] as [&Isa; 2] {
+    let options = Options { name: "net", labels: &[] };
+    let networks = all();
+    const CASES: [(&Isa, bool); 4] = [
+        (&X86_64_V3, false),
+        (&X86_64_V4, false),
+        // Of AVX-512 in int8 the two write operands differently.
+        (&X86_64_V3, true),
+        (&X86_64_V3_VNNI, true),
+    ];
+    for (isa, is_int8) in CASES {
         assert_eq!(isa.reader, Reader::X86);
         let mut code = Vec::new();
-        for (graph, parameters) in all() {
-            let options = Options { name: "net", labels: &[] };
-            let compiled =
-                mnc::compile(graph, &parameters, &need::target_of(isa), &options).expect("it is legal");
-            code.extend(kernels(&compiled));
+        for (graph, parameters) in &networks {
+            let fused = passes::run(graph, parameters).expect("it is legal");
+            let Some(fused) = (if is_int8 { with_integers(&fused, 1) } else { Some(fused) }) else {
+                continue;
+            };
+            let compiled = mnc::compile_fused(graph.clone(), fused, &need::target_of(isa), &options, None);
+            code.extend(kernels(&compiled.expect("it is legal")));
         }
         let file = folder.write("code.bin", &code);
         let mut command = Command::new(&objdump);
@@ -125,9 +139,9 @@ fn objdump_sees_what_was_written() {
         let output = need::run(command.arg(file));
         let (ours, theirs) = (ours(&code), theirs(&String::from_utf8_lossy(&output.stdout)));
         let differs = ours.iter().zip(&theirs).find(|(ours, theirs)| ours != theirs);
-        assert_eq!(differs, None, "{}: ours and objdump's", isa.name);
+        assert_eq!(differs, None, "{}, int8 {is_int8}: ours and objdump's", isa.name);
         assert_eq!(ours.len(), theirs.len(), "{}", isa.name);
-        println!("{}: {} instructions", isa.name, ours.len());
+        println!("{}, int8 {is_int8}: {} instructions", isa.name, ours.len());
         assert!(10_000 < ours.len(), "{} instructions", ours.len());
     }
 }

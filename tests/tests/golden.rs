@@ -11,7 +11,8 @@ use mnc::emit::object::FunctionText;
 use mnc::emit::rust::{self, Names, Source, Weights};
 use mnc::graph::{Graph, Knobs};
 use mnc::kernels::{Family, KernelName};
-use mnc::target::{Isa, X86_64_V3, X86_64_V3_CRANELIFT, X86_64_V4};
+use mnc::quantize::sample::with_integers;
+use mnc::target::{Isa, X86_64_V3, X86_64_V3_CRANELIFT, X86_64_V3_VNNI, X86_64_V4};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target};
 use mnc_tests::need;
@@ -34,6 +35,14 @@ fn compile_for(case: &Path, target: &Target) -> Compiled {
     let graph = Graph::build(&description, &Knobs::default()).unwrap_or_else(|error| panic!("{error}"));
     let parameters = Parameters::random(&graph, 1);
     mnc::compile(graph, &parameters, target, &Options { name: "net", labels: &[] })
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The network in int8, with random numbers.
+fn compile_int8(case: &Path, isa: &Isa) -> Compiled {
+    let Compiled { graph, fused, target, .. } = compile(case, isa);
+    let fused = with_integers(&fused, 1).expect("its layers have a form in integers");
+    mnc::compile_fused(graph, fused, &target, &Options { name: "net", labels: &[] }, None)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -61,7 +70,10 @@ const WINDOWS: &str = "windows";
 /// The case that shows what comes before kernels alone: they are those of other cases.
 const BLOCKS: &str = "blocks";
 
-/// File name and text of each dump: x86-64-v3, but for the Cranelift IR and the code for AVX-512.
+/// The case that shows code in int8.
+const INT8: &str = "separable";
+
+/// File name and text of each dump: x86-64-v3 in f32, but for the Cranelift IR and the code for AVX-512 and AVX-VNNI.
 fn dumps(case: &Path) -> Vec<(&'static str, String)> {
     // What Cranelift makes of its IR is not our text.
     let machine_code = |compiled: &Compiled| {
@@ -89,7 +101,10 @@ fn dumps(case: &Path) -> Vec<(&'static str, String)> {
         ("net.h", compiled.header()),
         ("expanded.rs", expanded(&compile_for(case, &Target::rust()))),
     ];
-    stages.into_iter().chain(code).collect()
+    let int8 = case
+        .ends_with(INT8)
+        .then(|| ("x86-int8-avxvnni", machine_code(&compile_int8(case, &X86_64_V3_VNNI))));
+    stages.into_iter().chain(code).chain(int8).collect()
 }
 
 /// What changed: the lines between the common head and the common tail, first the expected ones.

@@ -73,6 +73,7 @@ const OWNERS: [(&str, &[&str]); 7] = [
             "compiler/src/inspect",
             "tests/tests/hostile.rs",
             "tests/tests/hostile",
+            "tests/tests/avx_vnni.rs",
             "tests/tests/encoder.rs",
             "tests/tests/inspect_integers.rs",
             "tests/tests/machine.rs",

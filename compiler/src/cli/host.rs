@@ -57,7 +57,8 @@ pub(super) fn wider(target: &Target, is_int8: bool) -> Option<Wider> {
     }
     if is_int8 && let Some(isa) = dot_products() {
         let mut versions = target.wider.iter().chain([&target.isa]);
-        return versions.all(|version| !version.native_dot).then_some(Wider::Faster(isa));
+        let has_as_good = versions.any(|version| version.native_dot && isa.lanes <= version.lanes);
+        return (!has_as_good).then_some(Wider::Faster(isa));
     }
     let (best, unused) = best()?;
     let widest = target.wider.first().unwrap_or(&target.isa);
@@ -99,11 +100,11 @@ pub(super) fn for_int8(target: Target, cpu: Option<&str>) -> Result<Target> {
     }
 }
 
-/// The instruction set of this CPU that has dot products of bytes.
+/// The instruction set of this CPU that has dot products of bytes, of several that of the widest vectors.
 pub(super) fn dot_products() -> Option<&'static Isa> {
     let triple = target_lexicon::HOST.to_string();
     let platform = PLATFORMS.iter().find(|platform| platform.triple == triple)?;
-    platform.isas.iter().copied().find(|isa| isa.native_dot && runs(isa))
+    platform.isas.iter().copied().filter(|isa| isa.native_dot && runs(isa)).max_by_key(|isa| isa.lanes)
 }
 
 /// The widest vectors of this CPU that it gains by, and wider ones that it doesn't gain by; `None` if it runs no code of the platform.
@@ -151,6 +152,7 @@ fn has(feature: &str) -> bool {
         "avx512cd" => is_x86_feature_detected!("avx512cd"),
         "avx512dq" => is_x86_feature_detected!("avx512dq"),
         "avx512vl" => is_x86_feature_detected!("avx512vl"),
+        "avx_vnni" => is_x86_feature_detected!("avxvnni"),
         "avx512_vnni" => is_x86_feature_detected!("avx512vnni"),
         _ => false,
     }

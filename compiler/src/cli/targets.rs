@@ -30,7 +30,7 @@ pub(super) fn run(_: &Args) -> Result<()> {
     let isas = text::table(&["--target-cpu", ">lanes", ">registers", "needs of the CPU"], isas);
     let notes = text::fold(&format!(
         "Lanes are f32 elements of a vector register. Objects and headers are made for every target.\n\
-         This machine is {}; --target-cpu native picks the widest vectors that it gains by.\n",
+         This machine is {}; --target-cpu native picks the widest vectors that it gains by, for int8 those with VNNI.\n",
         target_lexicon::HOST
     ));
     print(&format!("{platforms}\n{isas}\n{notes}"))

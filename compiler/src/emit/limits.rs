@@ -86,6 +86,7 @@ fn the_largest_networks_have_an_encoding() {
         ("batch of rows", graph([1, 1, 65536], &one("dense", "units = 8000"), 256)),
         ("batch of pixels", graph([32, 32, 1024], &one("conv", "kernel = 3\nfilters = 1024"), 256)),
     ];
+    let n_all = cases.len() * isas().count();
     let mut n_encoded = 0;
     for (name, graph) in cases {
         for isa in isas() {
@@ -99,7 +100,7 @@ fn the_largest_networks_have_an_encoding() {
             }
         }
     }
-    assert!(60 <= n_encoded, "{n_encoded} of 84 fit");
+    assert!(n_all * 5 / 7 <= n_encoded, "{n_encoded} of {n_all} fit");
 }
 
 #[test]

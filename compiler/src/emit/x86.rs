@@ -1,4 +1,4 @@
-//! Reader of [`Code`]: x86-64 machine code with 256-bit (AVX2, FMA) or 512-bit (AVX-512) vectors.
+//! Reader of [`Code`]: x86-64 machine code with 256-bit (AVX2, FMA) or 512-bit (AVX-512) vectors, both with VNNI or without.
 //!
 //! A table, not a register allocator: vector register `n` of the kernel language is `ymm n` or `zmm n`, pointer `n` is the
 //! n-th general register of [`POINTERS`], each operation is one instruction (a constant and a partial access are a few).

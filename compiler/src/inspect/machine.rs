@@ -26,8 +26,9 @@ use state::{Called, Place};
 pub(super) use value::{Origin, Stride, Value};
 
 /// Unknown conditions that one walk may meet: the question to the processor has a handful, a step in bands one for each part,
-/// and each way goes on through the rest of the network. An honest object of two versions has some hundreds.
-const MOST_FORKS: usize = 4096;
+/// and each way goes on through the rest of the network. An honest object of two versions has some hundreds, and each
+/// further version takes them times the ways on which a check may end.
+const MOST_FORKS: usize = 8192;
 /// Ways that wait for their turn, each with all that it knows.
 const MOST_OPEN: usize = 64;
 /// Tasks that a pool is handed at once.

@@ -45,8 +45,8 @@ pub(super) struct Sizes {
     layouts: Vec<Layout>,
 }
 
-/// Versions of one object: those of a network in int8 are AVX2, AVX-512, and that with dot products of bytes.
-const MOST_VERSIONS: usize = 3;
+/// Versions of one object: those of a network in int8 are AVX2 and AVX-512, without dot products of bytes and with them.
+const MOST_VERSIONS: usize = 4;
 
 impl Sizes {
     /// # Errors

@@ -79,7 +79,12 @@ fn most_pixels(vectors: usize, ending: Ending, isa: &Isa) -> Option<usize> {
         (registers - ending.operands(1 + vectors)) / (vectors + 1)
     } else {
         // Two input elements take turns.
-        (registers - ending.operands(vectors + 2)) / vectors
+        let of_elements = (registers - ending.operands(vectors + 2)) / vectors;
+        // Or the weights do, over no more pixels than vectors: 3 x 32 in sixteen registers, where 6 x 16 loads more.
+        let is_short = ending.dtype() == Dtype::U8 && isa.native_dot;
+        let most = if is_short { vectors } else { 0 };
+        let of_weights = (1..=most).rev().find(|mr| mr * vectors + ending.operands(mr + 1) <= registers);
+        of_elements.max(of_weights.unwrap_or(0))
     };
     (mr != 0).then_some(mr.min(MOST_PIXELS))
 }
@@ -115,11 +120,13 @@ fn cycles(product: Product, tile: Tile, isa: &Isa) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{AARCH64, X86_64_V3, X86_64_V4};
+    use crate::graph::layer::Activation;
+    use crate::kernels::IntegerEnding;
+    use crate::target::{AARCH64, X86_64_V3, X86_64_V3_VNNI, X86_64_V4, X86_64_V4_VNNI};
 
     #[test]
     fn the_known_good_tiles_are_chosen() {
-        let ending = Ending::Float(crate::graph::layer::Activation::None);
+        let ending = Ending::Float(Activation::None);
         let layer = |pixels, depth, n| Product { groups: 1, pixels, depth, n, ending };
         let tile = |product, isa| {
             let Tile { mr, vectors } = choose(product, isa).tile;
@@ -135,5 +142,25 @@ mod tests {
         assert_eq!(tile(layer(4096, 27, 8), &X86_64_V3), (13, 1));
         // 32 channels are two vectors of sixteen: all of them in one panel.
         assert_eq!(tile(layer(12544, 27, 32), &X86_64_V4), (14, 2));
+    }
+    /// Dot products of bytes need no registers of their own: where there are sixteen, the weights of 32 channels take turns.
+    #[test]
+    fn tiles_of_bytes_fill_the_registers() {
+        let tile = |depth, n, activation, isa| {
+            let ending =
+                IntegerEnding { pairs_fit: true, activation, bytes: None, addition: None, borders: None };
+            let ending = Ending::Integer(ending);
+            let Tile { mr, vectors } = choose(Product { groups: 1, pixels: 196, depth, n, ending }, isa).tile;
+            (mr, vectors)
+        };
+        // In quads of channels.
+        for (depth, n) in [(128, 512), (64, 256), (8, 64)] {
+            assert_eq!(tile(depth, n, Activation::Relu, &X86_64_V3_VNNI), (3, 4));
+            assert_eq!(tile(depth, n, Activation::Relu, &X86_64_V4_VNNI), (6, 4));
+        }
+        // 16 channels are two vectors.
+        assert_eq!(tile(128, 16, Activation::Relu, &X86_64_V3_VNNI), (6, 2));
+        // What becomes of the sums needs registers too.
+        assert_eq!(tile(128, 512, Activation::Swish, &X86_64_V3_VNNI), (2, 4));
     }
 }

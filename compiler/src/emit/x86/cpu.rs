@@ -1,7 +1,7 @@
 //! The question to the processor that stands before the first wide instruction.
 
 use iced_x86::IcedError;
-use iced_x86::code_asm::{CodeAssembler, eax, ebx, ecx, r8, rbx};
+use iced_x86::code_asm::{CodeAssembler, eax, ebx, ecx, r8, r9d, rbx};
 
 use crate::target::X86Level;
 
@@ -13,6 +13,8 @@ struct Bits {
     leaf_7_ebx: u32,
     /// Leaf 7, ECX.
     leaf_7_ecx: u32,
+    /// Leaf 7, subleaf 1, EAX.
+    leaf_7_1_eax: u32,
     /// What the operating system keeps over a task switch.
     xcr0: u32,
 }
@@ -22,8 +24,12 @@ const V3: Bits = Bits {
     leaf_1_ecx: 1 << 12 | 1 << 27 | 1 << 28,
     leaf_7_ebx: 1 << 3 | 1 << 5 | 1 << 8,
     leaf_7_ecx: 0,
+    leaf_7_1_eax: 0,
     xcr0: 0b110,
 };
+
+/// Beside that of V3: AVX_VNNI.
+const V3_VNNI: Bits = Bits { leaf_7_1_eax: 1 << 4, ..V3 };
 
 /// Beside that of V3: AVX512F, DQ, CD, BW, VL; mask registers and the upper halves and registers of ZMM.
 const V4: Bits = Bits {
@@ -52,10 +58,11 @@ const ZEN_4: u32 = 0x00a0_0f00;
 /// The bytes of a function without parameters that returns 1 when processor and operating system have that level, else 0. It
 /// uses nothing beyond the x86-64 baseline.
 ///
-/// Register map: eax result and scratch, r8 the caller's rbx, which CPUID overwrites; ecx and edx scratch.
+/// Register map: eax result and scratch, r8 the caller's rbx, which CPUID overwrites; r9d features that are missing; ecx and edx scratch.
 pub(crate) fn cpu_check(level: X86Level, question: Question) -> Vec<u8> {
     let bits = match level {
         X86Level::V3 => V3,
+        X86Level::V3Vnni => V3_VNNI,
         X86Level::V4 => V4,
         X86Level::V4Vnni => V4_VNNI,
     };
@@ -80,20 +87,33 @@ fn write(bits: &Bits, question: Question) -> Result<Vec<u8>, IcedError> {
         a.cmp(eax, ZEN_4 as i32)?;
         a.je(lacks)?;
     }
-    a.and(ecx, bits.leaf_1_ecx as i32)?;
-    a.cmp(ecx, bits.leaf_1_ecx as i32)?;
-    a.jne(lacks)?;
+    // What is missing of all leaves, for one jump: `mnc inspect` goes every way that a check may end.
+    a.mov(r9d, ecx)?;
+    a.not(r9d)?;
+    a.and(r9d, bits.leaf_1_ecx as i32)?;
     a.mov(eax, 7)?;
     a.xor(ecx, ecx)?;
     a.cpuid()?;
+    a.not(ebx)?;
     a.and(ebx, bits.leaf_7_ebx as i32)?;
-    a.cmp(ebx, bits.leaf_7_ebx as i32)?;
-    a.jne(lacks)?;
+    a.or(r9d, ebx)?;
     if bits.leaf_7_ecx != 0 {
+        a.not(ecx)?;
         a.and(ecx, bits.leaf_7_ecx as i32)?;
-        a.cmp(ecx, bits.leaf_7_ecx as i32)?;
-        a.jne(lacks)?;
+        a.or(r9d, ecx)?;
     }
+    if bits.leaf_7_1_eax != 0 {
+        // Of leaf 7 a subleaf that there isn't is zeros.
+        a.mov(eax, 7)?;
+        a.mov(ecx, 1)?;
+        a.cpuid()?;
+        a.not(eax)?;
+        a.and(eax, bits.leaf_7_1_eax as i32)?;
+        a.or(r9d, eax)?;
+    }
+    // Without OSXSAVE there is no XGETBV.
+    a.cmp(r9d, 0)?;
+    a.jne(lacks)?;
     a.xor(ecx, ecx)?;
     a.xgetbv()?;
     a.and(eax, bits.xcr0 as i32)?;
@@ -113,7 +133,7 @@ fn write(bits: &Bits, question: Question) -> Result<Vec<u8>, IcedError> {
 mod tests {
     use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
-    use super::{Question, V3, V4, V4_VNNI, X86Level, cpu_check};
+    use super::{Question, V3, V3_VNNI, V4, V4_VNNI, X86Level, cpu_check};
 
     /// What a processor answers.
     #[derive(Clone, Copy)]
@@ -123,6 +143,7 @@ mod tests {
         leaf_1_ecx: u32,
         leaf_7_ebx: u32,
         leaf_7_ecx: u32,
+        leaf_7_1_eax: u32,
         xcr0: u32,
     }
 
@@ -132,6 +153,7 @@ mod tests {
         leaf_1_ecx: 0x7eda_3203,
         leaf_7_ebx: 0xf1bf_97ab,
         leaf_7_ecx: 0x1840_5fce,
+        leaf_7_1_eax: 0x0000_0030,
         xcr0: 0b1110_0111,
     };
     const HASWELL: Processor = Processor {
@@ -140,6 +162,17 @@ mod tests {
         leaf_1_ecx: 0x7ffa_fbff,
         leaf_7_ebx: 0x0000_27ab,
         leaf_7_ecx: 0,
+        leaf_7_1_eax: 0,
+        xcr0: 0b111,
+    };
+    /// No AVX-512.
+    const ALDER_LAKE: Processor = Processor {
+        highest_leaf: 32,
+        leaf_1_eax: 0x0009_0672,
+        leaf_1_ecx: 0x7ffa_fbff,
+        leaf_7_ebx: 0x239c_27eb,
+        leaf_7_ecx: 0x9840_07ac,
+        leaf_7_1_eax: 0x0040_0810,
         xcr0: 0b111,
     };
 
@@ -166,6 +199,8 @@ mod tests {
                 Mnemonic::Mov => registers[to] = write(value),
                 Mnemonic::Xor => registers[to] = write(found ^ value),
                 Mnemonic::And => registers[to] = write(found & value),
+                Mnemonic::Or => registers[to] = write(found | value),
+                Mnemonic::Not => registers[to] = write(!found),
                 Mnemonic::Cmp => difference = (found as u32, value as u32),
                 Mnemonic::Jb if difference.0 < difference.1 => ip = at.near_branch_target(),
                 Mnemonic::Je if difference.0 == difference.1 => ip = at.near_branch_target(),
@@ -176,6 +211,7 @@ mod tests {
                         (0, 0) => [processor.highest_leaf, 1, 2],
                         (1, 0) => [processor.leaf_1_eax, 3, processor.leaf_1_ecx],
                         (7, 0) => [4, processor.leaf_7_ebx, processor.leaf_7_ecx],
+                        (7, 1) => [processor.leaf_7_1_eax, 5, 6],
                         leaf => panic!("asked for {leaf:?}"),
                     };
                     (registers[0], registers[3], registers[1]) = (eax.into(), ebx.into(), ecx.into());
@@ -196,9 +232,24 @@ mod tests {
 
     #[test]
     fn processors_are_told_apart() {
-        let zen_4 = Processor { leaf_1_eax: 0x00a1_0f11, ..ZEN_5 };
+        let zen_4 = Processor { leaf_1_eax: 0x00a1_0f11, leaf_7_1_eax: 0x0000_0020, ..ZEN_5 };
         let skylake_x = Processor { leaf_1_eax: 0x0005_0654, leaf_7_ecx: 0x0000_0008, ..ZEN_5 };
+        let narrow = |processor| answer(&cpu_check(X86Level::V3Vnni, Question::Has), processor);
+        assert_eq!([ZEN_5, ALDER_LAKE, zen_4, HASWELL].map(narrow), [1, 1, 0, 0]);
+        for bit in 0..32 {
+            let has = [V3_VNNI.leaf_7_1_eax, V3_VNNI.leaf_7_ebx, V3_VNNI.leaf_1_ecx, V3_VNNI.xcr0]
+                .map(|bits| u32::from(bits >> bit & 1 == 0));
+            let without = |bits: u32| bits & !(1 << bit);
+            let lacks = [
+                Processor { leaf_7_1_eax: without(ALDER_LAKE.leaf_7_1_eax), ..ALDER_LAKE },
+                Processor { leaf_7_ebx: without(ALDER_LAKE.leaf_7_ebx), ..ALDER_LAKE },
+                Processor { leaf_1_ecx: without(ALDER_LAKE.leaf_1_ecx), ..ALDER_LAKE },
+                Processor { xcr0: without(ALDER_LAKE.xcr0), ..ALDER_LAKE },
+            ];
+            assert_eq!(lacks.map(narrow), has, "bit {bit}");
+        }
         let vnni = |processor| answer(&cpu_check(X86Level::V4Vnni, Question::Has), processor);
+        assert_eq!(vnni(ALDER_LAKE), 0);
         assert_eq!([ZEN_5, zen_4, skylake_x, HASWELL].map(vnni), [1, 1, 0, 0]);
         for bit in 0..32 {
             let has = [V4_VNNI.leaf_7_ecx, V4_VNNI.leaf_7_ebx].map(|bits| u32::from(bits >> bit & 1 == 0));
@@ -220,6 +271,7 @@ mod tests {
         check(skylake_x, [1, 1, 1]);
         check(zen_4, [1, 1, 0]);
         check(HASWELL, [1, 0, 0]);
+        check(ALDER_LAKE, [1, 0, 0]);
         // Old, without the leaf; with vectors that the operating system doesn't keep.
         check(Processor { highest_leaf: 6, ..ZEN_5 }, [0, 0, 0]);
         check(Processor { xcr0: 0b111, ..ZEN_5 }, [1, 0, 0]);
