@@ -22,6 +22,7 @@ pub mod sample;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod ties;
 mod weights;
 
 #[cfg(test)]

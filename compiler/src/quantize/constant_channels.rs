@@ -5,6 +5,7 @@
 //! needs any more. Layers that take channel for channel tie those of their input and output: both leave, or both stay. No byte and no
 //! number of the rest changes. Knows no target.
 
+use super::ties::Ties;
 use super::weights::borders;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
@@ -208,41 +209,6 @@ impl Summing<'_> {
     }
 }
 
-/// Channels that stay or leave together, numbered over all values.
-struct Ties {
-    /// By node: the number of its first channel.
-    first: Vec<usize>,
-    /// By number: another of its set, or itself.
-    other: Vec<usize>,
-}
-
-impl Ties {
-    fn new(network: &Fused) -> Ties {
-        let mut n = 0;
-        let mut first = Vec::with_capacity(network.nodes.len());
-        for node in &network.nodes {
-            first.push(n);
-            n += node.shape().channels;
-        }
-        Ties { first, other: (0..n).collect() }
-    }
-
-    /// The number that stands for the set of a channel.
-    fn set(&mut self, node: usize, channel: usize) -> usize {
-        let mut number = self.first[node] + channel;
-        while self.other[number] != number {
-            self.other[number] = self.other[self.other[number]];
-            number = self.other[number];
-        }
-        number
-    }
-
-    fn tie(&mut self, a: (usize, usize), b: (usize, usize)) {
-        let (a, b) = (self.set(a.0, a.1), self.set(b.0, b.1));
-        self.other[a.max(b)] = a.min(b);
-    }
-}
-
 /// Of each channel of each node, whether it leaves.
 fn leaves(network: &Fused, spans: &[Vec<Span>], keep_pairs: bool) -> Vec<Vec<bool>> {
     let mut ties = Ties::new(network);
@@ -277,7 +243,7 @@ fn leaves(network: &Fused, spans: &[Vec<Span>], keep_pairs: bool) -> Vec<Vec<boo
             }
         }
     }
-    let mut stays = vec![false; ties.other.len()];
+    let mut stays = vec![false; ties.len()];
     for (node, is_needed) in is_needed.iter().enumerate() {
         for (channel, is_needed) in is_needed.iter().enumerate() {
             stays[ties.set(node, channel)] |= is_needed;
