@@ -270,7 +270,7 @@ impl FusedNode {
     }
 
     /// The scale of every channel.
-    fn scales_of(&self, bytes: Bytes, scales: &[f32]) -> Vec<f32> {
+    pub(crate) fn scales_of(&self, bytes: Bytes, scales: &[f32]) -> Vec<f32> {
         if scales.is_empty() { vec![bytes.scale; self.shape().channels] } else { scales.to_vec() }
     }
 

@@ -253,6 +253,12 @@ impl Work<'_> {
             self.assembly.push_f32(node, bytes.map(|bytes| (bytes, of_channels.clone())));
             return Ok(());
         }
+        if about.form.keeps_bytes {
+            let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &self.assembly.nodes[id.0]).collect();
+            let kept = node.keeping_bytes(&inputs).expect("scales: its inputs have one zero point");
+            self.assembly.push(kept);
+            return Ok(());
+        }
         let mut integer = match &node.filter {
             Some(filter) => self.filter(&node, filter, about)?,
             None => self.without_filter(&node, bytes),

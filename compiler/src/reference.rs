@@ -91,8 +91,7 @@ pub(crate) fn compute(node: &FusedNode, inputs: &[(Shape, &[f32])], n_threads: u
         Layer::Add => x.iter().zip(inputs[1].1).map(|(a, b)| a + b).collect(),
         Layer::Multiply => multiply(x, inputs[1].1),
         Layer::Pool { pooling, window } => {
-            let layer = Sliding { window, weights: &[], bias: &[], shape, x, out: node.shape() };
-            rows(&|y| layer.pool_row(y, pooling))
+            rows(&|y| Sliding::without_weights(window, inputs[0], node.shape()).pool_row(y, pooling))
         }
         Layer::Concat => concat(inputs),
         Layer::Upsample { factor } => upsample(shape, x, factor),
@@ -186,7 +185,11 @@ struct Sliding<'a> {
     out: Shape,
 }
 
-impl Sliding<'_> {
+impl<'a> Sliding<'a> {
+    fn without_weights(window: Window, (shape, x): (Shape, &'a [f32]), out: Shape) -> Sliding<'a> {
+        Sliding { window, weights: &[], bias: &[], shape, x, out }
+    }
+
     /// Section 3.1: G\[k,l,n\] = sum over i, j, m of K\[i,j,m,n\] F\[k+i-1, l+j-1, m\], for one k.
     fn conv_row(&self, y: usize) -> Vec<f32> {
         let (m, n) = (self.shape.channels, self.out.channels);

@@ -360,6 +360,24 @@ impl Layer {
         }
     }
 
+    /// Whether its bytes stand for what those of its inputs do: each is one of theirs, or the mean of some.
+    pub fn keeps_scales(&self) -> bool {
+        match self {
+            Layer::Pool { .. } | Layer::Concat | Layer::Upsample { .. } => true,
+            Layer::Input
+            | Layer::Conv { .. }
+            | Layer::Depthwise { .. }
+            | Layer::Grouped { .. }
+            | Layer::BatchNorm { .. }
+            | Layer::Activation(_)
+            | Layer::Add
+            | Layer::Multiply
+            | Layer::GlobalAveragePool
+            | Layer::Dense { .. }
+            | Layer::Softmax => false,
+        }
+    }
+
     /// Whether it can apply an activation to each element before it is written.
     pub fn takes_activation(&self) -> bool {
         match self {

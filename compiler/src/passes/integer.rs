@@ -10,6 +10,7 @@ use std::iter;
 use super::FusedNode;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
+use crate::graph::tensor::{Dtype, Tensor};
 
 /// What the bytes of a value stand for, and between which of them they stay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,10 +54,10 @@ pub struct Integer {
     pub weights: Vec<i8>,
     /// What the sums start from: for each of the window's [borders](crate::graph::shape::Window::borders) the numbers of all N channels;
     /// one number for a pool. For a product two: what is added to the bytes of each operand before they are multiplied. None for an
-    /// addition by itself.
+    /// addition by itself, and for a layer that [keeps scales](Layer::keeps_scales).
     pub bias: Vec<i32>,
     /// What the sum, or the product, is multiplied by as an f32: of each of the N channels; one number for a layer without weights.
-    /// None for an addition by itself.
+    /// None where there is no bias.
     pub multiplier: Vec<f32>,
     /// The addition that is part of the layer, or is it.
     pub addition: Option<Addition>,
@@ -130,7 +131,7 @@ impl Integer {
     /// What the sums start from as a packed filter has it: all borders, or one where all are the same, as with inputs whose byte of 0 is 0.
     pub fn packed_bias(&self) -> &[i32] {
         let n = self.multiplier.len();
-        let mut borders = self.bias.chunks_exact(n);
+        let mut borders = self.bias.chunks_exact(n.max(1));
         let inside = borders.next().unwrap_or(&self.bias);
         if borders.all(|border| border == inside) { inside } else { &self.bias }
     }
@@ -151,6 +152,7 @@ impl Integer {
         match layer {
             _ if !self.weights.is_empty() => self.is_proved(),
             Layer::Add => true,
+            layer if layer.keeps_scales() => true,
             // Each operand, a byte and what is added to it, stays a number of nine bits.
             Layer::Multiply => self.bias.iter().all(|zero| (-255..=0).contains(zero)) && is_below(255 * 255),
             _ => is_below(i64::from(self.bias[0]).abs() + 255 * (input.pixels() as i64)),
@@ -194,6 +196,7 @@ impl Integer {
             Some(filter) => [filter.n_weights(), filter.n * n_borders, filter.n],
             None => match layer {
                 Layer::Add => [0, 0, 0],
+                layer if layer.keeps_scales() => [0, 0, 0],
                 Layer::Multiply => [0, 2, 1],
                 _ => [0, 1, 1],
             },
@@ -211,7 +214,9 @@ impl Integer {
         let may_differ = filter.is_some() || is_clamp(node.activation);
         assert!(node.scales.is_empty() || may_differ, "{name}: without weights there is one factor");
         let is_other = matches!(layer, Layer::GlobalAveragePool | Layer::Multiply | Layer::Add);
-        assert!(filter.is_some() || is_other, "{name}: the layer computes in integers");
+        let keeps = layer.keeps_scales();
+        assert!(filter.is_some() || is_other || keeps, "{name}: the layer computes in integers");
+        assert!(node.bytes.is_some() || !keeps, "{name}: bytes that are kept are bytes");
         let adds = node.adds();
         assert_eq!(self.addition.is_some(), adds, "{name}: an addition says how");
         if let Some(Addition::Channels(factors)) = &self.addition {
@@ -220,6 +225,42 @@ impl Integer {
         }
         let is_sum_of_bytes = node.bytes.is_some() && is_clamp(node.activation);
         assert!(!adds || is_sum_of_bytes, "{name}: an addition gives bytes");
+    }
+}
+
+impl FusedNode {
+    /// A node that [keeps scales](Layer::keeps_scales), over bytes of these nodes: each channel has the scale that it has there. `None`
+    /// where one has no bytes, or another byte of 0 than the first.
+    pub(crate) fn keeping_bytes(&self, inputs: &[&FusedNode]) -> Option<FusedNode> {
+        let of_inputs: Vec<Bytes> = inputs.iter().map(|input| input.bytes).collect::<Option<_>>()?;
+        let (first, rest) = of_inputs.split_first()?;
+        let mut bytes = *first;
+        for other in rest {
+            if other.zero_point != bytes.zero_point {
+                return None;
+            }
+            (bytes.low, bytes.high) = (bytes.low.min(other.low), bytes.high.max(other.high));
+        }
+        if matches!(self.layer, Layer::Pool { .. }) {
+            // A mean may count padding, which is 0.
+            (bytes.low, bytes.high) = (bytes.low.min(bytes.zero_point), bytes.high.max(bytes.zero_point));
+        }
+        let of_channels = |(input, bytes): (&&FusedNode, &Bytes)| input.scales_of(*bytes, &input.scales);
+        let scales: Vec<f32> = inputs.iter().zip(&of_inputs).flat_map(of_channels).collect();
+        bytes.scale = scales.iter().copied().fold(0.0, f32::max);
+        let is_one = scales.iter().all(|scale| *scale == bytes.scale);
+        Some(FusedNode {
+            tensor: Tensor { dtype: Dtype::U8, ..self.tensor },
+            bytes: Some(bytes),
+            scales: if is_one { Vec::new() } else { scales },
+            integer: Some(Integer {
+                weights: Vec::new(),
+                bias: Vec::new(),
+                multiplier: Vec::new(),
+                addition: None,
+            }),
+            ..self.clone()
+        })
     }
 }
 

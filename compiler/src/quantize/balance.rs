@@ -5,16 +5,45 @@
 //! and so are the errors of the rounded weights that they meet: a channel gets the scale at which the two are least together, and never
 //! one that its numbers don't fit.
 //!
+//! A layer that keeps the scales of its inputs (a pool with a window, a concat, an upsampling) ties values closer: they have one zero
+//! point and one range, and each channel the same scale before and behind.
+//!
 //! Additions by themselves, means and products by a gate take channel for channel. Their operands and results share how much finer each
 //! channel is than the value: then one number for all channels says how bytes become those of the result. An addition that is part of a
 //! layer has a factor for each channel.
 
-use super::check::Form;
+use std::collections::HashMap;
+
+use super::check::{Form, kept_together};
 use super::ranges;
 use super::statistics::{Norm, Seen};
+use super::ties::Ties;
 use super::weights;
 use crate::graph::layer::Layer;
 use crate::passes::{Bytes, Fused, FusedId, FusedNode, MOST_WEIGHT, is_clamp};
+
+/// Values that share how much finer their channels are.
+struct Groups {
+    /// By node.
+    of: Vec<usize>,
+    /// By group, whether no channel is finer.
+    is_same: Vec<bool>,
+    /// Which channels they share it for.
+    channels: Ties,
+    /// By node, the first of those whose bytes have one range.
+    together: Vec<usize>,
+}
+
+impl Groups {
+    /// Ties the channels of a value to those of another, from such a channel of that on.
+    fn tie(&mut self, network: &Fused, a: usize, (b, first): (usize, usize)) {
+        let (kept, joined) = (self.of[a].min(self.of[b]), self.of[a].max(self.of[b]));
+        self.is_same[kept] |= self.is_same[joined];
+        self.of.iter_mut().filter(|group| **group == joined).for_each(|group| *group = kept);
+        (0..network.nodes[a].shape().channels)
+            .for_each(|channel| self.channels.tie((a, channel), (b, first + channel)));
+    }
+}
 
 /// A channel's scale, at least, as a share of the largest.
 const LEAST: f64 = 1.0 / 64.0;
@@ -57,105 +86,163 @@ impl Known<'_> {
         for (idx, node) in nodes.iter().enumerate().skip(1).filter(|(idx, _)| self.forms[*idx].has_bytes) {
             all[idx].bytes = Some(ranges::bytes(node, &self.seen[idx], self.norms[idx].as_ref()).ok_or(idx)?);
         }
-        let (groups, is_same) = self.groups();
-        for (group, is_same) in is_same.iter().enumerate().skip(1) {
-            let is_member = |idx: &usize| groups[*idx] == group && all[*idx].bytes.is_some();
+        let own: Vec<Option<Bytes>> = all.iter().map(|scales| scales.bytes).collect();
+        let mut groups = self.groups();
+        let n_together = |first: usize| groups.together.iter().filter(|of| **of == first).count();
+        let joint: Vec<usize> = (1..nodes.len()).filter(|idx| 1 < n_together(*idx)).collect();
+        for first in &joint {
+            let of_values: Vec<Bytes> =
+                self.makers(&groups, *first).iter().filter_map(|idx| own[*idx]).collect();
+            let bytes = ranges::joint(&of_values).ok_or(*first)?;
+            let members = (1..nodes.len()).filter(|idx| groups.together[*idx] == *first);
+            members.for_each(|idx| all[idx].bytes = Some(bytes));
+        }
+        for group in 1..nodes.len() {
+            let is_member = |idx: &usize| groups.of[*idx] == group && all[*idx].bytes.is_some();
             let members: Vec<usize> = (1..nodes.len()).filter(is_member).collect();
-            if !is_same && !members.is_empty() {
-                self.balance(&members, &mut all);
+            if !groups.is_same[group] && !members.is_empty() {
+                self.balance(&members, &own, &mut groups, &mut all);
             }
+        }
+        for idx in joint.iter().flat_map(|first| self.makers(&groups, *first)) {
+            let Bytes { scale, zero_point, .. } = all[idx].bytes.expect("it has a joint range");
+            all[idx].bytes = Some(ranges::bounded(scale, zero_point, nodes[idx].activation));
         }
         Ok(all)
     }
 
-    /// By node its group: values that share how much finer their channels are; and by group whether none is.
-    fn groups(&self) -> (Vec<usize>, Vec<bool>) {
+    /// Of the values that have one range, those that no layer has kept from its inputs.
+    fn makers(&self, groups: &Groups, first: usize) -> Vec<usize> {
+        let is_maker = |idx: &usize| groups.together[*idx] == first && !self.forms[*idx].keeps_bytes;
+        (1..self.network.nodes.len()).filter(is_maker).collect()
+    }
+
+    fn groups(&self) -> Groups {
         let nodes = &self.network.nodes;
-        let mut groups: Vec<usize> = (0..nodes.len()).collect();
-        let mut is_same = vec![false; nodes.len()];
-        let tie = |groups: &mut Vec<usize>, is_same: &mut Vec<bool>, a: usize, b: usize| {
-            let (kept, joined) = (groups[a].min(groups[b]), groups[a].max(groups[b]));
-            is_same[kept] |= is_same[joined];
-            groups.iter_mut().filter(|group| **group == joined).for_each(|group| *group = kept);
+        let mut groups = Groups {
+            of: (0..nodes.len()).collect(),
+            is_same: vec![false; nodes.len()],
+            channels: Ties::new(self.network),
+            together: kept_together(self.network, self.forms),
         };
         let in_integers = nodes.iter().enumerate().skip(1).filter(|(idx, _)| !self.forms[*idx].in_f32);
         for (idx, node) in in_integers {
             let pixels = |id: FusedId| nodes[id.0].shape().pixels();
             match (&node.layer, node.inputs.as_slice()) {
+                (layer, inputs) if layer.keeps_scales() => {
+                    let mut first = 0;
+                    for input in inputs {
+                        groups.tie(self.network, input.0, (idx, first));
+                        first += nodes[input.0].shape().channels;
+                    }
+                }
                 (Layer::Add, [a, b]) => {
-                    tie(&mut groups, &mut is_same, a.0, idx);
-                    tie(&mut groups, &mut is_same, b.0, idx);
+                    groups.tie(self.network, a.0, (idx, 0));
+                    groups.tie(self.network, b.0, (idx, 0));
                 }
                 (Layer::Multiply, [a, b]) => {
                     let (map, gate) = if pixels(*a) < pixels(*b) { (*b, *a) } else { (*a, *b) };
-                    is_same[groups[gate.0]] = true;
-                    is_same[groups[idx]] |= pixels(map) == pixels(gate) || !is_clamp(node.activation);
-                    tie(&mut groups, &mut is_same, map.0, idx);
+                    groups.is_same[groups.of[gate.0]] = true;
+                    groups.is_same[groups.of[idx]] |=
+                        pixels(map) == pixels(gate) || !is_clamp(node.activation);
+                    groups.tie(self.network, map.0, (idx, 0));
                 }
-                (_, [input]) if node.filter.is_none() => tie(&mut groups, &mut is_same, input.0, idx),
+                (_, [input]) if node.filter.is_none() => groups.tie(self.network, input.0, (idx, 0)),
                 _ => {}
             }
             // What makes numbers of bytes without weights has one multiplier.
             if !self.forms[idx].has_bytes && node.filter.is_none() {
-                is_same[groups[idx]] = true;
+                groups.is_same[groups.of[idx]] = true;
             }
         }
-        (groups, is_same)
+        groups
     }
 
     /// Gives the channels of some values their scales.
-    fn balance(&self, members: &[usize], all: &mut [Scales]) {
-        // How fine each channel may be, as a share of the value.
-        let mut least = vec![LEAST; self.network.nodes[members[0]].shape().channels];
-        for idx in members {
-            let bytes = all[*idx].bytes.as_mut().expect("members have bytes");
-            let (with_zero_point, scales) = self.least_scales(*idx, *bytes);
-            *bytes = with_zero_point;
-            let shares = scales.iter().map(|scale| scale / f64::from(bytes.scale));
-            least.iter_mut().zip(shares).for_each(|(least, share)| *least = least.max(share));
+    fn balance(&self, members: &[usize], own: &[Option<Bytes>], groups: &mut Groups, all: &mut [Scales]) {
+        let (sets, n_sets) = self.sets(members, groups);
+        // How fine each channel may be, and how coarse, as a share of the value.
+        let (mut least, mut most) = (vec![LEAST; n_sets], vec![1.0f64; n_sets]);
+        for first in members.iter().filter(|idx| groups.together[**idx] == **idx) {
+            let makers = self.makers(groups, *first);
+            let (bytes, scales) =
+                self.least_scales(&makers, own, all[*first].bytes.expect("members have bytes"));
+            let mut scales = scales.iter();
+            for idx in makers {
+                let node = &self.network.nodes[idx];
+                let most_share = ranges::most_share(bytes, node.activation);
+                for (set, scale) in sets[idx].iter().zip(scales.by_ref()) {
+                    least[*set] = least[*set].max(scale / f64::from(bytes.scale));
+                    most[*set] = most[*set].min(most_share);
+                }
+            }
+            let together = members.iter().filter(|idx| groups.together[**idx] == *first);
+            together.for_each(|idx| all[*idx].bytes = Some(bytes));
         }
-        let mut shares: Vec<f64> = least.iter().map(|least| least.min(1.0)).collect();
+        let mut shares: Vec<f64> = least.iter().zip(&most).map(|(least, most)| least.min(*most)).collect();
         for _ in 0..ROUNDS {
             let mut noise = vec![(0.0, 0.0); shares.len()];
             for idx in members {
                 let whole = f64::from(all[*idx].bytes.expect("members have bytes").scale);
-                let scales: Vec<f64> = shares.iter().map(|share| whole * share).collect();
+                let scales: Vec<f64> = sets[*idx].iter().map(|set| whole * shares[*set]).collect();
                 let reads = |node: &&FusedNode| node.filter.is_some() && node.inputs[0].0 == *idx;
                 for reader in self.network.nodes.iter().enumerate().filter(|(_, node)| reads(node)) {
                     let more = self.noise(*idx, reader.0, &scales);
-                    for (noise, (of_bytes, of_weights)) in noise.iter_mut().zip(more) {
-                        noise.0 += of_bytes * whole * whole;
-                        noise.1 += of_weights / (whole * whole);
+                    for (set, (of_bytes, of_weights)) in sets[*idx].iter().zip(more) {
+                        noise[*set].0 += of_bytes * whole * whole;
+                        noise[*set].1 += of_weights / (whole * whole);
                     }
                 }
             }
-            for (share, ((of_bytes, of_weights), least)) in
-                shares.iter_mut().zip(noise.into_iter().zip(&least))
+            for (share, ((of_bytes, of_weights), (least, most))) in
+                shares.iter_mut().zip(noise.into_iter().zip(least.iter().zip(&most)))
             {
                 let best = if 0.0 < of_bytes { (of_weights / of_bytes).sqrt().sqrt() } else { 1.0 };
-                *share = (best * COARSER).max(*least).min(1.0);
+                *share = (best * COARSER).max(*least).min(*most);
             }
         }
-        let largest = shares.iter().copied().fold(0.0, f64::max);
-        if shares.iter().all(|share| *share == largest) {
+        if shares.iter().all(|share| *share == shares[0]) && most.iter().all(|most| *most == 1.0) {
             return;
         }
         for idx in members {
             let Scales { bytes, of_channels } = &mut all[*idx];
             let bytes = bytes.as_mut().expect("members have bytes");
+            let of_sets: Vec<f64> = sets[*idx].iter().map(|set| shares[*set]).collect();
+            let largest = of_sets.iter().copied().fold(0.0, f64::max);
             // The scale of the value is the largest.
             bytes.scale = (f64::from(bytes.scale) * largest) as f32;
             let whole = f64::from(bytes.scale);
-            of_channels.extend(shares.iter().map(|share| (whole * (share / largest)) as f32));
+            if of_sets.iter().any(|share| *share != largest) {
+                of_channels.extend(of_sets.iter().map(|share| (whole * (share / largest)) as f32));
+            }
         }
     }
 
-    /// The finest scale of each channel that its numbers fit, and bytes with the zero point with which these are finest together.
-    fn least_scales(&self, idx: usize, bytes: Bytes) -> (Bytes, Vec<f64>) {
-        let (zero, scale) = (f64::from(bytes.zero_point), f64::from(bytes.scale));
-        let all = (-zero * scale, (255.0 - zero) * scale);
-        let n_channels = self.network.nodes[idx].shape().channels;
-        let ranges: Vec<(f64, f64)> = (0..n_channels).map(|channel| self.range(idx, channel, all)).collect();
+    /// By node of a group, of each channel the set for which one share is chosen; and how many sets there are.
+    fn sets(&self, members: &[usize], groups: &mut Groups) -> (Vec<Vec<usize>>, usize) {
+        let nodes = &self.network.nodes;
+        let mut sets = vec![Vec::new(); nodes.len()];
+        let mut known = HashMap::new();
+        for idx in members {
+            let set = |channel| {
+                let (set, n_known) = (groups.channels.set(*idx, channel), known.len());
+                *known.entry(set).or_insert(n_known)
+            };
+            sets[*idx] = (0..nodes[*idx].shape().channels).map(set).collect();
+        }
+        (sets, known.len())
+    }
+
+    /// The finest scale of each channel that its numbers fit, value by value of those that have one range, and bytes with the zero point with
+    /// which these are finest together.
+    fn least_scales(&self, makers: &[usize], own: &[Option<Bytes>], bytes: Bytes) -> (Bytes, Vec<f64>) {
+        let all = ranges::reach(bytes);
+        let of_maker = |idx: &usize| {
+            let own = ranges::reach(own[*idx].expect("members have bytes"));
+            let n_channels = self.network.nodes[*idx].shape().channels;
+            (0..n_channels).map(|channel| self.range(*idx, channel, own)).collect::<Vec<_>>()
+        };
+        let ranges: Vec<(f64, f64)> = makers.iter().flat_map(of_maker).collect();
         let with = |zero_point: u8| {
             let zero = f64::from(zero_point);
             let fits = |(low, high): (f64, f64)| {

@@ -1,7 +1,7 @@
 //! Which layers f32 has to compute, by the error that is measured on the calibration's pictures.
 //!
 //! A network whose outputs have [`HOLDS`] decibels stays in bytes. Else the layer that is furthest below what it reads is looked at: it may
-//! lack precision itself, or an addition by itself gives it or its inputs scales of channels that are too coarse. Each of these is computed in f32
+//! lack precision itself, or an addition by itself or a concat gives it or its inputs scales of channels that are too coarse. Each of these is computed in f32
 //! for a try, and what gains most for its multiply-adds stays so.
 
 use super::check::{self, Form};
@@ -144,7 +144,7 @@ fn falls(network: &Fused, db: &[f64]) -> Vec<usize> {
     falls
 }
 
-/// The layers that may be why a node is far below its inputs: it alone, each addition by itself of its value or of one of its inputs, and it with
+/// The layers that may be why a node is far below its inputs: it alone, each addition by itself or concat of its value or of one of its inputs, and it with
 /// the layers before it; without those that are in f32 already.
 fn causes(network: &Fused, idx: usize, forms: &[Form]) -> Vec<Vec<usize>> {
     let before: Vec<usize> = network.nodes[idx].inputs.iter().map(|id| id.0).filter(|id| *id != 0).collect();
@@ -152,7 +152,7 @@ fn causes(network: &Fused, idx: usize, forms: &[Form]) -> Vec<Vec<usize>> {
     let adds = |other: &usize| {
         let other = &network.nodes[*other];
         // A residual binds nobody's scales.
-        other.layer == Layer::Add && other.inputs.iter().any(is_near)
+        (other.layer == Layer::Add || other.layer == Layer::Concat) && other.inputs.iter().any(is_near)
     };
     let additions = (1..network.nodes.len()).filter(adds).map(|other| vec![other]);
     let with_inputs = [before.clone(), vec![idx]].concat();

@@ -154,6 +154,9 @@ pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenanc
         assert!(!is_of_others, "{}: the numbers of another quantiser", node.name);
         let is_of_it = |other: &&FusedNode| network.is_conversion(other) && other.name == node.value_name();
         let made = network.nodes.iter().filter(is_of_it).find(|other| other.bytes.is_some());
+        if node.integer.is_some() && node.layer.keeps_scales() {
+            continue;
+        }
         if let Some(FusedNode { bytes: Some(bytes), scales, .. }) = made.or(Some(node)) {
             tensors.extend(bytes_tensors(node.value_name(), *bytes, scales));
         }
@@ -296,6 +299,8 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
         if form.in_f32 {
             let (node, bytes) = reader.node_in_f32(node, &assembly.nodes, form.has_bytes);
             assembly.push_f32(node, bytes);
+        } else if form.keeps_bytes {
+            assembly.push(reader.kept_bytes(&node, &assembly.nodes).unwrap_or(node));
         } else {
             assembly.push(reader.node(&node, &assembly.nodes, !form.has_bytes).unwrap_or(node));
         }
@@ -424,6 +429,24 @@ impl Reader<'_> {
         let n_channels = node.shape().channels;
         let bytes = has_bytes.then(|| self.bytes(node.value_name(), n_channels)).flatten();
         (FusedNode { filter, ..node }, bytes)
+    }
+
+    /// A node whose bytes stand for what those of its inputs do.
+    fn kept_bytes(&mut self, node: &FusedNode, before: &[FusedNode]) -> Option<FusedNode> {
+        let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &before[id.0]).collect();
+        let kept = node.keeping_bytes(&inputs);
+        let mut zeros =
+            inputs.iter().filter_map(|input| Some((input.name.as_str(), input.bytes?.zero_point)));
+        if let Some((first, zero)) = zeros.next().filter(|_| kept.is_none())
+            && let Some((name, found)) = zeros.find(|(_, other)| *other != zero)
+        {
+            let detail = format!(
+                "found the zero point {found}, expected {zero} as of {first}, beside which {} has it: quantise the network again",
+                node.name
+            );
+            self.fault(&format!("{name}.bytes"), detail);
+        }
+        kept
     }
 
     /// A node in integers, from those before it.

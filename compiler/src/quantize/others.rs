@@ -58,6 +58,9 @@ fn check_layers(network: &Fused) -> Result<()> {
         if node.inputs.iter().any(is_behind) || (check::stays_f32(node) && !is_of_bytes) {
             let detail = "found a layer that is computed in f32 in a network of another quantiser, expected layers in integers and a softmax behind them: quantise the weights in f32 with `mnc quantize`";
             faults.push(Place::layer(node.value_name()), detail);
+        } else if node.layer.keeps_scales() {
+            let detail = "found a pool with a window, a concat or an upsampling in a network of another quantiser, expected a network without: quantise the weights in f32 with `mnc quantize`";
+            faults.push(Place::layer(&node.name), detail);
         }
         if node.layer == Layer::Multiply {
             let detail = "found a product of maps in a network of another quantiser, expected a network without: quantise the weights in f32 with `mnc quantize`";
@@ -99,7 +102,7 @@ impl<'a> Work<'a> {
     /// Adds a node, and those that it needs before it. One with a fault has no bytes.
     fn next<'f>(&mut self, node: &FusedNode, filter_of: impl Fn(&str) -> Option<&'f QuantisedFilter>) {
         let in_f32 = node.layer == Layer::Softmax;
-        let inputs = self.assembly.inputs(node, Form { in_f32, has_bytes: !in_f32 });
+        let inputs = self.assembly.inputs(node, Form { in_f32, has_bytes: !in_f32, keeps_bytes: false });
         let inputs = inputs.unwrap_or_else(|error| {
             let faults = error.faults().iter();
             faults.for_each(|fault| self.faults.push(fault.place.clone(), fault.detail.clone()));

@@ -46,6 +46,28 @@ pub(super) fn bounded(scale: f32, zero_point: u8, activation: Activation) -> Byt
     Bytes { scale, zero_point, low, high }
 }
 
+/// The bytes of several values that stand for the same.
+pub(super) fn joint(of_values: &[Bytes]) -> Option<Bytes> {
+    let reached = of_values.iter().map(|bytes| reach(*bytes));
+    let (least, most) = reached.fold((0.0, 0.0), |(low, high), reach| (reach.0.min(low), reach.1.max(high)));
+    between(least, most)
+}
+
+/// Between which numbers 256 bytes stay.
+pub(super) fn reach(Bytes { scale, zero_point, .. }: Bytes) -> (f64, f64) {
+    let (zero, scale) = (f64::from(zero_point), f64::from(scale));
+    (-zero * scale, (255.0 - zero) * scale)
+}
+
+/// The largest scale of a channel behind an activation, as a share of that of the value: where an activation ends at a number, the
+/// highest byte may stand for no more, for nothing else cuts there.
+pub(super) fn most_share(bytes: Bytes, activation: Activation) -> f64 {
+    // Of a value's own bytes f32 may have rounded the scale.
+    const ROUNDED: f64 = 1.0 + 1e-6;
+    let (_, most) = reach(bytes);
+    if activation == Activation::Relu6 && 6.0 * ROUNDED < most { 6.0 / most } else { 1.0 }
+}
+
 fn between(least: f64, most: f64) -> Option<Bytes> {
     // A value that is 0 on every picture has any scale.
     let range = if most - least > f64::from(f32::MIN_POSITIVE) * 1e6 { most - least } else { 1.0 };

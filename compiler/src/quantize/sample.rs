@@ -29,17 +29,25 @@ pub(crate) fn with_integers_but(network: &Fused, seed: u64, kept: &[String]) -> 
     let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: u8::MAX };
     let input = FusedNode { bytes: Some(bytes), ..input.clone() };
     let mut assembly = Assembly::new(&input, byte_input);
-    for (node, form) in network.nodes.iter().zip(forms).skip(1) {
+    let together = check::kept_together(network, &forms);
+    // Of the values that have one.
+    let mut zero_points: Vec<Option<u8>> = vec![None; network.nodes.len()];
+    for idx in 1..network.nodes.len() {
+        let (node, form, first) = (&network.nodes[idx], forms[idx], together[idx]);
         let node = FusedNode { inputs: assembly.inputs(node, form).ok()?, ..node.clone() };
+        if first == idx && together[idx + 1..].contains(&first) {
+            zero_points[first] = Some(random.within(0, 255) as u8);
+        }
+        let zero_point = zero_points[first];
         if form.in_f32 {
             let bytes = form.has_bytes.then(|| {
-                let bytes = random_bytes(&mut random);
+                let bytes = random_bytes(&mut random, zero_point);
                 (bytes, random_scales(&mut random, bytes, node.shape().channels))
             });
             assembly.push_f32(node, bytes);
         } else {
             let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &assembly.nodes[id.0]).collect();
-            assembly.push(integers(&mut random, &node, &inputs, !form.has_bytes));
+            assembly.push(integers(&mut random, &node, &inputs, (!form.has_bytes, zero_point)));
         }
     }
     assembly.finish(network).ok()
@@ -52,14 +60,17 @@ fn random_scales(random: &mut Random, bytes: Bytes, channels: usize) -> Vec<f32>
     sixteenths.map(|n| bytes.scale * n as f32 / 16.0).collect()
 }
 
-/// A node over these with random integers; its output stays numbers or becomes bytes.
+/// A node over these with random integers; its output stays numbers or becomes bytes, perhaps with such a zero point.
 pub(crate) fn integers(
     random: &mut Random,
     node: &FusedNode,
     inputs: &[&FusedNode],
-    is_number: bool,
+    (is_number, zero_point): (bool, Option<u8>),
 ) -> FusedNode {
     let (layer, input) = (&node.layer, inputs[0].shape());
+    if layer.keeps_scales() {
+        return node.keeping_bytes(inputs).expect("its inputs have one zero point");
+    }
     let [n_weights, n_biases, n] = Integer::extents(layer, input);
     // Pairs of the larger ones don't fit.
     let most = random.pick(&[MOST_WEIGHT.unsigned_abs().into(), 64, 3]);
@@ -81,7 +92,7 @@ pub(crate) fn integers(
         (_, None) => (input.pixels() as f32).sqrt() * 150.0,
     };
     let multiplier = (0..n).map(|_| random.within(40, 160) as f32 / spread).collect();
-    let bytes = random_bytes(random);
+    let bytes = random_bytes(random, zero_point);
     let adds = node.adds();
     let activation = match (adds, layer.takes_activation()) {
         (true, _) => {
@@ -96,7 +107,7 @@ pub(crate) fn integers(
             return Addition::Channels((0..n).map(|_| random.within(10, 200) as f32 / 70.0).collect());
         }
         let of_input = |idx: usize| inputs[idx].bytes.expect("checked: sums are of bytes");
-        let own = if *layer == Layer::Add { of_input(0) } else { random_bytes(random) };
+        let own = if *layer == Layer::Add { of_input(0) } else { random_bytes(random, None) };
         let sum = ByteSum::of(own, of_input(inputs.len() - 1), bytes);
         Addition::Tensor(sum.expect("scales are near each other"))
     });
@@ -116,14 +127,15 @@ pub(crate) fn integers(
     }
 }
 
-fn random_bytes(random: &mut Random) -> Bytes {
+fn random_bytes(random: &mut Random, zero_point: Option<u8>) -> Bytes {
     let scale = random.pick(&[0.037, 0.02, 0.07, 0.3]);
-    let [a, b, zero_point] = [(); 3].map(|()| random.within(0, 255) as u8);
-    if random.percent(50) {
-        Bytes { scale, zero_point: random.pick(&[0, zero_point]), low: 0, high: u8::MAX }
+    let [a, b, zero] = [(); 3].map(|()| random.within(0, 255) as u8);
+    let drawn = if random.percent(50) {
+        Bytes { scale, zero_point: random.pick(&[0, zero]), low: 0, high: u8::MAX }
     } else {
-        Bytes { scale, zero_point, low: a.min(b), high: a.max(b) }
-    }
+        Bytes { scale, zero_point: zero, low: a.min(b), high: a.max(b) }
+    };
+    Bytes { zero_point: zero_point.unwrap_or(drawn.zero_point), ..drawn }
 }
 
 /// Makes some channels one byte whatever the input is, some of them only at some borders, and some that hardly anything is read of.

@@ -266,3 +266,90 @@ fn the_addition_that_ties_channels_is_left_in_f32() {
     assert!(asked.choices.is_empty() && asked.integers == chosen.integers);
     check(&graph, &chosen.integers, 1);
 }
+
+/// Layers that keep the scales of their inputs between others, some of whose values reach 40 times as far as a ReLU6.
+pub(super) fn kept() -> (Graph, Parameters) {
+    let conv = |name: &str, input: &str, activation: &str| {
+        format!(
+            "[[layer]]\nname = {name:?}\nkind = \"conv\"\nkernel = 3\nstride = 1\nfilters = 12\ninput = {input:?}\n\
+             activation = {activation:?}\nbatch_norm = false\nbias = true\n"
+        )
+    };
+    let layer = |name: &str, input: &str, kind: &str| {
+        format!("[[layer]]\nname = {name:?}\nkind = {kind}\ninput = {input:?}\n")
+    };
+    let text = [
+        "name = \"kept\"\nclasses = 2\noutputs = [\"last\", \"scores\"]\n\
+         input = { height = 12, width = 10, channels = 3 }\n[preprocess]\nresize = \"stretch\"\n"
+            .to_owned(),
+        conv("stem", "input", "relu6"),
+        layer("largest", "stem", "\"max_pool\"\nkernel = 3\nstride = 1\npadding = \"same\""),
+        layer("means", "stem", "\"average_pool\"\nkernel = 2\nstride = 2"),
+        layer("large", "means", "\"upsample\"\nfactor = 2"),
+        conv("wide", "largest", "none"),
+        layer("joined", "wide", "\"concat\"\nfrom = [\"largest\", \"large\"]"),
+        conv("last", "joined", "relu6"),
+        layer("mean", "joined", "\"global_average_pool\""),
+        layer("scores", "mean", "\"dense\""),
+    ];
+    let text = text.concat();
+    let graph = graph(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let mut parameters = Parameters::random(&graph, 3);
+    let id = graph.id("wide").expect("the network has it");
+    let NodeParameters::Filter { weights, .. } = &mut parameters.0[id.0] else { panic!("wide: no weights") };
+    weights.iter_mut().for_each(|w| *w *= 40.0);
+    (graph, parameters)
+}
+
+#[test]
+fn bytes_are_kept_with_their_scales() {
+    let network = kept();
+    let (numbers, integers) = quantized(&network, &Options::default(), 1).expect("it can be quantised");
+    check(&network.0, &integers, 1);
+    let node = |name: &str| {
+        let mut nodes = integers.nodes.iter();
+        nodes
+            .find(|node| node.name == name && node.bytes.is_some())
+            .unwrap_or_else(|| panic!("{name}: no bytes"))
+    };
+    for name in ["largest", "means", "large", "joined"] {
+        assert!(node(name).integer.is_some(), "{name} is computed of bytes");
+    }
+    let scales = |name: &str| node(name).scales_of(node(name).bytes.unwrap(), &node(name).scales);
+    let parts = ["wide", "largest", "large"].map(&scales);
+    assert_eq!(scales("joined"), parts.concat());
+    let zero_point = |name: &str| node(name).bytes.unwrap().zero_point;
+    assert!(["stem", "wide", "large"].iter().all(|name| zero_point(name) == zero_point("joined")));
+    // A ReLU6 ends at 6 whatever the range of the others is, and channels that reach less far have finer scales.
+    let [stem, wide] = ["stem", "wide"].map(node);
+    let highest = f32::from(stem.bytes.unwrap().high - zero_point("stem"));
+    let (of_stem, of_wide) = (stem.bytes.unwrap(), wide.bytes.unwrap());
+    println!("{of_stem:?} {of_wide:?}");
+    assert!(scales("stem").iter().all(|scale| highest * scale <= 6.0001));
+    assert_eq!(of_stem.low, zero_point("stem"));
+    assert!(8.0 * of_stem.scale < of_wide.scale);
+    let bytes = noise(network.0.input_shape().len(), 5, 1);
+    let constants = network.0.preprocess.constants();
+    let pictures = Pictures { bytes: &bytes, constants: &constants, n_threads: 1 };
+    for layer in compare(&numbers, &integers, &pictures, &|| ()).layers {
+        println!("{} {:.1} dB", layer.name, layer.snr_db);
+        assert!(25.0 < layer.snr_db, "{}: {:.1} dB", layer.name, layer.snr_db);
+    }
+}
+
+/// Bytes that become numbers at once would only be rounded, and so would numbers of layers in f32.
+#[test]
+fn layers_that_keep_scales_follow_their_neighbours() {
+    let (graph, _) = kept();
+    let network = passes::shapes(&graph).expect("its layers can be fused");
+    let in_f32 = |kept: &[&str]| -> Vec<String> {
+        let kept: Vec<String> = kept.iter().map(|name| (*name).to_owned()).collect();
+        let forms = check::forms(&network, &kept).expect("they are layers of it");
+        let nodes = network.nodes.iter().zip(forms).filter(|(_, form)| form.in_f32);
+        nodes.map(|(node, _)| node.name.clone()).collect()
+    };
+    assert!(in_f32(&[]).is_empty());
+    assert_eq!(in_f32(&["joined"]), ["means", "large", "joined"]);
+    assert_eq!(in_f32(&["stem"]), ["stem", "largest", "means", "large"]);
+    assert_eq!(in_f32(&["last", "mean"]), ["means", "large", "joined", "last", "mean"]);
+}

@@ -9,10 +9,13 @@
 //! - Where the byte b of a residual is added to the sum, v = fma(f32(b), factor of the channel, v) comes before y.
 //! - Where bytes are added to bytes, y and the byte of the residual become that of their sum: [`ByteSum::apply`].
 //!
+//! Of a pool with a window, an upsampling and a concat, bytes stand for what those of the inputs do: they are copied, or the largest of
+//! some. A mean's acc = sum of (q - zero point) over the taps inside of the map, v = f32(acc) (1 / divisor), and y follows.
+//!
 //! A product's acc is (a - zero of a) (b - zero of b); an addition by itself has the byte of its first input for y.
 
-use super::{activate, by_rows};
-use crate::graph::layer::Layer;
+use super::{Sliding, activate, by_rows, concat, pool_reciprocal, upsample};
+use crate::graph::layer::{Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::passes::{Addition, ByteInput, ByteSum, Bytes, FusedNode, Integer, is_clamp};
 
@@ -88,14 +91,19 @@ fn layer(node: &FusedNode, numbers: &Integer, inputs: &[(Shape, &[f32])], n_thre
         Layer::Dense { .. } => finished(sums.dense()),
         Layer::GlobalAveragePool => finished(sums.pool()),
         Layer::Multiply => finished(sums.products(inputs[1].1)),
-        Layer::Input
-        | Layer::BatchNorm { .. }
-        | Layer::Activation(_)
-        | Layer::Add
-        | Layer::Pool { .. }
-        | Layer::Concat
-        | Layer::Upsample { .. }
-        | Layer::Softmax => unreachable!("verified: {} doesn't compute in integers", node.name),
+        Layer::Concat => concat(inputs),
+        Layer::Upsample { factor } => upsample(shape, x, factor),
+        Layer::Pool { pooling, window } => {
+            let pool = Sliding::without_weights(window, inputs[0], node.shape());
+            let bytes = node.bytes.expect("verified: bytes that are kept are bytes");
+            by_rows(height, n_threads, &|y| match pooling {
+                Pooling::Max => pool.pool_row(y, pooling),
+                Pooling::Average { .. } => pool.byte_means_row(y, pooling, bytes),
+            })
+        }
+        Layer::Input | Layer::BatchNorm { .. } | Layer::Activation(_) | Layer::Add | Layer::Softmax => {
+            unreachable!("verified: {} doesn't compute in integers", node.name)
+        }
     }
 }
 
@@ -179,6 +187,36 @@ impl Sums<'_> {
             acc.iter_mut().zip(pixel).for_each(|(acc, q)| *acc += *q as i64);
         }
         acc.into_iter().map(exact).collect()
+    }
+}
+
+impl Sliding<'_> {
+    /// The means of a row of a pool over bytes, as bytes.
+    fn byte_means_row(
+        &self,
+        y: usize,
+        pooling: Pooling,
+        Bytes { zero_point, low, high, .. }: Bytes,
+    ) -> Vec<f32> {
+        let m = self.shape.channels;
+        let Window { rows, columns } = self.window;
+        let mut output = Vec::with_capacity(self.out.width * m);
+        for column in 0..self.out.width {
+            let mut acc = vec![0i64; m];
+            let mut n_inside = 0;
+            for ky in rows.taps(y, self.shape.height) {
+                for kx in columns.taps(column, self.shape.width) {
+                    n_inside += 1;
+                    let pixel = &self.x[self.pixel((y, ky), (column, kx)) * m..][..m];
+                    acc.iter_mut().zip(pixel).for_each(|(acc, q)| *acc += *q as i64 - i64::from(zero_point));
+                }
+            }
+            let reciprocal = pool_reciprocal(pooling.divisor(self.window, n_inside));
+            output.extend(
+                acc.into_iter().map(|acc| to_byte(exact(acc) as f32 * reciprocal, zero_point, low, high)),
+            );
+        }
+        output
     }
 }
 

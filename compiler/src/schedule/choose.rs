@@ -139,7 +139,13 @@ pub(super) fn choose(
         Layer::Add => elementwise(Operation::Add),
         Layer::Multiply => elementwise(Operation::Multiply),
         Layer::Pool { pooling, window } => Chosen {
-            kernel: Kernel::WindowPool(WindowPool { pooling, window, input, output }),
+            kernel: Kernel::WindowPool(WindowPool {
+                pooling,
+                window,
+                input,
+                output,
+                zero_point: node.bytes.map_or(0, |bytes| bytes.zero_point),
+            }),
             // A maximum that keeps NaN takes four operations.
             cycles: vectors(output) * window.taps() * if pooling == Pooling::Max { 4 } else { 2 },
             reason: "pixel by pixel".to_owned(),

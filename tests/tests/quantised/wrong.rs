@@ -130,6 +130,11 @@ fn other_layers_are_refused() {
     refused(&swish, "found the activation hard_swish in a network of another quantiser");
     let product = TINY.replace("kind = \"add\"", "kind = \"multiply\"");
     refused(&product, "found a product of maps in a network of another quantiser");
+    let joined = TINY.replace("kind = \"add\", from = \"conv_1\"", "kind = \"concat\", from = [\"conv_1\"]");
+    refused(
+        &joined,
+        "found a pool with a window, a concat or an upsampling in a network of another quantiser",
+    );
     let norms = TINY.replacen(", batch_norm = false", "", 1);
     refused(&norms, "conv_1.norm: is a batch norm beside weights in integers");
 }

@@ -50,6 +50,9 @@ fn random_node(random: &mut Random, nodes: &[FusedNode]) -> FusedNode {
         (1..last.0).map(FusedId).filter(|id| is_such(shape_of(id))).collect()
     };
     let shape = shape_of(&last);
+    if 0 < last.0 && random.percent(30) {
+        return kept(random, nodes, &name);
+    }
     if random.percent(40) {
         let same_extent = |other: Shape| (other.height, other.width) == (shape.height, shape.width);
         let residuals = earlier(&same_extent);
@@ -84,14 +87,44 @@ fn random_node(random: &mut Random, nodes: &[FusedNode]) -> FusedNode {
     node(&name, layer, vec![last], output)
 }
 
+/// A layer over the last node that keeps what bytes stand for, or one that joins it with earlier ones.
+fn kept(random: &mut Random, nodes: &[FusedNode], name: &str) -> FusedNode {
+    let last = FusedId(nodes.len() - 1);
+    let of = |id: &FusedId| {
+        let node = &nodes[id.0];
+        (node.shape().height, node.shape().width, node.bytes.map(|bytes| bytes.zero_point))
+    };
+    let kernel = random.within(1, 4);
+    let axis =
+        Axis { kernel, stride: random.within(1, 2), dilation: 1, before: kernel - 1, after: kernel / 2 };
+    let window = Window { rows: axis, columns: Axis { stride: random.within(1, 2), ..axis } };
+    let joinable: Vec<FusedId> = (1..=last.0).map(FusedId).filter(|id| of(id) == of(&last)).collect();
+    let (layer, inputs) = match random.within(0, 4) {
+        0 => (Layer::Upsample { factor: random.within(2, 3) }, vec![last]),
+        1 => (Layer::Pool { pooling: Pooling::Max, window }, vec![last]),
+        2 => {
+            let pooling = Pooling::Average { counts_padding: random.percent(50) };
+            (Layer::Pool { pooling, window }, vec![last])
+        }
+        _ => {
+            let mut others: Vec<FusedId> = (0..random.within(0, 3)).map(|_| random.pick(&joinable)).collect();
+            others.insert(random.within(0, others.len()), last);
+            (Layer::Concat, others)
+        }
+    };
+    let shapes: Vec<Shape> = inputs.iter().map(|id| nodes[id.0].shape()).collect();
+    let output = layer.output_shape(&shapes).expect("each window has a tap inside of the map");
+    node(name, layer, inputs, output)
+}
+
 /// The gate of a squeeze-and-excite block: the last node's mean, by which that is multiplied.
 fn gated(random: &mut Random, nodes: &mut Vec<FusedNode>) {
     let id = FusedId(nodes.len() - 1);
     let map = nodes[id.0].shape();
     let gate = node("mean", Layer::GlobalAveragePool, vec![id], shape(1, 1, map.channels));
-    nodes.push(integers(random, &gate, &[&nodes[id.0]], false));
+    nodes.push(integers(random, &gate, &[&nodes[id.0]], (false, None)));
     let product = node("gated", Layer::Multiply, vec![id, FusedId(nodes.len() - 1)], map);
-    nodes.push(integers(random, &product, &[&nodes[id.0], &nodes[id.0 + 1]], false));
+    nodes.push(integers(random, &product, &[&nodes[id.0], &nodes[id.0 + 1]], (false, None)));
 }
 
 fn random_network(random: &mut Random) -> Fused {
@@ -104,8 +137,8 @@ fn random_network(random: &mut Random) -> Fused {
         let node = random_node(random, &nodes);
         let is_last = idx == n_layers;
         let inputs: Vec<&FusedNode> = node.inputs.iter().map(|id| &nodes[id.0]).collect();
-        let adds = node.adds();
-        let made = integers(random, &node, &inputs, is_last && !adds);
+        let has_bytes = !is_last || node.adds() || node.layer.keeps_scales();
+        let made = integers(random, &node, &inputs, (!has_bytes, None));
         nodes.push(made);
         if !is_last && random.percent(15) {
             gated(random, &mut nodes);

@@ -98,6 +98,23 @@ fn wrong_numbers_are_refused() {
     check(".weight", &|tensor| tensor.name.clear(), "found none, expected it of this network");
 }
 
+/// Layers that keep what bytes stand for have no tensors; the parts of a concat have one byte of 0.
+#[test]
+fn kept_bytes_have_no_tensors() {
+    let network = crate::quantize::tests::kept();
+    let (_, integers) = quantized(&network, &Default::default(), 1).expect("it can be quantised");
+    let bytes = write(&integers, &network.0, &said(), &provenance()).expect("it can be written");
+    assert!(read(&bytes, "net", &network.0).expect("it was just written").0 == integers);
+    let file = SafeTensors::deserialize(&bytes).expect("it is a file of tensors");
+    assert!(!file.names().iter().any(|name| name.starts_with("joined.") || name.starts_with("large")));
+    let moved = changed(&bytes, |tensors| {
+        let of_wide = tensors.iter_mut().find(|tensor| tensor.name == "wide.bytes");
+        of_wide.expect("it has bytes").bytes[0] ^= 1;
+    });
+    let error = read(&moved, "net", &network.0).expect_err("it is refused").to_string();
+    assert!(error.contains("beside which joined has it: quantise the network again"), "{error}");
+}
+
 #[test]
 fn other_networks_are_refused() {
     let (_, _, bytes) = file(4);
