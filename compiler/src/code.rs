@@ -100,6 +100,15 @@ impl Reg {
     }
 }
 
+/// Two of the four bytes of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BytesOfLane {
+    /// The first and the third.
+    Even,
+    /// The second and the fourth.
+    Odd,
+}
+
 /// One step of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
@@ -209,6 +218,26 @@ pub enum Op {
         b: Reg,
         /// Whether the pairs of b fit.
         pairs_fit: bool,
+    },
+    /// Two bytes of each lane as numbers of 16 bits, the earlier one in the lower half of the lane.
+    WidenBytes {
+        /// Written.
+        dst: Reg,
+        /// Read; may be `dst`.
+        src: Reg,
+        /// Which.
+        bytes: BytesOfLane,
+        /// Whether they have a sign.
+        is_signed: bool,
+    },
+    /// The integers of acc, plus two products each: the numbers of 16 bits of a's lane, with a sign, times those of b's.
+    DotPairs {
+        /// Read and written.
+        acc: Reg,
+        /// Factor.
+        a: Reg,
+        /// Factor.
+        b: Reg,
     },
     /// Integers as f32, rounded to nearest even.
     ToFloat {

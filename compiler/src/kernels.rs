@@ -26,6 +26,7 @@ mod split;
 mod tests;
 mod tile;
 mod upsample;
+mod widened;
 mod window_pool;
 
 use std::iter;

@@ -81,6 +81,8 @@ pub struct Isa {
     pub joins_halves: bool,
     /// Whether one instruction adds up the products of four bytes.
     pub native_dot: bool,
+    /// Whether products of bytes whose pairs don't fit are made of 16 bits, which kernels widen them to.
+    pub widens_bytes: bool,
     /// Vector registers that a kernel over integers may use.
     pub integer_registers: usize,
     /// Multiply-adds of whole vectors that a typical core starts in one cycle.
@@ -168,7 +170,8 @@ pub const X86_64_V3: Isa = Isa {
     lane_fma: false,
     joins_halves: false,
     native_dot: false,
-    // Two are the reader's: products on their way, and ones.
+    widens_bytes: true,
+    // Two are the reader's: products on their way, and what all of them take.
     integer_registers: 14,
     fma_per_cycle: 2,
     fma_latency: 4,
@@ -187,6 +190,7 @@ pub const X86_64_V3_VNNI: Isa = Isa {
     name: "x86-64-v3-vnni",
     tag: "avxvnni",
     native_dot: true,
+    widens_bytes: false,
     integer_registers: 16,
     x86_level: Some(X86Level::V3Vnni),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma", "avx_vnni"],
@@ -214,6 +218,7 @@ pub const X86_64_V4_VNNI: Isa = Isa {
     name: "x86-64-v4-vnni",
     tag: "avx512vnni",
     native_dot: true,
+    widens_bytes: false,
     integer_registers: 32,
     x86_level: Some(X86Level::V4Vnni),
     cpu_features: &[
@@ -239,6 +244,7 @@ pub const X86_64_V3_CRANELIFT: Isa = Isa {
     tag: "fma3x4",
     reader: Reader::Clif,
     lanes: 4,
+    widens_bytes: false,
     integer_registers: 16,
     policy: Policy::MACHINE_CODE,
     ..X86_64_V3
@@ -255,6 +261,7 @@ pub const AARCH64: Isa = Isa {
     lane_fma: true,
     joins_halves: false,
     native_dot: false,
+    widens_bytes: false,
     integer_registers: 32,
     fma_per_cycle: 2,
     fma_latency: 4,
@@ -280,6 +287,7 @@ pub const RISCV64: Isa = Isa {
     lane_fma: false,
     joins_halves: false,
     native_dot: false,
+    widens_bytes: false,
     integer_registers: 31,
     fma_per_cycle: 2,
     fma_latency: 4,
@@ -309,6 +317,8 @@ pub const RUST: Isa = Isa {
     name: "rust",
     tag: "f32x8",
     reader: Reader::Rust,
+    // rustc does, and keeps what it has widened.
+    widens_bytes: false,
     cranelift_flags: &[],
     x86_level: None,
     // Rust assumes the default everywhere.
@@ -497,6 +507,15 @@ impl Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What an instruction set says is what the reader of its code can do.
+    #[test]
+    fn bytes_are_widened_in_machine_code_without_dot_products() {
+        let all = ISAS.iter().copied().chain([&RUST]);
+        let found: Vec<&str> = all.clone().filter(|isa| isa.widens_bytes).map(|isa| isa.name).collect();
+        let expected = all.filter(|isa| isa.reader == Reader::X86 && !isa.native_dot);
+        assert_eq!(found, expected.map(|isa| isa.name).collect::<Vec<_>>());
+    }
 
     #[test]
     fn every_platform_is_a_target() {

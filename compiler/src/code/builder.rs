@@ -1,6 +1,6 @@
 //! Writes a [`Code`]: registers and pointers from allocators that fail loudly, loops as closures.
 
-use super::{Access, Address, Binary, Code, Half, Op, Parameter, Ptr, Reg};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Parameter, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
@@ -177,6 +177,16 @@ impl Builder {
     /// acc += the products of four bytes each.
     pub fn dot(&mut self, acc: Reg, a: Reg, b: Reg, pairs_fit: bool) {
         self.push(Op::Dot { acc, a, b, pairs_fit });
+    }
+
+    /// Two bytes of each lane as numbers of 16 bits.
+    pub fn widen_bytes(&mut self, dst: Reg, src: Reg, bytes: BytesOfLane, is_signed: bool) {
+        self.push(Op::WidenBytes { dst, src, bytes, is_signed });
+    }
+
+    /// acc += the products of two numbers of 16 bits each.
+    pub fn dot_pairs(&mut self, acc: Reg, a: Reg, b: Reg) {
+        self.push(Op::DotPairs { acc, a, b });
     }
 
     /// dst = src as f32

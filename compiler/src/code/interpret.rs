@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use region::{Region, Runner};
 
-use super::{Access, Address, Binary, Code, Half, Op, Ptr, Reg};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 use crate::passes::pair_fits;
 
@@ -203,6 +203,28 @@ impl Machine<'_> {
                     self.registers[acc + lane] = integer_bits(small(sum)?);
                 }
             }
+            Op::WidenBytes { dst, src, bytes, is_signed } => {
+                let (from, to) = (self.read(src)?.start, self.span(dst).start);
+                let first = usize::from(bytes == BytesOfLane::Odd);
+                for lane in 0..self.lanes {
+                    let all = self.registers[from + lane].to_bits().to_le_bytes();
+                    let widened = [all[first], all[first + 2]].map(|byte| match is_signed {
+                        true => i16::from(byte.cast_signed()),
+                        false => i16::from(byte),
+                    });
+                    self.registers[to + lane] = f32::from_bits(lane_of(widened));
+                }
+                self.set[usize::from(dst.0)] = true;
+            }
+            Op::DotPairs { acc, a, b } => {
+                let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
+                for lane in 0..self.lanes {
+                    let [a, b] = [a, b].map(|register| numbers_of(self.registers[register + lane].to_bits()));
+                    let products = a.into_iter().zip(b).map(|(a, b)| i64::from(a) * i64::from(b));
+                    let sum = i64::from(integer(self.registers[acc + lane])) + products.sum::<i64>();
+                    self.registers[acc + lane] = integer_bits(small(sum)?);
+                }
+            }
             Op::ToFloat { dst, src } => {
                 let (from, to) = (self.read(src)?.start, self.span(dst).start);
                 for lane in 0..self.lanes {
@@ -313,6 +335,16 @@ fn integer_bits(value: i32) -> f32 {
     f32::from_bits(value as u32)
 }
 
+/// A lane of two numbers of 16 bits, the first in its lower half.
+fn lane_of(numbers: [i16; 2]) -> u32 {
+    let [low, high] = numbers.map(i16::cast_unsigned);
+    u32::from(low) | u32::from(high) << 16
+}
+
+fn numbers_of(lane: u32) -> [i16; 2] {
+    [lane as u16, (lane >> 16) as u16].map(u16::cast_signed)
+}
+
 /// A sum that was promised to stay an i32.
 fn small(sum: i64) -> Result<i32, Violation> {
     i32::try_from(sum).map_err(|_| Violation(format!("a sum of integers is {sum}, which isn't below 2^31")))
@@ -412,6 +444,31 @@ mod tests {
                 b.load_twice(v, input.at(7));
             },
             Err("8 bytes at byte 28 of input, which has 32"),
+        );
+    }
+
+    /// 255 * -128 + 127 * -1, and with 128 * 127 + 255 * 100.
+    #[test]
+    fn bytes_are_widened() {
+        check(
+            |b, _, output| {
+                let v = b.registers(4);
+                for (word, value, is_signed) in [(v[0], 0xff7f_80ff_u32, false), (v[1], 0x64ff_7f80, true)] {
+                    b.constant_integer(word, value as i32);
+                    let odd = if is_signed { v[3] } else { v[2] };
+                    b.widen_bytes(odd, word, BytesOfLane::Odd, is_signed);
+                    b.widen_bytes(word, word, BytesOfLane::Even, is_signed);
+                }
+                let (sum, product) = (b.register(), b.register());
+                b.constant_integer(sum, 0);
+                b.dot_pairs(sum, v[0], v[1]);
+                b.to_float(product, sum);
+                b.store(product, output.at(0));
+                b.dot_pairs(sum, v[2], v[3]);
+                b.to_float(product, sum);
+                b.store_part(product, output.at(4), 1);
+            },
+            Ok(&[-32767.0, -32767.0, -32767.0, -32767.0, 8989.0]),
         );
     }
 

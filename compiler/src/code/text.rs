@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Access, Address, Binary, Code, Half, Op, Ptr, Reg};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Ptr, Reg};
 
 impl fmt::Display for Reg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,6 +88,15 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
                 let pairs = if *pairs_fit { ", pairs fit" } else { "" };
                 writeln!(f, "{acc} += dot {a}, {b}{pairs}")?;
             }
+            Op::WidenBytes { dst, src, bytes, is_signed } => {
+                let bytes = match bytes {
+                    BytesOfLane::Even => "even",
+                    BytesOfLane::Odd => "odd",
+                };
+                let signed = if *is_signed { " signed" } else { "" };
+                writeln!(f, "{dst} = {bytes}{signed} bytes {src}")?;
+            }
+            Op::DotPairs { acc, a, b } => writeln!(f, "{acc} += dot pairs {a}, {b}")?,
             Op::ToFloat { dst, src } => writeln!(f, "{dst} = float {src}")?,
             Op::ToInteger { dst, src } => writeln!(f, "{dst} = integer {src}")?,
             Op::StoreBytes { src, to, lanes } => writeln!(f, "store bytes {to}, {src}{}", part(lanes))?,

@@ -89,7 +89,7 @@ impl KernelReader<'_> {
                 let value = self.b.ins().fma(x, y, sum);
                 self.set(acc, value);
             }
-            Op::LoadTwice { .. } | Op::Join { .. } => {
+            Op::LoadTwice { .. } | Op::Join { .. } | Op::WidenBytes { .. } | Op::DotPairs { .. } => {
                 unreachable!("vectors of four lanes are never halved, and their instruction sets say so")
             }
             Op::FmaLane { acc, a, b, lane } => {

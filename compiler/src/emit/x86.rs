@@ -7,6 +7,7 @@
 mod cpu;
 mod float_control;
 mod listing;
+mod products;
 
 use iced_x86::code_asm::CodeAssembler;
 use iced_x86::{BlockEncoderOptions, Code as Opcode, IcedError, Instruction, MemoryOperand, Register};
@@ -55,6 +56,7 @@ struct Forms {
     min: Opcode,
     shift_left: Opcode,
     xor: Opcode,
+    and: Opcode,
     add_integers: Opcode,
     mul_integers: Opcode,
     shift_right: Opcode,
@@ -89,6 +91,7 @@ const AVX2: Forms = Forms {
     min: Opcode::VEX_Vminps_ymm_ymm_ymmm256,
     shift_left: Opcode::VEX_Vpslld_ymm_ymm_imm8,
     xor: Opcode::VEX_Vxorps_ymm_ymm_ymmm256,
+    and: Opcode::VEX_Vpand_ymm_ymm_ymmm256,
     add_integers: Opcode::VEX_Vpaddd_ymm_ymm_ymmm256,
     mul_integers: Opcode::VEX_Vpmulld_ymm_ymm_ymmm256,
     shift_right: Opcode::VEX_Vpsrad_ymm_ymm_imm8,
@@ -120,6 +123,7 @@ const AVX512: Forms = Forms {
     shift_left: Opcode::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8,
     // AVX-512F has no `vxorps`; its integer twin has the same bits.
     xor: Opcode::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
+    and: Opcode::EVEX_Vpandd_zmm_k1z_zmm_zmmm512b32,
     add_integers: Opcode::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32,
     mul_integers: Opcode::EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32,
     shift_right: Opcode::EVEX_Vpsrad_zmm_k1z_zmmm512b32_imm8,
@@ -187,7 +191,7 @@ impl Writer<'_> {
             native_dot,
             counters,
             stack_slots: depth - in_registers,
-            constants: constants(&code.body),
+            constants: constants(&code.body, products::word_of(code, native_dot)),
             spare: (code.n_registers..n_vectors).map(|number| Reg(number as u8)).collect(),
             headings: Vec::new(),
         };
@@ -201,11 +205,7 @@ impl Writer<'_> {
         for (idx, bits) in writer.constants.clone().into_iter().enumerate() {
             writer.emit(Instruction::with2(Opcode::Mov_rm32_imm32, writer.constant_slot(idx), bits)?)?;
         }
-        if !native_dot && code.any(&|op| matches!(op, Op::Dot { pairs_fit: true, .. })) {
-            let ones = writer.vector(writer.integer_spares().1);
-            let at = writer.constant_place(ONES);
-            writer.emit(Instruction::with2(forms.splat_memory, ones, at)?)?;
-        }
+        writer.load_product_word(code)?;
         writer.ops(&code.body, 0)?;
         if frame != 0 {
             writer.emit(Instruction::with2(Opcode::Add_rm64_imm32, Register::RSP, frame)?)?;
@@ -288,6 +288,8 @@ impl Writer<'_> {
             }
             Op::LoadBytes { dst, from, lanes } => self.load_bytes(dst, from, lanes),
             Op::Dot { acc, a, b, pairs_fit } => self.dot(acc, a, b, pairs_fit),
+            Op::WidenBytes { dst, src, bytes, is_signed } => self.widen_bytes(dst, src, bytes, is_signed),
+            Op::DotPairs { acc, a, b } => self.dot_pairs(acc, a, b),
             Op::ToFloat { dst, src } => {
                 self.emit(Instruction::with2(forms.to_float, self.vector(dst), self.vector(src))?)
             }
@@ -331,45 +333,6 @@ impl Writer<'_> {
     fn constant_place(&self, bits: u32) -> MemoryOperand {
         let idx = self.constants.iter().position(|known| *known == bits);
         self.constant_slot(idx.expect("the kernel has been searched for constants"))
-    }
-
-    /// Products of four bytes each. Without an instruction for it, pairs of products of 8 bits where they fit into 16, else products
-    /// of 16 bits: those of the lower byte of each 16 bits, then those of the upper one.
-    fn dot(&mut self, acc: Reg, a: Reg, b: Reg, pairs_fit: bool) -> Result<(), IcedError> {
-        let forms = self.forms;
-        let [acc, a, b] = [acc, a, b].map(|register| self.vector(register));
-        if self.native_dot {
-            return self.emit(Instruction::with3(forms.dot, acc, a, b)?);
-        }
-        let (first, second) = self.integer_spares();
-        let [x, y] = [first, second].map(|register| self.vector(register));
-        if pairs_fit {
-            self.emit(Instruction::with3(forms.byte_pairs, x, a, b)?)?;
-            self.emit(Instruction::with3(forms.pairs, x, x, y)?)?;
-            return self.emit(Instruction::with3(forms.add_integers, acc, acc, x)?);
-        }
-        for is_upper in [false, true] {
-            if is_upper {
-                self.emit(Instruction::with3(forms.right_16, x, a, 8u32)?)?;
-                self.emit(Instruction::with3(forms.arithmetic_right_16, y, b, 8u32)?)?;
-            } else {
-                self.emit(Instruction::with3(forms.left_16, x, a, 8u32)?)?;
-                self.emit(Instruction::with3(forms.right_16, x, x, 8u32)?)?;
-                self.emit(Instruction::with3(forms.left_16, y, b, 8u32)?)?;
-                self.emit(Instruction::with3(forms.arithmetic_right_16, y, y, 8u32)?)?;
-            }
-            self.emit(Instruction::with3(forms.pairs, x, x, y)?)?;
-            self.emit(Instruction::with3(forms.add_integers, acc, acc, x)?)?;
-        }
-        Ok(())
-    }
-
-    /// Registers for products on their way: where pairs fit, the second one holds ones.
-    fn integer_spares(&self) -> (Reg, Reg) {
-        let [.., first, second] = self.spare[..] else {
-            panic!("kernels over integers leave two registers where there is no dot product")
-        };
-        (first, second)
     }
 
     fn load_bytes(&mut self, dst: Reg, from: Address, lanes: u8) -> Result<(), IcedError> {
@@ -559,20 +522,16 @@ fn memory(at: Address) -> MemoryOperand {
     MemoryOperand::with_base_displ(general(at.ptr), i64::from(at.offset))
 }
 
-/// Two ones of 16 bits.
-const ONES: u32 = 0x0001_0001;
-
-/// The bits of all constants that are read from memory, each once.
-fn constants(ops: &[Op]) -> Vec<u32> {
-    let mut found = Vec::new();
+/// The bits of all constants that are read from memory, each once, and another word.
+fn constants(ops: &[Op], word: Option<u32>) -> Vec<u32> {
+    let mut found = Vec::from_iter(word);
     for op in ops {
         match op {
             Op::Const { value, .. } if value.to_bits() != 0 => found.push(value.to_bits()),
             Op::ConstInteger { value, .. } if *value != 0 => found.push(*value as u32),
-            // Words that a form of the operation needs, nobody else's to read.
-            Op::Dot { pairs_fit: true, .. } => found.push(ONES),
+            // A word that a form of the operation needs, nobody else's to read.
             Op::StoreBytes { .. } => found.push(0),
-            Op::Loop { body, .. } => found.extend(constants(body)),
+            Op::Loop { body, .. } => found.extend(constants(body, None)),
             _ => {}
         }
     }

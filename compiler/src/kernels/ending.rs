@@ -158,6 +158,11 @@ impl Ending {
         }
     }
 
+    /// Whether bytes are widened before their products are made.
+    pub fn widens_bytes(self, isa: &Isa) -> bool {
+        matches!(self, Ending::Integer(ending) if !ending.pairs_fit) && isa.widens_bytes
+    }
+
     /// acc += element * factor, or the products of their bytes.
     pub(super) fn add_product(self, b: &mut Builder, acc: Reg, element: Reg, factor: Reg) {
         match self {

@@ -303,6 +303,9 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
     let vectors = registers.accumulators[rows[0].accumulators].len();
     let (scratch, ending) = (&registers.scratch, registers.ending);
     let takes_lanes = isa.lane_fma && ending.dtype() == Dtype::F32;
+    if ending.widens_bytes(isa) {
+        return (0..depth).for_each(|k| registers.step_widened(b, rows, k, input, weights));
+    }
     let mut k = 0;
     while k < depth {
         if takes_lanes && isa.lanes <= depth - k && vectors + rows.len() <= scratch.len() {

@@ -78,8 +78,9 @@ fn most_pixels(vectors: usize, ending: Ending, isa: &Isa) -> Option<usize> {
         // every register is taken.
         (registers - ending.operands(1 + vectors)) / (vectors + 1)
     } else {
-        // Two input elements take turns.
-        let of_elements = (registers - ending.operands(vectors + 2)) / vectors;
+        // Two input elements take turns; where bytes are widened, one does, and it and the weights are two registers each.
+        let of_step = if ending.widens_bytes(isa) { 2 * vectors + 2 } else { vectors + 2 };
+        let of_elements = registers.saturating_sub(ending.operands(of_step)) / vectors;
         // Or the weights do, over no more pixels than vectors: 3 x 32 in sixteen registers, where 6 x 16 loads more.
         let is_short = ending.dtype() == Dtype::U8 && isa.native_dot;
         let most = if is_short { vectors } else { 0 };

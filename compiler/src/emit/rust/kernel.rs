@@ -135,7 +135,11 @@ impl Writer<'_> {
             Op::ToFloat { dst, src } => format!("r.to_float({}, {});", dst.0, src.0),
             Op::ToInteger { dst, src } => format!("r.to_integer({}, {});", dst.0, src.0),
             Op::ShiftRight { dst, src, bits } => format!("r.shift_right::<{bits}>({}, {});", dst.0, src.0),
-            Op::FmaLane { .. } | Op::LoadTwice { .. } | Op::Join { .. } => {
+            Op::FmaLane { .. }
+            | Op::LoadTwice { .. }
+            | Op::Join { .. }
+            | Op::WidenBytes { .. }
+            | Op::DotPairs { .. } => {
                 unreachable!("this instruction set has no such operation, and says so")
             }
             Op::Binary { op, dst, a, b } => {

@@ -73,6 +73,8 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::Binary { .. }
         | Op::ConstInteger { .. }
         | Op::Dot { .. }
+        | Op::WidenBytes { .. }
+        | Op::DotPairs { .. }
         | Op::ToFloat { .. }
         | Op::ToInteger { .. }
         | Op::ShiftLeft { .. }

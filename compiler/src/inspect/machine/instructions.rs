@@ -383,6 +383,8 @@ fn vector(code: Code) -> Option<Form> {
         | C::VEX_Vorps_xmm_xmm_xmmm128
         | C::VEX_Vpxor_xmm_xmm_xmmm128
         | C::VEX_Vpand_xmm_xmm_xmmm128
+        | C::VEX_Vpand_ymm_ymm_ymmm256
+        | C::EVEX_Vpandd_zmm_k1z_zmm_zmmm512b32
         | C::VEX_Vpor_xmm_xmm_xmmm128
         | C::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32
         | C::VEX_Vpslld_xmm_xmm_imm8
