@@ -1,13 +1,12 @@
 //! What the macro and build scripts cost who uses them, held against budgets:
 //! `cargo bench --workspace --bench budgets --profile dev`.
 //!
-//! In: a user's crate whose dependencies are built. Out: a table of `cargo build --release` and `cargo check` after an edit, the
-//! memory of the largest process among them and the size of the expansion, and of `cargo build --release` after an edit of a build
-//! script.
+//! In: a user's crate whose dependencies are built. Out: a table of `cargo build --release` after an edit, the memory of the largest
+//! process of it and the size of the expansion, and of `cargo build --release` after an edit of a build script.
 //!
 //! The exit status is about memory and sizes, which are the same on each machine and in each round, so there is one. A time that is over
 //! is marked; it counts with `-- --times`, on a machine that one knows. Then there are five rounds, of which the fastest counts, for
-//! neighbours on a shared machine only ever add to a time.
+//! neighbours on a shared machine only ever add to a time, and `cargo check` after an edit is measured too, of which only the time matters.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
@@ -155,21 +154,27 @@ fn main() -> ExitCode {
     // All that it depends on, for both commands.
     write(EMPTY);
     need::run(&mut build());
-    need::run(&mut check());
+    if counts_times() {
+        need::run(&mut check());
+    }
 
     write(EMPTY);
     let empty = Usage::of(&mut build());
     println!("on {JOBS} cores; an empty program builds in {:.2} s", empty.wall_seconds);
-    let mut measured: Vec<Option<[Usage; 2]>> = BUDGETS.iter().map(|_| None).collect();
+    let mut measured: Vec<Option<(Usage, Option<Usage>)>> = BUDGETS.iter().map(|_| None).collect();
     for _ in 0..n_rounds() {
         for (budget, best) in BUDGETS.iter().zip(&mut measured) {
             let program = budget.program();
             write(&program);
             let of_build = Usage::of(&mut build());
-            need::run(&mut check());
-            write(&program);
-            let of_check = Usage::of(&mut check());
-            *best = Some(best.map_or([of_build, of_check], |[a, b]| [a.or(of_build), b.or(of_check)]));
+            let of_check = counts_times().then(|| {
+                need::run(&mut check());
+                write(&program);
+                Usage::of(&mut check())
+            });
+            let best_check = best.and_then(|(_, of_check)| of_check);
+            let of_check = of_check.map(|now| best_check.map_or(now, |best| best.or(now)));
+            *best = Some((best.map_or(of_build, |(best, _)| best.or(of_build)), of_check));
         }
     }
     let tree = ["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"];
@@ -180,13 +185,15 @@ fn main() -> ExitCode {
 
     let mut table = Table::new();
     for (budget, measured) in BUDGETS.iter().zip(measured) {
-        let [of_build, of_check] = measured.expect("there is a round");
+        let (of_build, of_check) = measured.expect("there is a round");
         let name = budget.name();
         // After all that is measured: a child's memory is never less than its parent's when it was started.
         let kilobytes = budget.expansion_kilobytes();
         table.time(&name, "cargo build --release", of_build, budget.build_seconds);
         table.size(&name, "  its memory", "MB", of_build.megabytes, budget.build_megabytes);
-        table.time(&name, "cargo check", of_check, budget.check_seconds);
+        if let Some(of_check) = of_check {
+            table.time(&name, "cargo check", of_check, budget.check_seconds);
+        }
         table.size(&name, "expansion", "kB", kilobytes, budget.source_kilobytes);
     }
     scripts(&mut table);

@@ -13,7 +13,8 @@ pub const MACRO: &str = "[dependencies]\nmnc-macros = { path = \"{root}/macros\"
 pub const BUILD_SCRIPT: &str = "[dependencies]\nmnc-runtime = { path = \"{root}/runtime\" }\n\
     [build-dependencies]\nmnc = { path = \"{root}/compiler\", default-features = false, features = [\"cranelift\"] }\n";
 
-/// A package in a folder of its own, outside of the workspace. All of them share one target directory.
+/// A package in a folder of its own, outside of the workspace. All of them share one target directory, and are best built with
+/// `--release`: for another profile all that they depend on is compiled again.
 #[derive(Debug)]
 pub struct UserCrate {
     name: String,

@@ -442,7 +442,7 @@ fn the_macro_makes_boxes() {
     package.write("src/main.rs", MAIN);
     let found = found(&compiled, &output);
     assert!(!found.is_empty());
-    assert_eq!(self::text(&need::run(&mut package.cargo(&["run"]))), bits_of(&found));
+    assert_eq!(self::text(&need::run(&mut package.cargo(&["run", "--release"]))), bits_of(&found));
 }
 
 /// With optimisation, as C++, and on processors whose compilers fuse multiplications with additions.

@@ -57,7 +57,7 @@ fn errors_point_at_the_words_at_fault() {
             continue;
         }
         package.write("src/main.rs", std::fs::read(&case).expect("the case can be read"));
-        let output = package.cargo(&["check"]).output().expect("cargo runs");
+        let output = package.cargo(&["check", "--release"]).output().expect("cargo runs");
         assert!(!output.status.success(), "{name}: compiles");
         let text = String::from_utf8_lossy(&output.stderr);
         let found = text.replace(&package.path().display().to_string(), "$DIR");

@@ -273,7 +273,7 @@ fn check(cases: &[Case], folder: &Path, program: impl Fn() -> Command) {
 #[test]
 fn with_the_instructions_of_this_machine() {
     let all: Vec<usize> = (0..TRAINED.len()).collect();
-    let Some((package, cases)) = user_crate("macro-std", "", &all, Some(1)) else { return };
+    let Some((package, cases)) = user_crate("macro-std", "", &all, Some(3)) else { return };
     need::run(&mut package.cargo(&["build", "--release", "--features", "threads"]));
     check(&cases, package.path(), || Command::new(package.built("release/macro-std")));
 }

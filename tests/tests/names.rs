@@ -302,7 +302,7 @@ fn rustc_takes_every_type_that_is_not_refused() {
         assert!(refused.contains(word), "{word}");
     }
     package.write("src/lib.rs", program);
-    need::run(&mut package.cargo(&["check"]));
+    need::run(&mut package.cargo(&["check", "--release"]));
 }
 
 /// Functions and modules of layers, in the text.

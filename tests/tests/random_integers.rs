@@ -12,7 +12,7 @@ use mnc_tests::turns::shuffled;
 use mnc_tests::{bits, each, need, pool};
 
 /// Seeds of networks of which some have layers in f32: usually.
-const N_SEEDS: u64 = 240;
+const N_SEEDS: u64 = 160;
 /// Networks of one shared library.
 const BATCH: usize = 20;
 

@@ -16,7 +16,7 @@ use mnc_tests::turns::{backwards, forwards, shuffled};
 use mnc_tests::{bits, each, need, pool};
 
 /// How many networks, one a seed: usually.
-const N_NETWORKS: u64 = 600;
+const N_NETWORKS: u64 = 400;
 /// Networks of one shared library: linking costs as much as compiling one of them.
 const BATCH: u64 = 20;
 
