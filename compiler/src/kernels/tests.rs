@@ -303,7 +303,7 @@ fn a_run_may_end_with_one_pixel() {
 #[test]
 fn unusual_windows() {
     let mut random = Random::new(3);
-    for _ in 0..150 {
+    for _ in 0..mnc_need::n_seeds(150) {
         let axis = |random: &mut Random| {
             let (kernel, dilation) = (random.within(1, 11), random.pick(&[1, 1, 2, 3]));
             let [before, after] = [0; 2].map(|_| {

@@ -160,7 +160,7 @@ fn random_network(random: &mut Random) -> Fused {
 #[test]
 fn random_networks_of_integers() {
     let mut random = Random::new(15);
-    for case in 0..400 {
+    for case in 0..mnc_need::n_seeds(400) {
         let network = random_network(&mut random);
         let batch = random.pick(&[1, 1, 3]);
         let input_len = network.nodes[0].shape().len();
