@@ -89,8 +89,11 @@ impl KernelReader<'_> {
                 let value = self.b.ins().fma(x, y, sum);
                 self.set(acc, value);
             }
-            Op::LoadTwice { .. } | Op::Join { .. } | Op::WidenBytes { .. } | Op::DotPairs { .. } => {
+            Op::LoadTwice { .. } | Op::Join { .. } => {
                 unreachable!("vectors of four lanes are never halved, and their instruction sets say so")
+            }
+            Op::WidenBytes { .. } | Op::DotPairs { .. } => {
+                unreachable!("a dot product widens its bytes itself, and the instruction sets say so")
             }
             Op::FmaLane { acc, a, b, lane } => {
                 let (x, y, sum) = (self.get(a), self.get(b), self.get(acc));
