@@ -4,6 +4,8 @@
 //! lack precision itself, or an addition by itself or a concat gives it or its inputs scales of channels that are too coarse. Each of these is computed in f32
 //! for a try, and what gains most for its multiply-adds stays so.
 
+use serde::Serialize;
+
 use super::check::{self, Form};
 use super::report::{Squares, compare};
 use super::{Calibrated, Pictures};
@@ -25,7 +27,7 @@ const N_PICTURES: usize = 8;
 const EXACT: f64 = 40.0;
 
 /// Layers that f32 computes for the sake of one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Choice {
     /// Their names.
     pub layers: Vec<String>,

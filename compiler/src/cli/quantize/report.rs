@@ -27,7 +27,7 @@ pub(super) struct Document {
     judged: String,
     layers: Vec<Layer>,
     /// Layers that the measured error left in f32.
-    chosen_f32: Vec<Chosen>,
+    chosen_f32: Vec<Choice>,
     classifier: Option<Classifier>,
     images: Option<Images>,
 }
@@ -41,37 +41,6 @@ struct Layer {
     /// None of numbers.
     scale: Option<f32>,
     zero_point: Option<u8>,
-}
-
-/// Layers in f32 for the sake of one, as the calibration's pictures show it.
-#[derive(Serialize)]
-struct Chosen {
-    layers: Vec<String>,
-    fell: String,
-    /// Of that layer before and after.
-    fell_db: [f64; 2],
-    /// The mean of the outputs likewise.
-    outputs_db: [f64; 2],
-}
-
-impl From<&Choice> for Chosen {
-    fn from(choice: &Choice) -> Chosen {
-        let Choice { layers, fell, fell_db, outputs_db } = choice.clone();
-        Chosen { layers, fell, fell_db, outputs_db }
-    }
-}
-
-impl Chosen {
-    fn to_text(&self) -> String {
-        let Chosen { layers, fell, fell_db, outputs_db } = self;
-        let rise = |[before, after]: &[f64; 2]| format!("from {before:.1} to {after:.1} dB");
-        format!(
-            "in f32         {}: {fell} rises {}, the outputs {}\n",
-            layers.join(", "),
-            rise(fell_db),
-            rise(outputs_db)
-        )
-    }
 }
 
 #[derive(Serialize)]
@@ -177,7 +146,7 @@ impl Document {
             calibration: calibration.told.clone(),
             judged: judges.told.clone(),
             layers: comparison.layers.iter().enumerate().map(layer).collect(),
-            chosen_f32: choices.iter().map(Chosen::from).collect(),
+            chosen_f32: choices.clone(),
             classifier: comparison.certificate.as_ref().map(Classifier::from),
             images: beside.as_ref().map(|(set, comparison)| Images {
                 told: set.told.clone(),
@@ -197,7 +166,7 @@ impl Document {
             vec![
                 layer.name.clone(),
                 layer.output.clone(),
-                decibels(layer.snr_db),
+                number(layer.snr_db),
                 layer.scale.map_or("f32".to_owned(), |scale| format!("{scale:.5}")),
                 layer.zero_point.map_or(String::new(), |zero| zero.to_string()),
             ]
@@ -205,7 +174,7 @@ impl Document {
         let headings = ["layer", "output", ">SNR, dB", ">scale", ">zero point"];
         let layers = table(&headings, self.layers.iter().map(row));
         let mut text = format!("{}, alpha {}, input {}\n\n{layers}\n", self.network, self.alpha, self.input);
-        let mut lines = self.chosen_f32.iter().map(Chosen::to_text).collect::<String>();
+        let mut lines = self.chosen_f32.iter().map(chosen).collect::<String>();
         lines += &format!("calibrated on  {}\njudged on      {}\n", self.calibration, self.judged);
         match &self.classifier {
             Some(classifier) => lines += &classifier.to_text(),
@@ -218,7 +187,7 @@ impl Document {
             lines += &match classifier {
                 Some(classifier) => classifier.to_text(),
                 None => {
-                    let each = |Output { name, snr_db }: &Output| format!("{name} {} dB", decibels(*snr_db));
+                    let each = |Output { name, snr_db }: &Output| format!("{name} {}", decibels(*snr_db));
                     format!("outputs        {}\n", outputs.iter().map(each).collect::<Vec<_>>().join(", "))
                 }
             };
@@ -236,6 +205,13 @@ impl Document {
     }
 }
 
+/// Layers in f32 for the sake of one, as the calibration's pictures show it.
+fn chosen(Choice { layers, fell, fell_db, outputs_db }: &Choice) -> String {
+    let rise = |[before, after]: &[f64; 2]| format!("from {before:.1} to {after:.1} dB");
+    let (layers, fall, outputs) = (layers.join(", "), rise(fell_db), rise(outputs_db));
+    format!("in f32         {layers}: {fell} rises {fall}, the outputs {outputs}\n")
+}
+
 /// How far each output of a network is from f32.
 fn outputs(numbers: &Fused, comparison: &Comparison) -> Vec<Output> {
     let names = numbers.outputs.iter().zip(&numbers.output_names);
@@ -246,15 +222,20 @@ fn outputs(numbers: &Fused, comparison: &Comparison) -> Vec<Output> {
         .collect()
 }
 
-fn decibels(db: Option<f64>) -> String {
+/// None is no error at all.
+fn number(db: Option<f64>) -> String {
     db.map_or("exact".to_owned(), |db| format!("{db:.1}"))
+}
+
+fn decibels(db: Option<f64>) -> String {
+    number(db) + if db.is_some() { " dB" } else { "" }
 }
 
 impl Classifier {
     fn to_text(&self) -> String {
         let Classifier { pictures, same_answer, beyond_margin, beyond_margin_other_answer, .. } = self;
         format!(
-            "logits         {} dB, sigma of a logit's error {:.4}\n\
+            "logits         {}, sigma of a logit's error {:.4}\n\
              same answer    {same_answer} of {pictures} as f32; expected of such pictures: {:.1} %\n\
              margin         {:.3}: where the largest logit is further ahead, the answer is that of f32\n\
              beyond it      {beyond_margin} of {pictures} pictures, {beyond_margin_other_answer} of them with another answer\n",
