@@ -10,7 +10,7 @@ use crate::describe::{ChannelOrder, Margin, Preprocess, Resize, Scores};
 use crate::emit;
 #[cfg(feature = "cranelift")]
 use crate::emit::weights_file::WeightsFile;
-use crate::error::{ErrorKind, Faults, Place, Result};
+use crate::error::{ErrorKind, Faults, Place, Result, quoted};
 use crate::graph::Graph;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
@@ -310,8 +310,11 @@ fn check(options: &Options<'_>, sizes: &Sizes, graph: &Graph) -> Result<()> {
             Err(detail) => faults.push(Place::flag("labels"), detail),
         }
     }
-    if let Some(idx) = options.labels.iter().position(|label| label.contains('\0')) {
-        faults.push(Place::flag("labels"), format!("label {idx} holds a zero byte, expected text"));
+    // Programs print them: nobody's label moves the cursor of a terminal, or ends a text of C.
+    let is_odd = |label: &&String| label.chars().any(|letter| letter.is_control() && letter != '\t');
+    if let Some(label) = options.labels.iter().find(is_odd) {
+        let detail = format!("found the label {}, expected a text of one line", quoted(label));
+        faults.push(Place::flag("labels"), detail);
     }
     faults.propagate()
 }

@@ -3,6 +3,7 @@
 //! A fault is a place and a detail ("found, expected"), one lower-case line without a full stop. A stage collects its
 //! faults in [`Faults`] and reports them together, so that a user mends a file once, not once a run.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
@@ -120,12 +121,14 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Text { file, line, column: Some(column) } => write!(f, "{file}:{line}:{column}"),
-            Place::Text { file, line, column: None } => write!(f, "{file}:{line}"),
-            Place::Entry { file, key } => write!(f, "{file}: {key}"),
-            Place::Tensor { file, name } => write!(f, "{file}: tensor {}", quoted(name)),
+            Place::Text { file, line, column: Some(column) } => {
+                write!(f, "{}:{line}:{column}", one_line(file))
+            }
+            Place::Text { file, line, column: None } => write!(f, "{}:{line}", one_line(file)),
+            Place::Entry { file, key } => write!(f, "{}: {}", one_line(file), one_line(key)),
+            Place::Tensor { file, name } => write!(f, "{}: tensor {}", one_line(file), quoted(name)),
             Place::File(name) | Place::Layer(name) | Place::Flag(name) | Place::Named(name) => {
-                f.write_str(name)
+                f.write_str(&one_line(name))
             }
         }
     }
@@ -133,11 +136,40 @@ impl fmt::Display for Place {
 
 /// A name from a file, fit for one line of a message: quoted, escaped, cut when absurdly long.
 pub(crate) fn quoted(name: &str) -> String {
-    const MAX_CHARS: usize = 120;
-    match name.char_indices().nth(MAX_CHARS) {
+    quoted_to(name, 120)
+}
+
+/// The same, cut behind so many characters.
+pub(crate) fn quoted_to(name: &str, most_chars: usize) -> String {
+    match name.char_indices().nth(most_chars) {
         None => format!("{name:?}"),
         Some((end, _)) => format!("{:?}... ({} bytes)", &name[..end], name.len()),
     }
+}
+
+/// Whether a character only takes its place in a line: none that moves a terminal's cursor or turns the direction of text.
+pub fn is_plain(letter: char) -> bool {
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !letter.is_control() && !turns
+}
+
+/// A text that somebody else has written, fit for one line: characters that are not [plain](is_plain) are escaped.
+///
+/// ```
+/// assert_eq!(mnc::one_line("caf\u{e9}\n\u{1b}[31m"), "caf\u{e9}\\n\\u{1b}[31m");
+/// ```
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        match is_plain(letter) {
+            true => line.push(letter),
+            false => line.extend(letter.escape_default()),
+        }
+    }
+    Cow::Owned(line)
 }
 
 /// The word for so many.

@@ -70,5 +70,5 @@ pub mod target;
 pub mod weights;
 
 pub use compile::{Compiled, Marks, Options, check_sizes, compile, compile_fused, compile_tuned, preprocess};
-pub use error::{Error, ErrorKind, Fault, Place, Result};
+pub use error::{Error, ErrorKind, Fault, Place, Result, is_plain, one_line};
 pub use target::Target;

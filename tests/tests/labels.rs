@@ -131,3 +131,25 @@ fn labels_of_a_file_are_in_the_executable() {
     let text = String::from_utf8_lossy(&answer.stdout);
     assert!(text.ends_with("  0.9772  no, nobody  (1)\n"), "{text}");
 }
+
+/// Whoever writes a label, of a file or a configuration, writes one line: nothing else reaches the terminal of a program's user.
+#[test]
+fn labels_are_one_line() {
+    let folder = checkpoint(2);
+    for label in ["a\u{1b}[31m", "a\rb", "\u{9b}2J", "a\0b"] {
+        folder.write("names.txt", format!("cat\n{label}"));
+        let Some(output) = compile(&folder, &[".", "--labels", "names.txt"]) else { return };
+        let error = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("found the label {label:?}, expected a text of one line");
+        assert!(!output.status.success() && error.contains(&expected), "{error}");
+    }
+    folder.write("names.txt", "n01440764\ttench\n\u{5d9}\u{200f}");
+    let names = labels(&folder, &[".", "--labels", "names.txt"]).expect("as before").1;
+    assert_eq!(names, ["n01440764\ttench", "\u{5d9}\u{200f}"]);
+    // Keys of a configuration are shown too, and so is its path.
+    let config = r#"{"model_type": "mobilenet_v1", "num_labels": 2, "image_size": 32, "x\n\u001b[31m": 1}"#;
+    folder.write("config.json", config);
+    let output = compile(&folder, &["."]).expect("as before");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains(r"unknown key x\n\u{1b}[31m is not followed"), "{text}");
+}

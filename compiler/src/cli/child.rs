@@ -58,13 +58,8 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Ended> {
 /// A line that leaves the terminal as it is: no control characters, and of a sane length.
 pub(super) fn clean(line: &str) -> String {
     const MOST_CHARS: usize = 400;
-    let is_harmless = |c: &char| *c == '\t' || !(c.is_control() || is_invisible(*c));
+    let is_harmless = |c: &char| *c == '\t' || mnc::is_plain(*c);
     line.chars().filter(is_harmless).take(MOST_CHARS).collect()
-}
-
-/// Characters that turn the direction of text.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ pub(super) fn told(job: &Job) -> impl Iterator<Item = (&Path, Vec<String>)> {
     configured.read.iter().map(move |reading| {
         let mut changes = changes(before, &reading.after);
         changes.extend(said.take().into_iter().flatten());
-        changes.extend(reading.unknown.iter().map(|key| format!("unknown key {key} is not followed")));
+        changes.extend(
+            reading.unknown.iter().map(|key| format!("unknown key {} is not followed", mnc::one_line(key))),
+        );
         before = &reading.after;
         (reading.path.as_path(), changes)
     })

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use mnc_runtime::abi::{ABI_VERSION, Status, WORKSPACE_ALIGN};
 use mnc_runtime::info::{ChannelOrder, Info, Output, OutputKind, OutputPart, Scores};
 
+use crate::error::one_line;
+
 /// The header of the object that `info` describes; C99 and C++.
 pub fn header(info: &Info) -> String {
     let upper = info.name.to_uppercase();
@@ -29,9 +31,8 @@ pub fn header(info: &Info) -> String {
         add(&format!("/* RANDOM WEIGHTS, of seed {seed}: what this network answers means nothing. */"));
     }
     if !info.assumed.is_empty() {
-        // A path may hold anything but what ends a comment is two letters.
-        let assumed = info.assumed.join(";\n   ").replace("*/", "* /");
-        add(&format!("/* Assumed of how the weights were trained:\n   {assumed}. */"));
+        let assumed: Vec<String> = info.assumed.iter().map(|said| comment(said)).collect();
+        add(&format!("/* Assumed of how the weights were trained:\n   {}. */", assumed.join(";\n   ")));
     }
     add(&format!("#ifndef {guard}\n#define {guard}\n\n#include <stddef.h>\n#include <stdint.h>\n"));
     add("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
@@ -61,6 +62,12 @@ pub fn header(info: &Info) -> String {
     ));
     add(&format!("#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */"));
     text
+}
+
+/// A text of somebody else's within a comment. One line: C joins lines that end in a backslash, and the two letters that end a comment
+/// with them.
+fn comment(text: &str) -> String {
+    one_line(text).replace("*/", "* /").replace("/*", "/ *")
 }
 
 /// The names of the outputs, for whoever asks for them: programs that don't have nothing unused.
@@ -323,5 +330,20 @@ fn meaning(kind: OutputKind, scores: Scores) -> &'static str {
         }
         (OutputKind::Logits, Scores::Values | Scores::Probabilities) => "values, no probabilities",
         (OutputKind::Logits, Scores::Softmax) => "logits, one a class; softmax gives probabilities",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_end_where_they_should() {
+        for text in ["x *\\\n/ int y;", "*/", "/*/", "**//", "*\\\r\n/", "\u{1b}[31m"] {
+            let comment = comment(text);
+            let ends = ["*/", "/*", "\n", "\r", "\u{1b}"];
+            assert!(!ends.iter().any(|end| comment.contains(end)), "{text:?}: {comment:?}");
+        }
+        assert_eq!(comment("padding same: no config.json"), "padding same: no config.json");
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assembly::Assembly;
 use super::{byte_input, bytes_of, check};
-use crate::error::{Error, ErrorKind, Faults, Place, Result};
+use crate::error::{Error, ErrorKind, Faults, Place, Result, is_plain, one_line, quoted, quoted_to};
 use crate::graph::Graph;
 use crate::graph::layer::{FilterShape, Layer};
 use crate::passes::{
@@ -25,7 +25,7 @@ use crate::weights::Weights;
 /// The only key of the file's metadata: a text with all that is no tensor.
 const KEY: &str = "mnc.int8";
 /// Of [`Metadata`] and the tensors.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 
 /// How the numbers came about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,24 @@ pub struct Provenance {
     /// The layers that the measured error left in f32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chosen_f32: Vec<String>,
+}
+
+impl Provenance {
+    fn texts(&self) -> impl Iterator<Item = &String> {
+        let Provenance { calibration, judged, assumed, chosen_f32, .. } = self;
+        [calibration].into_iter().chain(judged).chain(assumed).chain(chosen_f32)
+    }
+
+    /// The same, with texts that a file may hold.
+    fn in_lines(&self) -> Provenance {
+        let line = |text: &String| one_line(text).into_owned();
+        Provenance {
+            calibration: line(&self.calibration),
+            judged: self.judged.as_ref().map(line),
+            assumed: self.assumed.iter().map(line).collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// What was said of the network, by whomever.
@@ -171,7 +189,7 @@ pub fn write(network: &Fused, graph: &Graph, said: &Said, provenance: &Provenanc
         layers: lines::of(network),
         f32: network.nodes[1..].iter().filter(is_own).filter(in_f32).map(|node| node.name.clone()).collect(),
         said: said.clone(),
-        provenance: provenance.clone(),
+        provenance: provenance.in_lines(),
     };
     let text = serde_json::to_string(&metadata).expect("numbers and strings always have a JSON form");
     // One key: those of a map come in any order.
@@ -286,7 +304,9 @@ pub fn read(bytes: &[u8], place: &str, graph: &Graph) -> Result<(Fused, Provenan
     for (name, found, expected) in
         [("input.scale", &scale, &expected.scale), ("input.offset", &offset, &expected.offset)]
     {
-        if found.as_ref().is_some_and(|found| found != expected) {
+        if let Some(found) = found
+            && found != expected
+        {
             let detail = format!(
                 "found {found:?}, expected {expected:?}, as the network's pictures are normalised: give the same --preprocessor, or one description for both (docs/int8.md)"
             );
@@ -336,7 +356,12 @@ fn metadata(bytes: &[u8], place: &str) -> Result<Metadata> {
             "found schema {found}, expected {SCHEMA}: quantise the network again with this `mnc`"
         )));
     }
-    serde_json::from_str(text).map_err(|error| wrong(error.to_string()))
+    let metadata: Metadata = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    // They are shown, and stand in headers.
+    if let Some(text) = metadata.provenance.texts().find(|text| !text.chars().all(is_plain)) {
+        return Err(wrong(format!("found {}, expected a text of one line", quoted(text))));
+    }
+    Ok(metadata)
 }
 
 /// The file is of this network: every layer computes the same.
@@ -350,7 +375,8 @@ fn check_network(metadata: &Metadata, graph: &Graph, shapes: &Fused, place: &str
     let expected = lines::of(shapes);
     let (found, expected) = (&metadata.layers, &expected);
     if let Some((found, expected)) = found.iter().zip(expected).find(|(found, expected)| found != expected) {
-        let (found, expected) = (crate::error::quoted(found), crate::error::quoted(expected));
+        // What differs may be the last word of it.
+        let (found, expected) = (quoted_to(found, 1000), quoted_to(expected, 1000));
         return wrong(format!(
             "found the layer {found}, expected {expected} of {} with alpha {}: {OTHER}: {way}",
             graph.name, graph.alpha
@@ -407,7 +433,7 @@ impl Reader<'_> {
     fn scales(&mut self, name: &str, len: usize) -> Option<Vec<f32>> {
         let numbers = self.f32s(name, &[len])?;
         if let Some(x) = numbers.iter().find(|x| !(**x > 0.0 && (1.0 / **x).is_finite())) {
-            self.fault(name, format!("found {x}, expected numbers above 0"));
+            self.fault(name, format!("found {x:?}, expected numbers above 0 whose reciprocals are finite"));
             return None;
         }
         Some(numbers)

@@ -204,7 +204,10 @@ impl Weights<'_> {
         }
         let numbers = crate::graph::tensor::f32_numbers(self.data(tensor));
         if let Some(x) = numbers.iter().find(|x| !(x.is_normal() && 0.0 < **x)) {
-            return Err(self.fault(&name, format!("found {x}, expected finite numbers above 0")));
+            return Err(self.fault(
+                &name,
+                format!("found {x:?}, expected finite numbers above 0, none of them denormal"),
+            ));
         }
         Ok(numbers.into_iter().cycle().take(n).collect())
     }

@@ -73,8 +73,13 @@ fn each_fault_is_named() {
         |number: f32| move |tensor: &mut Tensor| tensor.bytes[..4].copy_from_slice(&number.to_le_bytes());
     let scale = "found NaN, expected finite numbers above 0";
     check("conv_1.weight_scale", &set(f32::NAN), scale);
-    check("input.output_scale", &set(0.0), "found 0, expected finite numbers above 0");
-    check("add_1.output_scale", &set(-1.0), "found -1, expected finite numbers above 0");
+    check("input.output_scale", &set(0.0), "found 0.0, expected finite numbers above 0");
+    check(
+        "input.output_scale",
+        &set(1e-39),
+        "found 1e-39, expected finite numbers above 0, none of them denormal",
+    );
+    check("add_1.output_scale", &set(-1.0), "found -1.0, expected finite numbers above 0");
     check("dense_1.output_scale", &set(f32::INFINITY), "found inf, expected finite numbers above 0");
     check("conv_1.weight_scale", &set(1e9), "may leave 31 bits");
     check("add_1.output_scale", &set(1e-8), "not one a million times as fine");

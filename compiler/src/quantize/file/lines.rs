@@ -46,7 +46,11 @@ fn computed(node: &FusedNode) -> String {
         let Axis { kernel, stride, dilation, before, after } = axis;
         format!("{kernel} by {stride}, taps {dilation} apart, padding {before} and {after}")
     };
-    let window = node.layer.window().map_or(String::new(), |window| {
+    let window = match &node.layer {
+        Layer::Pool { window, .. } => Some(*window),
+        layer => layer.window(),
+    };
+    let window = window.map_or(String::new(), |window| {
         format!(" (rows {}; columns {})", axis(window.rows), axis(window.columns))
     });
     let activation = node.activation.word();

@@ -77,9 +77,15 @@ fn wrong_numbers_are_refused() {
     };
     let set = |number: [u8; 4]| move |tensor: &mut Tensor| tensor.bytes[..4].copy_from_slice(&number);
     check(".multiplier", &set(f32::NAN.to_le_bytes()), "found NaN, expected finite numbers");
-    check(".multiplier", &set((-1.0f32).to_le_bytes()), "found -1, expected numbers above 0");
+    check(".multiplier", &set((-1.0f32).to_le_bytes()), "found -1.0, expected numbers above 0");
+    check(
+        ".multiplier",
+        &set(1e-39f32.to_le_bytes()),
+        "found 1e-39, expected numbers above 0 whose reciprocals",
+    );
     check(".multiplier", &set(1e30f32.to_le_bytes()), "a sum may leave 31 bits");
     check(".scale", &set(0.0f32.to_le_bytes()), "");
+    check("input.offset", &set(3.0f32.to_le_bytes()), "found [3.0");
     check("input.offset", &set(3.0f32.to_le_bytes()), "as the network's pictures are normalised");
     check(".bias", &set(i32::MIN.to_le_bytes()), "a sum may leave 31 bits");
     check(".weight", &|tensor| tensor.bytes[0] = 128, "found -128, expected -127 to 127");
@@ -128,6 +134,52 @@ fn other_networks_are_refused() {
     assert!(!is_int8(&plain));
     let error = read(&plain, "net", &other).expect_err("it is f32").to_string();
     assert_eq!(error, "net: __metadata__: mnc.int8: found none, expected a file that `mnc quantize` wrote");
+}
+
+/// The window of a pool is part of what it computes, though nothing else of the network may tell it.
+#[test]
+fn another_window_is_another_network() {
+    let graph = |kernel: usize| {
+        let text = format!(
+            "name = \"net\"\nclasses = 2\ninput = {{ height = 9, width = 9, channels = 3 }}\n\
+             [[layer]]\nkind = \"conv\"\nfilters = 8\n\
+             [[layer]]\nkind = \"max_pool\"\nname = \"pool\"\nkernel = {kernel}\nstride = 1\npadding = \"same\"\n\
+             [[layer]]\nkind = \"pointwise\"\nfilters = 2\n"
+        );
+        let description = crate::describe::Description::parse(&text, "net.toml").expect("it is legal");
+        Graph::build(&description, &crate::graph::Knobs::default()).expect("it is legal")
+    };
+    let of = |kernel: usize| {
+        let graph = graph(kernel);
+        let parameters = crate::weights::Parameters::random(&graph, 1);
+        (graph, parameters)
+    };
+    let (_, integers) = quantized(&of(3), &Default::default(), 1).expect("it can be quantised");
+    let bytes = write(&integers, &graph(3), &said(), &provenance()).expect("it can be written");
+    assert!(read(&bytes, "net", &graph(3)).is_ok());
+    let error = read(&bytes, "net", &graph(5)).expect_err("it is of another").to_string();
+    assert!(error.contains("found the layer \"pool: pool Max (rows 3 by 1"), "{error}");
+    assert!(error.contains("expected \"pool: pool Max (rows 5 by 1"), "{error}");
+}
+
+/// Texts of the file are shown on terminals and stand in headers.
+#[test]
+fn texts_are_one_line() {
+    let network = network(4);
+    let (_, integers) = quantized(&network, &Default::default(), 1).expect("it can be quantised");
+    let told = Provenance { calibration: "a\nb \u{1b}[31m".to_owned(), ..provenance() };
+    let bytes = write(&integers, &network.0, &said(), &told).expect("it can be written");
+    let (_, found) = read(&bytes, "net", &network.0).expect("it was just written");
+    assert_eq!(found.calibration, "a\\nb \\u{1b}[31m");
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("it has one");
+    let mut metadata = header.metadata().clone().expect("it has it");
+    let text = metadata.get_mut(KEY).expect("it has it");
+    *text = text.replace("nobody says", "x *\\\\\\n/ int y;");
+    let file = SafeTensors::deserialize(&bytes).expect("it is one");
+    let forged = safetensors::serialize(file.tensors(), Some(metadata)).expect("it can be written");
+    let error = read(&forged, "net", &network.0).expect_err("it is refused").to_string();
+    let expected = r#"found "padding same: x *\\\n/ int y;", expected a text of one line"#;
+    assert!(error.ends_with(expected), "{error}");
 }
 
 /// Any bytes get an answer.
