@@ -19,11 +19,15 @@ fn may_be_piped(kind: Kind) -> bool {
 /// What has been read so far. The command's own measurements are no input: they are replaced by newer ones.
 static INPUTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// A file is an input, whoever reads it.
+pub(super) fn takes(path: &Path) {
+    INPUTS.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+}
+
 /// The bytes of an input.
 pub(super) fn read_bytes(path: &Path, kind: Kind) -> std::io::Result<Vec<u8>> {
     if kind != Kind::Measurements {
-        let mut inputs = INPUTS.lock().unwrap_or_else(PoisonError::into_inner);
-        inputs.push(path.to_owned());
+        takes(path);
     }
     match may_be_piped(kind) {
         true => files::read_or_pipe(path, kind.most_bytes()),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
+use clap::builder::NonEmptyStringValueParser;
 use mnc::graph::Graph;
 use mnc::job::{Job, Opened, Settings};
 use mnc::passes::Fused;
@@ -18,7 +19,7 @@ use mnc::{Marks, Place, Result, Target};
 use self::pictures::{Set, Sets};
 use self::report::Document;
 use super::network::Disk;
-use super::output::print;
+use super::output::{self, print};
 use super::{files, network, rounds};
 
 /// Makes int8 of a network: bytes and integers in place of numbers
@@ -75,7 +76,13 @@ pub(super) struct Choices {
     pair_safe: bool,
     /// Layers to leave in f32, by the names in the report of `mnc quantize`, beside those that the measured error leaves there; `none`
     /// stands for no such others
-    #[arg(long, value_name = "LAYER,...", value_delimiter = ',', help_heading = "int8")]
+    #[arg(
+        long,
+        value_name = "LAYER,...",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "int8"
+    )]
     keep_f32: Vec<String>,
 }
 
@@ -233,6 +240,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let opened = Job::resolve(&args.source.request(&args.network)?, &mut Disk)?.open(&mut Disk)?;
     let network = &opened.job().description().name;
     let path = args.output.clone().unwrap_or_else(|| format!("{network}.int8.safetensors").into());
+    if path == Path::new("-") {
+        return super::usage("-o", "found -, expected a file: the report is what goes to standard output");
+    }
+    output::check(&path, false)?;
     files::check_not_read("-o", &path)?;
     let images = args.images.as_deref().map(|folder| (folder, args.image_labels.as_deref()));
     let (graph, _) = opened.graph()?;

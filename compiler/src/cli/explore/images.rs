@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use mnc::Result;
 
 use super::super::executable::{Answer, Executable};
-use super::super::{fail, labelled};
+use super::super::{fail, files, labelled};
 use super::map::Accuracy;
 
 /// Pictures with a label each.
@@ -23,7 +23,9 @@ pub(super) struct Images {
 impl Images {
     /// The pictures of a folder with the labels of a file, or of the folders below.
     pub(super) fn read(folder: &Path, file: Option<&Path>) -> Result<Images> {
-        Ok(Images { folder: folder.to_owned(), labels: labelled::read(folder, file)? })
+        let labels = labelled::read(folder, file)?;
+        labels.keys().for_each(|path| files::takes(&folder.join(path)));
+        Ok(Images { folder: folder.to_owned(), labels })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use mnc::quantize::leaves;
 use mnc_runtime::info::{ChannelOrder, CropRounding, Input, Preprocess, Resample, Resize};
 use mnc_runtime::launcher::{input_for, input_from};
 
-use super::super::{fail, labelled, verify};
+use super::super::{fail, files, labelled, verify};
 use super::refused;
 
 /// The photographs of the person detector: an astronaut (NASA, public domain), a cat (S. van der Walt, CC0); with their sides.
@@ -72,7 +72,7 @@ pub(super) fn sets(graph: &Graph, calibrate: Option<&Path>) -> Result<Sets> {
         files.map(|(_, file)| read(graph, file)).collect()
     };
     let (bytes, kept) = (some(false)?, some(true)?);
-    let told = |n: usize, what: &str| format!("{n} {what}pictures of {}", folder.display());
+    let told = |n: usize, what: &str| format!("{n} {what}{}", pictures_of(n, folder));
     let judges = if kept.is_empty() {
         other_parts(graph)
     } else {
@@ -99,7 +99,7 @@ pub(super) fn folder(graph: &Graph, folder: &Path, labels: Option<&Path>, names:
     let truth = truth(graph, &files, &labels, names)?;
     let bytes: Vec<Vec<u8>> = files.iter().map(|file| read(graph, file)).collect::<Result<_>>()?;
     let of = if bytes.len() < n { format!(" of the {n}") } else { String::new() };
-    let told = format!("{}{of} pictures of {}", bytes.len(), folder.display());
+    let told = format!("{}{of} {}", bytes.len(), pictures_of(n, folder));
     Ok(Set { bytes, told, truth })
 }
 
@@ -118,6 +118,12 @@ fn truth(graph: &Graph, files: &[PathBuf], labels: &[String], names: &[String]) 
     }
     let labelled = files.iter().zip(labels);
     labelled.map(|(file, label)| labelled::class_of(file, label, names, n_outputs)).collect()
+}
+
+/// What a report says behind a number.
+fn pictures_of(n: usize, folder: &Path) -> String {
+    let word = if n == 1 { "picture" } else { "pictures" };
+    format!("{word} of {}", mnc::one_line(&folder.display().to_string()))
 }
 
 /// At most so many, the same distance apart.
@@ -162,6 +168,7 @@ fn photograph(file: &[u8], width: usize, height: usize) -> Photograph {
 
 fn read(graph: &Graph, path: &Path) -> Result<Vec<u8>> {
     let (input, preprocess) = wanted(graph);
+    files::takes(path);
     input_from(&input, &preprocess, path).map(levels).or_else(|error| fail(path, error))
 }
 
