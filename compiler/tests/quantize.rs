@@ -123,6 +123,50 @@ fn what_cannot_be_quantised_is_named() {
     assert!(!folder.path().join("mobilenet-v1.int8.safetensors").exists(), "nothing is written");
 }
 
+/// Nothing takes the place of a picture that was read.
+#[test]
+fn pictures_are_inputs() {
+    let folder = folder();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    let photo = photos.join("cat.jpg");
+    fs::copy(Path::new(PHOTOS).join("chelsea.jpg"), &photo).unwrap();
+    let before = fs::read(&photo).unwrap();
+    let compile = [&["compile"], &NETWORK[1..], &["--int8"]].concat();
+    for (command, option) in [(NETWORK, "--calibrate"), (NETWORK, "--images"), (&compile[..], "--calibrate")]
+    {
+        let (code, _, error) =
+            mnc(folder.path(), &[command, &[option, "photos", "-o", "photos/cat.jpg"]].concat());
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains("-o: photos/cat.jpg is an input, expected another file"), "{error}");
+        assert!(fs::read(&photo).unwrap() == before, "{option}: the picture is as it was");
+    }
+    let (code, _, error) = mnc(folder.path(), &[NETWORK, &["-o", "-"]].concat());
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("-o: found -, expected a file"), "{error}");
+    let document = json(folder.path(), NETWORK, &["--calibrate", "photos"]);
+    assert_eq!(document["calibration"], "1 picture of photos");
+}
+
+/// int8 computes the channels of all groups as those of one: a small file makes no large program of that.
+#[test]
+fn many_groups_are_refused() {
+    let folder = folder();
+    let net = "name = \"net\"\nclasses = 2\ninput = { height = 2, width = 2, channels = 3 }\n\
+               [[layer]]\nkind = \"pointwise\"\nfilters = 3000\n\
+               [[layer]]\nkind = \"conv\"\nname = \"grouped\"\nfilters = 3000\ngroups = 1500\n\
+               [[layer]]\nkind = \"global_average_pool\"\n";
+    fs::write(folder.path().join("net.toml"), net).unwrap();
+    let quantize = ["quantize", "net.toml", "--random-weights", "1"];
+    stdout(folder.path(), &quantize, &["--keep-f32", "none", "-o", "whole"]);
+    let compile = ["compile", "net.toml", "--emit", "obj", "-o", "net.o", "-q", "--weights"];
+    let (code, _, error) = mnc(folder.path(), &[&compile[..], &["whole"]].concat());
+    assert!(code != 0 && error.starts_with("error: grouped: found a filter of "), "{code}: {error}");
+    assert!(error.contains("with weights of 0 for the other groups, as int8 computes them"), "{error}");
+    stdout(folder.path(), &quantize, &["--keep-f32", "none,grouped", "-o", "kept"]);
+    stdout(folder.path(), &compile, &["kept"]);
+}
+
 /// A layer without a form in integers stays f32, and so does one that the user keeps; a pool between layers in f32 joins them.
 #[test]
 fn layers_stay_f32() {

@@ -91,7 +91,7 @@ fn the_largest_networks_have_an_encoding() {
     for (name, graph) in cases {
         for isa in isas() {
             let (plan, sizes, error) = plan(&graph, isa);
-            let largest = sizes.filters.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
+            let largest = sizes.filters.iter().map(|filter| filter.bytes).max().unwrap_or(0);
             let largest = largest.max(sizes.workspace).max(sizes.output);
             assert!(1 << 28 <= largest, "{name} on {}: {largest} bytes are near no limit", isa.name);
             if error.is_empty() {

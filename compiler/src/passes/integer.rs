@@ -5,7 +5,6 @@
 //! [`Integer`] and [`Bytes`], operation by operation, in [`crate::reference`] and in docs/arithmetic.md.
 
 use std::borrow::Cow;
-use std::iter;
 
 use super::FusedNode;
 use crate::graph::layer::{Activation, Layer};
@@ -179,13 +178,19 @@ impl Integer {
         if matches!(layer, Layer::Depthwise { .. }) {
             return true;
         }
-        let numbers = self.without_groups(layer, channels);
-        let n = numbers.multiplier.len();
-        let taps = numbers.weights.chunks((channels * n).max(1));
-        let mut pairs = taps.flat_map(|tap| tap.chunks(2 * n));
-        pairs.all(|pair| {
-            let (first, second) = pair.split_at(n);
-            first.iter().zip(second.iter().chain(iter::repeat(&0))).all(|(a, b)| pair_fits([*a, *b]))
+        let groups = if let Layer::Grouped { groups, .. } = layer { *groups } else { 1 };
+        let n = self.multiplier.len();
+        let (m, per_group) = (channels / groups, n / groups);
+        // Of two channels of other groups an output reads one, and one weight always fits.
+        let is_odd: Vec<bool> = (0..n).map(|output| output / per_group * m % 2 == 1).collect();
+        let mut taps = self.weights.chunks((m * n).max(1));
+        taps.all(|tap| {
+            let rows = tap.chunks(n).zip(tap.chunks(n).skip(1)).enumerate();
+            rows.flat_map(|(channel, (first, second))| {
+                let weights = first.iter().zip(second).zip(&is_odd);
+                weights.filter(move |(_, is_odd)| **is_odd == (channel % 2 == 1)).map(|((a, b), _)| [*a, *b])
+            })
+            .all(pair_fits)
         })
     }
 
@@ -286,5 +291,40 @@ pub fn is_clamp(activation: Activation) -> bool {
         | Activation::HardSwish
         | Activation::Sigmoid
         | Activation::Swish => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::shape::Window;
+    use crate::random::Random;
+
+    /// Groups change nothing of which weights fit together: those of other groups are 0.
+    #[test]
+    fn pairs_of_groups() {
+        let mut n_fit = 0;
+        for seed in 0..600 {
+            let mut random = Random::new(seed);
+            let groups = random.within(1, 6);
+            let (m, per_group, taps) = (random.within(1, 5), random.within(1, 3), random.within(1, 2));
+            let (channels, n) = (groups * m, groups * per_group);
+            let mut weights: Vec<i8> =
+                (0..taps * m * n).map(|_| random.pick(&[0, 1, -1, 63, -63, 64, -64])).collect();
+            // Two of them don't fit, if they are a pair.
+            let at = random.within(0, weights.len() - 1);
+            weights[at..].iter_mut().step_by(n).take(2).for_each(|w| *w = 100);
+            let numbers = Integer { weights, bias: vec![0; n], multiplier: vec![1.0; n], addition: None };
+            let layer = Layer::Grouped { window: Window::POINTWISE, n, groups, bias: true };
+            let joined = numbers.without_groups(&layer, channels);
+            let pairs = joined.weights.chunks(channels * n).flat_map(|tap| tap.chunks(2 * n));
+            let expected = pairs.filter(|pair| pair.len() == 2 * n).all(|pair| {
+                let (first, second) = pair.split_at(n);
+                first.iter().zip(second).all(|(a, b)| pair_fits([*a, *b]))
+            });
+            assert_eq!(numbers.pairs_fit(&layer, channels), expected, "{seed}");
+            n_fit += usize::from(expected);
+        }
+        assert!((50..550).contains(&n_fit), "both are drawn: {n_fit}");
     }
 }

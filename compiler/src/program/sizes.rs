@@ -6,13 +6,16 @@
 use std::collections::HashSet;
 
 use crate::error::{Faults, Place};
-use crate::passes::{Fused, FusedId};
+use crate::graph::layer::Layer;
+use crate::passes::{Fused, FusedId, FusedNode};
 use crate::plan::Plan;
 use crate::program::{CONSTANT_ALIGN, Program};
 use crate::schedule::{Output, Step};
 
 /// What an offset inside of a kernel reaches, but for what it fetches ahead.
 pub(crate) const MOST_BLOCK_BYTES: usize = (1 << 31) - (1 << 24);
+/// Packed weights of a convolution in groups that int8 computes as one group: a small file must not make a large program.
+const MOST_JOINED_BYTES: usize = 1 << 26;
 /// What 31 bits of an offset into the workspace reach.
 pub(crate) const MOST_WORKSPACE_BYTES: usize = i32::MAX as usize;
 /// Packed weights of an object: code reaches its data by 31 bits, and so does the program around it.
@@ -23,14 +26,25 @@ pub(crate) const MOST_OBJECT_WEIGHTS_BYTES: usize = (1 << 31) - (1 << 26);
 pub(crate) struct Sizes {
     /// Images of one run.
     pub(crate) batch: usize,
-    /// Packed weights of each layer, by its name.
-    pub(crate) filters: Vec<(String, usize)>,
+    /// Packed weights of each layer.
+    pub(crate) filters: Vec<PackedFilter>,
     /// Packed weights in all, for every instruction set.
     pub(crate) constants: usize,
     /// The caller's workspace.
     pub(crate) workspace: usize,
     /// The output of a run.
     pub(crate) output: usize,
+}
+
+/// The packed weights of a layer to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PackedFilter {
+    /// The layer's name.
+    pub(crate) layer: String,
+    /// How many there are.
+    pub(crate) bytes: usize,
+    /// Whether they are a convolution's in groups, with weights of 0 for the other groups.
+    pub(crate) joins_groups: bool,
 }
 
 impl Sizes {
@@ -50,7 +64,9 @@ impl Sizes {
                     continue;
                 }
                 let bytes = stage.kernel.filter_bytes(isa).next_multiple_of(CONSTANT_ALIGN);
-                filters.push((network.nodes[node].name.clone(), bytes));
+                let FusedNode { name, layer, integer, .. } = &network.nodes[node];
+                let joins_groups = integer.is_some() && matches!(layer, Layer::Grouped { .. });
+                filters.push(PackedFilter { layer: name.clone(), bytes, joins_groups });
                 constants += bytes;
             }
         }
@@ -67,8 +83,16 @@ impl Sizes {
 
     /// What no program of ours can have.
     pub(crate) fn check(&self, faults: &mut Faults) {
-        for (layer, bytes) in &self.filters {
-            if MOST_BLOCK_BYTES < *bytes {
+        for PackedFilter { layer, bytes, joins_groups } in &self.filters {
+            if *joins_groups && MOST_JOINED_BYTES < *bytes {
+                faults.push(
+                    Place::layer(layer),
+                    format!(
+                        "found a filter of {bytes} bytes with weights of 0 for the other groups, as int8 computes them, expected \
+                         {MOST_JOINED_BYTES} at most: leave the layer in f32 with `mnc quantize --keep-f32 {layer}`"
+                    ),
+                );
+            } else if MOST_BLOCK_BYTES < *bytes {
                 faults.push(
                     Place::layer(layer),
                     format!(
