@@ -36,7 +36,7 @@ pub struct Ptr(pub u8);
 pub struct Address {
     /// The pointer.
     pub ptr: Ptr,
-    /// Bytes after it; a multiple of 4 unless bytes are loaded or stored.
+    /// Bytes after it; a multiple of 4 unless bytes are loaded or stored, or four of them loaded as one element.
     pub offset: i32,
 }
 
@@ -135,7 +135,8 @@ pub enum Op {
         /// 1 to [`Code::lanes`].
         lanes: u8,
     },
-    /// One element of memory into all lanes.
+    /// One element of memory into all lanes. It may begin at any byte where the instruction set has
+    /// [such words](crate::target::Isa::words_at_any_byte).
     Splat {
         /// Written.
         dst: Reg,

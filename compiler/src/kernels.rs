@@ -102,7 +102,7 @@ impl FeatureMap {
     /// Words of four bytes that have so many elements.
     ///
     /// # Panics
-    /// When these are no whole words: only the caller's maps of bytes may lie so, and no kernel but a copy reads them.
+    /// When these are no whole words: only the caller's maps of bytes may lie so, which copies and some convolutions read.
     pub fn words(self, elements: usize) -> usize {
         let bytes = elements * self.dtype.bytes();
         assert!(bytes.is_multiple_of(WORD), "{elements} elements of {} are no whole words", self.dtype);

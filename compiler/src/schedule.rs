@@ -231,7 +231,11 @@ impl Scheduler<'_> {
             (Some(_), true) => values.len() - 1,
         };
         for (idx, id) in values.iter_mut().enumerate() {
-            *id = if idx < broadcast { self.whole_words_read(*id) } else { self.padded_read(*id) };
+            *id = match idx < broadcast {
+                true if choose::reads_tight(&node.layer, self.map(*id), self.schedule.isa) => *id,
+                true => self.whole_words_read(*id),
+                false => self.padded_read(*id),
+            };
         }
         values
     }

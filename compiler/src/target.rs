@@ -83,6 +83,8 @@ pub struct Isa {
     pub native_dot: bool,
     /// Whether products of bytes whose pairs don't fit are made of 16 bits, which kernels widen them to.
     pub widens_bytes: bool,
+    /// Whether a word of memory may begin at any byte and is read as fast there.
+    pub words_at_any_byte: bool,
     /// Vector registers that a kernel over integers may use.
     pub integer_registers: usize,
     /// Multiply-adds of whole vectors that a typical core starts in one cycle.
@@ -171,6 +173,7 @@ pub const X86_64_V3: Isa = Isa {
     joins_halves: false,
     native_dot: false,
     widens_bytes: true,
+    words_at_any_byte: true,
     // Two are the reader's: products on their way, and what all of them take.
     integer_registers: 14,
     fma_per_cycle: 2,
@@ -262,6 +265,7 @@ pub const AARCH64: Isa = Isa {
     joins_halves: false,
     native_dot: false,
     widens_bytes: false,
+    words_at_any_byte: true,
     integer_registers: 32,
     fma_per_cycle: 2,
     fma_latency: 4,
@@ -288,6 +292,8 @@ pub const RISCV64: Isa = Isa {
     joins_halves: false,
     native_dot: false,
     widens_bytes: false,
+    // The specification lets it trap, or take hundreds of cycles.
+    words_at_any_byte: false,
     integer_registers: 31,
     fma_per_cycle: 2,
     fma_latency: 4,
@@ -319,6 +325,7 @@ pub const RUST: Isa = Isa {
     reader: Reader::Rust,
     // rustc does, and keeps what it has widened.
     widens_bytes: false,
+    words_at_any_byte: false,
     cranelift_flags: &[],
     x86_level: None,
     // Rust assumes the default everywhere.

@@ -226,7 +226,12 @@ impl Builder {
 
     /// dst = from + elements * 4 bytes
     pub fn set_pointer(&mut self, dst: Ptr, from: Ptr, elements: isize) {
-        self.push(Op::SetPointer { dst, from, bytes: elements as i64 * Dtype::F32.bytes() as i64 });
+        self.set_pointer_bytes(dst, from, elements * Dtype::F32.bytes() as isize);
+    }
+
+    /// dst = from + bytes
+    pub fn set_pointer_bytes(&mut self, dst: Ptr, from: Ptr, bytes: isize) {
+        self.push(Op::SetPointer { dst, from, bytes: bytes as i64 });
     }
 
     /// ptr += bytes

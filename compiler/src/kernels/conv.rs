@@ -5,6 +5,9 @@
 //! are left out of the chain.
 //!
 //! Register map: as in `pointwise`; at the border no two pixels share an accumulator.
+//!
+//! The caller's bytes have no gaps: of a camera's pixels of three bytes, the word that begins with a pixel ends with a byte of the next,
+//! whose weight is 0. Behind the last pixel of a row may be nothing, so its word ends with it and is shifted.
 
 use std::ops::Range;
 
@@ -13,9 +16,10 @@ use mnc_runtime::filter::Packing;
 use super::halves::{PanelRun, panel_runs};
 use super::panel::{FilterRows, Panels};
 use super::tile::{Cursor, Finish, Reduction, Registers, Row, Rows, Run, Tile, runs};
-use super::{Ending, Family, FeatureMap, KernelName, NamedTile};
+use super::{Ending, Family, FeatureMap, KernelName, NamedTile, WORD};
 use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::shape::Window;
+use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
 /// A standard convolution.
@@ -23,7 +27,7 @@ use crate::target::Isa;
 pub struct Conv {
     /// The sliding window.
     pub window: Window,
-    /// M channels; may be tight.
+    /// M channels; may be tight, of bytes where [`Conv::reads_tight`].
     pub input: FeatureMap,
     /// N channels, padded.
     pub output: FeatureMap,
@@ -36,8 +40,17 @@ pub struct Conv {
 /// The register tiles of output rows that take the same kernel rows, for the channels of some panels.
 struct Tiles<'a> {
     rows: &'a Run,
-    columns: &'a [Run],
+    columns: &'a [Run<Columns>],
     panels: Panels,
+}
+
+/// The kernel columns that a pixel takes.
+#[derive(Clone, PartialEq, Eq)]
+struct Columns {
+    /// Those inside of the map.
+    inside: Range<usize>,
+    /// From which of them on the words of the input would end behind its row.
+    late: usize,
 }
 
 /// Which taps of the window are inside of the map.
@@ -45,7 +58,7 @@ struct Taps<'a> {
     /// Kernel rows, the same for all pixels of a tile.
     rows: Range<usize>,
     /// Kernel columns of each pixel.
-    columns: &'a [Range<usize>],
+    columns: &'a [Columns],
 }
 
 impl Conv {
@@ -71,7 +84,7 @@ impl Conv {
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let Conv { window, input: map_in, output: map_out, .. } = self;
         let rows = runs(map_out.shape.height, 1, |y| window.rows.taps(y, map_in.shape.height));
-        let columns = runs(map_out.shape.width, self.tile.mr, |x| window.columns.taps(x, map_in.shape.width));
+        let columns = runs(map_out.shape.width, self.tile.mr, |x| self.columns(x));
         let mut b = Builder::with_registers(isa, self.ending.registers(isa));
         let input = b.parameter("input", Access::Read);
         let panel = b.parameter("weights", Access::Read);
@@ -93,6 +106,32 @@ impl Conv {
         b.finish()
     }
 
+    /// Whether a map of bytes without gaps is read as it is: in words, of which one has all channels, that lie inside of a row or end
+    /// with it.
+    pub fn reads_tight(map: FeatureMap, isa: &Isa) -> bool {
+        let row = map.row_bytes();
+        let lies_inside = |x: usize| {
+            let (start, end) = (x * map.pixel_bytes(), (x + 1) * map.pixel_bytes());
+            start + WORD <= row || WORD <= end
+        };
+        isa.words_at_any_byte
+            && map.dtype == Dtype::U8
+            && map.pixel_bytes() < WORD
+            && (0..map.shape.width).all(lies_inside)
+    }
+
+    /// The kernel columns of an output pixel.
+    fn columns(&self, x: usize) -> Columns {
+        let (axis, map) = (self.window.columns, self.input);
+        let inside = axis.taps(x, map.shape.width);
+        let is_late = |kx: &usize| {
+            let start = axis.offset(x, *kx) as usize * map.pixel_bytes();
+            map.row_bytes() < start + map.depth() * WORD
+        };
+        let late = inside.clone().find(is_late).unwrap_or(inside.end);
+        Columns { inside, late }
+    }
+
     fn output_rows(&self, b: &mut Builder, isa: &Isa, at: Cursor, tiles: &Tiles<'_>) {
         let Conv { window, input: map_in, output: map_out, .. } = self;
         let Tiles { rows, columns, panels } = *tiles;
@@ -100,24 +139,24 @@ impl Conv {
         let (row_in, row_out) = (b.pointer(), b.pointer());
         b.heading(format!("{} rows from {} on, kernel rows {kernel_rows:?}", rows.count, rows.first));
         let top = window.rows.offset(rows.first, kernel_rows.start);
-        b.set_pointer(row_in, at.input, top * map_in.row_words() as isize);
+        b.set_pointer_bytes(row_in, at.input, top * map_in.row_bytes() as isize);
         b.set_pointer(row_out, at.output, (rows.first * map_out.row_words()) as isize);
         b.repeat(rows.count, |b| {
             for run in columns {
                 let (tile_in, tile_out) = (b.pointer(), b.pointer());
                 let left = window.columns.offset(run.first, 0);
-                b.set_pointer(tile_in, row_in, left * map_in.pixel_words() as isize);
+                b.set_pointer_bytes(tile_in, row_in, left * map_in.pixel_bytes() as isize);
                 b.set_pointer(tile_out, row_out, (run.first * map_out.pixel_words()) as isize);
                 b.repeat(run.count, |b| {
                     let at = Cursor { input: tile_in, output: tile_out, ..at };
                     let taps = Taps { rows: kernel_rows.clone(), columns: &run.taps };
                     self.tile(b, isa, at, taps, panels);
-                    b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_words());
+                    b.advance_bytes(tile_in, run.len() * window.columns.stride * map_in.pixel_bytes());
                     b.advance(tile_out, run.len() * map_out.pixel_words());
                 });
                 b.free_pointers([tile_in, tile_out]);
             }
-            b.advance(row_in, window.rows.stride * map_in.row_words());
+            b.advance_bytes(row_in, window.rows.stride * map_in.row_bytes());
             b.advance(row_out, map_out.row_words());
         });
         b.free_pointers([row_in, row_out]);
@@ -128,23 +167,23 @@ impl Conv {
         let Conv { window, input: map_in, .. } = self;
         let Taps { rows: kernel_rows, columns: taps } = taps;
         let m = map_in.depth();
-        let everywhere = taps.iter().all(|columns| *columns == (0..window.columns.kernel));
+        let everywhere = taps.iter().all(|columns| columns.inside == (0..window.columns.kernel));
         // At the border two pixels don't take the same taps.
         let panels = panels.ending_in_half(panels.ends_in_half && everywhere);
         let registers = Registers::take(b, isa, taps.len(), panels, self.ending);
         let weights = b.pointer();
         b.set_pointer(weights, at.filter, 0);
-        registers.start(b, weights, |pixel| self.ending.border(&kernel_rows, &taps[pixel]));
+        registers.start(b, weights, |pixel| self.ending.border(&kernel_rows, &taps[pixel].inside));
         let tap_weights = m * panels.width;
         b.advance(weights, kernel_rows.start * window.columns.kernel * tap_weights);
 
-        let pixel_step = window.columns.stride * map_in.pixel_words();
-        let tile_row = |pixel: usize| Row { offset: pixel * pixel_step, accumulators: pixel };
+        let pixel_step = window.columns.stride * map_in.pixel_bytes();
+        let tile_row = |pixel: usize| Row { offset: pixel * pixel_step, early: 0, accumulators: pixel };
         let reduce = |b: &mut Builder, rows: &[Row], depth: usize, input: Ptr| {
             let reduction = Reduction { registers: &registers, rows, depth, stream: None };
             reduction.emit(b, isa, input, weights);
         };
-        let is_dense = window.columns.dilation == 1 && map_in.pixel_words() == m;
+        let is_dense = window.columns.dilation == 1 && map_in.pixel_bytes() == m * WORD;
         let row = b.pointer();
         b.set_pointer(row, at.input, 0);
         b.repeat(kernel_rows.len(), |b| {
@@ -154,20 +193,25 @@ impl Conv {
                 reduce(b, &all, window.columns.kernel * m, row);
             } else {
                 for kx in 0..window.columns.kernel {
-                    let inside = (0..taps.len()).filter(|pixel| taps[*pixel].contains(&kx));
-                    let inside: Vec<Row> = inside.map(tile_row).collect();
+                    let inside = (0..taps.len()).filter(|pixel| taps[*pixel].inside.contains(&kx));
+                    let tap_row = |pixel: usize| {
+                        let is_late = taps[pixel].late <= kx;
+                        let early = if is_late { m * WORD - map_in.pixel_bytes() } else { 0 };
+                        Row { early, ..tile_row(pixel) }
+                    };
+                    let inside: Vec<Row> = inside.map(tap_row).collect();
                     if inside.is_empty() {
                         b.advance(weights, tap_weights);
                     } else {
                         let tap = b.pointer();
                         let column = kx * window.columns.dilation;
-                        b.set_pointer(tap, row, (column * map_in.pixel_words()) as isize);
+                        b.set_pointer_bytes(tap, row, (column * map_in.pixel_bytes()) as isize);
                         reduce(b, &inside, m, tap);
                         b.free_pointers([tap]);
                     }
                 }
             }
-            b.advance(row, window.rows.dilation * map_in.row_words());
+            b.advance_bytes(row, window.rows.dilation * map_in.row_bytes());
         });
         let output = Rows { start: at.output, map: self.output };
         registers.finish(b, isa, Finish { residual: None, output, filter: at.filter });

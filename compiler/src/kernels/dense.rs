@@ -63,7 +63,7 @@ impl Dense {
                 b.set_pointer(pixel, input, 0);
                 registers.start(b, weights, |_| 0);
                 b.repeat(self.input.shape.pixels(), |b| {
-                    let rows = &[Row { offset: 0, accumulators: 0 }];
+                    let rows = &[Row { offset: 0, early: 0, accumulators: 0 }];
                     let depth = self.input.depth();
                     Reduction { registers: &registers, rows, depth, stream: None }
                         .emit(b, isa, pixel, weights);

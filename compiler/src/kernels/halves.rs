@@ -67,7 +67,7 @@ impl Registers {
                 .iter()
                 .map(|row| {
                     let element = next();
-                    b.splat(element, input.at(row.offset + k));
+                    row.splat(b, element, input, k);
                     for (acc, factor) in self.accumulators[row.accumulators].iter().zip(factors) {
                         b.fma(*acc, element, *factor);
                     }

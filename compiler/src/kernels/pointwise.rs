@@ -130,7 +130,7 @@ impl Pointwise {
     fn tile(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual }: At, tile: TileOf) {
         let TileOf { mr, panels, stream } = tile;
         let registers = Registers::take(b, isa, mr, panels, self.ending);
-        let row = |row: usize| Row { offset: row * self.input.pixel_words(), accumulators: row };
+        let row = |row: usize| Row { offset: row * self.input.pixel_bytes(), early: 0, accumulators: row };
         let rows: Vec<Row> = (0..mr).map(row).collect();
         let weights = b.pointer();
         b.set_pointer(weights, at.filter, 0);

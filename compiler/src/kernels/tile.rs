@@ -46,16 +46,16 @@ pub(super) fn panels(n: usize, tile: Tile, isa: &Isa) -> Vec<(usize, usize)> {
 
 /// A run of equal rows, or of equal column tiles: how many, where the first one begins, and the taps each position takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct Run<T = Range<usize>> {
     /// First output position of the run.
     pub(super) first: usize,
     /// How often the piece is repeated.
     pub(super) count: usize,
     /// For each position of the piece, the taps that are inside the feature map.
-    pub(super) taps: Vec<Range<usize>>,
+    pub(super) taps: Vec<T>,
 }
 
-impl Run {
+impl<T> Run<T> {
     /// Output positions of one piece.
     pub(super) fn len(&self) -> usize {
         self.taps.len()
@@ -64,12 +64,12 @@ impl Run {
 
 /// Cuts `extent` output positions of an axis into pieces of at most `most` and joins neighbours that take the same taps, so
 /// that the border gets code of its own and the inside a loop.
-pub(super) fn runs(extent: usize, most: usize, taps: impl Fn(usize) -> Range<usize>) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+pub(super) fn runs<T: PartialEq>(extent: usize, most: usize, taps: impl Fn(usize) -> T) -> Vec<Run<T>> {
+    let mut runs: Vec<Run<T>> = Vec::new();
     let mut first = 0;
     for (len, count) in split_evenly(extent, most) {
         for _ in 0..count {
-            let taps: Vec<Range<usize>> = (first..first + len).map(&taps).collect();
+            let taps: Vec<T> = (first..first + len).map(&taps).collect();
             match runs.last_mut() {
                 Some(run) if run.taps == taps => run.count += 1,
                 _ => runs.push(Run { first, count: 1, taps }),
@@ -251,10 +251,30 @@ pub(super) struct Cursor {
 /// A row of a register tile in a reduction.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
-    /// Elements from the reduction's input to the row's first.
+    /// Bytes from the reduction's input to the row's first element.
     pub(super) offset: usize,
+    /// Bytes before it from which on its one element is loaded, where memory may end with the row.
+    pub(super) early: usize,
     /// Position in [`Registers::accumulators`].
     pub(super) accumulators: usize,
+}
+
+impl Row {
+    /// Where the `k`th element is.
+    pub(super) fn at(self, input: Ptr, k: usize) -> Address {
+        Address { offset: self.offset as i32, ..input.at(0) }.after(k)
+    }
+
+    /// The `k`th element into all lanes.
+    pub(super) fn splat(self, b: &mut Builder, dst: Reg, input: Ptr, k: usize) {
+        let at = self.at(input, k);
+        if self.early == 0 {
+            return b.splat(dst, at);
+        }
+        b.splat(dst, Address { offset: at.offset - self.early as i32, ..at });
+        // What comes in behind the bytes has weights of 0.
+        b.shift_right(dst, dst, (u8::BITS as usize * self.early) as u8);
+    }
 }
 
 /// A reduction over consecutive input elements: for each, the panel's weights times the element of each row, in ascending order.
@@ -312,7 +332,7 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
             // One load brings the next elements of a row; each is then taken from its lane.
             let (factors, elements) = scratch.split_at(vectors);
             for (row, element) in rows.iter().zip(elements) {
-                b.load(*element, input.at(row.offset + k));
+                b.load(*element, row.at(input, k));
             }
             for lane in 0..isa.lanes {
                 for (idx, factor) in factors.iter().enumerate() {
@@ -333,7 +353,7 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
             }
             for (turn, row) in rows.iter().enumerate() {
                 let element = elements[turn % elements.len()];
-                b.splat(element, input.at(row.offset + k));
+                row.splat(b, element, input, k);
                 for (acc, factor) in registers.accumulators[row.accumulators].iter().zip(factors) {
                     ending.add_product(b, *acc, element, *factor);
                 }
@@ -343,7 +363,7 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
             // The elements stay, the weights take turns.
             let (elements, factors) = scratch.split_at(rows.len());
             for (row, element) in rows.iter().zip(elements) {
-                b.splat(*element, input.at(row.offset + k));
+                row.splat(b, *element, input, k);
             }
             for idx in 0..vectors {
                 let factor = factors[idx % factors.len()];

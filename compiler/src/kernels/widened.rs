@@ -20,7 +20,7 @@ impl Registers {
             widen(b, widened, true);
         };
         let element = |b: &mut Builder, widened: Widened, row: &Row| {
-            b.splat(widened[0], input.at(row.offset + k));
+            row.splat(b, widened[0], input, k);
             widen(b, widened, false);
         };
         let products = |b: &mut Builder, row: &Row, idx: usize, element: Widened, weight: Widened| {

@@ -40,6 +40,12 @@ pub(super) fn broadcasts(layer: &Layer) -> bool {
     }
 }
 
+/// Whether the layer's kernel reads such a map although its pixels are no whole words.
+pub(super) fn reads_tight(layer: &Layer, map: FeatureMap, isa: &Isa) -> bool {
+    let is_conv = matches!(layer, Layer::Conv { window, .. } if *window != Window::POINTWISE);
+    is_conv && Conv::reads_tight(map, isa)
+}
+
 pub(super) fn choose(
     node: &FusedNode,
     inputs: &[FeatureMap],

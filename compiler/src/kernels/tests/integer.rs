@@ -21,14 +21,18 @@ fn node(name: &str, layer: Layer, inputs: Vec<FusedId>, shape: Shape) -> FusedNo
     }
 }
 
-fn random_layer(random: &mut Random, input: Shape) -> Layer {
+fn random_window(random: &mut Random) -> Window {
     let mut axis = || {
         let kernel = random.within(1, 5);
         let dilation = if random.percent(20) { 2 } else { 1 };
         let (before, after) = (random.within(0, kernel), random.within(0, kernel));
         Axis { kernel, stride: random.within(1, 3), dilation, before, after }
     };
-    let window = Window { rows: axis(), columns: axis() };
+    Window { rows: axis(), columns: axis() }
+}
+
+fn random_layer(random: &mut Random, input: Shape) -> Layer {
+    let window = random_window(random);
     let n = random.within(1, 70);
     match random.within(0, 9) {
         0..=2 => Layer::Conv { window: Window::POINTWISE, n, bias: true },
@@ -129,9 +133,7 @@ fn gated(random: &mut Random, nodes: &mut Vec<FusedNode>) {
 
 fn random_network(random: &mut Random) -> Fused {
     let channels = random.pick(&[1, 2, 3, 3, 4, 5, 8, 16, 17, 31, 40]);
-    let input = shape(random.within(1, 12), random.within(1, 12), channels);
-    let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: 255 };
-    let mut nodes = vec![FusedNode { bytes: Some(bytes), ..node("input", Layer::Input, Vec::new(), input) }];
+    let mut nodes = vec![input_node(shape(random.within(1, 12), random.within(1, 12), channels))];
     let n_layers = random.within(1, 5);
     for idx in 1..=n_layers {
         let node = random_node(random, &nodes);
@@ -144,6 +146,17 @@ fn random_network(random: &mut Random) -> Fused {
             gated(random, &mut nodes);
         }
     }
+    finished(random, nodes)
+}
+
+fn input_node(shape: Shape) -> FusedNode {
+    let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: 255 };
+    FusedNode { bytes: Some(bytes), ..node("input", Layer::Input, Vec::new(), shape) }
+}
+
+/// The network of such nodes, of which the last is the output.
+fn finished(random: &mut Random, nodes: Vec<FusedNode>) -> Fused {
+    let channels = nodes[0].shape().channels;
     let byte_input = ByteInput {
         scale: (0..channels).map(|_| random.within(60, 140) as f32).collect(),
         offset: (0..channels).map(|_| random.within(0, 255) as f32 + 0.5).collect(),
@@ -156,36 +169,66 @@ fn random_network(random: &mut Random) -> Fused {
     network
 }
 
-/// On one thread, and in tasks; one image, and several.
+/// Whether what an instruction set gives is what the reference gives; on one thread, or in tasks, for one image or several.
+fn check_network(random: &mut Random, network: &Fused, case: u64, isa: &'static Isa) -> Schedule {
+    let batch = random.pick(&[1, 1, 3]);
+    let input_len = network.nodes[0].shape().len();
+    let x = noise(case, input_len * batch);
+    let expected: Vec<f32> = x.chunks(input_len).flat_map(|x| reference::output(network, x)).collect();
+    let mut schedule = Schedule::tuned(network, isa, batch, None);
+    let parts = random.within(1, 4);
+    for step in &mut schedule.steps {
+        if let Work::Layer { share, .. } = &mut step.work {
+            *share = Share::Alone(random.pick(&[Split::Whole, Split::Rows(parts), Split::Channels(parts)]));
+        }
+    }
+    let program = Program::build(&Plan::build(schedule.clone()), network);
+    let layers: Vec<String> =
+        network.nodes.iter().map(|node| format!("{:?} {}", node.layer, node.shape())).collect();
+    let found = program
+        .interpret(&x)
+        .unwrap_or_else(|violation| panic!("case {case}, {}: {violation}\n{layers:#?}", isa.name));
+    let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+    assert!(same && found.len() == expected.len(), "case {case}, {}: {layers:#?}", isa.name);
+    schedule
+}
+
 #[test]
 fn random_networks_of_integers() {
     let mut random = Random::new(15);
     for case in 0..mnc_need::n_seeds(400) {
         let network = random_network(&mut random);
-        let batch = random.pick(&[1, 1, 3]);
-        let input_len = network.nodes[0].shape().len();
-        let x = noise(case, input_len * batch);
-        let expected: Vec<f32> = x.chunks(input_len).flat_map(|x| reference::output(&network, x)).collect();
         for isa in ISAS {
-            let mut schedule = Schedule::tuned(&network, isa, batch, None);
-            let parts = random.within(1, 4);
-            for step in &mut schedule.steps {
-                if let Work::Layer { share, .. } = &mut step.work {
-                    *share = Share::Alone(random.pick(&[
-                        Split::Whole,
-                        Split::Rows(parts),
-                        Split::Channels(parts),
-                    ]));
-                }
-            }
-            let program = Program::build(&Plan::build(schedule), &network);
-            let layers: Vec<String> =
-                network.nodes.iter().map(|node| format!("{:?} {}", node.layer, node.shape())).collect();
-            let found = program
-                .interpret(&x)
-                .unwrap_or_else(|violation| panic!("case {case}, {}: {violation}\n{layers:#?}", isa.name));
-            let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
-            assert!(same && found.len() == expected.len(), "case {case}, {}: {layers:#?}", isa.name);
+            check_network(&mut random, &network, case, isa);
         }
     }
+}
+
+/// First layers over the caller's pixels of one to three bytes, of which most need no copy with words at any byte.
+#[test]
+fn first_layers_read_the_callers_bytes() {
+    let mut random = Random::new(16);
+    let (mut with_copy, mut without) = (0, 0);
+    for case in 0..mnc_need::n_seeds(600) {
+        let input = shape(random.within(1, 12), random.within(1, 12), random.within(1, 3));
+        let mut nodes = vec![input_node(input)];
+        let window = random_window(&mut random);
+        let n = random.within(1, 40);
+        let layer = match window.output(input.height, input.width) {
+            Some(_) => Layer::Conv { window, n, bias: true },
+            None => continue,
+        };
+        let output = layer.output_shape(&[input]).unwrap();
+        let conv = node("stem", layer, vec![FusedId(0)], output);
+        let has_numbers = random.percent(50);
+        nodes.push(integers(&mut random, &conv, &[&nodes[0]], (has_numbers, None)));
+        let network = finished(&mut random, nodes);
+        for isa in ISAS {
+            let schedule = check_network(&mut random, &network, case, isa);
+            let is_copied = schedule.values.iter().any(|value| value.name == "input.copy");
+            assert!(is_copied || isa.words_at_any_byte, "case {case}, {}: no word begins anywhere", isa.name);
+            *if is_copied { &mut with_copy } else { &mut without } += usize::from(isa.words_at_any_byte);
+        }
+    }
+    assert!(with_copy < without && with_copy != 0, "{with_copy} with a copy, {without} without");
 }
