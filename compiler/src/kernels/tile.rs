@@ -262,7 +262,8 @@ pub(super) struct Row {
 impl Row {
     /// Where the `k`th element is.
     pub(super) fn at(self, input: Ptr, k: usize) -> Address {
-        Address { offset: self.offset as i32, ..input.at(0) }.after(k)
+        let offset = i32::try_from(self.offset).expect("an offset inside a kernel fits 31 bits");
+        Address { ptr: input, offset }.after(k)
     }
 
     /// The `k`th element into all lanes.
