@@ -6,6 +6,8 @@ pub mod archive;
 #[cfg(feature = "cranelift")]
 mod clif;
 #[cfg(feature = "cranelift")]
+mod cpu_check;
+#[cfg(feature = "cranelift")]
 mod entry;
 #[cfg(feature = "cranelift")]
 mod float_control;

@@ -159,7 +159,7 @@ pub struct ProgramFilter {
 pub struct State;
 
 impl State {
-    /// The proof that the processor has been asked, 16 bytes ([`crate::target::X86Level::proof`]).
+    /// The proof that the processor has been asked, 16 bytes ([`crate::target::CpuCheck::proof`]).
     pub const PROOF: usize = 0;
     /// The mark that the workspace has been bound to weights outside of the object, 16 bytes.
     pub const BOUND: usize = 16;

@@ -49,6 +49,25 @@ impl X86Level {
     }
 }
 
+/// What is asked of the processor at entry, before code runs that not every processor of the architecture has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CpuCheck {
+    /// CPUID, for a level of the x86-64 psABI.
+    X86(X86Level),
+    /// The register in which aarch64 says whether it has `usdot`. Linux answers for programs that read it.
+    Aarch64I8mm,
+}
+
+impl CpuCheck {
+    /// As [`X86Level::proof`]; it takes a trap into the system there.
+    pub fn proof(self) -> [u64; 2] {
+        match self {
+            CpuCheck::X86(level) => level.proof(),
+            CpuCheck::Aarch64I8mm => [0xc24d_19e8_70ba_f365, 0x16f8_ad42_e39b_5c07],
+        }
+    }
+}
+
 /// The registers in which a processor keeps how it rounds and which floating-point exceptions there were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FloatControl {
@@ -95,8 +114,8 @@ pub struct Isa {
     pub loads_per_cycle: usize,
     /// Cranelift settings that the instruction set implies, beyond the architecture's own.
     pub cranelift_flags: &'static [&'static str],
-    /// The level that is asked of the processor at entry, on x86-64.
-    pub x86_level: Option<X86Level>,
+    /// What is asked of the processor at entry; `None` where that is the baseline of the architecture, or the caller's duty.
+    pub cpu_check: Option<CpuCheck>,
     /// What a run sets to the default and gives back; `None` where the default is the caller's duty.
     pub float_control: Option<FloatControl>,
     /// CPU features that must be there, in the words of the operating system (`/proc/cpuinfo`).
@@ -180,7 +199,7 @@ pub const X86_64_V3: Isa = Isa {
     fma_latency: 4,
     loads_per_cycle: 2,
     cranelift_flags: X86_64_V3_FLAGS,
-    x86_level: Some(X86Level::V3),
+    cpu_check: Some(CpuCheck::X86(X86Level::V3)),
     float_control: Some(FloatControl::Mxcsr),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma"],
     l1_bytes: 32 << 10,
@@ -195,7 +214,7 @@ pub const X86_64_V3_VNNI: Isa = Isa {
     native_dot: true,
     widens_bytes: false,
     integer_registers: 16,
-    x86_level: Some(X86Level::V3Vnni),
+    cpu_check: Some(CpuCheck::X86(X86Level::V3Vnni)),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma", "avx_vnni"],
     ..X86_64_V3
 };
@@ -208,7 +227,7 @@ pub const X86_64_V4: Isa = Isa {
     vector_registers: 32,
     joins_halves: true,
     integer_registers: 30,
-    x86_level: Some(X86Level::V4),
+    cpu_check: Some(CpuCheck::X86(X86Level::V4)),
     cpu_features: &[
         "avx", "avx2", "bmi1", "bmi2", "fma", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl",
     ],
@@ -223,7 +242,7 @@ pub const X86_64_V4_VNNI: Isa = Isa {
     native_dot: true,
     widens_bytes: false,
     integer_registers: 32,
-    x86_level: Some(X86Level::V4Vnni),
+    cpu_check: Some(CpuCheck::X86(X86Level::V4Vnni)),
     cpu_features: &[
         "avx",
         "avx2",
@@ -271,12 +290,25 @@ pub const AARCH64: Isa = Isa {
     fma_latency: 4,
     loads_per_cycle: 2,
     cranelift_flags: &[],
-    x86_level: None,
+    cpu_check: None,
     float_control: Some(FloatControl::Fpcr),
     cpu_features: &["asimd"],
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
     policy: Policy::MACHINE_CODE,
+};
+
+/// aarch64 with dot products of bytes (FEAT_I8MM), which belong to Armv8.6-A and most cores of servers and phones since 2021.
+pub const AARCH64_I8MM: Isa = Isa {
+    name: "armv8-a-i8mm",
+    tag: "i8mm",
+    native_dot: true,
+    // Cranelift spills when every register is taken.
+    integer_registers: 30,
+    cranelift_flags: &["has_i8mm"],
+    cpu_check: Some(CpuCheck::Aarch64I8mm),
+    cpu_features: &["asimd", "i8mm"],
+    ..AARCH64
 };
 
 /// riscv64 with the vector extension, at least 128 bits wide.
@@ -309,7 +341,7 @@ pub const RISCV64: Isa = Isa {
         "has_zbb",
         "has_zbs",
     ],
-    x86_level: None,
+    cpu_check: None,
     float_control: Some(FloatControl::Fcsr),
     cpu_features: &["v", "zba", "zbb", "zbs"],
     l1_bytes: 32 << 10,
@@ -327,7 +359,7 @@ pub const RUST: Isa = Isa {
     widens_bytes: false,
     words_at_any_byte: false,
     cranelift_flags: &[],
-    x86_level: None,
+    cpu_check: None,
     // Rust assumes the default everywhere.
     float_control: None,
     cpu_features: &[],
@@ -336,8 +368,16 @@ pub const RUST: Isa = Isa {
 };
 
 /// Every instruction set of a platform, the default of its architecture first.
-pub const ISAS: &[&Isa] =
-    &[&X86_64_V3, &X86_64_V4, &X86_64_V3_VNNI, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT, &AARCH64, &RISCV64];
+pub const ISAS: &[&Isa] = &[
+    &X86_64_V3,
+    &X86_64_V4,
+    &X86_64_V3_VNNI,
+    &X86_64_V4_VNNI,
+    &X86_64_V3_CRANELIFT,
+    &AARCH64,
+    &AARCH64_I8MM,
+    &RISCV64,
+];
 
 /// The instruction sets of x86-64 platforms.
 const X86_64: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_VNNI, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT];
@@ -357,8 +397,9 @@ pub const PLATFORMS: &[Platform] = &[
     Platform { triple: "x86_64-unknown-linux-musl", isas: X86_64 },
     Platform { triple: "x86_64-apple-darwin", isas: X86_64 },
     Platform { triple: "x86_64-pc-windows-msvc", isas: X86_64 },
-    Platform { triple: "aarch64-unknown-linux-gnu", isas: &[&AARCH64] },
-    Platform { triple: "aarch64-unknown-linux-musl", isas: &[&AARCH64] },
+    Platform { triple: "aarch64-unknown-linux-gnu", isas: &[&AARCH64, &AARCH64_I8MM] },
+    Platform { triple: "aarch64-unknown-linux-musl", isas: &[&AARCH64, &AARCH64_I8MM] },
+    // It doesn't let programs ask the processor.
     Platform { triple: "aarch64-apple-darwin", isas: &[&AARCH64] },
     Platform { triple: "riscv64gc-unknown-linux-gnu", isas: &[&RISCV64] },
 ];
@@ -554,10 +595,10 @@ mod tests {
     #[test]
     fn every_level_has_a_proof_of_its_own() {
         let proofs: Vec<[u64; 2]> =
-            ISAS.iter().filter_map(|isa| isa.x86_level).map(X86Level::proof).collect();
+            ISAS.iter().filter_map(|isa| isa.cpu_check).map(CpuCheck::proof).collect();
         let distinct: std::collections::BTreeSet<&[u64; 2]> = proofs.iter().collect();
         // Code of Cranelift has the level of AVX2 too.
-        assert_eq!((proofs.len(), distinct.len()), (5, 4));
+        assert_eq!((proofs.len(), distinct.len()), (6, 5));
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Network<'_> {
     /// # Panics
     /// When the network writes where it may not, and when its instruction set needs no proof.
     pub fn run_unasked(&self, input: &[f32], program: &Program) -> Result<Vec<f32>, Status> {
-        let proof = program.isa.x86_level.expect("x86-64 has levels").proof();
+        let proof = program.isa.cpu_check.expect("x86-64 has levels").proof();
         // SAFETY: as in `run_over`; the workspace has room for its state.
         self.guarded(input, 0xff, |x, y, workspace| unsafe {
             workspace.add(program.state_offset).cast::<[u64; 2]>().write_unaligned(proof);

@@ -25,7 +25,7 @@ const VERSIONS: [&Isa; 4] = [&X86_64_V4_VNNI, &X86_64_V3_VNNI, &X86_64_V4, &X86_
 
 /// The bytes that a network for `isa` leaves behind once the CPU was found to have it.
 fn proof(isa: &Isa) -> [u8; 16] {
-    let words = isa.x86_level.expect("x86-64 has levels").proof();
+    let words = isa.cpu_check.expect("x86-64 has levels").proof();
     let mut bytes = [0; 16];
     bytes.chunks_exact_mut(8).zip(words).for_each(|(chunk, word)| chunk.copy_from_slice(&word.to_le_bytes()));
     bytes

@@ -4,9 +4,12 @@ use std::process::Command;
 
 use mnc::graph::Graph;
 use mnc::graph::layer::Activation;
-use mnc::target::{ObjectFormat, PLATFORMS};
+use mnc::passes;
+use mnc::quantize::sample::with_integers;
+use mnc::target::{AARCH64_I8MM, ObjectFormat, PLATFORMS};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
+use mnc_runtime::abi::Status;
 use mnc_tests::folder::Folder;
 use mnc_tests::networks::{self, FEW_SEEDS, RandomNetwork, SMALL_CACHES};
 use mnc_tests::recipes::Recipes;
@@ -48,8 +51,10 @@ const RISCV64: Emulator = Emulator {
 /// The same program on registers twice as wide.
 const RISCV64_WIDE: Emulator = Emulator { cpu: "rv64,v=true,vlen=256,zba=true,zbb=true,zbs=true", ..RISCV64 };
 
+const OPTIONS: Options<'_> = Options { name: "net", labels: &[] };
+
 fn compile(graph: &Graph, parameters: &Parameters, target: &Target) -> Compiled {
-    mnc::compile(graph.clone(), parameters, target, &Options { name: "net", labels: &[] })
+    mnc::compile(graph.clone(), parameters, target, &OPTIONS)
         .unwrap_or_else(|error| panic!("{target}: {error}"))
 }
 
@@ -175,9 +180,49 @@ impl Emulator {
             let network = recipes.get(name).read();
             self.check(name, (&network.graph, &network.parameters), &network.inputs[..1]);
         }
+        self.check_integers();
         self.check_entries();
         self.check_parts();
     }
+
+    /// Networks in integers, for each instruction set of the platform: those with dot products in one instruction and those without.
+    fn check_integers(&self) {
+        let platform = PLATFORMS.iter().find(|platform| platform.triple == self.triple);
+        let targets = need::targets_of(platform.expect("a row of the table"));
+        let n_checked = each(&FEW_SEEDS, |seed| {
+            let network = RandomNetwork::new(*seed);
+            let Some(fused) = integers(&network, *seed) else { return 0 };
+            for target in &targets {
+                let compiled = compile_integers(&network, &fused, target);
+                let place = format!("int8, seed {seed}, {target}\n{}", network.toml);
+                self.check_compiled(&place, &compiled, &network.inputs());
+            }
+            1
+        });
+        assert!(FEW_SEEDS.len() / 2 <= n_checked.iter().sum(), "{n_checked:?}");
+        let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 64);
+        let fused = passes::run(&graph, &parameters).expect("it is legal");
+        let fused = with_integers(&fused, 1).expect("its layers have a form in integers");
+        let inputs = [networks::input(graph.input_shape(), 1)];
+        for target in &targets {
+            let compiled = mnc::compile_fused(graph.clone(), fused.clone(), target, &OPTIONS, None);
+            self.check_compiled(
+                &format!("mobilenet-v1 0.25@64 in int8, {target}"),
+                &compiled.expect("it is legal"),
+                &inputs,
+            );
+        }
+    }
+}
+
+/// The network with integers for its numbers, where they are proved.
+fn integers(network: &RandomNetwork, seed: u64) -> Option<passes::Fused> {
+    with_integers(&passes::run(&network.graph, &network.parameters).ok()?, seed)
+}
+
+fn compile_integers(network: &RandomNetwork, fused: &passes::Fused, target: &Target) -> Compiled {
+    mnc::compile_fused(network.graph.clone(), fused.clone(), target, &OPTIONS, None)
+        .unwrap_or_else(|error| panic!("{target}: {error}\n{}", network.toml))
 }
 
 /// What the emulators and the macro's crates run has every kind of layer, every activation, and the rare keys.
@@ -212,6 +257,31 @@ fn the_seeds_have_everything() {
 #[test]
 fn aarch64() {
     AARCH64.check_all();
+}
+
+/// Code for dot products of bytes: one instruction for each, and a status where the processor lacks it.
+#[test]
+fn aarch64_with_dot_products() {
+    let target = Target::new(AARCH64.triple, Some(AARCH64_I8MM.name)).expect("a row of the table");
+    let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
+    let fused = passes::run(&graph, &parameters).expect("it is legal");
+    let fused = with_integers(&fused, 1).expect("its layers have a form in integers");
+    let compiled = mnc::compile_fused(graph.clone(), fused, &target, &OPTIONS, None).expect("it is legal");
+    let words = instructions(&compiled.object().expect("the network can be emitted"));
+    // `usdot v.4s, v.16b, v.16b`, and `saddlp v.4s, v.8h`, which sums products without it.
+    let n_of = |(mask, word): (u32, u32)| words.iter().filter(|found| **found & mask == word).count();
+    let (n_dots, n_sums) = (n_of((0xffe0_fc00, 0x4e80_9c00)), n_of((0xffff_fc00, 0x4e60_2800)));
+    assert!(1000 < n_dots && n_sums == 0, "{n_dots} dot products, {n_sums} sums of products");
+    if !AARCH64.is_there() {
+        return;
+    }
+    let inputs = [networks::input(graph.input_shape(), 1)];
+    AARCH64.check_compiled("with dot products", &compiled, &inputs);
+    let old = Emulator { cpu: "cortex-a72", ..AARCH64 };
+    let lacks = std::panic::catch_unwind(|| old.run(&compiled, &inputs)).expect_err("it lacks them");
+    let text = lacks.downcast_ref::<String>().expect("what the program said");
+    let status = Status::MissingCpuFeature.code();
+    assert!(text.contains(&format!("net_run: {status}")), "{text}");
 }
 
 #[test]

@@ -415,7 +415,7 @@ fn ask_processor(
 
 /// The words that prove that the processor has been asked, with their places in the workspace; `None` where nothing is asked.
 fn proof(program: &Program) -> Option<[(i32, i64); 2]> {
-    let [low, high] = program.isa.x86_level?.proof();
+    let [low, high] = program.isa.cpu_check?.proof();
     let offset = (program.state_offset + State::PROOF) as i32;
     Some([(offset, low as i64), (offset + 8, high as i64)])
 }

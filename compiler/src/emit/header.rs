@@ -8,6 +8,7 @@ use mnc_runtime::abi::{ABI_VERSION, Status, WORKSPACE_ALIGN};
 use mnc_runtime::info::{ChannelOrder, Info, Output, OutputKind, OutputPart, Scores};
 
 use crate::error::one_line;
+use crate::target::ISAS;
 
 /// The header of the object that `info` describes; C99 and C++.
 pub fn header(info: &Info) -> String {
@@ -182,7 +183,7 @@ int32_t {name}_run(const float *input, float *output, void *workspace);
 
 /// Whether an entry asks the processor for its features.
 fn asks_the_cpu(info: &Info) -> bool {
-    info.target.starts_with("x86_64")
+    ISAS.iter().any(|isa| isa.name == info.isa && isa.cpu_check.is_some())
 }
 
 /// What the caller has to know of a processor that no entry asks.

@@ -14,6 +14,7 @@ use cranelift_object::{ObjectBuilder, ObjectModule};
 use mnc_runtime::info::Info;
 
 use super::clif::{self, Frontend};
+use super::cpu_check::cpu_check;
 use super::entry::bytes::{Normalise, Picture};
 use super::entry::{self, Body, Constants, Environment, ModelRefs};
 use super::float_control::Functions;
@@ -482,13 +483,13 @@ impl<'a> Writer<'a> {
     /// isn't the last must also gain by it, which one with dot products does even in halves: they are one instruction in place of
     /// three and more.
     fn cpu_check(&mut self, name: &str, isa: &Isa) -> Result<Option<FuncId>> {
-        let Some(level) = isa.x86_level else {
+        let Some(check) = isa.cpu_check else {
             return Ok(None);
         };
         let signature = self.signature(0, true);
         let is_worth_it = isa == self.target.isa || isa.native_dot;
         let question = if is_worth_it { x86::Question::Has } else { x86::Question::Gains };
-        Ok(Some(self.raw(name, &signature, &x86::cpu_check(level, question))?))
+        Ok(Some(self.raw(name, &signature, &cpu_check(check, question))?))
     }
 
     /// The functions that set the floating-point environment and restore it.

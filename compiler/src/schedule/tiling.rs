@@ -73,7 +73,7 @@ fn fills_panels(vectors: usize, n: usize, isa: &Isa) -> bool {
 /// The pixels that the registers leave room for beside the weights and the input elements in flight.
 fn most_pixels(vectors: usize, ending: Ending, isa: &Isa) -> Option<usize> {
     let registers = ending.registers(isa);
-    let mr = if isa.lane_fma {
+    let mr = if has_register_of_pixel(ending, isa) {
         // One register of input for each pixel, mr * vectors + vectors + mr in all, and one to spare: Cranelift spills when
         // every register is taken.
         (registers - ending.operands(1 + vectors)) / (vectors + 1)
@@ -90,6 +90,12 @@ fn most_pixels(vectors: usize, ending: Ending, isa: &Isa) -> Option<usize> {
     (mr != 0).then_some(mr.min(MOST_PIXELS))
 }
 
+/// Whether each pixel has a register of input: multiply-adds take factors from lanes of it, and a dot product that is many instructions
+/// needs as many.
+fn has_register_of_pixel(ending: Ending, isa: &Isa) -> bool {
+    isa.lane_fma && !(ending.dtype() == Dtype::U8 && isa.native_dot)
+}
+
 /// Longer columns of pixels gain nothing: loads are hidden from about ten on.
 const MOST_PIXELS: usize = 14;
 
@@ -102,7 +108,11 @@ fn cycles(product: Product, tile: Tile, isa: &Isa) -> usize {
     let mut cycles = 0;
     for (vectors, n_panels, ends_in_half) in panels.into_iter().filter(|(_, count, _)| *count != 0) {
         for (mr, n_tiles) in split_evenly(product.pixels, tile.mr) {
-            let loads = if isa.lane_fma { vectors + mr.div_ceil(isa.lanes) } else { vectors + mr };
+            let loads = if has_register_of_pixel(product.ending, isa) {
+                vectors + mr.div_ceil(isa.lanes)
+            } else {
+                vectors + mr
+            };
             // Whole cycles have chosen the tiles that are known to be good; among those with halves, half a cycle decides.
             let fma_time = if ends_in_half {
                 (mr * vectors - mr / 2) * LOADS_A_STALL / isa.fma_per_cycle

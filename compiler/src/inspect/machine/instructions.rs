@@ -361,6 +361,7 @@ fn vector(code: Code) -> Option<Form> {
         | C::VEX_Vpaddd_xmm_xmm_xmmm128
         | C::VEX_Vpaddd_ymm_ymm_ymmm256
         | C::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32
+        | C::VEX_Vpmullw_xmm_xmm_xmmm128
         | C::VEX_Vpmulld_xmm_xmm_xmmm128
         | C::VEX_Vpmulld_ymm_ymm_ymmm256
         | C::EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32
