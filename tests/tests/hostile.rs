@@ -14,6 +14,8 @@ mod integers;
 mod libraries;
 #[path = "hostile/values.rs"]
 mod values;
+#[path = "hostile/ways.rs"]
+mod ways;
 
 /// What is broken, in one line.
 fn broken(bytes: &[u8]) -> String {

@@ -12,6 +12,7 @@ mod layout;
 mod memory;
 mod state;
 mod value;
+mod ways;
 
 use std::collections::HashMap;
 
@@ -24,13 +25,11 @@ pub(super) use memory::{Access, Buffer};
 pub(super) use state::State;
 use state::{Called, Place};
 pub(super) use value::{Origin, Stride, Value};
+use ways::{Met, Ways};
 
-/// Unknown conditions that one walk may meet: the question to the processor has a handful, a step in bands one for each part,
-/// and each way goes on through the rest of the network. An honest object of two versions has some hundreds, and each
-/// further version takes them times the ways on which a check may end.
-const MOST_FORKS: usize = 8192;
-/// Ways that wait for their turn, each with all that it knows.
-const MOST_OPEN: usize = 64;
+/// Unknown conditions that one walk may meet: the question to the processor has a handful, and a step in bands two for each part and
+/// version. An honest object has a hundred, one of thousands of layers some ten thousand.
+const MOST_FORKS: usize = 1 << 16;
 /// Tasks that a pool is handed at once.
 const MOST_TASKS: u64 = 64;
 /// Instructions in a row that touch no buffer.
@@ -157,32 +156,35 @@ impl<'a> Machine<'a> {
     pub(super) fn call(mut self, function: u64, arguments: &[Value]) -> Result<Totals, String> {
         let mut state = State::new(function, arguments);
         state.binding = self.bound;
-        let mut open = vec![state];
-        while let Some(mut state) = open.pop() {
-            while let Some(other) = self.run(&mut state)? {
-                self.fork(&mut state, other, &mut open)?;
+        let mut ways = Ways::default();
+        let mut next = Some(Box::new(state));
+        while let Some(mut state) = next {
+            if self.walk(&mut state, &mut ways)? {
+                self.end(&state)?;
             }
-            self.end(&state)?;
+            next = ways.next();
         }
         Ok(self.totals)
     }
 
-    /// Keeps the other way of a jump that is taken both ways.
-    fn fork(
-        &mut self,
-        state: &mut State,
-        mut other: Box<State>,
-        open: &mut Vec<State>,
-    ) -> Result<(), String> {
-        self.totals.forks += 1;
-        if MOST_FORKS < self.totals.forks || MOST_OPEN <= open.len() {
-            return Err("too many jumps depend on what isn't known".to_owned());
+    /// Walks one way to its end, and keeps the others; `false` if it meets one that has been walked.
+    fn walk(&mut self, state: &mut State, ways: &mut Ways) -> Result<bool, String> {
+        while let Some(mut other) = self.run(state)? {
+            state.mark_ways();
+            other.mark_ways();
+            // Behind the first step states are large, and no jump depends on the way to it.
+            let is_early = state.track.version().is_none() && !self.in_task;
+            match if is_early { ways.meet(state, other.ip) } else { Met::Nobody } {
+                Met::Nobody => {}
+                Met::AnotherWay => return Ok(false),
+                Met::Itself => return Err("a loop that nothing known ends".to_owned()),
+            }
+            self.totals.forks += 1;
+            if MOST_FORKS < self.totals.forks || !ways.wait(other) {
+                return Err("too many jumps depend on what isn't known".to_owned());
+            }
         }
-        // A function with two ways isn't done when one of them has ended.
-        state.mark_calls();
-        other.mark_calls();
-        open.push(*other);
-        Ok(())
+        Ok(true)
     }
 
     /// What must hold when the entry point returns.
@@ -288,16 +290,20 @@ impl<'a> Machine<'a> {
             Form::Return => {
                 let call = state.pop_call()?;
                 let effects = state.track.leave(state.calls.len());
-                if let Some(call) = call
-                    && call.is_leaf
-                    && state.gives_back(&call)
-                {
-                    self.done.insert((state.track.version(), call.called), effects);
-                    if self.most_done < self.done.len() {
-                        return Err("more calls than such a network needs".to_owned());
+                if let Some(call) = call {
+                    let result = state.general[0];
+                    if call.is_leaf && state.gives_back(&call) {
+                        // A result is used by nobody who calls a kernel: it has none.
+                        state.clobber();
+                        self.done.insert((state.track.version(), call.called), effects);
+                        if self.most_done < self.done.len() {
+                            return Err("more calls than such a network needs".to_owned());
+                        }
+                    } else if call.has_ways {
+                        // What its ways leave in registers that it may spoil would keep them apart.
+                        state.clobber();
+                        state.general[0] = result;
                     }
-                    // A result is used by nobody who calls a kernel: it has none.
-                    state.clobber();
                 }
             }
             Form::Push => {
@@ -437,12 +443,12 @@ impl<'a> Machine<'a> {
             inner.begin_task(task, [argument, Value::number(index)])?;
             self.totals.lowest = self.totals.lowest.min(inner.writable());
             // Every way, for a task looks whether another is done. What it leaves behind is in buffers, not in its state.
-            let mut open = vec![inner];
+            let mut ways = Ways::default();
+            let mut next = Some(Box::new(inner));
             let mut done = None;
-            while let Some(mut inner) = open.pop() {
-                while let Some(other) = self.run(&mut inner)? {
-                    self.fork(&mut inner, other, &mut open)?;
-                }
+            while let Some(mut inner) = next {
+                self.walk(&mut inner, &mut ways)?;
+                next = ways.next();
                 inner.check_return()?;
                 if inner.is_bound_anew != state.is_bound_anew {
                     return Err("a task binds the workspace to other weights".to_owned());

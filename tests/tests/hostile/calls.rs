@@ -148,10 +148,18 @@ fn calls_with_other_arguments() {
     // A function of two ways isn't done when one has ended.
     let ways = run(|a, _| {
         let (mut f, mut over, mut other) = (a.create_label(), a.create_label(), a.create_label());
+        // It keeps these two, and of others nothing is known behind it.
+        a.push(rbx)?;
+        a.push(rbp)?;
+        a.mov(rbx, rdi)?;
+        a.mov(rbp, rsi)?;
         a.call(f)?;
+        a.mov(rdi, rbx)?;
         a.call(f)?;
         a.mov(ecx, eax)?;
-        a.mov(dword_ptr(rsi + rcx * 8), eax)?;
+        a.mov(dword_ptr(rbp + rcx * 8), eax)?;
+        a.pop(rbp)?;
+        a.pop(rbx)?;
         a.jmp(over)?;
         a.set_label(&mut f)?;
         a.mov(eax, 0)?;

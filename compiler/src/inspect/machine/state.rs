@@ -48,7 +48,7 @@ pub(super) struct Called {
 }
 
 /// A function that has been called and hasn't returned.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) called: Called,
     /// Where on the stack its return address lies.
@@ -56,6 +56,8 @@ pub(super) struct Call {
     back: Value,
     /// Whether it has called nobody, looked at nothing but its arguments and buffers, and written into buffers only.
     pub(super) is_leaf: bool,
+    /// Whether a jump in it was taken both ways.
+    pub(super) has_ways: bool,
 }
 
 /// Four bytes on the stack.
@@ -78,7 +80,7 @@ pub(super) enum Place {
 }
 
 /// Everything that is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::inspect) struct State {
     pub(super) ip: Place,
     pub(super) general: [Value; GENERAL],
@@ -276,7 +278,7 @@ impl State {
             return Err(format!("more than {MOST_CALLS} calls inside of each other"));
         }
         let slot = self.stack_pointer()?;
-        self.calls.push(Call { called, slot, back, is_leaf: true });
+        self.calls.push(Call { called, slot, back, is_leaf: true, has_ways: false });
         Ok(())
     }
 
@@ -306,6 +308,12 @@ impl State {
     /// Calls of the functions that run now can't be left out another time.
     pub(super) fn mark_calls(&mut self) {
         self.calls.iter_mut().for_each(|call| call.is_leaf = false);
+    }
+
+    /// A jump is taken both ways: none of the functions that run now is done when one of them has ended.
+    pub(super) fn mark_ways(&mut self) {
+        self.mark_calls();
+        self.calls.iter_mut().for_each(|call| call.has_ways = true);
     }
 
     /// After a call: what the convention lets a function spoil isn't known.

@@ -34,7 +34,7 @@ impl Span {
 }
 
 /// What a call does to a value, or to the workspace by a pointer into no value.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::inspect::machine) struct Effect {
     pub(super) origin: Origin,
     /// Without what it has written itself before.
@@ -43,7 +43,7 @@ pub(in crate::inspect::machine) struct Effect {
 }
 
 /// Bytes of a value that a task reads and hasn't written itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) value: usize,
     pub(super) read: Span,
@@ -52,7 +52,7 @@ pub(super) struct Wanted {
 }
 
 /// How far a run has come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::inspect::machine) struct Track {
     /// Which of the layouts.
     pub(super) version: Option<usize>,
