@@ -2,9 +2,13 @@
 //!
 //! A network may have thousands of layers, so chains have a bounded length, and those that end with the same layer share their
 //! work: how far a stage is after each band depends on the stages behind it alone.
+//!
+//! Maps count as if their elements were f32, filters as they are. So a network in int8 is cut much as the same one in f32, and its
+//! workspace is about a quarter as large: small machines lack memory before they lack cache.
 
 use super::{band_ends, end_of, first_needed, kept, rows_at_once};
-use crate::kernels::Kernel;
+use crate::graph::tensor::Dtype;
+use crate::kernels::{FeatureMap, Kernel};
 use crate::passes::{Fused, FusedId};
 use crate::target::Isa;
 
@@ -32,6 +36,16 @@ pub(in crate::schedule) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> 
     run
 }
 
+/// Of a row, as it counts.
+fn row_bytes(map: FeatureMap) -> usize {
+    map.row_stride() * Dtype::F32.bytes()
+}
+
+/// Of the map behind a stage, as it counts.
+fn map_bytes(stage: &Kernel) -> usize {
+    stage.output().shape.height * row_bytes(stage.output())
+}
+
 /// A cut of the first stages of a run, ordered as cuts are preferred.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Cut {
@@ -47,8 +61,10 @@ struct Cut {
 /// second-level cache; among equals that with the fewest layers in bands.
 pub(in crate::schedule) fn cut(stages: &[&Kernel], isa: &Isa) -> Vec<usize> {
     let n = stages.len();
-    let bytes = |stage: usize| stages[stage].output().bytes();
-    let far = |stage: usize| if isa.l2_bytes < bytes(stage) { bytes(stage) } else { 0 };
+    let far = |stage: usize| {
+        let bytes = map_bytes(stages[stage]);
+        if isa.l2_bytes < bytes { bytes } else { 0 }
+    };
     // For each number of stages, the cheapest.
     let mut best = vec![Cut { far_bytes: 0, banded: 0, last_chain: 0 }];
     for end in 1..=n {
@@ -80,7 +96,7 @@ fn longest(stages: &[&Kernel], isa: &Isa) -> usize {
     let most = stages.len().min(MOST_STAGES);
     let [before @ .., last] = &stages[stages.len() - most..] else { unreachable!("a run has a stage") };
     // A chain whose maps all stay in the cache costs as many bytes as its layers one by one.
-    if before.iter().all(|stage| stage.output().bytes() <= isa.l2_bytes) {
+    if before.iter().all(|stage| map_bytes(stage) <= isa.l2_bytes) {
         return 1;
     }
     let mut chain = Chain::of(last, 1, isa);
@@ -139,7 +155,7 @@ impl<'a> Chain<'a> {
             let end = end_of(next, rows[0]..rows[1], done[done.len() - 1]);
             done.push(end);
         }
-        let row_bytes = stage.output().row_bytes();
+        let row_bytes = row_bytes(stage.output());
         if matches!(next, Kernel::Pointwise(_)) {
             self.group_row_bytes += row_bytes;
             self.group_rows = self.group_rows.min(rows_at_once(next, self.isa));

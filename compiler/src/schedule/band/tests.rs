@@ -5,8 +5,8 @@ use super::cut::{Chain, cut};
 use super::*;
 use crate::graph::layer::Activation;
 use crate::graph::shape::{Axis, Shape, Window};
-use crate::graph::tensor::Tensor;
-use crate::kernels::{Depthwise, Ending, FeatureMap, Kernel, Pointwise, Tile};
+use crate::graph::tensor::{Dtype, Tensor};
+use crate::kernels::{Depthwise, Ending, FeatureMap, IntegerEnding, Kernel, Pointwise, Tile};
 use crate::target::X86_64_V3;
 
 thread_local! {
@@ -36,15 +36,15 @@ fn same(stride: usize, height: usize) -> Kernel {
 }
 
 fn pointwise(height: usize, width: usize) -> Kernel {
-    let map = FeatureMap::tight(Tensor::f32(Shape { height, width, channels: 8 }));
+    pointwise_that_ends(Ending::Float(Activation::None), height, width)
+}
+
+/// Of numbers or of bytes.
+fn pointwise_that_ends(ending: Ending, height: usize, width: usize) -> Kernel {
+    let shape = Shape { height, width, channels: 8 };
+    let map = FeatureMap::tight(Tensor { shape, dtype: ending.dtype() });
     let tile = Tile { mr: 6, vectors: 1 };
-    Kernel::Pointwise(Pointwise {
-        input: map,
-        residual: None,
-        output: map,
-        ending: Ending::Float(Activation::None),
-        tile,
-    })
+    Kernel::Pointwise(Pointwise { input: map, residual: None, output: map, ending, tile })
 }
 
 /// SplitMix64: numbers that a seed determines.
@@ -292,6 +292,22 @@ fn chains_end_where_the_least_leaves_the_cache() {
     // Maps of 2 KiB stay in the cache; of 1 MiB and half of it only the smaller do.
     assert_eq!(lens(8), [1, 1, 1]);
     assert_eq!(lens(4096), [2, 1]);
+}
+
+#[test]
+fn bytes_are_cut_as_numbers_are() {
+    let (activation, bytes, addition, borders) = (Activation::None, None, None, None);
+    let of_bytes = Ending::Integer(IntegerEnding { pairs_fit: true, activation, bytes, addition, borders });
+    let lens = |ending, height| {
+        let stage = pointwise_that_ends(ending, height, 8);
+        assert_eq!(stage.output().dtype, ending.dtype());
+        cut(&[&stage; 3], &X86_64_V3)
+    };
+    assert_eq!(of_bytes.dtype(), Dtype::U8);
+    for height in [8, 1024, 2048, 2049, 4096] {
+        assert_eq!(lens(of_bytes, height), lens(Ending::Float(Activation::None), height), "{height} rows");
+    }
+    assert_eq!(lens(of_bytes, 2049), [3]);
 }
 
 /// In which filters and rows of 60 pointwise layers would fit, and a map of 200 rows doesn't.
