@@ -215,7 +215,7 @@ pub enum Op {
         acc: Reg,
         /// Four bytes without a sign in each lane.
         a: Reg,
-        /// Four bytes with a sign in each lane.
+        /// Four bytes with a sign in each lane, none below -127: each has an opposite.
         b: Reg,
         /// Whether the pairs of b fit.
         pairs_fit: bool,

@@ -56,6 +56,8 @@ pub struct Isa {
     pub joins_halves: bool,
     /// Whether one instruction adds up the products of four bytes.
     pub native_dot: bool,
+    /// Whether it takes both bytes with a sign, so that a product of ours is two of its own.
+    pub signed_dot: bool,
     /// Whether products of bytes whose pairs don't fit are made of 16 bits, which kernels widen them to.
     pub widens_bytes: bool,
     /// Whether a word of memory may begin at any byte and is read as fast there.
@@ -147,6 +149,7 @@ pub const X86_64_V3: Isa = Isa {
     lane_fma: false,
     joins_halves: false,
     native_dot: false,
+    signed_dot: false,
     widens_bytes: true,
     words_at_any_byte: true,
     // Two are the reader's: products on their way, and what all of them take.
@@ -239,6 +242,7 @@ pub const AARCH64: Isa = Isa {
     lane_fma: true,
     joins_halves: false,
     native_dot: false,
+    signed_dot: false,
     widens_bytes: false,
     words_at_any_byte: true,
     integer_registers: 32,
@@ -252,6 +256,19 @@ pub const AARCH64: Isa = Isa {
     l1_bytes: 32 << 10,
     l2_bytes: 512 << 10,
     policy: Policy::MACHINE_CODE,
+};
+
+/// aarch64 with dot products of signed bytes (FEAT_DotProd): Armv8.2-A's option, which most cores since 2018 have.
+pub const AARCH64_DOTPROD: Isa = Isa {
+    name: "armv8-a-dotprod",
+    tag: "dotprod",
+    signed_dot: true,
+    // The parts of the operands of a product take some.
+    integer_registers: 24,
+    cranelift_flags: &["has_dotprod"],
+    cpu_check: Some(CpuCheck::Aarch64Dotprod),
+    cpu_features: &["asimd", "asimddp"],
+    ..AARCH64_I8MM
 };
 
 /// aarch64 with dot products of bytes (FEAT_I8MM), which belong to Armv8.6-A and most cores of servers and phones since 2021.
@@ -279,6 +296,7 @@ pub const RISCV64: Isa = Isa {
     lane_fma: false,
     joins_halves: false,
     native_dot: false,
+    signed_dot: false,
     widens_bytes: false,
     // The specification lets it trap, or take hundreds of cycles.
     words_at_any_byte: false,
@@ -331,10 +349,13 @@ pub const ISAS: &[&Isa] = &[
     &X86_64_V4_VNNI,
     &X86_64_V3_CRANELIFT,
     &AARCH64,
+    &AARCH64_DOTPROD,
     &AARCH64_I8MM,
     &RISCV64,
 ];
 
+/// Those of aarch64 where a program may ask the processor.
+const AARCH64_LINUX: &[&Isa] = &[&AARCH64, &AARCH64_DOTPROD, &AARCH64_I8MM];
 /// The instruction sets of x86-64 platforms.
 const X86_64: &[&Isa] = &[&X86_64_V3, &X86_64_V4, &X86_64_V3_VNNI, &X86_64_V4_VNNI, &X86_64_V3_CRANELIFT];
 
@@ -353,8 +374,8 @@ pub const PLATFORMS: &[Platform] = &[
     Platform { triple: "x86_64-unknown-linux-musl", isas: X86_64 },
     Platform { triple: "x86_64-apple-darwin", isas: X86_64 },
     Platform { triple: "x86_64-pc-windows-msvc", isas: X86_64 },
-    Platform { triple: "aarch64-unknown-linux-gnu", isas: &[&AARCH64, &AARCH64_I8MM] },
-    Platform { triple: "aarch64-unknown-linux-musl", isas: &[&AARCH64, &AARCH64_I8MM] },
+    Platform { triple: "aarch64-unknown-linux-gnu", isas: AARCH64_LINUX },
+    Platform { triple: "aarch64-unknown-linux-musl", isas: AARCH64_LINUX },
     // It doesn't let programs ask the processor.
     Platform { triple: "aarch64-apple-darwin", isas: &[&AARCH64] },
     Platform { triple: "riscv64gc-unknown-linux-gnu", isas: &[&RISCV64] },
@@ -554,7 +575,7 @@ mod tests {
             ISAS.iter().filter_map(|isa| isa.cpu_check).map(CpuCheck::proof).collect();
         let distinct: std::collections::BTreeSet<&[u64; 2]> = proofs.iter().collect();
         // Code of Cranelift has the level of AVX2 too.
-        assert_eq!((proofs.len(), distinct.len()), (6, 5));
+        assert_eq!((proofs.len(), distinct.len()), (7, 6));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use mnc::graph::Graph;
 use mnc::graph::layer::Activation;
 use mnc::passes;
 use mnc::quantize::sample::with_integers;
-use mnc::target::{AARCH64_I8MM, ObjectFormat, PLATFORMS};
+use mnc::target::{AARCH64_DOTPROD, AARCH64_I8MM, ObjectFormat, PLATFORMS};
 use mnc::weights::Parameters;
 use mnc::{Compiled, Options, Target, reference};
 use mnc_runtime::abi::Status;
@@ -259,29 +259,39 @@ fn aarch64() {
     AARCH64.check_all();
 }
 
-/// Code for dot products of bytes: one instruction for each, and a status where the processor lacks it.
+/// Code for dot products of bytes: one instruction for each, or two, and a status where the processor lacks it.
 #[test]
 fn aarch64_with_dot_products() {
-    let target = Target::new(AARCH64.triple, Some(AARCH64_I8MM.name)).expect("a row of the table");
     let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
     let fused = passes::run(&graph, &parameters).expect("it is legal");
     let fused = with_integers(&fused, 1).expect("its layers have a form in integers");
-    let compiled = mnc::compile_fused(graph.clone(), fused, &target, &OPTIONS, None).expect("it is legal");
-    let words = instructions(&compiled.object().expect("the network can be emitted"));
-    // `usdot v.4s, v.16b, v.16b`, and `saddlp v.4s, v.8h`, which sums products without it.
-    let n_of = |(mask, word): (u32, u32)| words.iter().filter(|found| **found & mask == word).count();
-    let (n_dots, n_sums) = (n_of((0xffe0_fc00, 0x4e80_9c00)), n_of((0xffff_fc00, 0x4e60_2800)));
-    assert!(1000 < n_dots && n_sums == 0, "{n_dots} dot products, {n_sums} sums of products");
-    if !AARCH64.is_there() {
-        return;
-    }
     let inputs = [networks::input(graph.input_shape(), 1)];
-    AARCH64.check_compiled("with dot products", &compiled, &inputs);
-    let old = Emulator { cpu: "cortex-a72", ..AARCH64 };
-    let lacks = std::panic::catch_unwind(|| old.run(&compiled, &inputs)).expect_err("it lacks them");
-    let text = lacks.downcast_ref::<String>().expect("what the program said");
-    let status = Status::MissingCpuFeature.code();
-    assert!(text.contains(&format!("net_run: {status}")), "{text}");
+    // `usdot v.4s, v.16b, v.16b`; `sdot` of the same.
+    for (isa, dot, has, lacks) in [
+        (&AARCH64_I8MM, (0xffe0_fc00, 0x4e80_9c00), "max", ["cortex-a72", "cortex-a76"].as_slice()),
+        (&AARCH64_DOTPROD, (0xffe0_fc00, 0x4e80_9400), "cortex-a76", &["cortex-a72"]),
+    ] {
+        let target = Target::new(AARCH64.triple, Some(isa.name)).expect("a row of the table");
+        let compiled = mnc::compile_fused(graph.clone(), fused.clone(), &target, &OPTIONS, None);
+        let compiled = compiled.expect("it is legal");
+        let words = instructions(&compiled.object().expect("the network can be emitted"));
+        let n_of = |(mask, word): (u32, u32)| words.iter().filter(|found| **found & mask == word).count();
+        // `saddlp v.4s, v.8h` sums products without it.
+        let (n_dots, n_sums) = (n_of(dot), n_of((0xffff_fc00, 0x4e60_2800)));
+        assert!(1000 < n_dots && n_sums == 0, "{target}: {n_dots} dot products, {n_sums} sums of products");
+        if !AARCH64.is_there() {
+            continue;
+        }
+        let on = |cpu| Emulator { cpu, ..AARCH64 };
+        on(has).check_compiled("with dot products", &compiled, &inputs);
+        for cpu in lacks {
+            let run = || on(cpu).run(&compiled, &inputs);
+            let failed = std::panic::catch_unwind(run).expect_err("it lacks them");
+            let text = failed.downcast_ref::<String>().expect("what the program said");
+            let status = Status::MissingCpuFeature.code();
+            assert!(text.contains(&format!("net_run: {status}")), "{target} on {cpu}: {text}");
+        }
+    }
 }
 
 #[test]

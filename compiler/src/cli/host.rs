@@ -163,6 +163,7 @@ fn has(feature: &str) -> bool {
     match feature {
         // Mandatory in ARMv8-A.
         "asimd" => true,
+        "asimddp" => std::arch::is_aarch64_feature_detected!("dotprod"),
         "i8mm" => std::arch::is_aarch64_feature_detected!("i8mm"),
         _ => false,
     }

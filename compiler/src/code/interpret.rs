@@ -197,6 +197,9 @@ impl Machine<'_> {
                     {
                         return Err(Violation(format!("the pairs of {b:?} don't fit")));
                     }
+                    if b.contains(&i8::MIN.cast_unsigned()) {
+                        return Err(Violation(format!("{b:?} has -128, which has no opposite")));
+                    }
                     let product = |(a, b): (u8, u8)| i64::from(a) * i64::from(b as i8);
                     let sum: i64 = a.into_iter().zip(b).map(product).sum();
                     let sum = i64::from(integer(self.registers[acc + lane])) + sum;

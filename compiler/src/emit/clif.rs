@@ -4,13 +4,14 @@
 //! from Cranelift's own SSA construction.
 
 use cranelift_codegen::ir::condcodes::FloatCC;
-use cranelift_codegen::ir::types::{F32, F32X4, I8X16, I32, I32X4, I64};
+use cranelift_codegen::ir::types::{F32, F32X4, I8, I8X16, I32, I32X4, I64};
 use cranelift_codegen::ir::{ConstantData, Endianness, Function, InstBuilder, MemFlagsData, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 
 use crate::code::{Address, Binary, Code, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
+use crate::target::Isa;
 
 /// Lanes of a Cranelift vector.
 pub(super) const LANES: usize = 4;
@@ -30,7 +31,7 @@ pub(super) fn memory() -> MemFlagsData {
 }
 
 /// Fills `func`, whose signature has a pointer for each parameter, with a kernel.
-pub(super) fn kernel(frontend: &mut Frontend, func: &mut Function, code: &Code) {
+pub(super) fn kernel(frontend: &mut Frontend, func: &mut Function, code: &Code, isa: &Isa) {
     assert_eq!(code.lanes, LANES, "Cranelift's vectors have four lanes");
     let config = frontend.config;
     let mut b = FunctionBuilder::new(func, &mut frontend.context);
@@ -45,7 +46,7 @@ pub(super) fn kernel(frontend: &mut Frontend, func: &mut Function, code: &Code) 
     for (pointer, argument) in pointers.iter().zip(arguments) {
         b.def_var(*pointer, argument);
     }
-    let mut reader = KernelReader { b, pointers, registers };
+    let mut reader = KernelReader { b, pointers, registers, signed_dot: isa.signed_dot };
     reader.ops(&code.body);
     let mut b = reader.b;
     b.ins().return_(&[]);
@@ -56,6 +57,7 @@ struct KernelReader<'a> {
     b: FunctionBuilder<'a>,
     pointers: Vec<Variable>,
     registers: Vec<Variable>,
+    signed_dot: bool,
 }
 
 impl KernelReader<'_> {
@@ -268,22 +270,41 @@ impl KernelReader<'_> {
         self.b.ins().uwiden_low(halves)
     }
 
-    /// Four products of each lane. A product of a byte without a sign and one with a sign has 16 bits; sums have 32. Of these operations
-    /// in this order Cranelift makes one `usdot` where the processor has it: a test holds that.
+    /// Four products of each lane.
     fn dot(&mut self, acc: Reg, a: Reg, b: Reg) -> Value {
         let [a, b] = [a, b].map(|register| {
             let value = self.get(register);
             self.b.ins().bitcast(I8X16, lane_order(), value)
         });
-        let low = (self.b.ins().uwiden_low(a), self.b.ins().swiden_low(b));
-        let high = (self.b.ins().uwiden_high(a), self.b.ins().swiden_high(b));
-        let [low, high] = [low, high].map(|(a, b)| {
+        let sum = self.integers(acc);
+        if !self.signed_dot {
+            let low = (self.b.ins().uwiden_low(a), self.b.ins().swiden_low(b));
+            let high = (self.b.ins().uwiden_high(a), self.b.ins().swiden_high(b));
+            return self.add_products(sum, [low, high]);
+        }
+        // a b = (a mod 128) b + (-128) (-b) where a's upper bit is set: as bytes with a sign, that bit is -128, and b has an opposite.
+        let [lower, upper] = [0x7f, 0x80].map(|bits| {
+            let bits = self.b.ins().iconst(I8, bits);
+            let bits = self.b.ins().splat(I8X16, bits);
+            self.b.ins().band(a, bits)
+        });
+        let opposite = self.b.ins().ineg(b);
+        [(lower, b), (upper, opposite)].into_iter().fold(sum, |sum, (a, b)| {
+            let low = (self.b.ins().swiden_low(a), self.b.ins().swiden_low(b));
+            let high = (self.b.ins().swiden_high(a), self.b.ins().swiden_high(b));
+            self.add_products(sum, [low, high])
+        })
+    }
+
+    /// Products of 16 bits, which those of a byte and one with a sign have, and sums of 32. Of these operations in this order Cranelift
+    /// makes one `usdot`, or `sdot`, where the processor has it: a test holds that.
+    fn add_products(&mut self, sum: Value, halves: [(Value, Value); 2]) -> Value {
+        let [low, high] = halves.map(|(a, b)| {
             let products = self.b.ins().imul(a, b);
             let (first, second) = (self.b.ins().swiden_low(products), self.b.ins().swiden_high(products));
             self.b.ins().iadd_pairwise(first, second)
         });
         let products = self.b.ins().iadd_pairwise(low, high);
-        let sum = self.integers(acc);
         self.b.ins().iadd(products, sum)
     }
 

@@ -267,7 +267,7 @@ impl<'a> Writer<'a> {
             Reader::Clif => {
                 let id = self.declare(&symbol, Linkage::Local, &signature)?;
                 self.define(id, &kernel.layers, signature, |writer, func| {
-                    clif::kernel(&mut writer.frontend, func, &kernel.code);
+                    clif::kernel(&mut writer.frontend, func, &kernel.code, program.isa);
                 })?;
                 Ok(id)
             }

@@ -33,7 +33,9 @@ impl X86Level {
 pub enum CpuCheck {
     /// CPUID, for a level of the x86-64 psABI.
     X86(X86Level),
-    /// The register in which aarch64 says whether it has `usdot`. Linux answers for programs that read it.
+    /// The register in which aarch64 says whether it has `sdot`. Linux answers for programs that read it.
+    Aarch64Dotprod,
+    /// That of `usdot`.
     Aarch64I8mm,
 }
 
@@ -42,6 +44,7 @@ impl CpuCheck {
     pub fn proof(self) -> [u64; 2] {
         match self {
             CpuCheck::X86(level) => level.proof(),
+            CpuCheck::Aarch64Dotprod => [0x5b87_e2d6_0c41_93fa, 0xe70d_3a95_f8b2_164c],
             CpuCheck::Aarch64I8mm => [0xc24d_19e8_70ba_f365, 0x16f8_ad42_e39b_5c07],
         }
     }
