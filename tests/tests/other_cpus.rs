@@ -200,14 +200,14 @@ impl Emulator {
             1
         });
         assert!(FEW_SEEDS.len() / 2 <= n_checked.iter().sum(), "{n_checked:?}");
-        let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 64);
+        let (graph, parameters) = networks::builtin("mobilenet-v1", 0.25, 32);
         let fused = passes::run(&graph, &parameters).expect("it is legal");
         let fused = with_integers(&fused, 1).expect("its layers have a form in integers");
         let inputs = [networks::input(graph.input_shape(), 1)];
         for target in &targets {
             let compiled = mnc::compile_fused(graph.clone(), fused.clone(), target, &OPTIONS, None);
             self.check_compiled(
-                &format!("mobilenet-v1 0.25@64 in int8, {target}"),
+                &format!("mobilenet-v1 0.25@32 in int8, {target}"),
                 &compiled.expect("it is legal"),
                 &inputs,
             );
