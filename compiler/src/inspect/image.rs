@@ -56,6 +56,13 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
+    /// Code by itself.
+    pub(super) fn of_code(bytes: &'a [u8]) -> Image<'a> {
+        let (name, origin) = ("the code".to_owned(), Origin::image(0));
+        let section = Section { name, origin, start: 0, bytes, is_constant: true };
+        Image { sections: vec![section], ..Image::default() }
+    }
+
     /// The one section that is run.
     pub(super) fn code(&self) -> &Section<'a> {
         &self.sections[0]

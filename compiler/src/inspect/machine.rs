@@ -156,13 +156,11 @@ impl<'a> Machine<'a> {
     pub(super) fn call(mut self, function: u64, arguments: &[Value]) -> Result<Totals, String> {
         let mut state = State::new(function, arguments);
         state.binding = self.bound;
-        let mut ways = Ways::default();
-        let mut next = Some(Box::new(state));
-        while let Some(mut state) = next {
+        let mut ways = Ways::of(state);
+        while let Some(mut state) = ways.next() {
             if self.walk(&mut state, &mut ways)? {
                 self.end(&state)?;
             }
-            next = ways.next();
         }
         Ok(self.totals)
     }
@@ -443,12 +441,10 @@ impl<'a> Machine<'a> {
             inner.begin_task(task, [argument, Value::number(index)])?;
             self.totals.lowest = self.totals.lowest.min(inner.writable());
             // Every way, for a task looks whether another is done. What it leaves behind is in buffers, not in its state.
-            let mut ways = Ways::default();
-            let mut next = Some(Box::new(inner));
+            let mut ways = Ways::of(inner);
             let mut done = None;
-            while let Some(mut inner) = next {
+            while let Some(mut inner) = ways.next() {
                 self.walk(&mut inner, &mut ways)?;
-                next = ways.next();
                 inner.check_return()?;
                 if inner.is_bound_anew != state.is_bound_anew {
                     return Err("a task binds the workspace to other weights".to_owned());

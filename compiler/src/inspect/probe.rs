@@ -1,6 +1,6 @@
 //! One instruction at a time: what the walk claims of it, so that tests can ask a processor whether that is so.
 
-use super::image::{Image, Section};
+use super::image::Image;
 use super::machine::{Machine, Origin, Terms, Value};
 
 /// General registers, in the order of their numbers.
@@ -33,14 +33,7 @@ const TOP: u64 = 16 << 10;
 /// # Errors
 /// Why the instruction is refused.
 pub fn claim(code: &[u8], before: &Knowledge) -> Result<Knowledge, String> {
-    let section = Section {
-        name: "the code".to_owned(),
-        origin: Origin::image(0),
-        start: 0,
-        bytes: code,
-        is_constant: true,
-    };
-    let image = Image { sections: vec![section], ..Image::default() };
+    let image = Image::of_code(code);
     let terms = Terms::of_code(1);
     let mut machine = Machine::new(&image, &[], &terms);
     let mut state = super::machine::State::new(0, &[]);

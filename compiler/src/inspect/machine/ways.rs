@@ -34,6 +34,11 @@ pub(super) struct Ways {
 }
 
 impl Ways {
+    /// Those from a state on.
+    pub(super) fn of(state: State) -> Ways {
+        Ways { open: vec![(0, Box::new(state))], ..Ways::default() }
+    }
+
     /// The next way to walk.
     pub(super) fn next(&mut self) -> Option<Box<State>> {
         let (n_before, state) = self.open.pop()?;
@@ -70,8 +75,8 @@ mod tests {
     use iced_x86::code_asm::{CodeAssembler, eax, ecx, r8, r9d, rbx};
 
     use super::{Met, Place, State, Ways};
-    use crate::inspect::image::{Image, Section};
-    use crate::inspect::machine::{Machine, Origin, Terms, Totals, Value};
+    use crate::inspect::image::Image;
+    use crate::inspect::machine::{Machine, Terms, Totals, Value};
 
     /// Walks through a function that keeps rbx in r8, where CPUID leaves it alone.
     fn walk(write: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Result<Totals, String> {
@@ -84,15 +89,7 @@ mod tests {
             a.assemble(0)
         };
         let code = assemble().expect("it can be encoded");
-        let section = Section {
-            name: "the code".to_owned(),
-            origin: Origin::image(0),
-            start: 0,
-            bytes: &code,
-            is_constant: true,
-        };
-        let image = Image { sections: vec![section], ..Image::default() };
-        Machine::new(&image, &[], &Terms::of_code(1 << 20)).call(0, &[])
+        Machine::new(&Image::of_code(&code), &[], &Terms::of_code(1 << 20)).call(0, &[])
     }
 
     /// Asks the processor, and does something only if the answer is zero.
