@@ -43,8 +43,12 @@ pub struct Address {
 impl Ptr {
     /// The address `elements` f32 after this pointer.
     pub fn at(self, elements: usize) -> Address {
-        let offset =
-            i32::try_from(elements * Dtype::F32.bytes()).expect("an offset inside a kernel fits 31 bits");
+        self.at_bytes(elements * Dtype::F32.bytes())
+    }
+
+    /// The address so many bytes after this pointer.
+    pub fn at_bytes(self, bytes: usize) -> Address {
+        let offset = i32::try_from(bytes).expect("an offset inside a kernel fits 31 bits");
         Address { ptr: self, offset }
     }
 }
@@ -109,6 +113,24 @@ pub enum BytesOfLane {
     Odd,
 }
 
+/// Bytes that stay together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// Each by itself.
+    Byte,
+    /// Two neighbours.
+    Pair,
+}
+
+/// What numbers become that have half as many bits then: the nearest that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Narrowed {
+    /// Integers of 32 bits, numbers of 16 with a sign.
+    Signed16,
+    /// Numbers of 16 bits with a sign, bytes without.
+    Bytes,
+}
+
 /// One step of a kernel.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
@@ -133,6 +155,18 @@ pub enum Op {
         /// Read.
         from: Address,
         /// 1 to [`Code::lanes`].
+        lanes: u8,
+    },
+    /// Some lanes from consecutive elements of memory, zero in the others: where the instruction set has
+    /// [masks](crate::target::Isa::masks_lanes).
+    LoadLanes {
+        /// Written.
+        dst: Reg,
+        /// Read: the first of these elements.
+        from: Address,
+        /// The first of the lanes.
+        first: u8,
+        /// How many.
         lanes: u8,
     },
     /// One element of memory into all lanes. It may begin at any byte where the instruction set has
@@ -220,6 +254,15 @@ pub enum Op {
         /// Whether the pairs of b fit.
         pairs_fit: bool,
     },
+    /// The same with b from consecutive elements of memory; nothing is known of its pairs.
+    DotLoad {
+        /// Read and written.
+        acc: Reg,
+        /// Four bytes without a sign in each lane.
+        a: Reg,
+        /// Read.
+        from: Address,
+    },
     /// Two bytes of each lane as numbers of 16 bits, the earlier one in the lower half of the lane.
     WidenBytes {
         /// Written.
@@ -230,6 +273,30 @@ pub enum Op {
         bytes: BytesOfLane,
         /// Whether they have a sign.
         is_signed: bool,
+    },
+    /// Of each 16 bytes the lower eight of a and of b in turn, or the upper eight.
+    Zip {
+        /// Written; may be `a` or `b`.
+        dst: Reg,
+        /// Read, the first of each two.
+        a: Reg,
+        /// Read, the second of each two.
+        b: Reg,
+        /// What takes turns.
+        unit: Unit,
+        /// Whether it is the upper ones.
+        is_upper: bool,
+    },
+    /// In each 16 bytes the narrowed numbers that a has there, then those of b.
+    Narrow {
+        /// Written; may be `a` or `b`.
+        dst: Reg,
+        /// Read.
+        a: Reg,
+        /// Read.
+        b: Reg,
+        /// What they become.
+        to: Narrowed,
     },
     /// The integers of acc, plus two products each: the numbers of 16 bits of a's lane, with a sign, times those of b's.
     DotPairs {

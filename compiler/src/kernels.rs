@@ -37,7 +37,7 @@ pub use concat::Concat;
 pub use conv::Conv;
 pub use copy::Copy;
 pub use dense::Dense;
-pub use depthwise::Depthwise;
+pub use depthwise::{Depthwise, Form};
 pub use elementwise::{ByteProduct, Elementwise, ElementwiseNumbers, Operation};
 pub use ending::{Borders, ByteAddition, ByteEnding, ByteResidual, Ending, Factor, IntegerEnding};
 pub use grouped::Grouped;
@@ -261,12 +261,12 @@ impl Kernel {
 
     /// The same of a filter of integers: in each panel the biases, a row for each border ([`Integer::packed_bias`]), then the multipliers,
     /// the factors where channels have such, then words of the weights of up to four input channels under one tap; in a depthwise
-    /// filter of one weight.
+    /// filter of one weight, or of those under four rows.
     pub fn pack_integers(&self, isa: &Isa, numbers: &Integer, factors: &[f32]) -> Option<Vec<u8>> {
         let packing = self.packing(isa)?;
-        let (m, per_word) = match self {
-            Kernel::Depthwise(_) => (1, 1),
-            Kernel::Conv(_) | Kernel::Pointwise(_) | Kernel::Dense(_) => (self.input().shape.channels, WORD),
+        let m = match self {
+            Kernel::Depthwise(_) => 1,
+            Kernel::Conv(_) | Kernel::Pointwise(_) | Kernel::Dense(_) => self.input().shape.channels,
             Kernel::Grouped(_)
             | Kernel::GlobalAveragePool(_)
             | Kernel::Elementwise(_)
@@ -290,19 +290,29 @@ impl Kernel {
             if row < first {
                 return factors[channel].to_le_bytes();
             }
-            let (tap, word) = ((row - first) / m.div_ceil(per_word), (row - first) % m.div_ceil(per_word));
-            std::array::from_fn(|byte| {
-                let ci = word * per_word + byte;
-                let is_there = byte < per_word && ci < m;
-                if is_there { numbers.weights[(tap * m + ci) * n + channel] as u8 } else { 0 }
-            })
+            let weight = |tap: usize, ci: usize| numbers.weights[(tap * m + ci) * n + channel] as u8;
+            match self {
+                Kernel::Depthwise(kernel) => {
+                    kernel.taps_of_word(row - first).map(|tap| tap.map_or(0, |tap| weight(tap, 0)))
+                }
+                _ => {
+                    let words = m.div_ceil(WORD);
+                    let (tap, word) = ((row - first) / words, (row - first) % words);
+                    let ci = |byte: usize| Some(word * WORD + byte).filter(|ci| *ci < m);
+                    std::array::from_fn(|byte| ci(byte).map_or(0, |ci| weight(tap, ci)))
+                }
+            }
+        };
+        let channel_at = |position: usize| match self {
+            Kernel::Depthwise(kernel) => kernel.channel_at(position, isa),
+            _ => position,
         };
         let ((width, n_panels), rest) = packing.panels();
         let mut bytes = Vec::with_capacity(packing.len() * WORD);
         let mut first = 0;
         for width in iter::repeat_n(width, n_panels).chain((rest != 0).then_some(rest)) {
             for idx in 0..=packing.depth() {
-                for channel in first..first + width {
+                for channel in (0..width).map(|position| first + channel_at(position)) {
                     bytes.extend(if channel < n { row(idx, channel) } else { [0; WORD] });
                 }
             }

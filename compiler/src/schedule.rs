@@ -5,6 +5,7 @@
 
 pub mod band;
 mod choose;
+mod depthwise;
 mod output;
 mod pair;
 mod step;

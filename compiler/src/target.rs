@@ -60,6 +60,10 @@ pub struct Isa {
     pub signed_dot: bool,
     /// Whether products of bytes whose pairs don't fit are made of 16 bits, which kernels widen them to.
     pub widens_bytes: bool,
+    /// Whether one instruction takes bytes of two registers in turn, and one narrows the numbers of two.
+    pub zips_bytes: bool,
+    /// Whether any lanes of a vector are loaded by themselves.
+    pub masks_lanes: bool,
     /// Whether a word of memory may begin at any byte and is read as fast there.
     pub words_at_any_byte: bool,
     /// Vector registers that a kernel over integers may use.
@@ -151,6 +155,8 @@ pub const X86_64_V3: Isa = Isa {
     native_dot: false,
     signed_dot: false,
     widens_bytes: true,
+    zips_bytes: false,
+    masks_lanes: false,
     words_at_any_byte: true,
     // Two are the reader's: products on their way, and what all of them take.
     integer_registers: 14,
@@ -172,6 +178,7 @@ pub const X86_64_V3_VNNI: Isa = Isa {
     tag: "avxvnni",
     native_dot: true,
     widens_bytes: false,
+    zips_bytes: true,
     integer_registers: 16,
     cpu_check: Some(CpuCheck::X86(X86Level::V3Vnni)),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma", "avx_vnni"],
@@ -185,6 +192,7 @@ pub const X86_64_V4: Isa = Isa {
     lanes: 16,
     vector_registers: 32,
     joins_halves: true,
+    masks_lanes: true,
     integer_registers: 30,
     cpu_check: Some(CpuCheck::X86(X86Level::V4)),
     cpu_features: &[
@@ -200,6 +208,7 @@ pub const X86_64_V4_VNNI: Isa = Isa {
     tag: "avx512vnni",
     native_dot: true,
     widens_bytes: false,
+    zips_bytes: true,
     integer_registers: 32,
     cpu_check: Some(CpuCheck::X86(X86Level::V4Vnni)),
     cpu_features: &[
@@ -244,6 +253,8 @@ pub const AARCH64: Isa = Isa {
     native_dot: false,
     signed_dot: false,
     widens_bytes: false,
+    zips_bytes: false,
+    masks_lanes: false,
     words_at_any_byte: true,
     integer_registers: 32,
     fma_per_cycle: 2,
@@ -298,6 +309,8 @@ pub const RISCV64: Isa = Isa {
     native_dot: false,
     signed_dot: false,
     widens_bytes: false,
+    zips_bytes: false,
+    masks_lanes: false,
     // The specification lets it trap, or take hundreds of cycles.
     words_at_any_byte: false,
     integer_registers: 31,

@@ -1,6 +1,6 @@
 //! Writes a [`Code`]: registers and pointers from allocators that fail loudly, loops as closures.
 
-use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Parameter, Ptr, Reg};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Narrowed, Op, Parameter, Ptr, Reg, Unit};
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
 
@@ -134,6 +134,12 @@ impl Builder {
         self.push(Op::Load { dst, from, lanes: self.checked_lanes(lanes) });
     }
 
+    /// So many lanes from the first one on from memory, zeros in the others.
+    pub fn load_lanes(&mut self, dst: Reg, from: Address, (first, lanes): (usize, usize)) {
+        let last = self.checked_lanes(first + lanes);
+        self.push(Op::LoadLanes { dst, from, first: last - lanes as u8, lanes: lanes as u8 });
+    }
+
     /// One element into all lanes.
     pub fn splat(&mut self, dst: Reg, from: Address) {
         self.push(Op::Splat { dst, from });
@@ -179,9 +185,24 @@ impl Builder {
         self.push(Op::Dot { acc, a, b, pairs_fit });
     }
 
+    /// acc += the products of four bytes each, those with a sign from memory.
+    pub fn dot_load(&mut self, acc: Reg, a: Reg, from: Address) {
+        self.push(Op::DotLoad { acc, a, from });
+    }
+
     /// Two bytes of each lane as numbers of 16 bits.
     pub fn widen_bytes(&mut self, dst: Reg, src: Reg, bytes: BytesOfLane, is_signed: bool) {
         self.push(Op::WidenBytes { dst, src, bytes, is_signed });
+    }
+
+    /// dst = the lower or upper bytes of a and b in turn.
+    pub fn zip(&mut self, dst: Reg, (a, b): (Reg, Reg), unit: Unit, is_upper: bool) {
+        self.push(Op::Zip { dst, a, b, unit, is_upper });
+    }
+
+    /// dst = the numbers of a and of b in half as many bits.
+    pub fn narrow(&mut self, dst: Reg, (a, b): (Reg, Reg), to: Narrowed) {
+        self.push(Op::Narrow { dst, a, b, to });
     }
 
     /// acc += the products of two numbers of 16 bits each.

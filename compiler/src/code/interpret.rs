@@ -10,9 +10,12 @@ use std::fmt;
 
 pub use region::{Region, Runner};
 
-use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Ptr, Reg};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Narrowed, Op, Ptr, Reg, Unit};
 use crate::graph::tensor::Dtype;
 use crate::passes::pair_fits;
+
+/// Bytes that are zipped or narrowed together.
+const PART: usize = 16;
 
 /// Where an argument points: a region and a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +126,17 @@ impl Machine<'_> {
                 behind.fill(0.0);
                 self.set[usize::from(dst.0)] = true;
             }
+            Op::LoadLanes { dst, from, first, lanes } => {
+                let at = self.pointer(from.ptr)?;
+                let byte = at.offset + i64::from(from.offset);
+                let bytes = usize::from(lanes) * Dtype::F32.bytes();
+                let loaded = self.regions[at.region].read(byte, bytes, self.runner)?.as_chunks().0.to_vec();
+                let lanes = self.write(dst);
+                lanes.fill(0.0);
+                for (lane, bytes) in lanes[first.into()..].iter_mut().zip(loaded) {
+                    *lane = f32::from_le_bytes(bytes);
+                }
+            }
             Op::Splat { dst, from } => {
                 let at = self.pointer(from.ptr)?;
                 let byte = at.offset + i64::from(from.offset);
@@ -188,23 +202,22 @@ impl Machine<'_> {
                 self.set[usize::from(dst.0)] = true;
             }
             Op::Dot { acc, a, b, pairs_fit } => {
-                let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
-                for lane in 0..self.lanes {
-                    let [a, b] =
-                        [a, b].map(|register| self.registers[register + lane].to_bits().to_le_bytes());
-                    if pairs_fit
-                        && !b.as_chunks().0.iter().all(|pair: &[u8; 2]| pair_fits(pair.map(u8::cast_signed)))
-                    {
-                        return Err(Violation(format!("the pairs of {b:?} don't fit")));
-                    }
-                    if b.contains(&i8::MIN.cast_unsigned()) {
-                        return Err(Violation(format!("{b:?} has -128, which has no opposite")));
-                    }
-                    let product = |(a, b): (u8, u8)| i64::from(a) * i64::from(b as i8);
-                    let sum: i64 = a.into_iter().zip(b).map(product).sum();
-                    let sum = i64::from(integer(self.registers[acc + lane])) + sum;
-                    self.registers[acc + lane] = integer_bits(small(sum)?);
+                let b: Vec<[u8; 4]> =
+                    self.registers[self.read(b)?].iter().map(|lane| lane.to_bits().to_le_bytes()).collect();
+                let fits = |b: &[u8; 4]| {
+                    b.as_chunks().0.iter().all(|pair: &[u8; 2]| pair_fits(pair.map(u8::cast_signed)))
+                };
+                if let (true, Some(b)) = (pairs_fit, b.iter().find(|b| !fits(b))) {
+                    return Err(Violation(format!("the pairs of {b:?} don't fit")));
                 }
+                self.dot(acc, a, &b)?;
+            }
+            Op::DotLoad { acc, a, from } => {
+                let at = self.pointer(from.ptr)?;
+                let byte = at.offset + i64::from(from.offset);
+                let bytes = self.lanes * Dtype::F32.bytes();
+                let b = self.regions[at.region].read(byte, bytes, self.runner)?.as_chunks().0.to_vec();
+                self.dot(acc, a, &b)?;
             }
             Op::WidenBytes { dst, src, bytes, is_signed } => {
                 let (from, to) = (self.read(src)?.start, self.span(dst).start);
@@ -219,6 +232,33 @@ impl Machine<'_> {
                 }
                 self.set[usize::from(dst.0)] = true;
             }
+            Op::Zip { dst, a, b, unit, is_upper } => {
+                let len = match unit {
+                    Unit::Byte => 1,
+                    Unit::Pair => 2,
+                };
+                let first = if is_upper { PART / 2 } else { 0 };
+                self.part_by_part(dst, (a, b), |a, b| {
+                    let units = |part: [u8; PART]| -> Vec<Vec<u8>> {
+                        part[first..][..PART / 2].chunks(len).map(<[u8]>::to_vec).collect()
+                    };
+                    units(a).into_iter().zip(units(b)).flat_map(|(a, b)| [a, b].concat()).collect()
+                })?;
+            }
+            Op::Narrow { dst, a, b, to } => self.part_by_part(dst, (a, b), |a, b| {
+                let all = [a, b].concat();
+                match to {
+                    Narrowed::Signed16 => {
+                        let numbers = all.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes));
+                        let nearest = |number: i32| number.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+                        numbers.flat_map(|number| nearest(number).to_le_bytes()).collect()
+                    }
+                    Narrowed::Bytes => {
+                        let numbers = all.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes));
+                        numbers.map(|number| number.clamp(0, u8::MAX.into()) as u8).collect()
+                    }
+                }
+            })?,
             Op::DotPairs { acc, a, b } => {
                 let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
                 for lane in 0..self.lanes {
@@ -290,6 +330,41 @@ impl Machine<'_> {
                 }
             }
             Op::Heading(_) => {}
+        }
+        Ok(())
+    }
+
+    /// acc += the products of the bytes of a and of b, lane by lane.
+    fn dot(&mut self, acc: Reg, a: Reg, b: &[[u8; 4]]) -> Result<(), Violation> {
+        let (acc, a) = (self.read(acc)?.start, self.read(a)?.start);
+        for (lane, b) in b.iter().enumerate() {
+            if b.contains(&i8::MIN.cast_unsigned()) {
+                return Err(Violation(format!("{b:?} has -128, which has no opposite")));
+            }
+            let a = self.registers[a + lane].to_bits().to_le_bytes();
+            let product = |(a, b): (u8, &u8)| i64::from(a) * i64::from(b.cast_signed());
+            let sum: i64 = a.into_iter().zip(b).map(product).sum();
+            let sum = i64::from(integer(self.registers[acc + lane])) + sum;
+            self.registers[acc + lane] = integer_bits(small(sum)?);
+        }
+        Ok(())
+    }
+
+    /// dst = what becomes of each 16 bytes of two registers.
+    fn part_by_part(
+        &mut self,
+        dst: Reg,
+        (a, b): (Reg, Reg),
+        become_of: impl Fn([u8; PART], [u8; PART]) -> Vec<u8>,
+    ) -> Result<(), Violation> {
+        let bytes = |span: std::ops::Range<usize>| -> Vec<u8> {
+            self.registers[span].iter().flat_map(|lane| lane.to_bits().to_le_bytes()).collect()
+        };
+        let (a, b) = (bytes(self.read(a)?), bytes(self.read(b)?));
+        let parts = a.as_chunks().0.iter().zip(b.as_chunks().0);
+        let parts: Vec<u8> = parts.flat_map(|(a, b)| become_of(*a, *b)).collect();
+        for (lane, bytes) in self.write(dst).iter_mut().zip(parts.as_chunks().0) {
+            *lane = f32::from_bits(u32::from_le_bytes(*bytes));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Ptr, Reg};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Narrowed, Op, Ptr, Reg, Unit};
 
 impl fmt::Display for Reg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,6 +76,9 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
             Op::Const { dst, value } => writeln!(f, "{dst} = {value:?}")?,
             Op::Copy { dst, src } => writeln!(f, "{dst} = {src}")?,
             Op::Load { dst, from, lanes } => writeln!(f, "{dst} = load {from}{}", part(lanes))?,
+            Op::LoadLanes { dst, from, first, lanes } => {
+                writeln!(f, "{dst} = load {from} lanes {first}..{}", first + lanes)?;
+            }
             Op::Splat { dst, from } => writeln!(f, "{dst} = splat {from}")?,
             Op::LoadTwice { dst, from } => writeln!(f, "{dst} = load twice {from}")?,
             Op::Join { dst, low, high } => writeln!(f, "{dst} = join {low}, {high}")?,
@@ -88,6 +91,7 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
                 let pairs = if *pairs_fit { ", pairs fit" } else { "" };
                 writeln!(f, "{acc} += dot {a}, {b}{pairs}")?;
             }
+            Op::DotLoad { acc, a, from } => writeln!(f, "{acc} += dot {a}, {from}")?,
             Op::WidenBytes { dst, src, bytes, is_signed } => {
                 let bytes = match bytes {
                     BytesOfLane::Even => "even",
@@ -95,6 +99,21 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
                 };
                 let signed = if *is_signed { " signed" } else { "" };
                 writeln!(f, "{dst} = {bytes}{signed} bytes {src}")?;
+            }
+            Op::Zip { dst, a, b, unit, is_upper } => {
+                let half = if *is_upper { "upper" } else { "lower" };
+                let unit = match unit {
+                    Unit::Byte => "bytes",
+                    Unit::Pair => "pairs",
+                };
+                writeln!(f, "{dst} = zip {half} {unit} {a}, {b}")?;
+            }
+            Op::Narrow { dst, a, b, to } => {
+                let to = match to {
+                    Narrowed::Signed16 => "16 bits",
+                    Narrowed::Bytes => "bytes",
+                };
+                writeln!(f, "{dst} = narrow to {to} {a}, {b}")?;
             }
             Op::DotPairs { acc, a, b } => writeln!(f, "{acc} += dot pairs {a}, {b}")?,
             Op::ToFloat { dst, src } => writeln!(f, "{dst} = float {src}")?,

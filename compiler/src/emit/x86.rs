@@ -15,7 +15,7 @@ use iced_x86::{BlockEncoderOptions, Code as Opcode, IcedError, Instruction, Memo
 pub(super) use self::cpu::{Question, cpu_check};
 pub(super) use self::float_control::{restore_mxcsr, set_mxcsr};
 pub(super) use self::listing::listing;
-use crate::code::{Address, Binary, Code, Half, Op, Ptr, Reg};
+use crate::code::{Address, Binary, Code, Half, Narrowed, Op, Ptr, Reg, Unit};
 
 /// The general registers of pointers, in order. The first six carry the System V arguments.
 const POINTERS: [Register; 14] = [
@@ -64,6 +64,10 @@ struct Forms {
     to_integer: Opcode,
     widen_bytes: Opcode,
     dot: Opcode,
+    /// Bytes in turn, lower and upper, then pairs of them.
+    zips: [[Opcode; 2]; 2],
+    to_signed_16: Opcode,
+    to_bytes: Opcode,
     /// Where there is no dot product: products of pairs of bytes, of 16-bit numbers, and shifts of those.
     byte_pairs: Opcode,
     pairs: Opcode,
@@ -99,6 +103,12 @@ const AVX2: Forms = Forms {
     to_integer: Opcode::VEX_Vcvtps2dq_ymm_ymmm256,
     widen_bytes: Opcode::VEX_Vpmovzxbd_ymm_xmmm64,
     dot: Opcode::VEX_Vpdpbusd_ymm_ymm_ymmm256,
+    zips: [
+        [Opcode::VEX_Vpunpcklbw_ymm_ymm_ymmm256, Opcode::VEX_Vpunpckhbw_ymm_ymm_ymmm256],
+        [Opcode::VEX_Vpunpcklwd_ymm_ymm_ymmm256, Opcode::VEX_Vpunpckhwd_ymm_ymm_ymmm256],
+    ],
+    to_signed_16: Opcode::VEX_Vpackssdw_ymm_ymm_ymmm256,
+    to_bytes: Opcode::VEX_Vpackuswb_ymm_ymm_ymmm256,
     byte_pairs: Opcode::VEX_Vpmaddubsw_ymm_ymm_ymmm256,
     pairs: Opcode::VEX_Vpmaddwd_ymm_ymm_ymmm256,
     left_16: Opcode::VEX_Vpsllw_ymm_ymm_imm8,
@@ -131,6 +141,12 @@ const AVX512: Forms = Forms {
     to_integer: Opcode::EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er,
     widen_bytes: Opcode::EVEX_Vpmovzxbd_zmm_k1z_xmmm128,
     dot: Opcode::EVEX_Vpdpbusd_zmm_k1z_zmm_zmmm512b32,
+    zips: [
+        [Opcode::EVEX_Vpunpcklbw_zmm_k1z_zmm_zmmm512, Opcode::EVEX_Vpunpckhbw_zmm_k1z_zmm_zmmm512],
+        [Opcode::EVEX_Vpunpcklwd_zmm_k1z_zmm_zmmm512, Opcode::EVEX_Vpunpckhwd_zmm_k1z_zmm_zmmm512],
+    ],
+    to_signed_16: Opcode::EVEX_Vpackssdw_zmm_k1z_zmm_zmmm512b32,
+    to_bytes: Opcode::EVEX_Vpackuswb_zmm_k1z_zmm_zmmm512,
     byte_pairs: Opcode::EVEX_Vpmaddubsw_zmm_k1z_zmm_zmmm512,
     pairs: Opcode::EVEX_Vpmaddwd_zmm_k1z_zmm_zmmm512,
     left_16: Opcode::EVEX_Vpsllw_zmm_k1z_zmmm512_imm8,
@@ -250,6 +266,15 @@ impl Writer<'_> {
                     self.load_part(dst, from, lanes, load)
                 }
             }
+            Op::LoadLanes { dst, from, first, lanes } => {
+                assert!(self.forms.lanes == AVX512.lanes, "only where there are masks");
+                let from = Address { offset: from.offset - 4 * i32::from(first), ..from };
+                let mut load = Instruction::with2(forms.load, self.vector(dst), memory(from))?;
+                self.mask(first, lanes)?;
+                load.set_op_mask(Register::K1);
+                load.set_zeroing_masking(true);
+                self.emit(load)
+            }
             Op::Splat { dst, from } => {
                 self.emit(Instruction::with2(forms.splat_memory, self.vector(dst), memory(from))?)
             }
@@ -284,11 +309,29 @@ impl Writer<'_> {
                     Binary::AddIntegers => forms.add_integers,
                     Binary::MulIntegers => forms.mul_integers,
                 };
-                self.emit(Instruction::with3(opcode, self.vector(dst), self.vector(a), self.vector(b))?)
+                self.of_two(opcode, dst, a, b)
             }
             Op::LoadBytes { dst, from, lanes } => self.load_bytes(dst, from, lanes),
             Op::Dot { acc, a, b, pairs_fit } => self.dot(acc, a, b, pairs_fit),
+            Op::DotLoad { acc, a, from } => {
+                assert!(self.native_dot, "only kernels for a dot product take weights from memory");
+                self.emit(Instruction::with3(forms.dot, self.vector(acc), self.vector(a), memory(from))?)
+            }
             Op::WidenBytes { dst, src, bytes, is_signed } => self.widen_bytes(dst, src, bytes, is_signed),
+            Op::Zip { dst, a, b, unit, is_upper } => {
+                let [lower, upper] = match unit {
+                    Unit::Byte => forms.zips[0],
+                    Unit::Pair => forms.zips[1],
+                };
+                self.of_two(if is_upper { upper } else { lower }, dst, a, b)
+            }
+            Op::Narrow { dst, a, b, to } => {
+                let opcode = match to {
+                    Narrowed::Signed16 => forms.to_signed_16,
+                    Narrowed::Bytes => forms.to_bytes,
+                };
+                self.of_two(opcode, dst, a, b)
+            }
             Op::DotPairs { acc, a, b } => self.dot_pairs(acc, a, b),
             Op::ToFloat { dst, src } => {
                 self.emit(Instruction::with2(forms.to_float, self.vector(dst), self.vector(src))?)
@@ -317,6 +360,10 @@ impl Writer<'_> {
         }
     }
 
+    fn of_two(&mut self, opcode: Opcode, dst: Reg, a: Reg, b: Reg) -> Result<(), IcedError> {
+        self.emit(Instruction::with3(opcode, self.vector(dst), self.vector(a), self.vector(b))?)
+    }
+
     fn shift(&mut self, opcode: Opcode, dst: Reg, src: Reg, bits: u8) -> Result<(), IcedError> {
         self.emit(Instruction::with3(opcode, self.vector(dst), self.vector(src), u32::from(bits))?)
     }
@@ -342,7 +389,7 @@ impl Writer<'_> {
             return self.emit(load);
         }
         if self.forms.lanes == AVX512.lanes {
-            self.mask(lanes)?;
+            self.mask(0, lanes)?;
             load.set_op_mask(Register::K1);
             load.set_zeroing_masking(true);
             return self.emit(load);
@@ -367,7 +414,7 @@ impl Writer<'_> {
             self.emit(at_least_0)?;
             let mut store = Instruction::with2(Opcode::EVEX_Vpmovusdb_xmmm128_k1z_zmm, memory(to), from)?;
             if usize::from(lanes) != self.forms.lanes {
-                self.mask(lanes)?;
+                self.mask(0, lanes)?;
                 store.set_op_mask(Register::K1);
             }
             return self.emit(store);
@@ -403,7 +450,7 @@ impl Writer<'_> {
         mut load: Instruction,
     ) -> Result<(), IcedError> {
         if self.forms.lanes == AVX512.lanes {
-            self.mask(lanes)?;
+            self.mask(0, lanes)?;
             load.set_op_mask(Register::K1);
             load.set_zeroing_masking(true);
             return self.emit(load);
@@ -425,7 +472,7 @@ impl Writer<'_> {
         mut store: Instruction,
     ) -> Result<(), IcedError> {
         if self.forms.lanes == AVX512.lanes {
-            self.mask(lanes)?;
+            self.mask(0, lanes)?;
             store.set_op_mask(Register::K1);
             return self.emit(store);
         }
@@ -438,9 +485,10 @@ impl Writer<'_> {
         )?)
     }
 
-    /// k1 = the first `lanes` lanes.
-    fn mask(&mut self, lanes: u8) -> Result<(), IcedError> {
-        self.emit(Instruction::with2(Opcode::Mov_r32_imm32, SCRATCH, (1u32 << lanes) - 1)?)?;
+    /// k1 = so many lanes from the first one on.
+    fn mask(&mut self, first: u8, lanes: u8) -> Result<(), IcedError> {
+        let bits = ((1u32 << lanes) - 1) << first;
+        self.emit(Instruction::with2(Opcode::Mov_r32_imm32, SCRATCH, bits)?)?;
         self.emit(Instruction::with2(Opcode::VEX_Kmovw_kr_r32, Register::K1, SCRATCH)?)
     }
 

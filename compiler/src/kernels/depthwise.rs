@@ -8,6 +8,9 @@
 //! that is one kernel row, up to seven columns of it at a time. With several, a kernel row stays from the first input row that
 //! it is applied to, for the first row of outputs, to the last one, for the last.
 
+mod flat;
+mod quads;
+
 use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
@@ -15,7 +18,7 @@ use mnc_runtime::filter::Packing;
 use super::ending::Operands;
 use super::epilogue::{Sum, store_activated};
 use super::tile::{Cursor, Run, runs};
-use super::{Ending, Family, FeatureMap, KernelName, NamedTile};
+use super::{Ending, Family, FeatureMap, IntegerEnding, KernelName, NamedTile, WORD};
 use crate::code::{Access, Address, Builder, Code, Reg};
 use crate::graph::shape::{Axis, Window};
 use crate::target::Isa;
@@ -31,10 +34,23 @@ pub struct Depthwise {
     pub output: FeatureMap,
     /// What becomes of each sum.
     pub ending: Ending,
+    /// What its products are of.
+    pub form: Form,
     /// Output rows of one step; several only where the kernel has few enough columns.
     pub rows: usize,
     /// Output pixels of each of them.
     pub pixels: usize,
+}
+
+/// What a word of a depthwise product holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// One number, or one byte.
+    Taps,
+    /// Bytes of four rows: see `depthwise/quads.rs`.
+    Quads,
+    /// The same of several pixels side by side, as many as a vector has room for, which count as one: see `depthwise/flat.rs`.
+    Flat,
 }
 
 /// Kernel columns whose weights are in registers at a time.
@@ -61,12 +77,15 @@ impl Depthwise {
     pub fn most_pixels(&self, rows: usize, isa: &Isa) -> usize {
         let Depthwise { window, input, output, .. } = *self;
         let n_columns = window.columns.kernel;
-        if rows == 1 {
-            return self.ending.registers(isa) - self.ending.operands(n_columns.min(MOST_FACTORS) + 2);
-        }
         // The rows of a step lie at distances that are part of the instructions.
         let below = window.rows.covered(rows) * input.row_bytes();
         let reach = below.max(rows * output.row_bytes());
+        if self.form != Form::Taps {
+            return if MOST_REACH < reach { 0 } else { self.most_pixels_of_quads(rows, isa) };
+        }
+        if rows == 1 {
+            return self.ending.registers(isa) - self.ending.operands(n_columns.min(MOST_FACTORS) + 2);
+        }
         if MOST_FACTORS < n_columns || MOST_REACH < reach {
             return 0;
         }
@@ -74,34 +93,123 @@ impl Depthwise {
         self.ending.registers(isa).saturating_sub(self.ending.operands(n_factors + 2)) / rows
     }
 
+    /// Whether the instruction set has what the form takes, and there is a use for it.
+    pub fn has_form(&self, isa: &Isa) -> bool {
+        match self.form {
+            Form::Taps => true,
+            Form::Quads | Form::Flat => {
+                let gives_bytes = matches!(
+                    self.ending,
+                    Ending::Integer(IntegerEnding { bytes: Some(_), addition: None, .. })
+                );
+                let has_words = gives_bytes && isa.zips_bytes && self.window.rows.kernel != 1;
+                has_words && (self.form == Form::Flat) == self.is_flat(isa)
+            }
+        }
+    }
+
+    /// The kernel in the form and with the step of such a tile.
+    pub fn with_tile(self, tile: NamedTile, isa: &Isa) -> Depthwise {
+        let NamedTile { rows, pixels, channels } = tile;
+        let form = match channels == isa.lanes {
+            true => Form::Taps,
+            false if self.is_flat(isa) => Form::Flat,
+            false => Form::Quads,
+        };
+        Depthwise { form, rows, pixels, ..self }
+    }
+
     pub(super) fn name(&self, isa: &Isa) -> KernelName {
         KernelName {
             dtype: self.input.dtype,
             family: Family::Depthwise(self.window.slide()),
-            tile: NamedTile { rows: self.rows, pixels: self.pixels, channels: isa.lanes },
+            tile: NamedTile { rows: self.rows, pixels: self.pixels, channels: self.channels(isa) },
             activation: self.ending.activation(),
             isa: isa.tag.to_owned(),
         }
     }
 
-    /// By vector of channels: the bias, then the taps.
+    /// Steps of all channels.
+    pub(crate) fn n_steps(&self) -> usize {
+        let count = |runs: Vec<Run>| runs.iter().map(|run| run.count).sum::<usize>();
+        count(self.rows()) * count(self.columns())
+    }
+
+    /// Bytes of the packed filter.
+    pub(crate) fn filter_bytes(&self, isa: &Isa) -> usize {
+        self.packing(isa).len() * WORD
+    }
+
+    /// Channels of a step.
+    pub(crate) fn channels(&self, isa: &Isa) -> usize {
+        match self.form {
+            Form::Taps => isa.lanes,
+            Form::Quads | Form::Flat => quads::width(isa),
+        }
+    }
+
+    /// Which of the channels of a step is in a position of the packed filter.
+    pub(super) fn channel_at(&self, position: usize, isa: &Isa) -> usize {
+        match self.form {
+            Form::Taps => position,
+            Form::Quads => quads::channel_at(position, isa),
+            Form::Flat => quads::channel_at(position, isa) % self.output.pixel_stride,
+        }
+    }
+
+    /// The taps whose weights a word of the packed filter has, of so many behind the head.
+    pub(super) fn taps_of_word(&self, word: usize) -> [Option<usize>; WORD] {
+        match self.form {
+            Form::Taps => [Some(word), None, None, None],
+            Form::Quads | Form::Flat => self.taps_of_quad(word),
+        }
+    }
+
+    /// By the channels of a step: the bias, then the taps.
     pub(super) fn packing(&self, isa: &Isa) -> Packing {
-        let n_vectors = self.output.shape.channels.div_ceil(isa.lanes);
-        Packing::new(self.filter_rows() - 1, (isa.lanes, n_vectors), 0)
+        let width = self.channels(isa);
+        Packing::new(self.filter_rows() - 1, (width, self.output.shape.channels.div_ceil(width)), 0)
     }
 
     /// Words of a channel: bias, of integers also multiplier, and weights.
     pub(super) fn filter_rows(&self) -> usize {
-        self.ending.head_rows() + self.window.taps()
+        let n_words = match self.form {
+            Form::Taps => self.window.taps(),
+            Form::Quads | Form::Flat => self.n_quad_words(),
+        };
+        self.ending.head_rows() + n_words
     }
 
-    pub(super) fn code(&self, isa: &Isa) -> Code {
-        let Depthwise { window, input: map_in, output: map_out, .. } = self;
-        let columns = self.columns();
-        let mut b = Builder::with_registers(isa, self.ending.registers(isa));
+    pub(crate) fn code(&self, isa: &Isa) -> Code {
+        let registers = match self.form {
+            Form::Taps => self.ending.registers(isa),
+            Form::Quads | Form::Flat => self.quad_registers(isa),
+        };
+        let mut b = Builder::with_registers(isa, registers);
         let input = b.parameter("input", Access::Read);
-        let weights = b.parameter("weights", Access::Read);
+        let filter = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
+        let at = Cursor { input, filter, output };
+        match self.form {
+            Form::Taps => {
+                let columns = (&self.columns()[..], 1);
+                self.blocks(&mut b, at, columns, &|b, at, block| self.vectors(b, isa, at, block));
+            }
+            Form::Quads => self.quads(&mut b, isa, at),
+            Form::Flat => self.flat(&mut b, isa, at),
+        }
+        b.finish()
+    }
+
+    /// A tile after the other: rows, then tiles along them, whose positions are of so many pixels each.
+    fn blocks<T>(
+        &self,
+        b: &mut Builder,
+        at: Cursor,
+        (columns, n_together): (&[Run<T>], usize),
+        tile: &dyn Fn(&mut Builder, Cursor, Block<'_, T>),
+    ) {
+        let Depthwise { window, input: map_in, output: map_out, .. } = self;
         for rows in &self.rows() {
             let taps: Vec<String> = rows.taps.iter().map(|taps| format!("{taps:?}")).collect();
             let (taps, first) = (taps.join(" "), rows.first);
@@ -110,19 +218,18 @@ impl Depthwise {
                 len => format!("{} times {len} rows from {first} on, kernel rows {taps}", rows.count),
             });
             let (row_in, row_out) = (b.pointer(), b.pointer());
-            b.set_pointer(row_in, input, self.row_offset(rows));
-            b.set_pointer(row_out, output, (rows.first * map_out.row_words()) as isize);
+            b.set_pointer(row_in, at.input, self.row_offset(rows));
+            b.set_pointer(row_out, at.output, (rows.first * map_out.row_words()) as isize);
             b.repeat(rows.count, |b| {
-                for columns in &columns {
-                    let at = Cursor { input: row_in, filter: weights, output: row_out };
-                    self.tiles(b, isa, at, Block { rows, columns });
+                for columns in columns {
+                    let at = Cursor { input: row_in, output: row_out, ..at };
+                    self.tiles(b, at, (Block { rows, columns }, n_together), tile);
                 }
                 b.advance(row_in, rows.len() * window.rows.stride * map_in.row_words());
                 b.advance(row_out, rows.len() * map_out.row_words());
             });
             b.free_pointers([row_in, row_out]);
         }
-        b.finish()
     }
 
     /// The output rows, those that take the same taps together.
@@ -151,59 +258,62 @@ impl Depthwise {
         taken.unwrap_or_else(|| first((0, &run.taps[0])))
     }
 
-    /// The steps of a block, over all vectors of channels.
-    fn tiles(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>) {
+    /// The tiles of a block.
+    fn tiles<T>(
+        &self,
+        b: &mut Builder,
+        at: Cursor,
+        (block, n_together): (Block<'_, T>, usize),
+        tile: &dyn Fn(&mut Builder, Cursor, Block<'_, T>),
+    ) {
         let Depthwise { window, input: map_in, output: map_out, .. } = self;
         let run = block.columns;
         let (tile_in, tile_out) = (b.pointer(), b.pointer());
-        let left = window.columns.offset(run.first, 0);
-        b.heading(format!("{} tiles of {} pixels from column {} on", run.count, run.len(), run.first));
+        let (first, len) = (run.first * n_together, run.len() * n_together);
+        let left = window.columns.offset(first, 0);
+        b.heading(format!("{} tiles of {len} pixels from column {first} on", run.count));
         b.set_pointer(tile_in, at.input, left * map_in.pixel_words() as isize);
-        b.set_pointer(tile_out, at.output, (run.first * map_out.pixel_words()) as isize);
+        b.set_pointer(tile_out, at.output, (first * map_out.pixel_words()) as isize);
         b.repeat(run.count, |b| {
-            let (vector_in, vector_out, taps) = (b.pointer(), b.pointer(), b.pointer());
-            b.set_pointer(vector_in, tile_in, 0);
-            b.set_pointer(vector_out, tile_out, 0);
-            b.set_pointer(taps, at.filter, 0);
-            b.repeat(map_out.shape.channels.div_ceil(isa.lanes), |b| {
-                self.step(b, isa, Cursor { input: vector_in, filter: taps, output: vector_out }, block);
-                b.advance(vector_in, map_in.words(isa.lanes));
-                b.advance(vector_out, map_out.words(isa.lanes));
-                b.advance(taps, self.filter_rows() * isa.lanes);
-            });
-            b.free_pointers([vector_in, vector_out, taps]);
-            b.advance(tile_in, run.len() * window.columns.stride * map_in.pixel_words());
-            b.advance(tile_out, run.len() * map_out.pixel_words());
+            tile(b, Cursor { input: tile_in, output: tile_out, ..at }, block);
+            b.advance(tile_in, len * window.columns.stride * map_in.pixel_words());
+            b.advance(tile_out, len * map_out.pixel_words());
         });
         b.free_pointers([tile_in, tile_out]);
+    }
+
+    /// All vectors of channels of one tile.
+    fn vectors(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>) {
+        let at = at.copied(b);
+        b.repeat(self.output.shape.channels.div_ceil(isa.lanes), |b| {
+            self.step(b, isa, at, block);
+            self.advance(b, at, isa.lanes);
+        });
+        at.free(b);
+    }
+
+    /// On to so many other channels.
+    fn advance(&self, b: &mut Builder, at: Cursor, channels: usize) {
+        b.advance(at.input, self.input.words(channels));
+        b.advance(at.output, self.output.words(channels));
+        b.advance(at.filter, self.filter_rows() * channels);
     }
 
     /// One vector of channels of one tile.
     fn step(&self, b: &mut Builder, isa: &Isa, at: Cursor, block: Block<'_>) {
         let (n_rows, n_pixels) = (block.rows.len(), block.columns.len());
         let accumulators = b.registers(n_rows * n_pixels);
-        let border = |idx: usize| {
-            self.ending.border(&block.rows.taps[idx / n_pixels], &block.columns.taps[idx % n_pixels])
-        };
-        let borders: Vec<usize> = (0..accumulators.len()).map(border).collect();
-        for (idx, acc) in accumulators.iter().enumerate() {
-            match borders[..idx].iter().position(|border| *border == borders[idx]) {
-                None => b.load(*acc, at.filter.at(borders[idx] * isa.lanes)),
-                Some(before) => b.copy(*acc, accumulators[before]),
-            }
-        }
+        self.start(b, block, &accumulators, |row| at.filter.at(row * isa.lanes));
         if n_rows == 1 {
             self.one_row(b, isa, at, block, &accumulators);
         } else {
             self.several_rows(b, isa, at, block, &accumulators);
         }
         let scratch = self.ending.scratch(b);
-        let map = self.output;
-        let place = |idx: usize| idx / n_pixels * map.row_words() + idx % n_pixels * map.pixel_words();
         let sum = |(idx, register): (usize, &Reg)| Sum {
             register: *register,
             addend: None,
-            place: at.output.at(place(idx)),
+            place: at.output.at(self.place(block, idx)),
         };
         let sums: Vec<Sum> = accumulators.iter().enumerate().map(sum).collect();
         match self.ending {
@@ -217,6 +327,27 @@ impl Depthwise {
             }
         }
         b.free(accumulators.iter().copied().chain(scratch));
+    }
+
+    /// Starts the sums of a block's pixels from their biases, which lie in rows of the packed filter.
+    fn start(&self, b: &mut Builder, block: Block<'_>, sums: &[Reg], row: impl Fn(usize) -> Address) {
+        let n_pixels = block.columns.len();
+        let border = |idx: usize| {
+            self.ending.border(&block.rows.taps[idx / n_pixels], &block.columns.taps[idx % n_pixels])
+        };
+        let borders: Vec<usize> = (0..sums.len()).map(border).collect();
+        for (idx, sum) in sums.iter().enumerate() {
+            match borders[..idx].iter().position(|border| *border == borders[idx]) {
+                None => b.load(*sum, row(borders[idx])),
+                Some(before) => b.copy(*sum, sums[before]),
+            }
+        }
+    }
+
+    /// Words from the first pixel of a block to another of its output.
+    fn place(&self, block: Block<'_>, idx: usize) -> usize {
+        let n_pixels = block.columns.len();
+        idx / n_pixels * self.output.row_words() + idx % n_pixels * self.output.pixel_words()
     }
 
     /// The taps of a step of one output row, kernel row by kernel row.
@@ -323,10 +454,17 @@ fn places(sums: &[Sum]) -> Vec<(Reg, Address)> {
 }
 
 /// The output pixels of a step: rows, and columns of each of them.
-#[derive(Clone, Copy)]
-struct Block<'a> {
+struct Block<'a, T = Range<usize>> {
     rows: &'a Run,
-    columns: &'a Run,
+    columns: &'a Run<T>,
+}
+
+impl<T> Copy for Block<'_, T> {}
+
+impl<T> Clone for Block<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
 }
 
 /// Of the outputs of a block along an axis, with the taps that are inside of the map, those under whose window an input element lies,

@@ -197,6 +197,28 @@ impl IntegerEnding {
         2 + epilogue::n_registers(self.activation)
     }
 
+    /// Makes numbers of sums, times the multipliers; the register that these were in.
+    fn numbers(self, b: &mut Builder, operands: Operands<'_>, scratch: &[Reg], sums: &[Reg]) -> Reg {
+        let (factor, free) = scratch.split_first().expect("a tile leaves a register for the multiplier");
+        let epilogue =
+            Epilogue::new(b, self.activation, free).expect("a tile leaves room for the activation");
+        b.load(*factor, operands.multiplier);
+        for sum in sums {
+            b.to_float(*sum, *sum);
+            b.binary(Binary::Mul, *sum, *sum, *factor);
+            epilogue.apply(b, *sum);
+        }
+        *factor
+    }
+
+    /// Makes integers of sums that become bytes without an addition. What a byte can't hold, who stores them has to cut off.
+    pub(super) fn integers(self, b: &mut Builder, operands: Operands<'_>, scratch: &[Reg], sums: &[Reg]) {
+        let bytes = self.bytes.expect("the sums become bytes");
+        let factor = self.numbers(b, operands, scratch, sums);
+        bytes.scale_and_bound(b, (factor, Some(operands.factor)), bytes.needed_bounds(), sums);
+        bytes.integers(b, factor, sums);
+    }
+
     /// Makes numbers or bytes of sums and stores them.
     ///
     /// # Panics
@@ -208,15 +230,7 @@ impl IntegerEnding {
         scratch: &[Reg],
         sums: &[(Reg, Address)],
     ) {
-        let (factor, free) = scratch.split_first().expect("a tile leaves a register for the multiplier");
-        let epilogue =
-            Epilogue::new(b, self.activation, free).expect("a tile leaves room for the activation");
-        b.load(*factor, operands.multiplier);
-        for (sum, _) in sums {
-            b.to_float(*sum, *sum);
-            b.binary(Binary::Mul, *sum, *sum, *factor);
-            epilogue.apply(b, *sum);
-        }
+        let factor = &self.numbers(b, operands, scratch, &registers(sums));
         let loaded = || *scratch.get(1).expect("an addition has a register for its residual");
         match (self.bytes, self.addition) {
             (Some(bytes), Some(ByteResidual::Channels)) => {
@@ -230,7 +244,7 @@ impl IntegerEnding {
                 bytes.store_scaled(b, (*factor, None), bytes.needed_bounds(), sums);
             }
             (Some(bytes), Some(ByteResidual::Tensor(addition))) => {
-                bytes.scale_and_bound(b, (*factor, Some(operands.factor)), (true, true), sums);
+                bytes.scale_and_bound(b, (*factor, Some(operands.factor)), (true, true), &registers(sums));
                 sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
                 // The bytes are whole numbers from their zero point on.
                 let own = ByteAddition {
@@ -270,7 +284,8 @@ impl ByteAddition {
             b.shift_right(*sum, *sum, shift);
         }
         if bytes.low == 0 && bytes.high == u8::MAX {
-            return bytes.store_integers(b, passing, sums);
+            bytes.add_zero_point(b, passing, &registers(sums));
+            return store(b, sums);
         }
         sums.iter().for_each(|(sum, _)| b.to_float(*sum, *sum));
         bytes.store(b, passing, sums);
@@ -298,9 +313,10 @@ impl ByteEnding {
         bounds: (bool, bool),
         sums: &[(Reg, Address)],
     ) {
-        self.scale_and_bound(b, passing, bounds, sums);
-        sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
-        self.store_integers(b, passing.0, sums);
+        let registers = registers(sums);
+        self.scale_and_bound(b, passing, bounds, &registers);
+        self.integers(b, passing.0, &registers);
+        store(b, sums);
     }
 
     fn scale_and_bound(
@@ -308,19 +324,19 @@ impl ByteEnding {
         b: &mut Builder,
         (passing, factors): (Reg, Option<Address>),
         (from_below, from_above): (bool, bool),
-        sums: &[(Reg, Address)],
+        sums: &[Reg],
     ) {
         let ByteEnding { factor, zero_point, low, high } = self;
         let each = |b: &mut Builder, op: Binary, constant: f32| {
             b.constant(passing, constant);
-            sums.iter().for_each(|(sum, _)| b.binary(op, *sum, *sum, passing));
+            sums.iter().for_each(|sum| b.binary(op, *sum, *sum, passing));
         };
         match factor {
             Factor::One => {}
             Factor::Same(bits) => each(b, Binary::Mul, f32::from_bits(bits)),
             Factor::OfChannel => {
                 b.load(passing, factors.expect("only layers with weights have factors of channels"));
-                sums.iter().for_each(|(sum, _)| b.binary(Binary::Mul, *sum, *sum, passing));
+                sums.iter().for_each(|sum| b.binary(Binary::Mul, *sum, *sum, passing));
             }
         }
         let zero = f32::from(zero_point);
@@ -332,14 +348,26 @@ impl ByteEnding {
         }
     }
 
-    /// Adds the zero point to integers and stores them as bytes.
-    fn store_integers(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
-        let zero_point = self.zero_point;
-        if zero_point != 0 {
-            b.constant_integer(passing, zero_point.into());
-            sums.iter().for_each(|(sum, _)| b.binary(Binary::AddIntegers, *sum, *sum, passing));
-        }
-        let lanes = b.lanes();
-        sums.iter().for_each(|(sum, place)| b.store_bytes(*sum, *place, lanes));
+    /// Makes integers of numbers, and adds the zero point to them.
+    fn integers(self, b: &mut Builder, passing: Reg, sums: &[Reg]) {
+        sums.iter().for_each(|sum| b.to_integer(*sum, *sum));
+        self.add_zero_point(b, passing, sums);
     }
+
+    fn add_zero_point(self, b: &mut Builder, passing: Reg, sums: &[Reg]) {
+        if self.zero_point != 0 {
+            b.constant_integer(passing, self.zero_point.into());
+            sums.iter().for_each(|sum| b.binary(Binary::AddIntegers, *sum, *sum, passing));
+        }
+    }
+}
+
+/// Stores integers as bytes.
+fn store(b: &mut Builder, sums: &[(Reg, Address)]) {
+    let lanes = b.lanes();
+    sums.iter().for_each(|(sum, place)| b.store_bytes(*sum, *place, lanes));
+}
+
+fn registers(sums: &[(Reg, Address)]) -> Vec<Reg> {
+    sums.iter().map(|(sum, _)| *sum).collect()
 }

@@ -239,7 +239,7 @@ impl Depthwise {
             filter: first * self.filter_rows() * Dtype::F32.bytes(),
             output: first * self.output.dtype.bytes(),
         };
-        pieces(self.output.shape.channels, isa.lanes, parts).into_iter().map(part).collect()
+        pieces(self.output.shape.channels, self.channels(isa), parts).into_iter().map(part).collect()
     }
 }
 

@@ -248,6 +248,23 @@ pub(super) struct Cursor {
     pub(super) output: Ptr,
 }
 
+impl Cursor {
+    /// The same place in pointers of its own.
+    pub(super) fn copied(self, b: &mut Builder) -> Cursor {
+        let mut copy = |from: Ptr| {
+            let ptr = b.pointer();
+            b.set_pointer(ptr, from, 0);
+            ptr
+        };
+        Cursor { input: copy(self.input), output: copy(self.output), filter: copy(self.filter) }
+    }
+
+    /// Gives its pointers back.
+    pub(super) fn free(self, b: &mut Builder) {
+        b.free_pointers([self.input, self.output, self.filter]);
+    }
+}
+
 /// A row of a register tile in a reduction.
 #[derive(Clone, Copy)]
 pub(super) struct Row {

@@ -2,14 +2,15 @@
 //!
 //! In: a layer and the layouts around it. Knows no other node.
 
+use super::depthwise;
 use super::tiling::{self, Choice, Product};
 use super::tuning::LayerChoice;
 use crate::graph::layer::{Activation, Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
 use crate::kernels::{
     Borders, ByteAddition, ByteEnding, ByteProduct, ByteResidual, Concat, Conv, Dense, Depthwise,
-    Elementwise, ElementwiseNumbers, Ending, Factor, FeatureMap, GlobalAveragePool, Grouped, IntegerEnding,
-    Kernel, Operation, Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample, WindowPool, split_evenly,
+    Elementwise, ElementwiseNumbers, Ending, Factor, FeatureMap, Form, GlobalAveragePool, Grouped,
+    IntegerEnding, Kernel, Operation, Pointwise, PoolNumbers, Softmax, Split, Tile, Upsample, WindowPool,
 };
 use crate::passes::{Addition, ByteSum, Bytes, FusedNode, Integer, is_clamp};
 use crate::target::Isa;
@@ -107,18 +108,24 @@ pub(super) fn choose(
             }
         }
         Layer::Depthwise { window, .. } => {
-            let kernel = Depthwise { window, input, output, ending, rows: 1, pixels: 1 };
-            let (rows, pixels) = match wanted {
-                Some(wanted) => (wanted.kernel.tile.rows, wanted.kernel.tile.pixels),
-                None => depthwise_step(&kernel, isa),
+            let kernel = Depthwise { window, input, output, ending, form: Form::Taps, rows: 1, pixels: 1 };
+            let kernel = match wanted {
+                Some(wanted) => kernel.with_tile(wanted.kernel.tile, isa),
+                None => depthwise::choose(kernel, isa),
             };
+            let Depthwise { form, rows, pixels, .. } = kernel;
             let width = output.shape.width;
             let at_once = if rows == 1 { String::new() } else { format!(", {rows} at a time,") };
+            let words = match form {
+                Form::Taps => "",
+                Form::Quads => ", words of four rows",
+                Form::Flat => ", words of four rows, pixels side by side",
+            };
             Chosen {
-                kernel: Kernel::Depthwise(Depthwise { rows, pixels, ..kernel }),
+                kernel: Kernel::Depthwise(kernel),
                 // Half of the peak: a load and its share of the weights for each few multiply-adds.
                 cycles: vectors(output) * window.taps(),
-                reason: format!("rows of {width}{at_once} in even steps of at most {pixels}{why}"),
+                reason: format!("rows of {width}{at_once} in even steps of at most {pixels}{words}{why}"),
             }
         }
         Layer::Grouped { window, groups, .. } if node.integer.is_none() => {
@@ -239,50 +246,6 @@ fn elementwise_numbers(node: &FusedNode) -> Option<ElementwiseNumbers> {
 const DENSE_OPERANDS: usize = 4;
 /// Chains that hide the latency of a multiply-add on any processor we know; more only lengthen the code.
 const MOST_CHAINS: usize = 12;
-/// Rows of a depthwise step, at most.
-pub(super) const MOST_DEPTHWISE_ROWS: usize = 4;
-/// Output pixels of each, at most: beyond twelve the code grows and hardly more is reused.
-const MOST_DEPTHWISE_PIXELS: usize = 12;
-/// Pixels of a depthwise step of several rows, at most. Measured on a Zen 5 over the layers of MobileNetV2 and V3-large: 15 sums are
-/// never far from the best, 20 are 1.3 to 1.8 times slower with hard-swish.
-const MOST_DEPTHWISE_SUMS: usize = 16;
-/// The same, at least: with 16 registers there is room for eight, which gained nothing over one row.
-const LEAST_DEPTHWISE_SUMS: usize = 12;
-/// The same where neighbours share less, with a larger stride, and where the code's length is time in the user's build.
-const FEW_DEPTHWISE_PIXELS: usize = 7;
-
-/// The rows and pixels of a depthwise step: of one row, the widest step that splits it evenly, or several rows where fewer vectors
-/// are then loaded over the whole map, inputs and weights.
-fn depthwise_step(kernel: &Depthwise, isa: &Isa) -> (usize, usize) {
-    let Depthwise { window, output: FeatureMap { shape: Shape { height, width, .. }, .. }, .. } = *kernel;
-    let most = if window.columns.stride == 1 && !isa.policy.few_kernels {
-        MOST_DEPTHWISE_PIXELS
-    } else {
-        FEW_DEPTHWISE_PIXELS
-    };
-    let most = most.min(kernel.most_pixels(1, isa));
-    let even = (most.div_ceil(2)..=most).rev().find(|pixels| width.is_multiple_of(*pixels));
-    let one_row = (1, even.unwrap_or(most));
-    if isa.policy.few_kernels {
-        return one_row;
-    }
-    let loads = |(rows, pixels): &(usize, usize)| -> usize {
-        let pieces = |extent, most| split_evenly(extent, most).into_iter();
-        let block = |rows, pixels| window.rows.covered(rows) * window.columns.covered(pixels) + window.taps();
-        pieces(height, *rows)
-            .flat_map(|(rows, times)| {
-                pieces(width, *pixels).map(move |(pixels, count)| (rows, pixels, times * count))
-            })
-            .map(|(rows, pixels, count)| count * block(rows, pixels))
-            .sum()
-    };
-    let several = (2..=MOST_DEPTHWISE_ROWS).flat_map(|rows| {
-        let most = (MOST_DEPTHWISE_SUMS / rows).min(kernel.most_pixels(rows, isa));
-        (LEAST_DEPTHWISE_SUMS.div_ceil(rows)..=most).map(move |pixels| (rows, pixels))
-    });
-    [one_row].into_iter().chain(several).min_by_key(loads).expect("one row is there")
-}
-
 /// Parts that a step is cut into, at most: enough to feed eight threads, few enough to keep the code small.
 const MOST_PARTS: usize = 8;
 /// Parts of a chain, at most: at each border between two parts a few rows are computed twice, or taken over.

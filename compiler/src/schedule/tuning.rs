@@ -5,13 +5,13 @@
 
 mod file;
 
-use super::choose::MOST_DEPTHWISE_ROWS;
+use super::depthwise::MOST_ROWS;
 use super::{Schedule, tiling};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::shape::Shape;
 use crate::kernels::{
-    Conv, Ending, FeatureMap, Kernel, KernelName, NamedTile, Pointwise, Tile, split_evenly,
+    Conv, Depthwise, Ending, FeatureMap, Form, Kernel, KernelName, NamedTile, Pointwise, Tile, split_evenly,
 };
 use crate::passes::Fused;
 use crate::target::Isa;
@@ -158,8 +158,11 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
                 && tiling::is_legal(wanted.tile.of_lanes(isa.lanes), output.shape.channels, *ending, isa)
         }
         Kernel::Depthwise(kernel) => {
-            let most = kernel.most_pixels(rows, isa);
-            channels == isa.lanes && (1..=MOST_DEPTHWISE_ROWS).contains(&rows) && (1..=most).contains(&pixels)
+            let kernel = kernel.with_tile(wanted.tile, isa);
+            kernel.has_form(isa)
+                && channels == kernel.channels(isa)
+                && (1..=MOST_ROWS).contains(&rows)
+                && (1..=kernel.most_pixels(rows, isa)).contains(&pixels)
         }
         Kernel::Grouped(_)
         | Kernel::Dense(_)
@@ -200,13 +203,17 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
         Kernel::Conv(kernel) => tiles(kernel.output.shape.width, kernel.output, kernel.ending, isa),
         Kernel::Depthwise(kernel) => {
             let Shape { height, width, .. } = kernel.output.shape;
-            let of_rows = |rows: usize| {
+            let forms = [Form::Taps, Form::Quads, Form::Flat].map(|form| Depthwise { form, ..*kernel });
+            let of_rows = |kernel: Depthwise, rows: usize| {
                 let most = kernel.most_pixels(rows, isa).min(MOST_DEPTHWISE_PIXELS);
                 let tried = if rows == 1 { most } else { HEIGHTS };
                 let pixels = distinct(width, most.clamp(1, 2)..=most).take(tried);
-                pixels.map(move |pixels| NamedTile { rows, pixels, channels: isa.lanes })
+                pixels.map(move |pixels| NamedTile { rows, pixels, channels: kernel.channels(isa) })
             };
-            distinct(height, 1..=MOST_DEPTHWISE_ROWS).flat_map(of_rows).collect()
+            let of_form = |kernel: Depthwise| {
+                distinct(height, 1..=MOST_ROWS).flat_map(move |rows| of_rows(kernel, rows))
+            };
+            forms.into_iter().filter(|kernel| kernel.has_form(isa)).flat_map(of_form).collect()
         }
         Kernel::Grouped(_)
         | Kernel::Dense(_)

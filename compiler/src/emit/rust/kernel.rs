@@ -139,6 +139,10 @@ impl Writer<'_> {
             | Op::LoadTwice { .. }
             | Op::Join { .. }
             | Op::WidenBytes { .. }
+            | Op::DotLoad { .. }
+            | Op::LoadLanes { .. }
+            | Op::Zip { .. }
+            | Op::Narrow { .. }
             | Op::DotPairs { .. } => {
                 unreachable!("this instruction set has no such operation, and says so")
             }

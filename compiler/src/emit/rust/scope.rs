@@ -61,6 +61,8 @@ fn reads(op: &Op) -> Option<Ptr> {
         Op::Load { from, .. }
         | Op::LoadTwice { from, .. }
         | Op::Splat { from, .. }
+        | Op::DotLoad { from, .. }
+        | Op::LoadLanes { from, .. }
         | Op::LoadBytes { from, .. } => Some(from.ptr),
         Op::Store { to, .. } | Op::StoreBytes { to, .. } => Some(to.ptr),
         Op::Prefetch { at } => Some(at.ptr),
@@ -74,6 +76,8 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::ConstInteger { .. }
         | Op::Dot { .. }
         | Op::WidenBytes { .. }
+        | Op::Zip { .. }
+        | Op::Narrow { .. }
         | Op::DotPairs { .. }
         | Op::ToFloat { .. }
         | Op::ToInteger { .. }

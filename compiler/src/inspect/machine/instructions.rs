@@ -374,7 +374,18 @@ fn vector(code: Code) -> Option<Form> {
         | C::EVEX_Vpmaddwd_zmm_k1z_zmm_zmmm512
         | C::VEX_Vpackssdw_xmm_xmm_xmmm128
         | C::VEX_Vpackssdw_ymm_ymm_ymmm256
+        | C::EVEX_Vpackssdw_zmm_k1z_zmm_zmmm512b32
         | C::VEX_Vpackuswb_xmm_xmm_xmmm128
+        | C::VEX_Vpackuswb_ymm_ymm_ymmm256
+        | C::EVEX_Vpackuswb_zmm_k1z_zmm_zmmm512
+        | C::VEX_Vpunpcklbw_ymm_ymm_ymmm256
+        | C::VEX_Vpunpckhbw_ymm_ymm_ymmm256
+        | C::VEX_Vpunpcklwd_ymm_ymm_ymmm256
+        | C::VEX_Vpunpckhwd_ymm_ymm_ymmm256
+        | C::EVEX_Vpunpcklbw_zmm_k1z_zmm_zmmm512
+        | C::EVEX_Vpunpckhbw_zmm_k1z_zmm_zmmm512
+        | C::EVEX_Vpunpcklwd_zmm_k1z_zmm_zmmm512
+        | C::EVEX_Vpunpckhwd_zmm_k1z_zmm_zmmm512
         | C::VEX_Vpermq_ymm_ymmm256_imm8 => Form::Vector,
         // Bits.
         C::VEX_Vxorps_xmm_xmm_xmmm128

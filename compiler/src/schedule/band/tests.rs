@@ -6,7 +6,7 @@ use super::*;
 use crate::graph::layer::Activation;
 use crate::graph::shape::{Axis, Shape, Window};
 use crate::graph::tensor::{Dtype, Tensor};
-use crate::kernels::{Depthwise, Ending, FeatureMap, IntegerEnding, Kernel, Pointwise, Tile};
+use crate::kernels::{Depthwise, Ending, FeatureMap, Form, IntegerEnding, Kernel, Pointwise, Tile};
 use crate::target::X86_64_V3;
 
 thread_local! {
@@ -19,6 +19,7 @@ fn depthwise(window: Window, height: usize, width: usize) -> Kernel {
     let input = map(height);
     let output = map(window.rows.output(height).expect("the window fits"));
     Kernel::Depthwise(Depthwise {
+        form: Form::Taps,
         window,
         input,
         output,

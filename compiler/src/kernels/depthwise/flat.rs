@@ -1,0 +1,116 @@
+//! Depthwise convolution of bytes in maps of few channels: a vector holds several pixels side by side.
+//!
+//! Otherwise as [`super::quads`]: four rows at a time, for each column of the kernel the words of the pixels under it, which lie as far
+//! along the row as that column. Pixels whose tap is outside of the map stay zero, and so does what they would add.
+
+use std::ops::Range;
+
+use super::quads::{self, QUAD, Words};
+use super::{Block, Depthwise};
+use crate::code::{Address, Binary, Builder, Reg};
+use crate::kernels::tile::{Cursor, Run, runs};
+use crate::target::Isa;
+
+/// The taps of the pixels of one vector.
+type Pixels = Vec<Range<usize>>;
+
+impl Depthwise {
+    /// Pixels of a vector.
+    pub(super) fn n_together(&self, isa: &Isa) -> usize {
+        quads::width(isa) / self.output.pixel_stride
+    }
+
+    /// Whether pixels lie side by side in a vector, one tap's as one output's.
+    pub(super) fn is_flat(&self, isa: &Isa) -> bool {
+        let Depthwise { window, input, output, .. } = self;
+        let width = quads::width(isa);
+        isa.masks_lanes
+            && window.columns.stride == 1
+            && input.pixel_stride == output.pixel_stride
+            && output.pixel_stride < width
+            && width.is_multiple_of(output.pixel_stride)
+            && output.pixel_stride.is_multiple_of(quads::PART)
+    }
+
+    /// The whole map.
+    pub(super) fn flat(&self, b: &mut Builder, isa: &Isa, at: Cursor) {
+        let (width, n_together) = (self.output.shape.width, self.n_together(isa));
+        let taps = |vector: usize| -> Pixels {
+            let pixels = vector * n_together..width.min((vector + 1) * n_together);
+            pixels.map(|x| self.window.columns.taps(x, self.input.shape.width)).collect()
+        };
+        let columns = runs(width.div_ceil(n_together), 1, taps);
+        let weights = self.load_words(b, isa, at.filter, self.rows);
+        self.blocks(b, at, (&columns, n_together), &|b, at, block| {
+            self.flat_step(b, isa, (at, &weights), block);
+        });
+        weights.free(b);
+    }
+
+    /// One vector of pixels of each row of a block.
+    fn flat_step(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        (at, weights): (Cursor, &Words),
+        block: Block<'_, Pixels>,
+    ) {
+        let Block { rows, columns: Run { taps, .. } } = block;
+        let pixels = &taps[0];
+        let words_of_pixel = self.output.pixel_words();
+        let row_of_filter = |row: usize, vector: usize| quads::place(at.filter, row, vector, isa);
+        let sums: Vec<Vec<Reg>> = (0..QUAD).map(|_| b.registers(rows.len())).collect();
+        for (vector, sums) in sums.iter().enumerate() {
+            for (row, sum) in rows.taps.iter().zip(sums) {
+                let borders = pixels.iter().map(|pixel| self.ending.border(row, pixel)).collect();
+                self.start_flat(b, *sum, borders, |row| row_of_filter(row, vector));
+            }
+        }
+        for kx in 0..self.window.columns.kernel {
+            let Some(first) = pixels.iter().position(|taps| taps.contains(&kx)) else { continue };
+            let n_inside = pixels.iter().filter(|taps| taps.contains(&kx)).count();
+            let lanes = (first * words_of_pixel, n_inside * words_of_pixel);
+            let load = |b: &mut Builder, dst: Reg, from: Address| {
+                if n_inside == self.n_together(isa) {
+                    b.load(dst, from)
+                } else {
+                    b.load_lanes(dst, from, lanes)
+                }
+            };
+            let column = kx * self.window.columns.dilation + first;
+            self.each_quad(b, rows, |b, quad, pairs| {
+                let words = self.words(b, self.rows_of_quad(at, rows, quad, column), &load);
+                for (position, output_row) in pairs {
+                    for (vector, word) in words.iter().enumerate() {
+                        let sum = sums[vector][*output_row];
+                        self.add_products(b, isa, weights, (*position, kx, vector), (sum, *word));
+                    }
+                }
+                b.free(words);
+            });
+        }
+        let place = |row: usize| at.output.at(row * self.output.row_words());
+        self.finish(b, sums, row_of_filter, place, pixels.len() * words_of_pixel);
+    }
+
+    /// Starts the sums of a vector's pixels from their biases, which lie in rows of the packed filter.
+    fn start_flat(&self, b: &mut Builder, sum: Reg, borders: Vec<usize>, row: impl Fn(usize) -> Address) {
+        let words_of_pixel = self.output.pixel_words();
+        let mut first = 0;
+        let runs: Vec<&[usize]> = borders.chunk_by(|a, b| a == b).collect();
+        if let [run] = runs[..] {
+            return b.load(sum, row(run[0]));
+        }
+        let part = b.register();
+        for run in runs {
+            let lanes = (first * words_of_pixel, run.len() * words_of_pixel);
+            let dst = if first == 0 { sum } else { part };
+            b.load_lanes(dst, row(run[0]).after(lanes.0), lanes);
+            if first != 0 {
+                b.binary(Binary::AddIntegers, sum, sum, part);
+            }
+            first += run.len();
+        }
+        b.free([part]);
+    }
+}

@@ -1,0 +1,313 @@
+//! Depthwise convolution of bytes where one instruction adds up the products of four: four rows of the input at a time.
+//!
+//! Bytes of four rows in the same column are zipped into words of four, one for each channel. A word serves every output row under
+//! whose window some of its rows lie: with a kernel of three rows and stride 1 two, whose words of weights are (w0, w1, w2, 0) and
+//! (0, w0, w1, w2). A step computes four vectors of channels, as many as a vector has bytes.
+//!
+//! Zips work in each 16 bytes by themselves, and so do the two steps that narrow sums to bytes. Between them lane e of vector v holds
+//! channel 16 (e / 4) + 4 v + e mod 4 of the step's channels, and the filter is packed in that order.
+//!
+//! Register map: an accumulator for each vector of each pixel, the words of a column or the rows that become them; weights come from memory, but for those that there are registers for.
+
+use super::{Block, Depthwise, Form, users};
+use crate::code::{Address, Builder, Narrowed, Ptr, Reg, Unit};
+use crate::graph::shape::Axis;
+use crate::kernels::Ending;
+use crate::kernels::ending::Operands;
+use crate::kernels::tile::{Cursor, Run};
+use crate::target::Isa;
+
+/// Rows of a word, and vectors of channels of a step.
+pub(super) const QUAD: usize = 4;
+/// Registers beside the accumulators: four rows become four words by a fifth.
+const OPERANDS: usize = QUAD + 1;
+/// What an access to a part of a vector may take where there are no masks.
+const SPARES: usize = 2;
+/// Bytes that are zipped together.
+pub(super) const PART: usize = 16;
+
+/// Four rows of the input, counted from the first row of a step's windows, and one of its output rows that takes some of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Pair {
+    output_row: usize,
+    quad: usize,
+}
+
+/// The words of weights of some channels: as many in registers as there is room for, the others in memory.
+pub(super) struct Words {
+    filter: Ptr,
+    /// Of the first, row by row of the packed filter, vector by vector.
+    resident: Vec<Reg>,
+}
+
+impl Words {
+    /// Gives the registers back.
+    pub(super) fn free(self, b: &mut Builder) {
+        b.free(self.resident);
+    }
+}
+
+/// Channels of a step.
+pub(super) fn width(isa: &Isa) -> usize {
+    QUAD * isa.lanes
+}
+
+/// Where the words of a vector of channels lie in a row of the packed filter.
+pub(super) fn place(filter: Ptr, row: usize, vector: usize, isa: &Isa) -> Address {
+    filter.at(row * width(isa) + vector * isa.lanes)
+}
+
+/// Which of the channels of a step is in a position of the packed filter.
+pub(super) fn channel_at(position: usize, isa: &Isa) -> usize {
+    let (vector, lane) = (position / isa.lanes, position % isa.lanes);
+    let words = PART / QUAD;
+    PART * (lane / words) + words * vector + lane % words
+}
+
+impl Depthwise {
+    /// Which words of weights there are, kernel columns apart.
+    fn pairs(&self) -> Vec<Pair> {
+        let axis = self.window.rows;
+        let all = (0..self.rows).flat_map(|output_row| {
+            (0..axis.covered(self.rows).div_ceil(QUAD)).map(move |quad| Pair { output_row, quad })
+        });
+        all.filter(|pair| kernel_rows(axis, *pair).iter().any(Option::is_some)).collect()
+    }
+
+    /// Words of a channel behind the head.
+    pub(super) fn n_quad_words(&self) -> usize {
+        self.pairs().len() * self.window.columns.kernel
+    }
+
+    /// The taps whose weights a word has, of so many behind the head.
+    pub(super) fn taps_of_quad(&self, word: usize) -> [Option<usize>; QUAD] {
+        let n_columns = self.window.columns.kernel;
+        let pair = self.pairs()[word / n_columns];
+        kernel_rows(self.window.rows, pair).map(|row| Some(row? * n_columns + word % n_columns))
+    }
+
+    /// Pixels of each of so many rows that the registers leave room for.
+    pub(super) fn most_pixels_of_quads(&self, rows: usize, isa: &Isa) -> usize {
+        let room = self.quad_registers(isa).saturating_sub(self.ending.operands(OPERANDS));
+        let most = room / (rows * QUAD);
+        if self.form == Form::Flat { most.min(1) } else { most }
+    }
+
+    /// Registers of the kernel.
+    pub(super) fn quad_registers(&self, isa: &Isa) -> usize {
+        let has_part = self.form == Form::Quads && !self.output.shape.channels.is_multiple_of(width(isa));
+        self.ending.registers(isa) - if has_part { SPARES } else { 0 }
+    }
+
+    /// The whole map for the channels of a step, then for the next: words of weights are four times as long as weights, and the
+    /// first-level cache holds those of few channels.
+    pub(super) fn quads(&self, b: &mut Builder, isa: &Isa, at: Cursor) {
+        let (width, channels) = (width(isa), self.output.shape.channels);
+        let columns = self.columns();
+        let map = |b: &mut Builder, lanes: usize| {
+            let weights = self.load_words(b, isa, at.filter, self.rows * self.pixels);
+            self.blocks(b, at, (&columns, 1), &|b, at, block| {
+                self.quad_step(b, isa, (at, &weights), block, lanes);
+            });
+            weights.free(b);
+        };
+        b.repeat(channels / width, |b| {
+            map(b, isa.lanes);
+            self.advance(b, at, width);
+        });
+        if let rest @ 1.. = channels % width {
+            // What is behind the channels in a pixel is there to be read and written, to the end of a vector's worth of bytes.
+            let lanes = self.output.words(rest.next_multiple_of(isa.lanes));
+            map(b, lanes);
+        }
+    }
+
+    /// The words of weights at a place of the packed filter, for steps of so many sums.
+    pub(super) fn load_words(&self, b: &mut Builder, isa: &Isa, filter: Ptr, n_sums: usize) -> Words {
+        let room = self.quad_registers(isa).saturating_sub(QUAD * n_sums + self.ending.operands(OPERANDS));
+        let n_resident = room.min(QUAD * self.n_quad_words());
+        let load = |idx: usize| {
+            let register = b.register();
+            b.load(register, place(filter, self.ending.head_rows() + idx / QUAD, idx % QUAD, isa));
+            register
+        };
+        Words { filter, resident: (0..n_resident).map(load).collect() }
+    }
+
+    /// sum += the products of words of four rows with those of weights, of a kernel column.
+    pub(super) fn add_products(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        weights: &Words,
+        (position, kx, vector): (usize, usize, usize),
+        (sum, word): (Reg, Reg),
+    ) {
+        let row = position * self.window.columns.kernel + kx;
+        match weights.resident.get(QUAD * row + vector) {
+            // Nobody has asked whether pairs of rows fit.
+            Some(resident) => b.dot(sum, word, *resident, false),
+            None => {
+                b.dot_load(sum, word, place(weights.filter, self.ending.head_rows() + row, vector, isa));
+            }
+        }
+    }
+
+    /// Four vectors of channels of one tile, of which the first `lanes` words of four channels are in memory.
+    fn quad_step(
+        &self,
+        b: &mut Builder,
+        isa: &Isa,
+        (at, weights): (Cursor, &Words),
+        block: Block<'_>,
+        lanes: usize,
+    ) {
+        let Block { rows, columns } = block;
+        let n_pixels = columns.len();
+        let row_of_filter = |row: usize, vector: usize| place(at.filter, row, vector, isa);
+        let sums: Vec<Vec<Reg>> = (0..QUAD).map(|_| b.registers(rows.len() * n_pixels)).collect();
+        for (vector, sums) in sums.iter().enumerate() {
+            self.start(b, block, sums, |row| row_of_filter(row, vector));
+        }
+        let load = |b: &mut Builder, dst: Reg, from: Address| b.load_part(dst, from, lanes);
+        for column in 0..self.window.columns.covered(n_pixels) {
+            let pixels = users(self.window.columns, &columns.taps, column);
+            if pixels.is_empty() {
+                continue;
+            }
+            self.each_quad(b, rows, |b, quad, pairs| {
+                let words = self.words(b, self.rows_of_quad(at, rows, quad, column), &load);
+                for (position, output_row) in pairs {
+                    for (pixel, kx) in &pixels {
+                        for (vector, word) in words.iter().enumerate() {
+                            let sum = sums[vector][output_row * n_pixels + pixel];
+                            self.add_products(b, isa, weights, (*position, *kx, vector), (sum, *word));
+                        }
+                    }
+                }
+                b.free(words);
+            });
+        }
+        self.finish(b, sums, row_of_filter, |idx| at.output.at(self.place(block, idx)), lanes);
+    }
+
+    /// What there is to do for each four rows of the input that a block takes: with the output rows that take some of them, each with
+    /// the position of its words among those of the filter.
+    pub(super) fn each_quad(
+        &self,
+        b: &mut Builder,
+        rows: &Run,
+        mut quad: impl FnMut(&mut Builder, usize, &[(usize, usize)]),
+    ) {
+        for idx in 0..self.window.rows.covered(rows.len()).div_ceil(QUAD) {
+            let all = self.pairs().into_iter().enumerate();
+            let taken = all.filter(|(_, pair)| pair.quad == idx && self.takes(rows, *pair));
+            let taken: Vec<(usize, usize)> =
+                taken.map(|(position, pair)| (position, pair.output_row)).collect();
+            if !taken.is_empty() {
+                quad(b, idx, &taken);
+            }
+        }
+    }
+
+    /// Whether the output row is one of a block's and takes a row of the four that is inside of the map.
+    fn takes(&self, rows: &Run, pair: Pair) -> bool {
+        let taken = kernel_rows(self.window.rows, pair);
+        let inside = rows.taps.get(pair.output_row);
+        inside.is_some_and(|inside| taken.iter().flatten().any(|row| inside.contains(row)))
+    }
+
+    /// Where four rows lie in a column; those outside of the map, and those that nobody takes, nowhere.
+    pub(super) fn rows_of_quad(
+        &self,
+        at: Cursor,
+        rows: &Run,
+        quad: usize,
+        column: usize,
+    ) -> [Option<Address>; QUAD] {
+        let first = self.first_row(rows);
+        std::array::from_fn(|row| {
+            let row = quad * QUAD + row;
+            let is_taken = !users(self.window.rows, &rows.taps, row).is_empty();
+            is_taken.then(|| {
+                at.input.at((row - first) * self.input.row_words() + column * self.input.pixel_words())
+            })
+        })
+    }
+
+    /// The words of four rows, a register for each vector of channels.
+    pub(super) fn words(
+        &self,
+        b: &mut Builder,
+        rows: [Option<Address>; QUAD],
+        load: &dyn Fn(&mut Builder, Reg, Address),
+    ) -> Vec<Reg> {
+        let load = |b: &mut Builder, row: usize| {
+            let register = b.register();
+            match rows[row] {
+                Some(from) => load(b, register, from),
+                None => b.constant(register, 0.0),
+            }
+            register
+        };
+        // Two by two.
+        let halves = |b: &mut Builder, low: usize| {
+            let (even, odd) = (load(b, low), load(b, low + 1));
+            let lower = b.register();
+            b.zip(lower, (even, odd), Unit::Byte, false);
+            b.zip(even, (even, odd), Unit::Byte, true);
+            b.free([odd]);
+            [lower, even]
+        };
+        let (first, second) = (halves(b, 0), halves(b, 2));
+        let mut words = Vec::with_capacity(QUAD);
+        for (low, high) in first.into_iter().zip(second) {
+            let lower = b.register();
+            b.zip(lower, (low, high), Unit::Pair, false);
+            b.zip(low, (low, high), Unit::Pair, true);
+            b.free([high]);
+            words.extend([lower, low]);
+        }
+        words
+    }
+
+    /// Makes bytes of sums and stores as many words of them: for each vector of channels, those of all pixels.
+    pub(super) fn finish(
+        &self,
+        b: &mut Builder,
+        sums: Vec<Vec<Reg>>,
+        row_of_filter: impl Fn(usize, usize) -> Address,
+        place: impl Fn(usize) -> Address,
+        lanes: usize,
+    ) {
+        let Ending::Integer(ending) = self.ending else { unreachable!("words of four are of bytes") };
+        let scratch = self.ending.scratch(b);
+        for (vector, sums) in sums.iter().enumerate() {
+            let row = ending.multiplier_row();
+            let [multiplier, factor] = [row, row + 1].map(|row| row_of_filter(row, vector));
+            ending.integers(b, Operands { multiplier, factor, residuals: &[] }, &scratch, sums);
+        }
+        b.free(scratch);
+        for idx in 0..sums[0].len() {
+            let [first, second, third, fourth] = std::array::from_fn(|vector| sums[vector][idx]);
+            b.narrow(first, (first, second), Narrowed::Signed16);
+            b.narrow(third, (third, fourth), Narrowed::Signed16);
+            b.narrow(first, (first, third), Narrowed::Bytes);
+            b.store_part(first, place(idx), lanes);
+        }
+        b.free(sums.into_iter().flatten());
+    }
+}
+
+/// The rows of the kernel that the output row applies to each of the four.
+fn kernel_rows(axis: Axis, Pair { output_row, quad }: Pair) -> [Option<usize>; QUAD] {
+    let all = 0..axis.kernel;
+    std::array::from_fn(|row| {
+        let taken = users(
+            axis,
+            std::slice::from_ref(&all),
+            (quad * QUAD + row).checked_sub(output_row * axis.stride)?,
+        );
+        taken.first().map(|(_, ky)| *ky)
+    })
+}
