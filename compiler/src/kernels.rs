@@ -20,6 +20,7 @@ mod name;
 mod panel;
 mod pointwise;
 mod pool;
+mod quantise;
 mod softmax;
 mod split;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use grouped::Grouped;
 pub use name::{Family, KernelName, NamedTile};
 pub use pointwise::Pointwise;
 pub use pool::{GlobalAveragePool, PoolNumbers};
+pub use quantise::Quantise;
 pub use softmax::Softmax;
 pub use split::{Part, Split};
 pub(crate) use tile::split_evenly;
@@ -195,6 +197,8 @@ pub enum Kernel {
     Upsample(Upsample),
     /// Softmax.
     Softmax(Softmax),
+    /// Bytes of an input's numbers.
+    Quantise(Quantise),
     /// Between the caller's tight buffers and padded ones, and within the buffer of a band.
     Copy(Copy),
 }
@@ -214,6 +218,7 @@ impl Kernel {
             Kernel::Upsample(kernel) => kernel.name(isa),
             Kernel::WindowPool(kernel) => kernel.name(isa),
             Kernel::Softmax(kernel) => kernel.name(isa),
+            Kernel::Quantise(kernel) => kernel.name(isa),
             Kernel::Copy(kernel) => kernel.name(isa),
         }
     }
@@ -232,6 +237,7 @@ impl Kernel {
             Kernel::Upsample(kernel) => kernel.code(isa),
             Kernel::WindowPool(kernel) => kernel.code(isa),
             Kernel::Softmax(kernel) => kernel.code(isa),
+            Kernel::Quantise(kernel) => kernel.code(isa),
             Kernel::Copy(kernel) => kernel.code(isa),
         }
     }
@@ -244,6 +250,7 @@ impl Kernel {
             Kernel::Depthwise(kernel) => Some(kernel.packing(isa)),
             Kernel::Grouped(kernel) => Some(kernel.packing(isa)),
             Kernel::Dense(kernel) => Some(kernel.packing(isa)),
+            Kernel::Quantise(kernel) => Some(kernel.packing(isa)),
             Kernel::GlobalAveragePool(_)
             | Kernel::Elementwise(_)
             | Kernel::Concat(_)
@@ -274,6 +281,7 @@ impl Kernel {
             | Kernel::Upsample(_)
             | Kernel::WindowPool(_)
             | Kernel::Softmax(_)
+            | Kernel::Quantise(_)
             | Kernel::Copy(_) => unreachable!("only layers that compute in integers have such filters"),
         };
         let n = numbers.multiplier.len();
@@ -340,6 +348,7 @@ impl Kernel {
             | Kernel::Upsample(_)
             | Kernel::WindowPool(_)
             | Kernel::Softmax(_)
+            | Kernel::Quantise(_)
             | Kernel::Copy(_) => 1,
         }
     }
@@ -358,6 +367,7 @@ impl Kernel {
             Kernel::Upsample(kernel) => kernel.input,
             Kernel::WindowPool(kernel) => kernel.input,
             Kernel::Softmax(kernel) => kernel.input,
+            Kernel::Quantise(kernel) => kernel.input,
             Kernel::Copy(kernel) => kernel.input,
         }
     }
@@ -376,6 +386,7 @@ impl Kernel {
             | Kernel::Upsample(_)
             | Kernel::WindowPool(_)
             | Kernel::Softmax(_)
+            | Kernel::Quantise(_)
             | Kernel::Copy(_) => None,
         }
     }
@@ -394,6 +405,7 @@ impl Kernel {
             Kernel::Upsample(kernel) => kernel.output,
             Kernel::WindowPool(kernel) => kernel.output,
             Kernel::Softmax(kernel) => kernel.output,
+            Kernel::Quantise(kernel) => kernel.output,
             Kernel::Copy(kernel) => kernel.output,
         }
     }

@@ -20,11 +20,11 @@ use self::values::Values;
 use crate::code::Code;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::Dtype;
-use crate::kernels::KernelName;
+use crate::kernels::{Kernel, KernelName, Quantise};
 use crate::passes::{ByteInput, Fused, FusedId};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
 use crate::schedule::{Half, Output, Stage, ValueId};
-use crate::target::Isa;
+use crate::target::{Isa, Reader};
 
 /// Alignment of each block of packed constants, in bytes: a cache line.
 const CONSTANT_ALIGN: usize = 64;
@@ -199,6 +199,8 @@ pub struct Program {
     pub input: Shape,
     /// How its numbers become the bytes that the first step reads; `None` if it reads the numbers.
     pub byte_input: Option<ByteInput>,
+    /// What does so before the steps; `None` where they read the numbers, and where the caller of Rust source does.
+    pub quantise: Option<Call>,
     /// What the network returns of one image, in the order of its bytes.
     pub outputs: Vec<Output>,
 }
@@ -214,7 +216,7 @@ impl Program {
     /// The same for several instruction sets, whose programs take turns in one object: they share constants and workspace.
     pub fn build_all(plans: &[&Plan], network: &Fused) -> Vec<Program> {
         let mut constants = Constants::default();
-        let parts: Vec<_> = plans
+        let parts: Vec<Part> = plans
             .iter()
             .map(|plan| {
                 let mut library = Library::new(plan.schedule.isa);
@@ -235,7 +237,18 @@ impl Program {
                 }
                 let filters: Vec<ProgramFilter> = filters.into_iter().flatten().flatten().collect();
                 let normalised = plan.offset(ValueId(0)).expect("the plan has a place for the input");
-                (library, filters, steps, values.values, normalised)
+                let quantise = Quantise::of(network, plan.schedule.batch);
+                let quantise =
+                    quantise.filter(|_| library.isa.reader != Reader::Rust).map(|(kernel, bytes)| {
+                        let filter = kernel.filter(library.isa, bytes);
+                        let kernel = Kernel::Quantise(kernel);
+                        let packed = kernel.pack(library.isa, &filter).expect("it has a filter");
+                        let first = constants.place(FusedId(0), packed);
+                        let arguments =
+                            vec![Argument::Input(0), Argument::Constants(first), values.at(ValueId(0), 0)];
+                        Call { kernel: library.kernel(&kernel, &network.nodes[0].name), arguments }
+                    });
+                Part { library, filters, steps, values: values.values, normalised, quantise }
             })
             .collect();
         let constants = Arc::new(constants.bytes);
@@ -244,16 +257,17 @@ impl Program {
         let workspace_bytes = plans.iter().map(|plan| Program::workspace_bytes(plan)).max().unwrap_or(0);
         parts
             .into_iter()
-            .map(|(library, filters, steps, values, normalised_offset)| Program {
-                isa: library.isa,
-                kernels: library.kernels,
+            .map(|part| Program {
+                isa: part.library.isa,
+                kernels: part.library.kernels,
                 constants: constants.clone(),
-                filters,
-                steps,
-                values,
+                filters: part.filters,
+                steps: part.steps,
+                values: part.values,
                 workspace_bytes,
                 state_offset,
-                normalised_offset,
+                normalised_offset: part.normalised,
+                quantise: part.quantise,
                 batch: plans[0].schedule.batch,
                 input: network.nodes[0].shape(),
                 byte_input: network.byte_input.clone(),
@@ -276,6 +290,16 @@ impl Program {
     pub fn workspace_bytes(plan: &Plan) -> usize {
         plan.workspace_bytes + WORKSPACE_ALIGN
     }
+}
+
+/// What a program has of its own among several that share constants.
+struct Part {
+    library: Library,
+    filters: Vec<ProgramFilter>,
+    steps: Vec<ProgramStep>,
+    values: Vec<ProgramValue>,
+    normalised: usize,
+    quantise: Option<Call>,
 }
 
 /// The packed filters so far.

@@ -190,7 +190,8 @@ fn avx512_text_has_every_kernel() {
         assert!(has(&|family| matches!(family, Family::Conv(slide) if slide.stride == stride)));
         assert!(has(&|family| matches!(family, Family::Depthwise(slide) if slide.stride == stride)));
     }
-    for family in Family::WINDOWLESS {
+    // What makes bytes of an input is int8's alone, whose text is for AVX-VNNI.
+    for family in Family::WINDOWLESS.into_iter().filter(|family| *family != Family::Quantise) {
         assert!(names.iter().any(|name| name.family == family), "{family:?}");
     }
 }

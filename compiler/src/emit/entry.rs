@@ -6,7 +6,7 @@
 
 pub(super) mod bytes;
 mod environment;
-pub(super) mod quantise;
+mod quantise;
 pub(super) mod weights;
 
 use std::mem::offset_of;
@@ -38,8 +38,6 @@ pub(super) struct Body<'a> {
     pub(super) cpu_check: Option<FuncRef>,
     /// What sets the floating-point environment.
     pub(super) environment: Environment,
-    /// What makes bytes of numbers, of a network that reads bytes.
-    pub(super) quantise: Option<FuncRef>,
     /// What a pool calls; `None` until it is written.
     pub(super) task: Option<FuncRef>,
     /// The calls of one step; `None` until it is written.
@@ -83,10 +81,11 @@ pub(super) fn run(frontend: &mut Frontend, func: &mut Function, versions: &[Body
 
 /// Makes what the steps read of the caller's numbers, and says where it is: bytes in the workspace, or those numbers.
 fn quantise_input(b: &mut FunctionBuilder<'_>, body: &Body<'_>, input: Value, workspace: Value) -> Value {
-    let Some(quantise) = body.quantise else { return input };
-    let bytes = byte_input(b, body.program, workspace);
-    b.ins().call(quantise, &[input, bytes]);
-    bytes
+    let Some(call) = &body.program.quantise else { return input };
+    // It writes no output.
+    let buffers = Buffers::of(b, body, [input, input, workspace]);
+    emit_call(b, body, &buffers, call);
+    byte_input(b, body.program, workspace)
 }
 
 /// Where the steps of a network that reads bytes find them.
@@ -131,7 +130,7 @@ pub(super) fn run_parallel(
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
-        let kept = body.quantise.map(|_| body.environment.keep(&mut b));
+        let kept = body.program.quantise.as_ref().map(|_| body.environment.keep(&mut b));
         kept.iter().for_each(|kept| kept.set(&mut b));
         let input = quantise_input(&mut b, body, input, workspace);
         kept.iter().for_each(|kept| kept.restore(&mut b));

@@ -102,8 +102,6 @@ struct Emitted<'a> {
     is_detector: bool,
     cpu_check: Option<FuncId>,
     environment: EnvironmentIds,
-    /// What makes bytes of numbers, of a network that reads bytes.
-    quantise: Option<FuncId>,
     /// Once it is written.
     task: Option<FuncId>,
     /// Once it is written.
@@ -158,13 +156,6 @@ impl<'a> Writer<'a> {
             (bytes, None) => Some(Place::Inside(self.data("weights", bytes.to_vec())?)),
         };
         let environment = self.environment(base.program.isa)?;
-        let quantise = match &base.program.byte_input {
-            None => None,
-            Some(bytes) => Some(self.local("quantise", 2, |writer, func| {
-                let n_elements = base.program.batch * base.program.input.len();
-                entry::quantise::quantise(&mut writer.frontend, func, bytes, n_elements);
-            })?),
-        };
         let behind_info = if self.options.launcher_hook {
             String::new()
         } else {
@@ -176,7 +167,7 @@ impl<'a> Writer<'a> {
             .map(|(idx, version)| {
                 // `NAME_info` returns the text of the last.
                 let behind_info = if idx + 1 == versions.len() { behind_info.as_str() } else { "" };
-                self.version(version, constants, (environment, quantise), behind_info)
+                self.version(version, constants, environment, behind_info)
             })
             .collect::<Result<_>>()?;
 
@@ -221,7 +212,7 @@ impl<'a> Writer<'a> {
         &mut self,
         version: &Version<'p>,
         constants: Option<Place<'p>>,
-        (environment, quantise): (EnvironmentIds, Option<FuncId>),
+        environment: EnvironmentIds,
         behind_info: &str,
     ) -> Result<Emitted<'p>> {
         let Version { program, info } = *version;
@@ -244,7 +235,6 @@ impl<'a> Writer<'a> {
             is_detector: info.detect.is_some(),
             cpu_check: self.cpu_check(&symbol("cpu_check"), program.isa)?,
             environment,
-            quantise,
             task: None,
             step: None,
         };
@@ -354,7 +344,7 @@ impl<'a> Writer<'a> {
 
     /// What the launcher calls for a step of a version: it has the input in numbers.
     fn launcher_step(&mut self, version: &Emitted<'_>) -> Result<FuncId> {
-        if version.quantise.is_none() {
+        if version.program.quantise.is_none() {
             return Ok(version.step.expect("a version's steps are written before the launcher's hook"));
         }
         let name = format!("step_of_numbers_{}", version.program.isa.tag);
@@ -387,13 +377,13 @@ impl<'a> Writer<'a> {
         let environment = self.environment_in(func, version.environment);
         let mut function = |id: FuncId| self.module.declare_func_in_func(id, func);
         let kernels = version.kernels.iter().map(|id| function(*id)).collect();
-        let [cpu_check, quantise, task, step] =
-            [version.cpu_check, version.quantise, version.task, version.step].map(|id| id.map(&mut function));
+        let [cpu_check, task, step] =
+            [version.cpu_check, version.task, version.step].map(|id| id.map(&mut function));
         let constants = version.constants.map(|place| match place {
             Place::Inside(id) => Constants::Inside(self.module.declare_data_in_func(id, func)),
             Place::Outside(file) => Constants::Outside(file),
         });
-        Body { program: version.program, kernels, constants, cpu_check, environment, quantise, task, step }
+        Body { program: version.program, kernels, constants, cpu_check, environment, task, step }
     }
 
     /// What sets the floating-point environment, as seen from inside a function.

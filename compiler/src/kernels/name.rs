@@ -42,13 +42,15 @@ pub enum Family {
     Upsample,
     /// Softmax.
     Softmax,
+    /// Bytes of an input's numbers.
+    Quantise,
     /// Change of layout.
     Copy,
 }
 
 impl Family {
     /// Those that know no window.
-    pub const WINDOWLESS: [Family; 10] = [
+    pub const WINDOWLESS: [Family; 11] = [
         Family::Pointwise,
         Family::PointwiseAdd,
         Family::Dense,
@@ -58,6 +60,7 @@ impl Family {
         Family::Concat,
         Family::Upsample,
         Family::Softmax,
+        Family::Quantise,
         Family::Copy,
     ];
 }
@@ -143,6 +146,7 @@ impl fmt::Display for KernelName {
             Family::Concat => f.write_str("concat")?,
             Family::Upsample => f.write_str("upsample")?,
             Family::Softmax => f.write_str("softmax")?,
+            Family::Quantise => f.write_str("quantise")?,
             Family::Copy => f.write_str("copy")?,
         }
         write!(f, "_{}", self.tile)?;
@@ -177,6 +181,7 @@ impl FromStr for KernelName {
             "concat" => Family::Concat,
             "upsample" => Family::Upsample,
             "softmax" => Family::Softmax,
+            "quantise" => Family::Quantise,
             "copy" => Family::Copy,
             word => {
                 let known = Operation::ALL.into_iter().find(|operation| operation.word() == word);

@@ -55,7 +55,7 @@ impl Kernel {
             || vec![Part { kernel: self.clone(), inputs: vec![0; self.n_inputs()], filter: 0, output: 0 }];
         match (self, split) {
             (_, Split::Whole)
-            | (Kernel::Softmax(_) | Kernel::Copy(_), _)
+            | (Kernel::Softmax(_) | Kernel::Quantise(_) | Kernel::Copy(_), _)
             | (
                 Kernel::Elementwise(_) | Kernel::Concat(_) | Kernel::Upsample(_) | Kernel::WindowPool(_),
                 Split::Channels(_),
@@ -117,6 +117,7 @@ impl Kernel {
             | Kernel::Concat(_)
             | Kernel::Upsample(_)
             | Kernel::Softmax(_)
+            | Kernel::Quantise(_)
             | Kernel::Copy(_) => unreachable!("only what has a window is computed by rows"),
         }
     }

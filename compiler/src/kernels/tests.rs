@@ -482,7 +482,7 @@ fn dense_pool_pairs_softmax() {
 #[test]
 fn names_are_parsed_back() {
     let check = |name: &KernelName| assert_eq!(name.to_string().parse().as_ref(), Ok(name));
-    let mut families = [false; 15];
+    let mut families = [false; 16];
     for network in crate::describe::BUILTIN {
         let knobs = Knobs { alpha: 0.5, resolution: None };
         let graph = Graph::build(&network.description(), &knobs).unwrap();
@@ -534,7 +534,7 @@ fn names_are_parsed_back() {
         check(&name);
         families[family_idx(family)] = true;
     }
-    assert_eq!(families, [true; 15]);
+    assert_eq!(families, [true; 16]);
 }
 
 fn family_idx(family: Family) -> usize {
@@ -554,6 +554,7 @@ fn family_idx(family: Family) -> usize {
         Family::Copy => 7,
         Family::Grouped(_) => 13,
         Family::PointwiseAdd => 14,
+        Family::Quantise => 15,
     }
 }
 

@@ -214,7 +214,7 @@ impl Library {
         Library { isa, kernels: Vec::new(), known: HashMap::new(), called_by: HashMap::new() }
     }
 
-    fn kernel(&mut self, kernel: &Kernel, layer: &str) -> usize {
+    pub(super) fn kernel(&mut self, kernel: &Kernel, layer: &str) -> usize {
         if !self.called_by.contains_key(layer) {
             self.called_by.insert(layer.to_owned(), Vec::new());
         }

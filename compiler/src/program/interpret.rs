@@ -37,7 +37,7 @@ impl Program {
     /// # Errors
     /// A kernel that leaves the value that it was called for or uses it outside of its steps, or reads what nobody wrote.
     pub fn interpret(&self, input: &[f32]) -> Result<Vec<f32>, Violation> {
-        let mut memory = Memory::new(self, input);
+        let mut memory = Memory::new(self, input)?;
         for (idx, step) in self.steps.iter().enumerate() {
             memory.begin(idx)?;
             memory.run(&step.calls, &Runner { number: 1, first_of_step: 1, after: Vec::new() })?;
@@ -59,7 +59,7 @@ impl Program {
         input: &[f32],
         mut turns: impl FnMut(&ProgramStep) -> Vec<Turn>,
     ) -> Result<Vec<f32>, Violation> {
-        let mut memory = Memory::new(self, input);
+        let mut memory = Memory::new(self, input)?;
         let mut n_runners = 0;
         for (idx, step) in self.steps.iter().enumerate() {
             memory.begin(idx)?;
@@ -99,18 +99,45 @@ struct Memory<'a> {
     step: usize,
 }
 
+impl Program {
+    /// What the steps read: numbers, or the bytes that become of them.
+    fn input(&self, numbers: &[f32]) -> Result<Region, Violation> {
+        let Some(bytes) = &self.byte_input else {
+            return Ok(Region::constant("input", Dtype::F32, f32_bytes(numbers)));
+        };
+        let Some(call) = &self.quantise else {
+            return Ok(Region::constant("input", Dtype::U8, reference::input_bytes(bytes, numbers)));
+        };
+        let mut regions = [
+            Region::constant("numbers", Dtype::F32, f32_bytes(numbers)),
+            Region::constant("constants", Dtype::F32, self.constants.to_vec()),
+            Region::uninitialised("bytes", Dtype::U8, numbers.len()),
+        ];
+        let argument = |argument: &Argument| match *argument {
+            Argument::Input(bytes) => interpret::Argument { region: 0, byte: bytes as i64 },
+            Argument::Constants(bytes) => interpret::Argument { region: 1, byte: bytes as i64 },
+            Argument::Workspace { .. } => interpret::Argument { region: 2, byte: 0 },
+            Argument::Output(_) => unreachable!("nothing is written to the output before the steps"),
+        };
+        let arguments: Vec<interpret::Argument> = call.arguments.iter().map(argument).collect();
+        let kernel = &self.kernels[call.kernel];
+        let runner = Runner { number: 1, first_of_step: 1, after: Vec::new() };
+        interpret::run(&kernel.code, &mut regions, &arguments, &runner)
+            .map_err(|violation| violation.at(&kernel.symbol))?;
+        let unwritten = |element| Violation::new(format!("nobody writes byte {element} of the input"));
+        Ok(Region::constant("input", Dtype::U8, regions[2].contents().map_err(unwritten)?.to_vec()))
+    }
+}
+
 impl Memory<'_> {
-    fn new<'a>(program: &'a Program, input: &[f32]) -> Memory<'a> {
+    fn new<'a>(program: &'a Program, input: &[f32]) -> Result<Memory<'a>, Violation> {
         let mut regions = vec![
-            match &program.byte_input {
-                None => Region::constant("input", Dtype::F32, f32_bytes(input)),
-                Some(bytes) => Region::constant("input", Dtype::U8, reference::input_bytes(bytes, input)),
-            },
+            program.input(input)?,
             Region::uninitialised("output", Dtype::F32, program.output_bytes()),
             Region::constant("constants", Dtype::F32, program.constants.to_vec()),
         ];
         regions.extend(program.values.iter().map(|value| Region::dead(&value.name, value.dtype)));
-        Memory { program, regions, step: 0 }
+        Ok(Memory { program, regions, step: 0 })
     }
 
     /// Makes the values that live from this step on.

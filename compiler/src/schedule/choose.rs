@@ -281,6 +281,6 @@ pub(super) fn split(kernel: &Kernel, cycles: usize, isa: &Isa) -> Split {
         Kernel::Elementwise(_) | Kernel::WindowPool(_) | Kernel::Concat(_) | Kernel::Upsample(_) => {
             Split::Rows(parts)
         }
-        Kernel::Softmax(_) | Kernel::Copy(_) => Split::Whole,
+        Kernel::Softmax(_) | Kernel::Quantise(_) | Kernel::Copy(_) => Split::Whole,
     }
 }

@@ -172,6 +172,7 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
         | Kernel::Concat(_)
         | Kernel::Upsample(_)
         | Kernel::Softmax(_)
+        | Kernel::Quantise(_)
         | Kernel::Copy(_) => wanted.tile == own.tile,
     };
     if is_legal {
@@ -223,6 +224,7 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
         | Kernel::Concat(_)
         | Kernel::Upsample(_)
         | Kernel::Softmax(_)
+        | Kernel::Quantise(_)
         | Kernel::Copy(_) => Vec::new(),
     };
     let others = tiles.into_iter().filter(|tile| *tile != own.tile);
