@@ -231,6 +231,13 @@ pub enum Op {
         /// The constant.
         value: i32,
     },
+    /// Each lane becomes an integer of its own.
+    ConstLanes {
+        /// Written.
+        dst: Reg,
+        /// One for each lane.
+        values: Vec<u8>,
+    },
     /// The first `lanes` lanes become integers, each a byte of memory without a sign; the others zero.
     LoadBytes {
         /// Written.
@@ -297,6 +304,15 @@ pub enum Op {
         b: Reg,
         /// What they become.
         to: Narrowed,
+    },
+    /// Each lane becomes that lane of src whose number the lane of order holds.
+    Permute {
+        /// Written; may be `src`.
+        dst: Reg,
+        /// Read.
+        src: Reg,
+        /// Numbers of lanes.
+        order: Reg,
     },
     /// The integers of acc, plus two products each: the numbers of 16 bits of a's lane, with a sign, times those of b's.
     DotPairs {

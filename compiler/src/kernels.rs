@@ -17,6 +17,7 @@ mod epilogue;
 mod grouped;
 mod halves;
 mod name;
+mod narrow;
 mod panel;
 mod pointwise;
 mod pool;

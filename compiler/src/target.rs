@@ -155,7 +155,7 @@ pub const X86_64_V3: Isa = Isa {
     native_dot: false,
     signed_dot: false,
     widens_bytes: true,
-    zips_bytes: false,
+    zips_bytes: true,
     masks_lanes: false,
     words_at_any_byte: true,
     // Two are the reader's: products on their way, and what all of them take.
@@ -178,7 +178,6 @@ pub const X86_64_V3_VNNI: Isa = Isa {
     tag: "avxvnni",
     native_dot: true,
     widens_bytes: false,
-    zips_bytes: true,
     integer_registers: 16,
     cpu_check: Some(CpuCheck::X86(X86Level::V3Vnni)),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma", "avx_vnni"],
@@ -208,7 +207,6 @@ pub const X86_64_V4_VNNI: Isa = Isa {
     tag: "avx512vnni",
     native_dot: true,
     widens_bytes: false,
-    zips_bytes: true,
     integer_registers: 32,
     cpu_check: Some(CpuCheck::X86(X86Level::V4Vnni)),
     cpu_features: &[
@@ -235,6 +233,7 @@ pub const X86_64_V3_CRANELIFT: Isa = Isa {
     reader: Reader::Clif,
     lanes: 4,
     widens_bytes: false,
+    zips_bytes: false,
     integer_registers: 16,
     policy: Policy::MACHINE_CODE,
     ..X86_64_V3
@@ -344,6 +343,7 @@ pub const RUST: Isa = Isa {
     reader: Reader::Rust,
     // rustc does, and keeps what it has widened.
     widens_bytes: false,
+    zips_bytes: false,
     words_at_any_byte: false,
     cranelift_flags: &[],
     cpu_check: None,

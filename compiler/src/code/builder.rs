@@ -175,6 +175,17 @@ impl Builder {
         self.push(Op::ConstInteger { dst, value });
     }
 
+    /// An integer for each lane.
+    pub fn constant_lanes(&mut self, dst: Reg, values: Vec<u8>) {
+        assert_eq!(values.len(), self.lanes, "each lane has its value");
+        self.push(Op::ConstLanes { dst, values });
+    }
+
+    /// dst = the lanes of src in an order.
+    pub fn permute(&mut self, dst: Reg, src: Reg, order: Reg) {
+        self.push(Op::Permute { dst, src, order });
+    }
+
     /// Bytes of memory as integers, zeros behind them.
     pub fn load_bytes(&mut self, dst: Reg, from: Address, lanes: usize) {
         self.push(Op::LoadBytes { dst, from, lanes: self.checked_lanes(lanes) });

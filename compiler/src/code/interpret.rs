@@ -189,6 +189,20 @@ impl Machine<'_> {
                 self.set[usize::from(dst.0)] = true;
             }
             Op::ConstInteger { dst, value } => self.write(dst).fill(integer_bits(value)),
+            Op::ConstLanes { dst, ref values } => {
+                for (lane, value) in self.write(dst).iter_mut().zip(values) {
+                    *lane = integer_bits((*value).into());
+                }
+            }
+            Op::Permute { dst, src, order } => {
+                let from = self.registers[self.read(src)?].to_vec();
+                let order = self.registers[self.read(order)?].to_vec();
+                for (lane, number) in self.write(dst).iter_mut().zip(order) {
+                    let number = integer(number);
+                    let value = usize::try_from(number).ok().and_then(|number| from.get(number));
+                    *lane = *value.ok_or_else(|| Violation(format!("there is no lane {number}")))?;
+                }
+            }
             Op::LoadBytes { dst, from, lanes } => {
                 let at = self.pointer(from.ptr)?;
                 let to = self.span(dst);

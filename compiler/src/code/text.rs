@@ -86,6 +86,8 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
             Op::FmaLane { acc, a, b, lane } => writeln!(f, "{acc} += {a} * {b}[{lane}]")?,
             Op::Binary { op, dst, a, b } => writeln!(f, "{dst} = {} {a}, {b}", op.mnemonic())?,
             Op::ConstInteger { dst, value } => writeln!(f, "{dst} = integer {value}")?,
+            Op::ConstLanes { dst, values } => writeln!(f, "{dst} = integers {values:?}")?,
+            Op::Permute { dst, src, order } => writeln!(f, "{dst} = permute {src}, {order}")?,
             Op::LoadBytes { dst, from, lanes } => writeln!(f, "{dst} = load bytes {from}{}", part(lanes))?,
             Op::Dot { acc, a, b, pairs_fit } => {
                 let pairs = if *pairs_fit { ", pairs fit" } else { "" };

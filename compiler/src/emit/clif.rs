@@ -94,8 +94,13 @@ impl KernelReader<'_> {
             Op::LoadTwice { .. } | Op::Join { .. } => {
                 unreachable!("vectors of four lanes are never halved, and their instruction sets say so")
             }
-            Op::Zip { .. } | Op::Narrow { .. } | Op::DotLoad { .. } | Op::LoadLanes { .. } => {
-                unreachable!("no kernel zips rows of bytes here, as the instruction sets say")
+            Op::Zip { .. }
+            | Op::Narrow { .. }
+            | Op::ConstLanes { .. }
+            | Op::Permute { .. }
+            | Op::DotLoad { .. }
+            | Op::LoadLanes { .. } => {
+                unreachable!("no kernel zips or narrows bytes here, as the instruction sets say")
             }
             Op::WidenBytes { .. } | Op::DotPairs { .. } => {
                 unreachable!("a dot product widens its bytes itself, and the instruction sets say so")

@@ -68,6 +68,10 @@ struct Forms {
     zips: [[Opcode; 2]; 2],
     to_signed_16: Opcode,
     to_bytes: Opcode,
+    permute: Opcode,
+    /// The first half of a vector from memory and to it, zeros behind.
+    load_half: Opcode,
+    store_half: Opcode,
     /// Where there is no dot product: products of pairs of bytes, of 16-bit numbers, and shifts of those.
     byte_pairs: Opcode,
     pairs: Opcode,
@@ -109,6 +113,9 @@ const AVX2: Forms = Forms {
     ],
     to_signed_16: Opcode::VEX_Vpackssdw_ymm_ymm_ymmm256,
     to_bytes: Opcode::VEX_Vpackuswb_ymm_ymm_ymmm256,
+    permute: Opcode::VEX_Vpermd_ymm_ymm_ymmm256,
+    load_half: Opcode::VEX_Vmovups_xmm_xmmm128,
+    store_half: Opcode::VEX_Vmovups_xmmm128_xmm,
     byte_pairs: Opcode::VEX_Vpmaddubsw_ymm_ymm_ymmm256,
     pairs: Opcode::VEX_Vpmaddwd_ymm_ymm_ymmm256,
     left_16: Opcode::VEX_Vpsllw_ymm_ymm_imm8,
@@ -147,6 +154,9 @@ const AVX512: Forms = Forms {
     ],
     to_signed_16: Opcode::EVEX_Vpackssdw_zmm_k1z_zmm_zmmm512b32,
     to_bytes: Opcode::EVEX_Vpackuswb_zmm_k1z_zmm_zmmm512,
+    permute: Opcode::EVEX_Vpermd_zmm_k1z_zmm_zmmm512b32,
+    load_half: Opcode::EVEX_Vmovups_ymm_k1z_ymmm256,
+    store_half: Opcode::EVEX_Vmovups_ymmm256_k1z_ymm,
     byte_pairs: Opcode::EVEX_Vpmaddubsw_zmm_k1z_zmm_zmmm512,
     pairs: Opcode::EVEX_Vpmaddwd_zmm_k1z_zmm_zmmm512,
     left_16: Opcode::EVEX_Vpsllw_zmm_k1z_zmmm512_imm8,
@@ -182,6 +192,8 @@ struct Writer<'a> {
     stack_slots: usize,
     /// The bits of the kernel's constants, which lie on the stack behind those counters.
     constants: Vec<u32>,
+    /// Its integers for each lane, which lie behind the constants.
+    tables: Vec<Vec<u8>>,
     /// Vector registers that the kernel doesn't use, for masks.
     spare: Vec<Reg>,
     /// Headings with the position of the instruction that follows.
@@ -208,17 +220,22 @@ impl Writer<'_> {
             counters,
             stack_slots: depth - in_registers,
             constants: constants(&code.body, products::word_of(code, native_dot)),
+            tables: tables(&code.body),
             spare: (code.n_registers..n_vectors).map(|number| Reg(number as u8)).collect(),
             headings: Vec::new(),
         };
         for register in &saved {
             writer.emit(Instruction::with1(Opcode::Push_r64, *register)?)?;
         }
-        let frame = (writer.stack_slots * 8 + writer.constants.len().next_multiple_of(2) * 4) as i32;
+        let n_words = writer.constants.len() + writer.tables.len() * forms.lanes / 4;
+        let frame = (writer.stack_slots * 8 + n_words.next_multiple_of(2) * 4) as i32;
         if frame != 0 {
             writer.emit(Instruction::with2(Opcode::Sub_rm64_imm32, Register::RSP, frame)?)?;
         }
-        for (idx, bits) in writer.constants.clone().into_iter().enumerate() {
+        let tables = writer.tables.iter().flat_map(|table| table.as_chunks().0);
+        let words = tables.map(|bytes| u32::from_le_bytes(*bytes));
+        let words: Vec<u32> = writer.constants.iter().copied().chain(words).collect();
+        for (idx, bits) in words.into_iter().enumerate() {
             writer.emit(Instruction::with2(Opcode::Mov_rm32_imm32, writer.constant_slot(idx), bits)?)?;
         }
         writer.load_product_word(code)?;
@@ -260,10 +277,12 @@ impl Writer<'_> {
             }
             Op::Load { dst, from, lanes } => {
                 let load = Instruction::with2(forms.load, self.vector(dst), memory(from))?;
-                if usize::from(lanes) == forms.lanes {
-                    self.emit(load)
-                } else {
-                    self.load_part(dst, from, lanes, load)
+                match usize::from(lanes) {
+                    all if all == forms.lanes => self.emit(load),
+                    half if half * 2 == forms.lanes => {
+                        self.emit(Instruction::with2(forms.load_half, self.half(dst), memory(from))?)
+                    }
+                    _ => self.load_part(dst, from, lanes, load),
                 }
             }
             Op::LoadLanes { dst, from, first, lanes } => {
@@ -311,6 +330,11 @@ impl Writer<'_> {
                 };
                 self.of_two(opcode, dst, a, b)
             }
+            Op::ConstLanes { dst, ref values } => {
+                let at = self.table_slot(values);
+                self.emit(Instruction::with2(forms.widen_bytes, self.vector(dst), at)?)
+            }
+            Op::Permute { dst, src, order } => self.of_two(forms.permute, dst, order, src),
             Op::LoadBytes { dst, from, lanes } => self.load_bytes(dst, from, lanes),
             Op::Dot { acc, a, b, pairs_fit } => self.dot(acc, a, b, pairs_fit),
             Op::DotLoad { acc, a, from } => {
@@ -344,10 +368,12 @@ impl Writer<'_> {
             Op::ShiftRight { dst, src, bits } => self.shift(forms.shift_right, dst, src, bits),
             Op::Store { src, to, lanes } => {
                 let store = Instruction::with2(forms.store, memory(to), self.vector(src))?;
-                if usize::from(lanes) == forms.lanes {
-                    self.emit(store)
-                } else {
-                    self.store_part(src, to, lanes, store)
+                match usize::from(lanes) {
+                    all if all == forms.lanes => self.emit(store),
+                    half if half * 2 == forms.lanes => {
+                        self.emit(Instruction::with2(forms.store_half, memory(to), self.half(src))?)
+                    }
+                    _ => self.store_part(src, to, lanes, store),
                 }
             }
             Op::Prefetch { at } => self.emit(Instruction::with1(Opcode::Prefetcht1_m8, memory(at))?),
@@ -440,6 +466,13 @@ impl Writer<'_> {
     /// channels reached 64 instead of 92 % of a Zen 3's peak.
     fn constant_slot(&self, idx: usize) -> MemoryOperand {
         MemoryOperand::with_base_displ(Register::RSP, (self.stack_slots * 8 + idx * 4) as i64)
+    }
+
+    /// Where the integers for each lane lie.
+    fn table_slot(&self, values: &[u8]) -> MemoryOperand {
+        let idx = self.tables.iter().position(|known| known == values);
+        let idx = idx.expect("the kernel has been searched for tables");
+        self.constant_slot(self.constants.len() + idx * self.forms.lanes / 4)
     }
 
     fn load_part(
@@ -552,6 +585,12 @@ impl Writer<'_> {
         self.a.jne(top)
     }
 
+    /// The lower half of a vector register.
+    fn half(&self, register: Reg) -> Register {
+        let base = if self.forms.lanes == AVX512.lanes { Register::YMM0 } else { Register::XMM0 };
+        base + u32::from(register.0)
+    }
+
     fn vector(&self, register: Reg) -> Register {
         let base = if self.forms.lanes == AVX512.lanes { Register::ZMM0 } else { Register::YMM0 };
         base + u32::from(register.0)
@@ -580,6 +619,21 @@ fn constants(ops: &[Op], word: Option<u32>) -> Vec<u32> {
             // A word that a form of the operation needs, nobody else's to read.
             Op::StoreBytes { .. } => found.push(0),
             Op::Loop { body, .. } => found.extend(constants(body, None)),
+            _ => {}
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The integers for each lane, each list once.
+fn tables(ops: &[Op]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for op in ops {
+        match op {
+            Op::ConstLanes { values, .. } => found.push(values.clone()),
+            Op::Loop { body, .. } => found.extend(tables(body)),
             _ => {}
         }
     }

@@ -102,7 +102,8 @@ impl Depthwise {
                     self.ending,
                     Ending::Integer(IntegerEnding { bytes: Some(_), addition: None, .. })
                 );
-                let has_words = gives_bytes && isa.zips_bytes && self.window.rows.kernel != 1;
+                let has_words =
+                    gives_bytes && isa.native_dot && isa.zips_bytes && self.window.rows.kernel != 1;
                 has_words && (self.form == Form::Flat) == self.is_flat(isa)
             }
         }

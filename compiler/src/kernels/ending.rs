@@ -211,18 +211,48 @@ impl IntegerEnding {
         *factor
     }
 
-    /// Makes integers of sums that become bytes without an addition. What a byte can't hold, who stores them has to cut off.
-    pub(super) fn integers(self, b: &mut Builder, operands: Operands<'_>, scratch: &[Reg], sums: &[Reg]) {
-        let bytes = self.bytes.expect("the sums become bytes");
+    /// Makes integers of sums that become bytes. What a byte can't hold, who stores them has to cut off.
+    ///
+    /// # Panics
+    /// When there is no scratch register; one, for an addition.
+    pub(super) fn integers(
+        self,
+        b: &mut Builder,
+        operands: Operands<'_>,
+        scratch: &[Reg],
+        (sums, bytes): (&[Reg], ByteEnding),
+    ) {
         let factor = self.numbers(b, operands, scratch, sums);
-        bytes.scale_and_bound(b, (factor, Some(operands.factor)), bytes.needed_bounds(), sums);
-        bytes.integers(b, factor, sums);
+        let loaded = || *scratch.get(1).expect("an addition has a register for its residual");
+        match self.addition {
+            Some(ByteResidual::Channels) => {
+                let (loaded, lanes) = (loaded(), b.lanes());
+                b.load(factor, operands.factor);
+                for (sum, residual) in sums.iter().zip(operands.residuals) {
+                    b.load_bytes(loaded, *residual, lanes);
+                    b.to_float(loaded, loaded);
+                    b.fma(*sum, loaded, factor);
+                }
+                bytes.integers(b, (factor, None), bytes.needed_bounds(), sums);
+            }
+            Some(ByteResidual::Tensor(addition)) => {
+                bytes.scale_and_bound(b, (factor, Some(operands.factor)), (true, true), sums);
+                sums.iter().for_each(|sum| b.to_integer(*sum, *sum));
+                // The bytes are whole numbers from their zero point on.
+                let own = ByteAddition {
+                    bias: addition.bias + addition.multipliers[0] * i32::from(bytes.zero_point),
+                    ..addition
+                };
+                own.integers(b, [factor, loaded()], operands.residuals, sums);
+            }
+            None => bytes.integers(b, (factor, Some(operands.factor)), bytes.needed_bounds(), sums),
+        }
     }
 
     /// Makes numbers or bytes of sums and stores them.
     ///
     /// # Panics
-    /// When there is no scratch register; one, for an addition.
+    /// As [`IntegerEnding::integers`].
     pub(super) fn store(
         self,
         b: &mut Builder,
@@ -230,65 +260,54 @@ impl IntegerEnding {
         scratch: &[Reg],
         sums: &[(Reg, Address)],
     ) {
-        let factor = &self.numbers(b, operands, scratch, &registers(sums));
-        let loaded = || *scratch.get(1).expect("an addition has a register for its residual");
-        match (self.bytes, self.addition) {
-            (Some(bytes), Some(ByteResidual::Channels)) => {
-                let (loaded, lanes) = (loaded(), b.lanes());
-                b.load(*factor, operands.factor);
-                for ((sum, _), residual) in sums.iter().zip(operands.residuals) {
-                    b.load_bytes(loaded, *residual, lanes);
-                    b.to_float(loaded, loaded);
-                    b.fma(*sum, loaded, *factor);
-                }
-                bytes.store_scaled(b, (*factor, None), bytes.needed_bounds(), sums);
+        let registers = registers(sums);
+        match self.bytes {
+            Some(bytes) => {
+                self.integers(b, operands, scratch, (&registers, bytes));
+                store(b, sums);
             }
-            (Some(bytes), Some(ByteResidual::Tensor(addition))) => {
-                bytes.scale_and_bound(b, (*factor, Some(operands.factor)), (true, true), &registers(sums));
-                sums.iter().for_each(|(sum, _)| b.to_integer(*sum, *sum));
-                // The bytes are whole numbers from their zero point on.
-                let own = ByteAddition {
-                    bias: addition.bias + addition.multipliers[0] * i32::from(bytes.zero_point),
-                    ..addition
-                };
-                own.store(b, [*factor, loaded()], operands.residuals, sums);
+            None => {
+                self.numbers(b, operands, scratch, &registers);
+                sums.iter().for_each(|(sum, place)| b.store(*sum, *place));
             }
-            (Some(bytes), None) => {
-                bytes.store_scaled(b, (*factor, Some(operands.factor)), bytes.needed_bounds(), sums);
-            }
-            (None, _) => sums.iter().for_each(|(sum, place)| b.store(*sum, *place)),
         }
     }
 }
 
 impl ByteAddition {
-    /// Adds to integers the bytes of a residual and stores the bytes of the sums; with two registers for constants and a residual.
-    pub(super) fn store(
-        self,
-        b: &mut Builder,
-        [passing, loaded]: [Reg; 2],
-        residuals: &[Address],
-        sums: &[(Reg, Address)],
-    ) {
+    /// Adds the bytes of a residual to integers; with two registers for constants and a residual. What a byte can't hold, who stores
+    /// them has to cut off.
+    fn integers(self, b: &mut Builder, [passing, loaded]: [Reg; 2], residuals: &[Address], sums: &[Reg]) {
         let ByteAddition { bias, multipliers, shift, bytes } = self;
         let lanes = b.lanes();
         for (op, constant) in [(Binary::MulIntegers, multipliers[0]), (Binary::AddIntegers, bias)] {
             b.constant_integer(passing, constant);
-            sums.iter().for_each(|(sum, _)| b.binary(op, *sum, *sum, passing));
+            sums.iter().for_each(|sum| b.binary(op, *sum, *sum, passing));
         }
         b.constant_integer(passing, multipliers[1]);
-        for ((sum, _), residual) in sums.iter().zip(residuals) {
+        for (sum, residual) in sums.iter().zip(residuals) {
             b.load_bytes(loaded, *residual, lanes);
             b.binary(Binary::MulIntegers, loaded, loaded, passing);
             b.binary(Binary::AddIntegers, *sum, *sum, loaded);
             b.shift_right(*sum, *sum, shift);
         }
         if bytes.low == 0 && bytes.high == u8::MAX {
-            bytes.add_zero_point(b, passing, &registers(sums));
-            return store(b, sums);
+            return bytes.add_zero_point(b, passing, sums);
         }
-        sums.iter().for_each(|(sum, _)| b.to_float(*sum, *sum));
-        bytes.store(b, passing, sums);
+        sums.iter().for_each(|sum| b.to_float(*sum, *sum));
+        bytes.integers(b, (passing, None), (true, true), sums);
+    }
+
+    /// The same, and stores the bytes.
+    pub(super) fn store(
+        self,
+        b: &mut Builder,
+        registers_free: [Reg; 2],
+        residuals: &[Address],
+        sums: &[(Reg, Address)],
+    ) {
+        self.integers(b, registers_free, residuals, &registers(sums));
+        store(b, sums);
     }
 }
 
@@ -302,21 +321,21 @@ impl ByteEnding {
 
     /// Makes bytes of numbers and stores them, with a register for constants in turn.
     pub(super) fn store(self, b: &mut Builder, passing: Reg, sums: &[(Reg, Address)]) {
-        self.store_scaled(b, (passing, None), (true, true), sums);
+        self.integers(b, (passing, None), (true, true), &registers(sums));
+        store(b, sums);
     }
 
-    /// The same of numbers whose channels may have factors of their own, and of which only some need their bounds.
-    fn store_scaled(
+    /// Makes integers of numbers whose channels may have factors of their own, and of which only some need their bounds.
+    fn integers(
         self,
         b: &mut Builder,
-        passing: (Reg, Option<Address>),
+        (passing, factors): (Reg, Option<Address>),
         bounds: (bool, bool),
-        sums: &[(Reg, Address)],
+        sums: &[Reg],
     ) {
-        let registers = registers(sums);
-        self.scale_and_bound(b, passing, bounds, &registers);
-        self.integers(b, passing.0, &registers);
-        store(b, sums);
+        self.scale_and_bound(b, (passing, factors), bounds, sums);
+        sums.iter().for_each(|sum| b.to_integer(*sum, *sum));
+        self.add_zero_point(b, passing, sums);
     }
 
     fn scale_and_bound(
@@ -346,12 +365,6 @@ impl ByteEnding {
         if from_above {
             each(b, Binary::Min, f32::from(high) - zero);
         }
-    }
-
-    /// Makes integers of numbers, and adds the zero point to them.
-    fn integers(self, b: &mut Builder, passing: Reg, sums: &[Reg]) {
-        sums.iter().for_each(|sum| b.to_integer(*sum, *sum));
-        self.add_zero_point(b, passing, sums);
     }
 
     fn add_zero_point(self, b: &mut Builder, passing: Reg, sums: &[Reg]) {

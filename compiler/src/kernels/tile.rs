@@ -6,7 +6,7 @@ use super::ending::Operands;
 use super::epilogue::{Sum, store_activated};
 use super::halves::OPERANDS;
 use super::panel::Panels;
-use super::{Ending, FeatureMap};
+use super::{Ending, FeatureMap, IntegerEnding, narrow};
 use crate::code::{Address, Builder, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
@@ -147,26 +147,11 @@ impl Registers {
 
     /// Adds the residual to every accumulator, applies the activation and stores it; or makes of integers what becomes of them.
     pub(super) fn finish(&self, b: &mut Builder, isa: &Isa, finish: Finish) {
-        let Finish { residual, output, filter } = finish;
+        let Finish { residual, output, .. } = finish;
         let activation = match self.ending {
             Ending::Float(activation) => activation,
             Ending::Bytes(_) => unreachable!("what makes bytes of numbers has no tile"),
-            Ending::Integer(ending) => {
-                for idx in 0..self.panels.vectors {
-                    let [multiplier, factor] =
-                        [0, 1].map(|row| filter.at(self.panels.at(ending.multiplier_row() + row, idx)));
-                    let sums = self.accumulators.iter().enumerate();
-                    let sums: Vec<(Reg, Address)> =
-                        sums.map(|(row, registers)| (registers[idx], output.at(row, idx, isa))).collect();
-                    let residuals: Vec<Address> = residual
-                        .iter()
-                        .flat_map(|residual| (0..sums.len()).map(|row| residual.at(row, idx, isa)))
-                        .collect();
-                    let operands = Operands { multiplier, factor, residuals: &residuals };
-                    ending.store(b, operands, &self.scratch, &sums);
-                }
-                return;
-            }
+            Ending::Integer(ending) => return self.finish_integers(b, isa, ending, finish),
         };
         let sum = |row: usize, idx: usize, register: Reg| Sum {
             register,
@@ -179,6 +164,45 @@ impl Registers {
             .flat_map(|row| vectors(row).map(move |(idx, register)| sum(row, idx, *register)))
             .collect();
         store_activated(b, activation, scratch, &sums);
+    }
+}
+
+impl Registers {
+    /// Makes of integers what becomes of them and stores it: bytes of several vectors at once where that is possible.
+    fn finish_integers(&self, b: &mut Builder, isa: &Isa, ending: IntegerEnding, finish: Finish) {
+        let Finish { residual, output, filter } = finish;
+        let n_vectors = self.panels.vectors;
+        let groups = if ending.bytes.is_some() { narrow::groups(n_vectors, isa) } else { vec![1; n_vectors] };
+        let mut first = 0;
+        for len in groups {
+            for idx in first..first + len {
+                let [multiplier, factor] =
+                    [0, 1].map(|row| filter.at(self.panels.at(ending.multiplier_row() + row, idx)));
+                let place = |(row, registers): (usize, &Vec<Reg>)| (registers[idx], output.at(row, idx, isa));
+                let sums: Vec<(Reg, Address)> = self.accumulators.iter().enumerate().map(place).collect();
+                let residuals: Vec<Address> = residual
+                    .iter()
+                    .flat_map(|residual| (0..sums.len()).map(|row| residual.at(row, idx, isa)))
+                    .collect();
+                let operands = Operands { multiplier, factor, residuals: &residuals };
+                match ending.bytes {
+                    Some(bytes) if len != 1 => {
+                        let registers: Vec<Reg> = sums.iter().map(|(sum, _)| *sum).collect();
+                        ending.integers(b, operands, &self.scratch, (&registers, bytes));
+                    }
+                    _ => ending.store(b, operands, &self.scratch, &sums),
+                }
+            }
+            if len != 1 {
+                let order = self.scratch[0];
+                narrow::order(b, order, len);
+                for (row, registers) in self.accumulators.iter().enumerate() {
+                    let vectors = &registers[first..first + len];
+                    narrow::store(b, order, vectors, output.at(row, first, isa));
+                }
+            }
+            first += len;
+        }
     }
 }
 

@@ -134,6 +134,7 @@ impl Counts {
             Op::Copy { .. }
             | Op::Const { .. }
             | Op::ConstInteger { .. }
+            | Op::ConstLanes { .. }
             | Op::Store { .. }
             | Op::Prefetch { .. }
             | Op::SetPointer { .. }
@@ -143,6 +144,7 @@ impl Counts {
             | Op::WidenBytes { .. }
             | Op::Zip { .. }
             | Op::Narrow { .. }
+            | Op::Permute { .. }
             | Op::ToFloat { .. }
             | Op::ToInteger { .. }
             | Op::ShiftLeft { .. }

@@ -141,6 +141,8 @@ impl Writer<'_> {
             | Op::WidenBytes { .. }
             | Op::DotLoad { .. }
             | Op::LoadLanes { .. }
+            | Op::ConstLanes { .. }
+            | Op::Permute { .. }
             | Op::Zip { .. }
             | Op::Narrow { .. }
             | Op::DotPairs { .. } => {

@@ -76,6 +76,8 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::ConstInteger { .. }
         | Op::Dot { .. }
         | Op::WidenBytes { .. }
+        | Op::ConstLanes { .. }
+        | Op::Permute { .. }
         | Op::Zip { .. }
         | Op::Narrow { .. }
         | Op::DotPairs { .. }

@@ -245,6 +245,8 @@ fn vector(code: Code) -> Option<Form> {
         C::VEX_Vmaskmovps_ymm_ymm_m256 => Form::MaskedLoad,
         C::VEX_Vmaskmovps_m256_ymm_ymm => Form::MaskedStore,
         C::EVEX_Vmovups_zmm_k1z_zmmm512
+        | C::EVEX_Vmovups_ymm_k1z_ymmm256
+        | C::EVEX_Vmovups_ymmm256_k1z_ymm
         | C::EVEX_Vmovups_zmmm512_k1z_zmm
         | C::EVEX_Vpmovzxbd_zmm_k1z_xmmm128
         | C::EVEX_Vpmovusdb_xmmm128_k1z_zmm => Form::MaskedVector,
@@ -386,6 +388,8 @@ fn vector(code: Code) -> Option<Form> {
         | C::EVEX_Vpunpckhbw_zmm_k1z_zmm_zmmm512
         | C::EVEX_Vpunpcklwd_zmm_k1z_zmm_zmmm512
         | C::EVEX_Vpunpckhwd_zmm_k1z_zmm_zmmm512
+        | C::VEX_Vpermd_ymm_ymm_ymmm256
+        | C::EVEX_Vpermd_zmm_k1z_zmm_zmmm512b32
         | C::VEX_Vpermq_ymm_ymmm256_imm8 => Form::Vector,
         // Bits.
         C::VEX_Vxorps_xmm_xmm_xmmm128

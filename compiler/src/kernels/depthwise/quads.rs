@@ -10,11 +10,12 @@
 //! Register map: an accumulator for each vector of each pixel, the words of a column or the rows that become them; weights come from memory, but for those that there are registers for.
 
 use super::{Block, Depthwise, Form, users};
-use crate::code::{Address, Builder, Narrowed, Ptr, Reg, Unit};
+use crate::code::{Address, Builder, Ptr, Reg, Unit};
 use crate::graph::shape::Axis;
-use crate::kernels::Ending;
 use crate::kernels::ending::Operands;
+use crate::kernels::narrow::narrow;
 use crate::kernels::tile::{Cursor, Run};
+use crate::kernels::{Ending, IntegerEnding};
 use crate::target::Isa;
 
 /// Rows of a word, and vectors of channels of a step.
@@ -280,20 +281,21 @@ impl Depthwise {
         place: impl Fn(usize) -> Address,
         lanes: usize,
     ) {
-        let Ending::Integer(ending) = self.ending else { unreachable!("words of four are of bytes") };
+        let Ending::Integer(ending @ IntegerEnding { bytes: Some(bytes), .. }) = self.ending else {
+            unreachable!("words of four are of bytes and become bytes");
+        };
         let scratch = self.ending.scratch(b);
         for (vector, sums) in sums.iter().enumerate() {
             let row = ending.multiplier_row();
             let [multiplier, factor] = [row, row + 1].map(|row| row_of_filter(row, vector));
-            ending.integers(b, Operands { multiplier, factor, residuals: &[] }, &scratch, sums);
+            let operands = Operands { multiplier, factor, residuals: &[] };
+            ending.integers(b, operands, &scratch, (sums, bytes));
         }
         b.free(scratch);
         for idx in 0..sums[0].len() {
-            let [first, second, third, fourth] = std::array::from_fn(|vector| sums[vector][idx]);
-            b.narrow(first, (first, second), Narrowed::Signed16);
-            b.narrow(third, (third, fourth), Narrowed::Signed16);
-            b.narrow(first, (first, third), Narrowed::Bytes);
-            b.store_part(first, place(idx), lanes);
+            let vectors: Vec<Reg> = sums.iter().map(|sums| sums[idx]).collect();
+            let bytes = narrow(b, &vectors);
+            b.store_part(bytes, place(idx), lanes);
         }
         b.free(sums.into_iter().flatten());
     }
