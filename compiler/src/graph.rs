@@ -3,6 +3,7 @@
 //! Repeats and the separable sugar are expanded, alpha is applied to the channels, the resolution to the input, padding is
 //! resolved, and every shape is known. Knows no weights and no target.
 
+pub mod activation;
 mod build;
 mod knobs;
 pub mod layer;

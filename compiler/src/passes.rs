@@ -10,8 +10,8 @@ mod integer;
 
 use mnc_runtime::filter::{self, Packing};
 
-pub(crate) use integer::pair_fits;
 pub use integer::{Addition, ByteInput, ByteSum, Bytes, Integer, MOST_WEIGHT, is_clamp};
+pub(crate) use integer::{factors, finish, pair_fits, to_byte};
 
 use crate::error::Result;
 use crate::graph::Graph;

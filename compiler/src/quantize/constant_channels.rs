@@ -9,8 +9,7 @@ use super::ties::Ties;
 use super::weights::borders;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
-use crate::passes::{Bytes, Fused, FusedId, FusedNode, Integer};
-use crate::reference::{factors, finish};
+use crate::passes::{Bytes, Fused, FusedId, FusedNode, Integer, factors, finish};
 
 /// Sums of which each is looked at where the activation is no rising function.
 const FEW_SUMS: i64 = 4096;

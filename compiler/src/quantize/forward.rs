@@ -10,7 +10,7 @@ use std::array::from_fn;
 use super::parts::parallel;
 use crate::graph::layer::Layer;
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Addition, Bytes, Fused, FusedId, FusedNode, is_clamp};
+use crate::passes::{self, Addition, Bytes, Fused, FusedId, FusedNode, is_clamp};
 use crate::reference;
 
 /// Steps of a sum in f32: 512 times 255 times 128 is below 2^24.
@@ -198,15 +198,15 @@ pub(super) fn compute(
             Value::Bytes(own)
         }
         _ => {
-            let scaled = acc.iter().zip(integer.multiplier.iter().cycle()).zip(reference::factors(node));
+            let scaled = acc.iter().zip(integer.multiplier.iter().cycle()).zip(passes::factors(node));
             let values: Vec<f32> =
-                scaled.map(|((acc, m), factor)| reference::finish(node, *acc as f32 * m, factor)).collect();
+                scaled.map(|((acc, m), factor)| passes::finish(node, *acc as f32 * m, factor)).collect();
             if node.bytes.is_some() { Value::of_bytes(&values) } else { Value::Numbers(values) }
         }
     }
 }
 
-/// As [`reference::finish`] for an activation that is nothing but bounds.
+/// As [`passes::finish`] for an activation that is nothing but bounds.
 fn to_bytes(acc: &[i32], multipliers: &[f32], bytes: Bytes) -> Vec<u8> {
     // 1.5 2^23: numbers below 2^22 added to it are rounded to whole ones, halves to even.
     const MAGIC: f32 = 12_582_912.0;

@@ -14,25 +14,15 @@
 //!
 //! A product's acc is (a - zero of a) (b - zero of b); an addition by itself has the byte of its first input for y.
 
-use super::{Sliding, activate, by_rows, concat, pool_reciprocal, upsample};
+use super::{Sliding, by_rows, concat, pool_reciprocal, upsample};
 use crate::graph::layer::{Layer, Pooling};
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Addition, ByteInput, ByteSum, Bytes, FusedNode, Integer, is_clamp};
+use crate::passes::{Addition, ByteInput, ByteSum, Bytes, FusedNode, Integer, factors, finish, to_byte};
 
 /// The bytes of an input, as numbers.
 pub(super) fn input(bytes: &ByteInput, input: &[f32]) -> Vec<f32> {
     let channels = (0..bytes.scale.len()).cycle();
     input.iter().zip(channels).map(|(x, channel)| f32::from(bytes.byte(channel, *x))).collect()
-}
-
-/// round(v) + zero point, kept between bounds. What is no number becomes the lower bound.
-fn to_byte(v: f32, zero_point: u8, low: u8, high: u8) -> f32 {
-    let [zero_point, low, high] = [zero_point, low, high].map(f32::from);
-    let (least, most) = (low - zero_point, high - zero_point);
-    // The bounds are whole numbers, so keeping between them and rounding may change places.
-    let v = if v > least { v } else { least };
-    let v = if v < most { v } else { most };
-    v.round_ties_even() + zero_point
 }
 
 /// The bytes of numbers that are in steps of their scales.
@@ -105,23 +95,6 @@ fn layer(node: &FusedNode, numbers: &Integer, inputs: &[(Shape, &[f32])], n_thre
             unreachable!("verified: {} doesn't compute in integers", node.name)
         }
     }
-}
-
-/// For each element, pixel by pixel, what a number behind an activation is multiplied by before it becomes a byte; or what the byte is
-/// that is added to its sum.
-pub(crate) fn factors(node: &FusedNode) -> impl Iterator<Item = f32> {
-    let (_, bytes) = node.ending();
-    let of_channels = node.factors();
-    let same = bytes.map_or(1.0, |bytes| 1.0 / bytes.scale);
-    (0..).map(move |idx: usize| of_channels.get(idx % of_channels.len().max(1)).copied().unwrap_or(same))
-}
-
-/// What a node makes of f32(acc) multiplier and the [factor](factors); before an addition of bytes that is part of it.
-pub(crate) fn finish(node: &FusedNode, v: f32, factor: f32) -> f32 {
-    let (activation, bytes) = node.ending();
-    let Some(Bytes { zero_point, low, high, .. }) = bytes else { return activate(v, activation) };
-    let v = if is_clamp(activation) { v } else { activate(v, activation) * factor };
-    to_byte(v, zero_point, low, high)
 }
 
 struct Sums<'a> {
