@@ -3,15 +3,19 @@
 //! Batch norms are folded into the weights before them, activations into the layer before them: a [`Fused`] network has neither
 //! by itself any more. An addition behind a 1x1 convolution becomes part of that. One pass per file. Knows no target.
 
+mod constant_channels;
 mod fold_batch_norm;
 mod fuse_activation;
 mod fuse_residual;
 mod integer;
+mod ties;
 
 use mnc_runtime::filter::{self, Packing};
 
+pub use constant_channels::without_constant_channels;
 pub use integer::{Addition, ByteInput, ByteSum, Bytes, Integer, MOST_WEIGHT, is_clamp};
 pub(crate) use integer::{factors, finish, pair_fits, to_byte};
+pub(crate) use ties::Ties;
 
 use crate::error::Result;
 use crate::graph::Graph;

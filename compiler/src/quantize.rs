@@ -8,7 +8,6 @@ mod assembly;
 mod balance;
 mod check;
 mod choose;
-mod constant_channels;
 mod cost;
 pub mod crops;
 pub mod file;
@@ -22,13 +21,11 @@ pub mod sample;
 mod statistics;
 #[cfg(test)]
 mod tests;
-mod ties;
 mod weights;
 
 #[cfg(test)]
 pub(crate) use self::assembly::with_numbers;
 pub use self::choose::Choice;
-pub use self::constant_channels::without_constant_channels;
 pub use self::report::{Certificate, Comparison, Distance, compare};
 
 use self::assembly::Assembly;

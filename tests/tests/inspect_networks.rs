@@ -6,9 +6,8 @@
 
 use mnc::graph::{Graph, Resolution};
 use mnc::inspect::inspect;
-use mnc::passes::{self, Fused};
+use mnc::passes::{self, Fused, without_constant_channels};
 use mnc::quantize::sample::with_integers;
-use mnc::quantize::without_constant_channels;
 use mnc::target::{Isa, PLATFORMS, Policy, X86_64_V3, X86_64_V4};
 use mnc::{Options, Target};
 use mnc_tests::each;

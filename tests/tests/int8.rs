@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use mnc::graph::Graph;
-use mnc::passes::Fused;
+use mnc::passes::{Fused, without_constant_channels};
 use mnc::quantize::crops::{Photograph, crops};
-use mnc::quantize::{
-    Certificate, Options, Pictures, Quantized, compare, leaves, quantize, without_constant_channels,
-};
+use mnc::quantize::{Certificate, Options, Pictures, Quantized, compare, leaves, quantize};
 use mnc::reference;
 use mnc::target::X86_64_V3;
 use mnc_runtime::info::{self, Input};

@@ -8,9 +8,8 @@ use std::time::Instant;
 
 use mnc::emit::rust::{self, Names, Source, Weights};
 use mnc::graph::{Graph, Knobs};
-use mnc::passes::Fused;
+use mnc::passes::{Fused, without_constant_channels};
 use mnc::quantize::sample::with_integers;
-use mnc::quantize::without_constant_channels;
 use mnc::request::{Network::Named, Numbers, Request};
 use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;

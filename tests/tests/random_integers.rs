@@ -1,8 +1,8 @@
 //! Random networks in integers, some of whose layers stay f32: compiled code, interpreter and reference agree bit for bit, for every instruction set, on one thread
 //! and on several, whether the input comes as numbers or as bytes, and with constant channels or without.
 
+use mnc::passes::without_constant_channels;
 use mnc::quantize::sample::with_integers;
-use mnc::quantize::without_constant_channels;
 use mnc::target::{ISAS, X86_64_V3};
 use mnc::{Compiled, Options, Target, passes, reference};
 use mnc_runtime::abi::Status;

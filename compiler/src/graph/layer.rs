@@ -288,6 +288,18 @@ impl Layer {
         }
     }
 
+    /// The taps of its window inside of a map of this shape, at each of the window's [borders](Window::borders). A layer without a window
+    /// has a tap for each pixel, and no border.
+    pub(crate) fn taps_by_border(&self, input: Shape) -> Vec<Vec<usize>> {
+        let Some(window) = self.window() else { return vec![(0..input.pixels()).collect()] };
+        let borders = window.borders((input.height, input.width));
+        let taps = borders.into_iter().map(|(rows, columns)| {
+            rows.flat_map(|row| columns.clone().map(move |column| row * window.columns.kernel + column))
+                .collect()
+        });
+        taps.collect()
+    }
+
     /// The filter over an input of this shape; `None` for a layer without weights. A batch norm's vectors are no filter.
     ///
     /// ```

@@ -17,10 +17,9 @@ use std::collections::HashMap;
 use super::check::{Form, kept_together};
 use super::ranges;
 use super::statistics::{Norm, Seen};
-use super::ties::Ties;
 use super::weights;
 use crate::graph::layer::Layer;
-use crate::passes::{Bytes, Fused, FusedId, FusedNode, MOST_WEIGHT, is_clamp};
+use crate::passes::{Bytes, Fused, FusedId, FusedNode, MOST_WEIGHT, Ties, is_clamp};
 
 /// Values that share how much finer their channels are.
 struct Groups {

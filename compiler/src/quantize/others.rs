@@ -8,7 +8,6 @@ mod copies;
 use super::assembly::Assembly;
 use super::check::Form;
 use super::ranges::bounded;
-use super::weights::borders;
 use super::{bytes_of, check};
 use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
@@ -265,5 +264,5 @@ fn biases(layer: &Layer, filter: &QuantisedFilter, input: Shape, zero_point: u8)
             |(channel, bias): (usize, &i32)| i64::from(*bias) - i64::from(zero_point) * zeros(channel);
         filter.bias.iter().enumerate().map(start).collect::<Vec<i64>>()
     };
-    borders(layer, input).iter().flat_map(of_border).collect()
+    layer.taps_by_border(input).iter().flat_map(of_border).collect()
 }

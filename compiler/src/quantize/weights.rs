@@ -127,22 +127,12 @@ pub(super) fn reads(layer: &Layer, channels: usize, n: usize) -> impl Fn(usize, 
     move |k, channel| (k / m, channel / per_group * m + k % m)
 }
 
-/// The taps inside of the map at each border; a dense layer has a tap for each pixel.
-pub(super) fn borders(layer: &Layer, input: Shape) -> Vec<Vec<usize>> {
-    let Some(window) = layer.window() else { return vec![(0..input.pixels()).collect()] };
-    let borders = window.borders((input.height, input.width));
-    let taps = borders.into_iter().map(|(rows, columns)| {
-        rows.flat_map(|row| columns.clone().map(move |column| row * window.columns.kernel + column)).collect()
-    });
-    taps.collect()
-}
-
 impl Task<'_> {
     /// Its numbers; or the channel that can't have any, and why.
     pub(super) fn run(&self) -> Result<Integer, String> {
         let n = self.filter.bias.len();
         let depth = self.filter.weights.len() / n;
-        let borders = borders(&self.node.layer, self.input);
+        let borders = self.node.layer.taps_by_border(self.input);
         let mut integer = Integer {
             weights: vec![0; depth * n],
             bias: vec![0; borders.len() * n],

@@ -1,9 +1,9 @@
 //! Channels of different values that belong together: what layers that take channel for channel tie to each other.
 
-use crate::passes::Fused;
+use super::Fused;
 
 /// Sets of channels, numbered over all values.
-pub(super) struct Ties {
+pub(crate) struct Ties {
     /// By node: the number of its first channel.
     first: Vec<usize>,
     /// By number: another of its set, or itself.
@@ -12,7 +12,7 @@ pub(super) struct Ties {
 
 impl Ties {
     /// Each by itself.
-    pub(super) fn new(network: &Fused) -> Ties {
+    pub(crate) fn new(network: &Fused) -> Ties {
         let mut n = 0;
         let mut first = Vec::with_capacity(network.nodes.len());
         for node in &network.nodes {
@@ -23,12 +23,12 @@ impl Ties {
     }
 
     /// How many channels there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.other.len()
     }
 
     /// The number that stands for the set of a channel.
-    pub(super) fn set(&mut self, node: usize, channel: usize) -> usize {
+    pub(crate) fn set(&mut self, node: usize, channel: usize) -> usize {
         let mut number = self.first[node] + channel;
         while self.other[number] != number {
             self.other[number] = self.other[self.other[number]];
@@ -38,7 +38,7 @@ impl Ties {
     }
 
     /// Makes the sets of two channels one, each a node and a channel of it.
-    pub(super) fn tie(&mut self, a: (usize, usize), b: (usize, usize)) {
+    pub(crate) fn tie(&mut self, a: (usize, usize), b: (usize, usize)) {
         let (a, b) = (self.set(a.0, a.1), self.set(b.0, b.1));
         self.other[a.max(b)] = a.min(b);
     }

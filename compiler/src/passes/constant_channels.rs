@@ -6,10 +6,9 @@
 //! number of the rest changes. Knows no target.
 
 use super::ties::Ties;
-use super::weights::borders;
+use super::{Bytes, Fused, FusedId, FusedNode, Integer, factors, finish};
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::shape::Shape;
-use crate::passes::{Bytes, Fused, FusedId, FusedNode, Integer, factors, finish};
 
 /// Sums of which each is looked at where the activation is no rising function.
 const FEW_SUMS: i64 = 4096;
@@ -135,7 +134,7 @@ fn sums(node: &FusedNode, of: &Summing<'_>, input: Shape, spans: &[Span]) -> Vec
         bias.iter().map(|bias| (i64::from(*bias), i64::from(*bias))).collect()
     };
     let mut taps = numbers.weights.chunks(m * n);
-    let borders = borders(&node.layer, input);
+    let borders = node.layer.taps_by_border(input);
     if borders.len() == 1 && borders[0].len() == taps.len() {
         let mut sums = starts(&numbers.bias);
         taps.for_each(|tap| add_tap(&mut sums, tap));
@@ -310,7 +309,7 @@ impl Ends<'_> {
     /// Takes the channels from a node that sums.
     fn take_from(&self, node: &mut FusedNode, reads: Reads) {
         let kept = &self.kept;
-        let borders = borders(&node.layer, self.input);
+        let borders = node.layer.taps_by_border(self.input);
         node.tensor.shape.channels = kept.len();
         if let Layer::Conv { n, .. } | Layer::Dense { n, .. } = &mut node.layer {
             *n = kept.len();
