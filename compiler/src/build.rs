@@ -24,7 +24,7 @@ use crate::emit::archive::archive;
 use crate::emit::rust::bindings;
 use crate::error::{Error, ErrorKind, Fault, Place, Result};
 use crate::job::{Job, Settings};
-use crate::request::{Network, Numbers, Package, Request};
+use crate::request::{Constant, Network, Numbers, Package, Request};
 use crate::target::Target;
 
 /// A network to be linked into the crate whose build script runs.
@@ -93,7 +93,14 @@ impl Model {
 
     /// Keeps channels of int8 that are one byte whatever the input is; they are left out otherwise, which changes no answer.
     pub fn keep_constant(mut self) -> Model {
-        self.request.keep_constant = true;
+        self.request.constant = Constant::Kept;
+        self
+    }
+
+    /// Leaves channels out of a network in f32 too that are the same for every picture. Inputs that are no picture get another answer, and
+    /// the last digits of answers may differ.
+    pub fn drop_constant(mut self) -> Model {
+        self.request.constant = Constant::LeftOut;
         self
     }
 

@@ -388,7 +388,7 @@ fn describe_artefact(
         assumed: Vec::new(),
         multiply_adds: batch * (report.total.mult_adds - left_out.mult_adds),
         padding_multiply_adds: batch * (report.total.padding_mult_adds - left_out.padding_mult_adds),
-        constant_channels: fused.byte_input.is_some().then(|| left_out.info(&report.total, batch)),
+        constant_channels: left_out.info(&report.total, batch),
         steps: steps(plan, fused, &report),
     }
 }
@@ -469,11 +469,12 @@ fn steps(plan: &Plan, fused: &Fused, report: &cost::Report) -> Vec<info::StepInf
     };
     let cost = |id: &FusedId| {
         let node = &fused.nodes[id.0];
+        let layer = report.layers.iter().find(|layer| layer.name == node.name);
         // Channels of it may be left out, or it makes bytes or numbers of a layer's value.
-        if node.integer.is_some() || fused.is_conversion(node) {
+        let has_weights = layer.is_some_and(|layer| layer.cost.weights != 0);
+        if has_weights || node.integer.is_some() || fused.is_conversion(node) {
             return cost::of_layer(&node.layer, fused.nodes[node.inputs[0].0].shape(), node.shape());
         }
-        let layer = report.layers.iter().find(|layer| layer.name == node.name);
         layer.map_or_else(cost::Cost::default, |layer| layer.cost)
     };
     let nodes = |step: &Step| -> Vec<FusedId> { step.stages().iter().map(|stage| stage.node).collect() };

@@ -8,15 +8,19 @@ mod settle;
 
 use std::path::{Path, PathBuf};
 
+use mnc_runtime::info::MOST_CHANNELS;
+
 use self::integers::Integers;
 use crate::compile::{Compiled, Marks, Options, check_sizes, compile_fused};
 use crate::describe::{Description, builtin};
 use crate::error::{Error, ErrorKind, Place, Result, plural, quoted};
 use crate::files::Kind;
 use crate::graph::{Graph, Knobs, MAX_ALPHA, Resolution};
-use crate::passes::{self, Fused, without_constant_channels};
+use crate::passes::{self, Domain, Fused, without_constant_channels};
 use crate::quantize::others;
-use crate::request::{self, Configured, Download, Files, Labels, Numbers, Renames, Request, Written, labels};
+use crate::request::{
+    self, Configured, Constant, Download, Files, Labels, Numbers, Renames, Request, Written, labels,
+};
 use crate::schedule::tuning::Tuning;
 use crate::target::Target;
 use crate::weights::layout::Layout;
@@ -63,8 +67,8 @@ pub struct Job {
     has_own_labels: bool,
     /// Whether the user names a configuration, or wants none.
     has_own_configuration: bool,
-    /// Whether channels of int8 that are one byte whatever the input is stay.
-    pub keep_constant: bool,
+    /// What becomes of channels that are the same whatever the input is.
+    pub constant: Constant,
 }
 
 /// Something to tell of the tensors of a file.
@@ -166,6 +170,7 @@ impl Job {
         configured.description.is_headless |= request.features;
         let naming = request.naming.as_deref().map(Naming::asked).transpose()?;
         check_names(request)?;
+        check_constant(request)?;
         if let Some(alpha) = request.alpha
             && !(0.0 < alpha && alpha <= MAX_ALPHA)
         {
@@ -219,7 +224,7 @@ impl Job {
             strict: request.strict,
             has_own_labels: request.labels.is_some(),
             has_own_configuration: names_one(request),
-            keep_constant: request.keep_constant,
+            constant: request.constant,
         })
     }
 
@@ -329,9 +334,9 @@ impl Opened {
         self.integers.is_some() || self.weights.as_ref().is_some_and(Weights::is_quantised)
     }
 
-    /// The same with the channels of int8 that are one byte whatever the input is.
-    pub fn keeping_constant(mut self) -> Opened {
-        self.job.keep_constant = true;
+    /// The same with another fate of the channels that are the same whatever the input is.
+    pub fn with_constant(mut self, constant: Constant) -> Opened {
+        self.job.constant = constant;
         self
     }
 
@@ -432,26 +437,49 @@ impl Opened {
     }
 
     /// The network that is scheduled, of a graph of this job: its numbers with everything folded, or the integers of its file
-    /// without their constant channels.
+    /// without their constant channels, without which its numbers are where it is asked for.
     ///
     /// # Errors
-    /// As [`Opened::parameters`]; numbers that can't be folded.
+    /// As [`Opened::parameters`]; numbers that can't be folded; an input without bounds whose constant channels are to leave.
     pub fn fused(&self, graph: &Graph, settings: &Settings<'_>) -> Result<Fused> {
-        let keep = self.job.keep_constant;
+        let constant = self.job.constant;
         let of_others = self.weights.as_ref().filter(|weights| weights.is_quantised());
         check_sizes(graph, settings.target, settings.is_inside)?;
         let network = match (&self.integers, of_others) {
             (Some(integers), _) => integers.network(graph)?,
             (None, Some(weights)) => others::read(weights, graph, self.job.naming)?,
-            (None, None) if keep => {
-                let detail =
-                    "found with a network in f32, expected one in int8, whose constant channels can be told";
-                return Err(options("keep-constant", detail));
-            }
-            (None, None) => return passes::run(graph, &self.numbers(graph)?),
+            (None, None) => return self.fused_numbers(graph),
         };
         let keep_pairs = !settings.target.isa.native_dot;
-        Ok(if keep { network } else { without_constant_channels(network, keep_pairs) })
+        Ok(match constant {
+            Constant::Kept => network,
+            Constant::LeftOutOfInt8 | Constant::LeftOut => {
+                without_constant_channels(network, &Domain::Integers { keep_pairs })
+            }
+        })
+    }
+
+    /// The same of a network in f32.
+    fn fused_numbers(&self, graph: &Graph) -> Result<Fused> {
+        let leaves_out = match self.job.constant {
+            Constant::Kept => {
+                let detail =
+                    "found with a network in f32, expected one in int8: channels of f32 stay in any case";
+                return Err(options("keep-constant", detail));
+            }
+            Constant::LeftOutOfInt8 => false,
+            Constant::LeftOut => true,
+        };
+        let channels = graph.input_shape().channels;
+        if leaves_out && MOST_CHANNELS < channels {
+            let detail = format!(
+                "found an input of {channels} channels, expected a picture of 1 to {MOST_CHANNELS}: other numbers have no bounds"
+            );
+            return Err(options("drop-constant", detail));
+        }
+        let network = passes::run(graph, &self.numbers(graph)?)?;
+        let of_pictures = || Domain::of_pictures(&graph.preprocess.constants());
+        Ok(if leaves_out { without_constant_channels(network, &of_pictures()) } else { network })
     }
 
     /// Compiles a graph of this job with such numbers.
@@ -517,6 +545,15 @@ fn check_names(request: &Request) -> Result<()> {
             let detail = "found without a file of weights, expected one whose tensors it speaks of";
             return Err(options(knob, detail));
         }
+    }
+    Ok(())
+}
+
+/// What is constant is known by the weights.
+fn check_constant(request: &Request) -> Result<()> {
+    if request.constant == Constant::LeftOut && matches!(request.numbers, Numbers::Runtime) {
+        let detail = "found with weights that are brought at run time, expected some that are known when the network is compiled";
+        return Err(options("drop-constant", detail));
     }
     Ok(())
 }

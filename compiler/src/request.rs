@@ -52,6 +52,19 @@ pub enum Numbers {
     Missing(Fault),
 }
 
+/// What becomes of channels that are the same whatever the input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Constant {
+    /// They leave networks in int8, whose answers stay what they are.
+    #[default]
+    LeftOutOfInt8,
+    /// They stay.
+    Kept,
+    /// They leave networks in f32 too, whose input is a picture then: of other numbers the answer is another one, and of pictures its last
+    /// digits may differ.
+    LeftOut,
+}
+
 /// A network, its weights, and the knobs.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -71,8 +84,8 @@ pub struct Request {
     pub strict: bool,
     /// Whether the network ends before its classifier.
     pub features: bool,
-    /// Whether channels of int8 that are one byte whatever the input is stay in the network.
-    pub keep_constant: bool,
+    /// What becomes of channels that are the same whatever the input is.
+    pub constant: Constant,
     /// The model's configuration, `none` for none; looked for beside the weights if `None`.
     pub config: Option<PathBuf>,
     /// The preprocessor's configuration, likewise.
@@ -100,7 +113,7 @@ impl Request {
             prefix: None,
             strict: false,
             features: false,
-            keep_constant: false,
+            constant: Constant::default(),
             config: None,
             preprocessor: None,
             labels: None,

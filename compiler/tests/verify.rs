@@ -327,3 +327,43 @@ fn random_networks_are_right() {
     assert_eq!((&document["n_networks"], &document["is_right"]), (&6.into(), &true.into()));
     assert!(document["wrong"].is_null());
 }
+
+/// The person detector in f32 without what is the same for every picture: told, and right, whether its maker's options are said again.
+#[test]
+fn constant_channels_leave_f32() {
+    if !has_compiler() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for temporary files");
+    let person = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/person-detector");
+    let (code, _, summary) = mnc(folder.path(), &["compile", person, "--drop-constant", "-o", "net"], &[]);
+    let told = "of 2,736 channels are the same for every picture and left out:";
+    assert!(code == 0 && summary.contains(told), "{summary}");
+    let info = Command::new(folder.path().join("net")).arg("--info").output().expect("it runs").stdout;
+    assert!(String::from_utf8_lossy(&info).contains(" of 2736 channels are constant)"), "{info:?}");
+    for how in [&["--drop-constant"][..], &["--executable", "net"]] {
+        let args = [&["verify", person, "--inputs", "1", "--json"], FEW, how].concat();
+        let (code, out, error) = mnc(folder.path(), &args, &[]);
+        assert_eq!(code, 0, "{how:?}: {out}{error}");
+    }
+    let wide = "name = \"wide\"\nclasses = 3\ninput = { height = 4, width = 4, channels = 5 }\n\
+                [[layer]]\nkind = \"global_average_pool\"\n";
+    fs::write(folder.path().join("wide.toml"), wide).expect("it can be written");
+    for (args, expected) in [
+        (
+            &["wide.toml", "--random-weights", "1", "--drop-constant"][..],
+            "drop-constant: found an input of 5 channels, expected a picture of 1 to 4: other numbers have no bounds",
+        ),
+        (
+            &[person, "--keep-constant"],
+            "keep-constant: found with a network in f32, expected one in int8: channels of f32 stay in any case",
+        ),
+        (
+            &[person, "--keep-constant", "--drop-constant"],
+            "'--keep-constant' cannot be used with '--drop-constant'",
+        ),
+    ] {
+        let (code, _, error) = mnc(folder.path(), &[&["compile", "-o", "no"], args].concat(), &[]);
+        assert!(code != 0 && error.contains(expected), "{args:?}: {error}");
+    }
+}

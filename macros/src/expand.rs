@@ -129,7 +129,8 @@ fn span(definition: &Definition, kind: ErrorKind, place: &Place) -> Span {
             Some(span) => return span,
             None => by_kind,
         },
-        Place::Flag(name) => field(name).or(by_kind),
+        // Options of the command have hyphens.
+        Place::Flag(name) => field(&name.replace('-', "_")).or(by_kind),
         Place::Named(name) => match definition.inline.as_ref().and_then(|inline| inline.key_span(name)) {
             Some(span) => return span,
             None => by_kind,

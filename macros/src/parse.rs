@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mnc::request::{Network, Numbers, Request};
+use mnc::request::{Constant, Network, Numbers, Request};
 use mnc::{Fault, Place, describe};
 use proc_macro2::{Ident, Span};
 use syn::parse::{Parse, ParseStream};
@@ -40,6 +40,7 @@ const FIELDS: &[&str] = &[
     "strict",
     "features",
     "keep_constant",
+    "drop_constant",
     "config",
     "preprocessor",
     "labels",
@@ -154,7 +155,8 @@ impl Fields {
             "prefix" => self.others.prefix = Some(string("what names of tensors begin with, as a string")?),
             "strict" => self.others.strict = boolean(input, &name)?,
             "features" => self.others.features = boolean(input, &name)?,
-            "keep_constant" => self.others.keep_constant = boolean(input, &name)?,
+            "keep_constant" => self.constant(boolean(input, &name)?, Constant::Kept, &key)?,
+            "drop_constant" => self.constant(boolean(input, &name)?, Constant::LeftOut, &key)?,
             "config" => self.others.config = Some(PathBuf::from(string("a path, or \"none\"")?)),
             "preprocessor" => self.others.preprocessor = Some(PathBuf::from(string("a path, or \"none\"")?)),
             "labels" => self.others.labels = Some(PathBuf::from(string("a path")?)),
@@ -169,6 +171,19 @@ impl Fields {
             _ => unreachable!("every field of the list has an arm"),
         }
         self.fields.push(field);
+        Ok(())
+    }
+
+    /// Takes one of the two fields about constant channels.
+    fn constant(&mut self, is_asked: bool, constant: Constant, key: &Ident) -> syn::Result<()> {
+        match (is_asked, self.others.constant) {
+            (false, _) => {}
+            (true, Constant::LeftOutOfInt8) => self.others.constant = constant,
+            (true, Constant::Kept | Constant::LeftOut) => {
+                let detail = "found `keep_constant` and `drop_constant`, expected one of the two";
+                return Err(syn::Error::new(key.span(), detail));
+            }
+        }
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ pub struct Info {
     /// Of these, those on padding, which kernels leave out.
     #[serde(default)]
     pub padding_multiply_adds: u64,
-    /// Channels that are one byte whatever the input is, and left out; of a network in int8.
+    /// Channels that are the same whatever the input is, and left out; of a network in int8, and of one in f32 where any are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constant_channels: Option<ConstantChannels>,
     /// What the network does, in order.
@@ -90,7 +90,7 @@ pub struct StepInfo {
     pub output_bytes: u64,
 }
 
-/// What of a network in int8 is left out: channels of layers with weights, and what goes with them.
+/// What of a network is left out because it is the same whatever the input is: channels of layers with weights, and what goes with them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConstantChannels {
     /// How many are left out.
@@ -103,6 +103,9 @@ pub struct ConstantChannels {
     pub weights: u64,
     /// Multiply-adds of one run that there were.
     pub multiply_adds_before: u64,
+    /// Whether the network is in f32, and so the same for pictures alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_f32: bool,
 }
 
 /// A file of packed weights, as the compiler wrote it.
@@ -412,13 +415,13 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// Most channels of what `NAME_run_u8` takes.
-const MOST_CHANNELS: usize = 4;
+/// Most channels of a picture of bytes, which `NAME_run_u8` takes.
+pub const MOST_CHANNELS: usize = 4;
 
 impl Info {
     /// Whether it computes in bytes and integers.
     pub fn is_int8(&self) -> bool {
-        self.constant_channels.is_some()
+        self.constant_channels.is_some_and(|told| !told.in_f32)
     }
 
     /// Whether the input is a picture of bytes, so that there is a `NAME_run_u8`.

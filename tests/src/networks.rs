@@ -7,13 +7,13 @@ use mnc::graph::shape::Shape;
 use mnc::graph::{Graph, Knobs, Resolution};
 use mnc::job::{Job, Settings};
 use mnc::passes::Fused;
-use mnc::request::{Network::Named, Numbers, Package, Request};
+use mnc::request::{Constant, Network::Named, Numbers, Package, Request};
 pub use mnc::sample::RandomNetwork;
 use mnc::target::{AARCH64, Isa, Policy, RISCV64, X86_64_V3};
 use mnc::weights::Parameters;
 use mnc::{Fault, Place, Target};
 
-use crate::need::Cases;
+use crate::need::{self, Cases};
 use crate::random::Random;
 
 /// Processors whose caches are so small that small networks are computed in bands, and to whose threads little work is worth
@@ -90,6 +90,18 @@ pub fn in_file(path: &Path) -> Fused {
     let detail = "the file has them".to_owned();
     let numbers = Numbers::Missing(Fault { place: Place::flag("weights"), detail });
     of_request(&Request::new(Named(path.display().to_string()), numbers))
+}
+
+/// The person detector of the repository in f32, without the channels that are the same for every picture; and its folder.
+///
+/// # Panics
+/// When it is refused.
+pub fn person_without_constant() -> (String, Fused) {
+    let folder = need::workspace().join("examples/person-detector").display().to_string();
+    let detail = "the folder has them".to_owned();
+    let numbers = Numbers::Missing(Fault { place: Place::flag("weights"), detail });
+    let request = Request { constant: Constant::LeftOut, ..Request::new(Named(folder.clone()), numbers) };
+    (folder, of_request(&request))
 }
 
 /// The network of a request, with its constant channels left out.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use mnc::passes::Fused;
 use mnc::target::PLATFORMS;
 use mnc::weights::naming::Naming;
 use mnc::{passes, reference, sample};
@@ -179,7 +180,7 @@ fn a_folder_is_enough() {
     assert!(bindings.contains("\"person\""), "the labels are those of the folder:\n{bindings}");
 }
 
-/// A file of int8 is the whole network, whose bindings take numbers and bytes.
+/// A file of int8 is the whole network, whose bindings take numbers and bytes. The same of one in f32 without what is constant.
 #[test]
 fn int8_runs() {
     // Whichever it is: its program is that of all networks that take pictures.
@@ -190,19 +191,27 @@ fn int8_runs() {
     if command::quantise_person(&file, &[]).is_none() {
         return;
     }
-    let script = "fn main() -> Result<(), mnc::Error> {\n    \
-                  mnc::build::Model::new(\"data/person.int8.safetensors\").emit(\"Net\")\n}\n";
-    package.write("build.rs", script);
-    package.build(&["--release"]);
     let fused = networks::in_file(&file);
     assert!(fused.byte_input.is_some(), "the file is in int8");
+    check_door(&package, "\"data/person.int8.safetensors\"", &fused);
+    let (folder, fused) = networks::person_without_constant();
+    check_door(&package, &format!("{folder:?}).drop_constant("), &fused);
+}
+
+/// The answers of a network that the build script of `door-int8` names, by the reference.
+fn check_door(package: &UserCrate, model: &str, fused: &Fused) {
+    let script = format!(
+        "fn main() -> Result<(), mnc::Error> {{\n    mnc::build::Model::new({model}).emit(\"Net\")\n}}\n"
+    );
+    package.write("build.rs", script);
+    package.build(&["--release"]);
     for (idx, input) in sample::inputs(fused.nodes[0].shape().len(), 9).iter().enumerate() {
         let (from, to) =
             (package.write("data/input", bits::to_bytes(input)), package.path().join("data/output"));
         need::run(Command::new(package.built("release/door-int8")).arg(from).arg(&to));
         let found = bits::from_bytes(&std::fs::read(to).expect("the program wrote its output"));
-        let expected = reference::output(&fused, input);
-        bits::compare(&found, &expected).unwrap_or_else(|error| panic!("input {idx}: {error}"));
+        let expected = reference::output(fused, input);
+        bits::compare(&found, &expected).unwrap_or_else(|error| panic!("{model}: input {idx}: {error}"));
     }
 }
 

@@ -6,7 +6,7 @@
 
 use mnc::graph::{Graph, Resolution};
 use mnc::inspect::inspect;
-use mnc::passes::{self, Fused, without_constant_channels};
+use mnc::passes::{self, Domain, Fused, without_constant_channels};
 use mnc::quantize::sample::with_integers;
 use mnc::target::{Isa, PLATFORMS, Policy, X86_64_V3, X86_64_V4};
 use mnc::{Options, Target};
@@ -52,7 +52,7 @@ impl Case {
     fn with_integers(self, seed: u64) -> Option<Case> {
         let mut network = with_integers(&self.network, seed)?;
         if seed.is_multiple_of(2) {
-            network = without_constant_channels(network, false);
+            network = without_constant_channels(network, &Domain::Integers { keep_pairs: false });
         }
         let batch = if seed.is_multiple_of(3) { 2 } else { 1 };
         let place = format!("in int8, seed {seed}, batch {batch}: {}", self.place);

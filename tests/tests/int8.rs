@@ -3,13 +3,15 @@
 use std::time::Instant;
 
 use mnc::graph::Graph;
-use mnc::passes::{Fused, without_constant_channels};
+use mnc::passes::{Domain, Fused, without_constant_channels};
 use mnc::quantize::crops::{Photograph, crops};
 use mnc::quantize::{Certificate, Options, Pictures, Quantized, compare, leaves, quantize};
 use mnc::reference;
 use mnc::target::X86_64_V3;
+use mnc_runtime::abi::Status;
 use mnc_runtime::info::{self, Input};
 use mnc_runtime::launcher::input_for;
+use mnc_tests::link::Linked;
 use mnc_tests::need::{self, Cases};
 use mnc_tests::recorded::{TRAINED, Trained};
 
@@ -149,7 +151,7 @@ fn constant_channels_of_the_person_detector() {
     let Quantized { integers: with, .. } =
         quantize(graph, &network.parameters, &pictures, &Options::default(), &|| ())
             .expect("every layer has integers");
-    let without = without_constant_channels(with.clone(), false);
+    let without = without_constant_channels(with.clone(), &Domain::Integers { keep_pairs: false });
     let target = need::target_of(&X86_64_V3);
     let compile = |fused: &Fused| {
         let options = mnc::Options { name: "net", labels: &[] };
@@ -167,5 +169,60 @@ fn constant_channels_of_the_person_detector() {
         let expected = reference::output(&with, input);
         assert_eq!(reference::output(&without, input), expected);
         assert_eq!(compiled.program.interpret(input).expect("no access is wrong"), expected);
+    }
+}
+
+/// The same of networks in f32, for pictures: machine code of what is left is its reference to the last bit, and its answers are those
+/// of the whole network but for their last digits.
+#[test]
+fn constant_channels_in_f32() {
+    let detectors = TRAINED.iter().filter(|trained| trained.is_ours || trained.weights.contains("vww"));
+    let target = need::target_of(&X86_64_V3);
+    for trained in detectors {
+        let Some(mut network) = trained.read() else { continue };
+        if !trained.is_ours {
+            // It was trained on numbers from 0 to 1.
+            let preprocess = &mut network.graph.preprocess;
+            (preprocess.mean, preprocess.std) = (vec![0.0; 3], vec![1.0; 3]);
+        }
+        let graph = &network.graph;
+        let constants = graph.preprocess.constants();
+        let whole = mnc::passes::run(graph, &network.parameters).expect("it has a form");
+        let smaller = without_constant_channels(whole.clone(), &Domain::of_pictures(&constants));
+        let options = mnc::Options { name: "net", labels: &[] };
+        let compile = |fused: &Fused| {
+            mnc::compile_fused(graph.clone(), fused.clone(), &target, &options, None).expect("it compiles")
+        };
+        let compiled = compile(&smaller);
+        assert_eq!(compile(&whole).info.constant_channels, None);
+        let told = compiled.info.constant_channels.expect("channels have left");
+        println!("{}: {told:?}, {} multiply-adds", trained.weights, compiled.info.multiply_adds);
+        assert!(told.in_f32 && !compiled.info.is_int8());
+        assert_eq!(
+            (told.channels, told.weights_before, told.multiply_adds_before),
+            (2736, 208_112, 7_489_664)
+        );
+        assert!(1_000 <= told.left_out && told.weights < 100_000, "{told:?}");
+        let steps: u64 = compiled.info.steps.iter().map(|step| step.multiply_adds).sum();
+        assert_eq!(steps, compiled.info.multiply_adds);
+        let linked = Linked::one(&compiled);
+        let linked = linked.as_ref().map(|linked| linked.network(&compiled));
+        let mut most = 0.0f32;
+        for picture in calibration(graph) {
+            let numbers = picture.iter().zip(constants.iter().cycle());
+            let input: Vec<f32> = numbers.map(|(byte, (m, o))| f32::from(*byte).mul_add(*m, *o)).collect();
+            let expected = reference::output(&smaller, &input);
+            let before = reference::output(&whole, &input);
+            let differences = expected.iter().zip(&before).map(|(a, b)| (a - b).abs());
+            most = differences.fold(most, f32::max);
+            assert_eq!(compiled.program.interpret(&input).expect("no access is wrong"), expected);
+            match linked.as_ref().map(|network| network.run(&input)) {
+                None => {}
+                Some(Err(Status::MissingCpuFeature)) => need::skip_cpu(&compiled),
+                Some(found) => assert_eq!(found, Ok(expected)),
+            }
+        }
+        println!("{}: answers differ by {most} at most", trained.weights);
+        assert!(most <= 1e-5, "{}: {most}", trained.weights);
     }
 }

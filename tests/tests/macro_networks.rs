@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mnc::emit::rust::{self, Names, Source, Weights};
 use mnc::graph::{Graph, Knobs};
-use mnc::passes::{Fused, without_constant_channels};
+use mnc::passes::{Domain, Fused, without_constant_channels};
 use mnc::quantize::sample::with_integers;
 use mnc::request::{Network::Named, Numbers, Request};
 use mnc::weights::Parameters;
@@ -150,7 +150,10 @@ fn random_integers(package: &UserCrate, cases: &mut Vec<Case>, every: u64) {
         let Some(fused) = with_integers(&fused, seed) else { continue };
         let with_them = n_networks.is_multiple_of(every).then(|| fused.clone());
         n_networks += 1;
-        for fused in [without_constant_channels(fused, true)].into_iter().chain(with_them) {
+        for fused in [without_constant_channels(fused, &Domain::Integers { keep_pairs: true })]
+            .into_iter()
+            .chain(with_them)
+        {
             let name = format!("N{}", cases.len());
             let definition = expansion(package, &name, &network.graph, fused.clone());
             cases.push(Case { definition, ..Case::new(&name, "", &fused, network.inputs()) });
@@ -320,7 +323,7 @@ fn check_published(package: &UserCrate, checkpoint: &Checkpoint, input: Option<&
     check(&cases, package.path(), || Command::new(package.built("release/macro-published")));
 }
 
-/// The person detector, quantised by the command: with weights whose pairs fit, and without.
+/// The person detector, quantised by the command: with weights whose pairs fit, and without; and in f32 without what is constant.
 #[test]
 fn int8_files() {
     let Some(package) = UserCrate::new(env!("CARGO_TARGET_TMPDIR"), "macro-int8", user_crate::MACRO) else {
@@ -339,6 +342,10 @@ fn int8_files() {
             format!("network: {:?}, keep_constant: {}", file.display().to_string(), pairs.is_empty());
         cases.push(Case::new(&format!("N{}", cases.len()), &fields, &fused, inputs));
     }
+    // The same in f32.
+    let (folder, fused) = networks::person_without_constant();
+    let fields = format!("network: {folder:?}, drop_constant: true");
+    cases.push(Case::new("N2", &fields, &fused, sample::inputs(fused.nodes[0].shape().len(), 5)));
     write_main(&package, &cases);
     need::run(&mut package.cargo(&["build", "--release"]));
     check(&cases, package.path(), || Command::new(package.built("release/macro-int8")));

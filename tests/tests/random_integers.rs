@@ -1,7 +1,7 @@
 //! Random networks in integers, some of whose layers stay f32: compiled code, interpreter and reference agree bit for bit, for every instruction set, on one thread
 //! and on several, whether the input comes as numbers or as bytes, and with constant channels or without.
 
-use mnc::passes::without_constant_channels;
+use mnc::passes::{Domain, without_constant_channels};
 use mnc::quantize::sample::with_integers;
 use mnc::target::{ISAS, X86_64_V3};
 use mnc::{Compiled, Options, Target, passes, reference};
@@ -33,7 +33,8 @@ fn compile(network: &RandomNetwork, fused: &passes::Fused, target: &Target, name
 
 /// As it is, and where that is another one without its constant channels: each has to give the answers of the first.
 fn with_and_without(seed: u64, fused: &passes::Fused) -> Vec<passes::Fused> {
-    let smaller = without_constant_channels(fused.clone(), seed.is_multiple_of(2));
+    let smaller =
+        without_constant_channels(fused.clone(), &Domain::Integers { keep_pairs: seed.is_multiple_of(2) });
     let is_smaller = smaller.nodes != fused.nodes;
     [fused.clone()].into_iter().chain(is_smaller.then_some(smaller)).collect()
 }

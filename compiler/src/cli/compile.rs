@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[command(flatten)]
     source: network::Source,
     #[command(flatten)]
-    keep: network::Keep,
+    constants: network::Constants,
     #[command(flatten)]
     int8: quantize::Int8,
     /// Names of the outputs, one a line; `imagenet` for the built-in names of its 1000 classes, or 1001 with "background" first;
@@ -134,7 +134,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let target = host::target(args.target.as_deref(), args.target_cpu.as_deref())?;
     let target = if args.multiversion { target.multiversion()? } else { target };
     let request =
-        Request { labels: args.labels.clone(), ..args.keep.of(args.source.request(&args.network)?) };
+        Request { labels: args.labels.clone(), ..args.constants.of(args.source.request(&args.network)?) };
     let job = Job::resolve(&request, &mut Disk)?;
     let name = args.name.clone().unwrap_or_else(|| Options::name_of(&job.written.description.name));
     clock.note("read description");

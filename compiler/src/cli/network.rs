@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mnc::describe::{self, BUILTIN, Description};
 use mnc::graph::{Knobs, MAX_ALPHA, Resolution};
 use mnc::job::{Job, Opened};
-use mnc::request::{Download, Files, Network, Numbers, Request, Written};
+use mnc::request::{Constant, Download, Files, Network, Numbers, Request, Written};
 use mnc::weights::layout::Layout;
 use mnc::weights::naming::Naming;
 use mnc::{Fault, Place, Result};
@@ -102,18 +102,27 @@ impl Part {
     }
 }
 
-/// What stays in a network of int8.
+/// What becomes of channels that are the same whatever the input is.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub(super) struct Keep {
+pub(super) struct Constants {
     /// Keep channels of int8 that are one byte whatever the input is; they are left out otherwise, which changes no answer
     #[arg(long, help_heading = "Network")]
     keep_constant: bool,
+    /// Leave channels out of a network in f32 too that are the same for every picture: inputs that are no picture get another answer, and
+    /// the last digits of answers may differ
+    #[arg(long, conflicts_with = "keep_constant", help_heading = "Network")]
+    drop_constant: bool,
 }
 
-impl Keep {
+impl Constants {
     /// The request with what is asked for here.
     pub(super) fn of(self, request: Request) -> Request {
-        Request { keep_constant: self.keep_constant, ..request }
+        let constant = match (self.keep_constant, self.drop_constant) {
+            (true, _) => Constant::Kept,
+            (false, true) => Constant::LeftOut,
+            (false, false) => Constant::LeftOutOfInt8,
+        };
+        Request { constant, ..request }
     }
 }
 

@@ -9,7 +9,7 @@ use mnc::code::Op;
 use mnc::cost::Report;
 use mnc::job::{AlphaSource, Job};
 use mnc::program::Program;
-use mnc::request::PREPROCESSING;
+use mnc::request::{Constant, PREPROCESSING};
 use mnc::target::Reader;
 use mnc_runtime::detect::Rule;
 use mnc_runtime::info::{
@@ -111,7 +111,7 @@ impl fmt::Display for Summary<'_> {
         row(f, "labels", self.labels())?;
         let (mult_adds, parameters) = (thousands(total.mult_adds), thousands(total.parameters));
         row(f, "cost", format!("{mult_adds} multiply-adds, {parameters} parameters"))?;
-        if let Some(constant) = constant(info, self.job.keep_constant) {
+        if let Some(constant) = constant(info, self.job.constant) {
             row(f, "constant", constant)?;
         }
         row(f, "target", target.to_string())?;
@@ -196,19 +196,27 @@ fn images(info: &Info) -> String {
     format!("{size}; {colours}from {black} to {white}{assumed}")
 }
 
-/// What of a network in int8 is left out because it is the same whatever the input is.
-fn constant(info: &Info, is_kept: bool) -> Option<String> {
-    let ConstantChannels { left_out, channels, weights_before, weights, multiply_adds_before } =
-        info.constant_channels?;
+/// What of a network is left out because it is the same whatever the input is.
+fn constant(info: &Info, constant: Constant) -> Option<String> {
+    let Some(told) = info.constant_channels else {
+        let none = || "none of the channels is the same for every picture".to_owned();
+        return (constant == Constant::LeftOut).then(none);
+    };
+    let ConstantChannels { left_out, channels, weights_before, weights, multiply_adds_before, in_f32 } = told;
     let all = thousands(channels);
-    Some(match (is_kept, left_out) {
-        (true, _) => "channels that are the same for every input are kept (--keep-constant)".to_owned(),
-        (false, 0) => format!("none of the {all} channels is the same for every input"),
-        (false, _) => {
+    let input = if in_f32 { "picture" } else { "input" };
+    Some(match (constant, left_out) {
+        (Constant::Kept, _) => {
+            "channels that are the same for every input are kept (--keep-constant)".to_owned()
+        }
+        (Constant::LeftOutOfInt8 | Constant::LeftOut, 0) => {
+            format!("none of the {all} channels is the same for every input")
+        }
+        (Constant::LeftOutOfInt8 | Constant::LeftOut, _) => {
             let before = [channels, weights_before, multiply_adds_before].map(thousands);
             let [left_out, weights, mult_adds] = [left_out, weights, info.multiply_adds].map(thousands);
             format!(
-                "{left_out} of {} channels are the same for every input and left out: {weights} of {} weights, {mult_adds} of {} \
+                "{left_out} of {} channels are the same for every {input} and left out: {weights} of {} weights, {mult_adds} of {} \
                  multiply-adds stay",
                 before[0], before[1], before[2]
             )

@@ -32,7 +32,7 @@ pub(super) struct Variants {
     #[command(flatten)]
     reading: network::Reading,
     #[command(flatten)]
-    keep: network::Keep,
+    constants: network::Constants,
     #[command(flatten)]
     int8: quantize::Int8,
     /// Instruction sets, separated by commas; `native` is the best of this machine [default: the machine's first]
@@ -87,7 +87,7 @@ fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
         }
         (None, seed) => Numbers::Random(seed.unwrap_or(1)),
     };
-    let request = args.keep.of(args.reading.of(Request::new(network::named(name)?, numbers)));
+    let request = args.constants.of(args.reading.of(Request::new(network::named(name)?, numbers)));
     let opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
     let job = opened.job();
     network::warn(job);
@@ -117,7 +117,10 @@ fn compile(name: &str, args: &Variants, found: &mut Executables) -> Result<()> {
             }
             found.list.push(found.folder.link(&compiled, started)?);
             let integers = member.is_int8().then(|| compiled.fused.clone());
-            found.networks.push(Some((Network { graph: graph.clone(), integers }, target.isa)));
+            // Predictions in f32 are those of the whole network.
+            let is_whole = compiled.info.constant_channels.is_none_or(|told| !told.in_f32);
+            let network = Network { graph: graph.clone(), integers };
+            found.networks.push(is_whole.then_some((network, target.isa)));
             progress.inc(1);
         }
     }

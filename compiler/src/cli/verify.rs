@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use mnc::job::{Job, Settings};
 use mnc::passes::FusedId;
+use mnc::request::Constant;
 use mnc::{Options, Result, Target};
 use mnc_runtime::orders::{MOST_THREADS, Manner};
 
@@ -45,7 +46,7 @@ pub(super) struct Args {
     #[command(flatten)]
     source: network::Source,
     #[command(flatten)]
-    keep: network::Keep,
+    constants: network::Constants,
     #[command(flatten)]
     int8: quantize::Int8,
 
@@ -225,12 +226,14 @@ impl Args {
         if found.is_none() {
             emulator::emulator(&target)?;
         }
-        let request = self.keep.of(self.source.request(name)?);
+        let request = self.constants.of(self.source.request(name)?);
         let mut opened = Job::resolve(&request, &mut Disk)?.open(&mut Disk)?;
         let is_int8 = opened.is_int8() || self.int8.is_asked();
         let told = found.as_ref().and_then(|found| found.info.constant_channels);
-        if is_int8 && told.is_some_and(|told| told.left_out == 0) {
-            opened = opened.keeping_constant();
+        match told {
+            Some(told) if is_int8 && told.left_out == 0 => opened = opened.with_constant(Constant::Kept),
+            Some(told) if told.in_f32 && !is_int8 => opened = opened.with_constant(Constant::LeftOut),
+            _ => {}
         }
         let target = match (is_int8, &found) {
             (true, None) => host::for_int8(target, self.target_cpu.as_deref())?,

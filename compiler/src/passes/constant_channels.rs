@@ -1,40 +1,84 @@
-//! A network in integers -> the same without the channels that are one byte whatever the input is.
+//! A network -> the same without the channels that are constant whatever the input is: one byte in integers, one number in f32.
 //!
-//! The interval of a channel's sum over all inputs says between which bytes it stays. Where that is one byte, what the layers behind
-//! would add up of it is part of their biases, of every border's own, and the channel leaves both layers. So does a channel that nobody
-//! needs any more. Layers that take channel for channel tie those of their input and output: both leave, or both stay. No byte and no
-//! number of the rest changes. Knows no target.
+//! The interval of a channel's sum over all inputs says between which [values](spans) it stays. Where that is one, what the layers behind
+//! would add up of it is part of their biases, and the channel leaves both layers. So does a channel that nobody needs any more. Layers
+//! that take channel for channel tie those of their input and output: both leave, or both stay. Knows no target.
+//!
+//! In integers no byte and no number of the rest changes: every border has a bias of its own, and sums are exact. In f32 a product is
+//! added to what the chain is before it, so a constant that isn't 0 changes how the rest is rounded when it becomes part of the bias; and
+//! a layer has one bias for all borders, so it leaves only where all windows have the same taps inside. A 0 leaves every chain as it is,
+//! but for the sign of another 0, which no layer makes a difference of.
 
+mod bytes;
+mod spans;
+
+use self::spans::{Span, spans};
 use super::ties::Ties;
-use super::{Bytes, Fused, FusedId, FusedNode, Integer, factors, finish};
-use crate::graph::layer::{Activation, Layer};
+use super::{Filter, Fused, FusedId, FusedNode, Integer};
+use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
 
-/// Sums of which each is looked at where the activation is no rising function.
-const FEW_SUMS: i64 = 4096;
+/// Over which inputs a channel has to be constant, and so of which layers channels are taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Domain {
+    /// All bytes of the input: of layers that compute in integers.
+    Integers {
+        /// Whether weights that fit together in pairs still do: the channels of such a pair leave together or not at all, and targets
+        /// that add products in pairs stay fast.
+        keep_pairs: bool,
+    },
+    /// Numbers of the input between bounds: of the layers of a network in f32.
+    Floats {
+        /// Of each channel of the input, the least number and the largest, both finite.
+        bounds: Vec<(f32, f32)>,
+    },
+}
 
-/// The bytes between which a channel stays.
-type Span = (u8, u8);
+impl Domain {
+    /// The numbers that the bytes of pictures become: for each channel, byte times multiplier plus offset.
+    pub fn of_pictures(constants: &[(f32, f32)]) -> Domain {
+        let number = |byte: u8, multiplier: f32, offset: f32| f32::from(byte).mul_add(multiplier, offset);
+        let bounds = constants.iter().map(|(multiplier, offset)| {
+            let [a, b] = [0, u8::MAX].map(|byte| number(byte, *multiplier, *offset));
+            (a.min(b), a.max(b))
+        });
+        Domain::Floats { bounds: bounds.collect() }
+    }
+
+    fn keeps_pairs(&self) -> bool {
+        match self {
+            Domain::Integers { keep_pairs } => *keep_pairs,
+            Domain::Floats { .. } => false,
+        }
+    }
+}
 
 /// The network without its constant channels. The outputs keep theirs, and so does every value of which another layer than
-/// convolutions, dense layers and a global average pool takes part. Where pairs are kept, weights that fit together in pairs still do:
-/// the channels of such a pair leave together or not at all, and targets that add products in pairs stay fast.
-pub fn without_constant_channels(network: Fused, keep_pairs: bool) -> Fused {
-    reduced(network, keep_pairs).0
+/// convolutions, dense layers and a global average pool takes part. In f32 answers may differ in their last digits, on inputs within the
+/// bounds.
+///
+/// # Panics
+/// When bounds are not those of the input's channels, or of a network in integers.
+pub fn without_constant_channels(network: Fused, domain: &Domain) -> Fused {
+    reduced(network, domain).0
 }
 
 /// Also which channels of each node it has kept.
-fn reduced(mut network: Fused, keep_pairs: bool) -> (Fused, Vec<Vec<usize>>) {
+fn reduced(mut network: Fused, domain: &Domain) -> (Fused, Vec<Vec<usize>>) {
+    if let Domain::Floats { bounds } = domain {
+        assert_eq!(bounds.len(), network.nodes[0].shape().channels, "every channel of the input has bounds");
+        assert!(network.byte_input.is_none(), "bounds of numbers are those of a network in f32");
+    }
     let mut all: Vec<Vec<usize>> =
         network.nodes.iter().map(|node| (0..node.shape().channels).collect()).collect();
     // Channels that have left may leave others without readers.
     loop {
-        let spans = spans(&network);
-        let leaves = leaves(&network, &spans, keep_pairs);
+        let spans = spans(&network, domain);
+        let leaves = leaves(&network, &spans, domain);
         if !leaves.iter().flatten().any(|leaves| *leaves) {
             break;
         }
-        shrink(&mut network, &spans, &leaves);
+        shrink(&mut network, domain, &spans, &leaves);
         for (all, leaves) in all.iter_mut().zip(&leaves) {
             *all = kept(leaves).into_iter().map(|channel| all[channel]).collect();
         }
@@ -46,10 +90,12 @@ fn reduced(mut network: Fused, keep_pairs: bool) -> (Fused, Vec<Vec<usize>>) {
 }
 
 /// The network without those that leave.
-fn shrink(network: &mut Fused, spans: &[Vec<Span>], leaves: &[Vec<bool>]) {
+fn shrink(network: &mut Fused, domain: &Domain, spans: &[Vec<Span>], leaves: &[Vec<bool>]) {
     let shapes: Vec<Shape> = network.nodes.iter().map(FusedNode::shape).collect();
     for (idx, node) in network.nodes.iter_mut().enumerate() {
-        let Some(Summing { from, reads, .. }) = Summing::of(node, |from| shapes[from]) else { continue };
+        let Some(Summing { from, reads, .. }) = Summing::of(node, domain, |from| shapes[from]) else {
+            continue;
+        };
         let ends = Ends {
             input: shapes[from],
             spans: &spans[from],
@@ -64,106 +110,19 @@ fn kept(leaves: &[bool]) -> Vec<usize> {
     leaves.iter().enumerate().filter(|(_, leaves)| !**leaves).map(|(channel, _)| channel).collect()
 }
 
-/// Of each node with bytes, the span of each channel; nothing of the others.
-fn spans(network: &Fused) -> Vec<Vec<Span>> {
-    let mut spans: Vec<Vec<Span>> = Vec::with_capacity(network.nodes.len());
-    for node in &network.nodes {
-        let n = node.shape().channels;
-        let summing = Summing::of(node, |from| network.nodes[from].shape());
-        spans.push(match (node.bytes, summing) {
-            // The input's bytes stand for what its channels say.
-            (None, _) if node.layer == Layer::Input => vec![(0, u8::MAX); n],
-            (None, _) => Vec::new(),
-            (Some(bytes), Some(of)) if of.numbers.addition.is_none() => {
-                let sums = sums(node, &of, network.nodes[of.from].shape(), &spans[of.from]);
-                let scaled = of.numbers.multiplier.iter().copied().cycle().zip(factors(node));
-                sums.iter().zip(scaled).map(|(sums, scaled)| span(node, bytes, *sums, scaled)).collect()
-            }
-            (Some(bytes), _) => vec![(bytes.low, bytes.high); n],
-        });
-    }
-    spans
-}
-
-/// The bytes that such sums become, with what they are multiplied by before and behind the activation.
-fn span(node: &FusedNode, bytes: Bytes, (least, most): (i64, i64), (multiplier, factor): (f32, f32)) -> Span {
-    let byte = |sum: i64| finish(node, sum as f32 * multiplier, factor) as u8;
-    let (a, b) = (byte(least), byte(most));
-    let is_rising = match node.activation {
-        // Each step of them is rounded, which keeps the order.
-        Activation::None
-        | Activation::Relu
-        | Activation::Relu6
-        | Activation::LeakyRelu { .. }
-        | Activation::HardSigmoid => true,
-        // Their polynomial promises none, and two of them fall before they rise.
-        Activation::Sigmoid | Activation::Swish | Activation::HardSwish => false,
-    };
-    if is_rising {
-        return (a.min(b), a.max(b));
-    }
-    if FEW_SUMS <= most - least {
-        return (bytes.low, bytes.high);
-    }
-    (least..=most).map(byte).fold((a, a), |(low, high), byte| (low.min(byte), high.max(byte)))
-}
-
-/// Between which numbers the sums of each output channel stay, at any border.
-fn sums(node: &FusedNode, of: &Summing<'_>, input: Shape, spans: &[Span]) -> Vec<(i64, i64)> {
-    let Summing { numbers, reads, .. } = of;
-    let n = numbers.multiplier.len();
-    let (m, per_group) = match *reads {
-        Reads::All => (input.channels, n),
-        Reads::Group { m, n } => (m, n),
-        Reads::Pixels => {
-            let (bias, pixels) = (i64::from(numbers.bias[0]), input.pixels() as i64);
-            let sum = |byte: u8| bias + pixels * i64::from(byte);
-            return spans.iter().map(|(low, high)| (sum(*low), sum(*high))).collect();
-        }
-    };
-    let add_tap = |sums: &mut [(i64, i64)], tap: &[i8]| {
-        for (input, weights) in tap.chunks(n).enumerate() {
-            for (channel, (sum, w)) in sums.iter_mut().zip(weights).enumerate() {
-                let (low, high) = spans[channel / per_group * m + input];
-                let [low, high] = [low, high].map(|byte| i64::from(*w) * i64::from(byte));
-                *sum = (sum.0 + low.min(high), sum.1 + low.max(high));
-            }
-        }
-    };
-    let starts = |bias: &[i32]| -> Vec<(i64, i64)> {
-        bias.iter().map(|bias| (i64::from(*bias), i64::from(*bias))).collect()
-    };
-    let mut taps = numbers.weights.chunks(m * n);
-    let borders = node.layer.taps_by_border(input);
-    if borders.len() == 1 && borders[0].len() == taps.len() {
-        let mut sums = starts(&numbers.bias);
-        taps.for_each(|tap| add_tap(&mut sums, tap));
-        return sums;
-    }
-    let of_tap = |tap: &[i8]| {
-        let mut sums = vec![(0, 0); n];
-        add_tap(&mut sums, tap);
-        sums
-    };
-    let taps: Vec<Vec<(i64, i64)>> = taps.by_ref().map(of_tap).collect();
-    let at_border = |(inside, bias): (&Vec<usize>, &[i32])| {
-        let add = |sums: &mut (i64, i64), more: &(i64, i64)| *sums = (sums.0 + more.0, sums.1 + more.1);
-        let mut sums = starts(bias);
-        inside.iter().for_each(|tap| sums.iter_mut().zip(&taps[*tap]).for_each(|(sum, more)| add(sum, more)));
-        sums
-    };
-    let all = borders.iter().zip(numbers.bias.chunks(n)).map(at_border);
-    let both = |a: Vec<(i64, i64)>, b: Vec<(i64, i64)>| {
-        a.iter().zip(&b).map(|(a, b)| (a.0.min(b.0), a.1.max(b.1))).collect()
-    };
-    all.reduce(both).expect("a window has a position")
-}
-
 /// What a node that sums its first input takes of it.
 struct Summing<'a> {
-    numbers: &'a Integer,
+    numbers: Numbers<'a>,
     from: usize,
     reads: Reads,
+}
+
+/// What it multiplies with.
+#[derive(Clone, Copy)]
+enum Numbers<'a> {
+    Integers(&'a Integer),
+    /// None of a pool.
+    Floats(Option<&'a Filter>),
 }
 
 /// What an output channel reads.
@@ -183,8 +142,11 @@ enum Reads {
 }
 
 impl Summing<'_> {
-    fn of(node: &FusedNode, input: impl Fn(usize) -> Shape) -> Option<Summing<'_>> {
-        let numbers = node.integer.as_ref()?;
+    fn of<'a>(node: &'a FusedNode, domain: &Domain, input: impl Fn(usize) -> Shape) -> Option<Summing<'a>> {
+        let numbers = match domain {
+            Domain::Integers { .. } => Numbers::Integers(node.integer.as_ref()?),
+            Domain::Floats { .. } => Numbers::Floats(node.filter.as_ref()),
+        };
         let FusedId(from) = *node.inputs.first()?;
         let reads = match node.layer {
             Layer::Conv { .. } | Layer::Dense { .. } => Reads::All,
@@ -205,39 +167,84 @@ impl Summing<'_> {
         };
         Some(Summing { numbers, from, reads })
     }
+
+    /// Whether each of its output channels has to stay: what is added has them too, or they are no bytes.
+    fn keeps_outputs(&self, node: &FusedNode) -> bool {
+        match self.numbers {
+            Numbers::Integers(numbers) => node.bytes.is_none() || numbers.addition.is_some(),
+            Numbers::Floats(_) => node.residual.is_some(),
+        }
+    }
+
+    /// Of each channel of its input, whether it has to be there for the sums to be what they are; of a node that reads all of them.
+    fn needs(&self, node: &FusedNode, input: Shape, spans: &[Span]) -> Vec<bool> {
+        let n = node.shape().channels;
+        let mut has_weights = vec![false; input.channels];
+        let mut see = |at: usize, is_there: bool| has_weights[at % input.channels] |= is_there;
+        match self.numbers {
+            Numbers::Integers(Integer { weights, .. }) => {
+                let rows = weights.chunks(n).enumerate();
+                rows.for_each(|(at, row)| see(at, row.iter().any(|w| *w != 0)));
+                let needs = |(span, has_weights): (&Span, bool)| has_weights && span.constant().is_none();
+                spans.iter().zip(has_weights).map(needs).collect()
+            }
+            Numbers::Floats(filter) => {
+                let Filter { weights, bias } = filter.expect("it has weights");
+                let rows = weights.chunks(n).enumerate();
+                rows.for_each(|(at, row)| see(at, row.iter().any(|w| *w != 0.0)));
+                let folds = node.layer.taps_by_border(input).len() == 1 && stay_finite(weights, bias, spans);
+                let needs = |(span, has_weights): (&Span, bool)| match span.constant() {
+                    Some(constant) => has_weights && constant != 0.0 && !folds,
+                    // No number times 0 may be NaN.
+                    None => has_weights || !span.is_known(),
+                };
+                spans.iter().zip(has_weights).map(needs).collect()
+            }
+        }
+    }
+}
+
+/// Whether biases stay far from what an f32 can't hold, whichever constants become part of them.
+fn stay_finite(weights: &[f32], bias: &[f32], spans: &[Span]) -> bool {
+    const MOST: f64 = 1e30;
+    let mut sums: Vec<f64> = bias.iter().map(|bias| f64::from(bias.abs())).collect();
+    for (at, row) in weights.chunks(bias.len()).enumerate() {
+        let Some(constant) = spans[at % spans.len()].constant().filter(|constant| *constant != 0.0) else {
+            continue;
+        };
+        sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += (f64::from(*w) * f64::from(constant)).abs());
+    }
+    sums.iter().all(|sum| *sum < MOST)
 }
 
 /// Of each channel of each node, whether it leaves.
-fn leaves(network: &Fused, spans: &[Vec<Span>], keep_pairs: bool) -> Vec<Vec<bool>> {
+fn leaves(network: &Fused, spans: &[Vec<Span>], domain: &Domain) -> Vec<Vec<bool>> {
     let mut ties = Ties::new(network);
     // By node and channel: whether somebody needs it as it is.
     let mut is_needed: Vec<Vec<bool>> =
         network.nodes.iter().map(|node| vec![false; node.shape().channels]).collect();
     network.outputs.iter().for_each(|id| is_needed[id.0].fill(true));
     for (idx, node) in network.nodes.iter().enumerate() {
-        let Some(Summing { numbers, from, reads }) = Summing::of(node, |from| network.nodes[from].shape())
-        else {
+        let Some(summing) = Summing::of(node, domain, |from| network.nodes[from].shape()) else {
             is_needed[idx].fill(true);
             node.inputs.iter().for_each(|id| is_needed[id.0].fill(true));
             continue;
         };
         // What is added to others has their channels.
         node.inputs[1..].iter().for_each(|id| is_needed[id.0].fill(true));
-        if node.bytes.is_none() || numbers.addition.is_some() {
+        if summing.keeps_outputs(node) {
             is_needed[idx].fill(true);
         }
-        let (channels, all) = (network.nodes[from].shape().channels, 0..node.shape().channels);
-        match reads {
+        let (from, all) = (summing.from, 0..node.shape().channels);
+        match summing.reads {
             Reads::Pixels => all.for_each(|channel| ties.tie((from, channel), (idx, channel))),
             Reads::Group { m, n } => all.for_each(|channel| {
                 let first = channel / n * m;
                 (first..first + m).for_each(|input| ties.tie((from, input), (idx, channel)));
             }),
             Reads::All => {
-                for (at, weights) in numbers.weights.chunks(all.len()).enumerate() {
-                    let (low, high) = spans[from][at % channels];
-                    is_needed[from][at % channels] |= low != high && weights.iter().any(|w| *w != 0);
-                }
+                let needs = summing.needs(node, network.nodes[from].shape(), &spans[from]);
+                is_needed[from].iter_mut().zip(needs).for_each(|(is_needed, needs)| *is_needed |= needs);
             }
         }
     }
@@ -248,7 +255,7 @@ fn leaves(network: &Fused, spans: &[Vec<Span>], keep_pairs: bool) -> Vec<Vec<boo
         }
     }
     keep_one_of_each(network, &mut ties, &mut stays);
-    if keep_pairs {
+    if domain.keeps_pairs() {
         keep_whole_pairs(network, &mut ties, &mut stays);
     }
     let channels = |(idx, node): (usize, &FusedNode)| -> Vec<bool> {
@@ -317,26 +324,38 @@ impl Ends<'_> {
             // They leave whole.
             (*groups, *n) = (kept.len() / (*n / *groups), kept.len());
         }
+        if let Reads::Pixels = reads {
+            // In integers one bias and one multiplier for all.
+            node.scales = of_kept(&node.scales, self.input.channels, kept);
+            return;
+        }
+        if let Some(Filter { weights, bias }) = &mut node.filter {
+            let n = bias.len();
+            if let Reads::All = reads {
+                self.fold_numbers(weights, bias, &borders);
+                self.take_rows(weights, n);
+            }
+            *weights = of_kept(weights, n, kept);
+            *bias = of_kept(bias, n, kept);
+            return;
+        }
         let integer = node.integer.as_mut().expect("it sums");
         let n = integer.multiplier.len();
-        match reads {
-            // One bias and one multiplier for all.
-            Reads::Pixels => {
-                node.scales = of_kept(&node.scales, self.input.channels, kept);
-                return;
-            }
-            Reads::Group { .. } => {}
-            Reads::All => {
-                self.fold(integer, &borders);
-                let rows = integer.weights.chunks(n).enumerate();
-                let rows = rows.filter(|(at, _)| !self.leaves[at % self.input.channels]);
-                integer.weights = rows.flat_map(|(_, row)| row).copied().collect();
-            }
+        if let Reads::All = reads {
+            self.fold(integer, &borders);
+            self.take_rows(&mut integer.weights, n);
         }
         integer.weights = of_kept(&integer.weights, n, kept);
         integer.bias = of_kept(&integer.bias, n, kept);
         integer.multiplier = of_kept(&integer.multiplier, n, kept);
         node.scales = of_kept(&node.scales, n, kept);
+    }
+
+    /// Takes away what inputs that leave are multiplied with.
+    fn take_rows<T: Copy>(&self, weights: &mut Vec<T>, n: usize) {
+        let rows = weights.chunks(n).enumerate();
+        let rows = rows.filter(|(at, _)| !self.leaves[at % self.input.channels]);
+        *weights = rows.flat_map(|(_, row)| row).copied().collect();
     }
 
     /// Adds to each bias what the inputs that leave would add up to there.
@@ -347,12 +366,33 @@ impl Ends<'_> {
                 let leaving = (0..m).filter(|input| self.leaves[*input]);
                 for input in leaving {
                     // Of one that isn't constant all weights are 0.
-                    let byte = i32::from(self.spans[input].0);
+                    let byte = self.spans[input].low as i32;
                     let weights = &integer.weights[(tap * m + input) * n..][..n];
                     bias.iter_mut().zip(weights).for_each(|(bias, w)| *bias += byte * i32::from(*w));
                 }
             }
         }
+    }
+
+    /// The same of numbers, in f64 and rounded once. Where windows differ in the taps inside, only zeros leave, and what has no weights.
+    fn fold_numbers(&self, weights: &[f32], bias: &mut [f32], borders: &[Vec<usize>]) {
+        let [inside] = borders else { return };
+        let (n, m) = (bias.len(), self.input.channels);
+        let constant = |input: usize| self.spans[input].constant().filter(|constant| *constant != 0.0);
+        let leaving = (0..m).filter(|input| self.leaves[*input]);
+        let constants: Vec<(usize, f64)> =
+            leaving.filter_map(|input| constant(input).map(|constant| (input, constant.into()))).collect();
+        if constants.is_empty() {
+            return;
+        }
+        let mut sums: Vec<f64> = bias.iter().map(|bias| f64::from(*bias)).collect();
+        for tap in inside {
+            for (input, constant) in &constants {
+                let row = &weights[(tap * m + input) * n..][..n];
+                sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += constant * f64::from(*w));
+            }
+        }
+        bias.iter_mut().zip(sums).for_each(|(bias, sum)| *bias = sum as f32);
     }
 }
 

@@ -250,7 +250,7 @@ fn random(info: &Info) -> String {
     info.random_weights.map_or_else(String::new, |seed| format!(", RANDOM (seed {seed})"))
 }
 
-/// What is left out of a network in int8 because it is the same whatever the input is.
+/// What is left out of a network because it is the same whatever the input is.
 fn left_out(info: &Info) -> String {
     info.constant_channels.map_or_else(String::new, |told| {
         let ConstantChannels { left_out, channels, multiply_adds_before, .. } = told;

@@ -6,10 +6,9 @@ use mnc::Compiled;
 use mnc::graph::layer::Layer;
 use mnc::graph::{Graph, Node, NodeId};
 use mnc::job::{Job, Opened, Settings};
-use mnc::passes::without_constant_channels;
-use mnc::passes::{self, Fused};
+use mnc::passes::{self, Domain, Fused, without_constant_channels};
 use mnc::quantize::others;
-use mnc::request::{Network, Numbers, Package, Request};
+use mnc::request::{Constant, Network, Numbers, Package, Request};
 use mnc::target::{ISAS, X86_64_V3};
 use mnc::{Options, reference};
 use mnc_runtime::launcher::input_for;
@@ -173,7 +172,7 @@ impl Ready {
     fn fused(&self, keep_constant: bool) -> (Graph, Fused) {
         let opened = self.opened();
         assert!(opened.is_int8());
-        let opened = if keep_constant { opened.keeping_constant() } else { opened };
+        let opened = if keep_constant { opened.with_constant(Constant::Kept) } else { opened };
         let (graph, _) = opened.graph().expect("its alpha is told");
         let target = need::target_of(&X86_64_V3);
         let fused = opened.fused(&graph, &Settings::new(&target, "net"));
@@ -256,7 +255,11 @@ impl Ready {
             }
             let names: Vec<&str> = outputs.iter().map(|operation| operation.ours.as_str()).collect();
             let (graph, fused) = self.returning(&names);
-            let fused = if part == 0 { fused } else { without_constant_channels(fused, part % 2 == 0) };
+            let fused = if part == 0 {
+                fused
+            } else {
+                without_constant_channels(fused, &Domain::Integers { keep_pairs: part % 2 == 0 })
+            };
             let numbers = |picture: usize| -> Vec<f32> {
                 let of = |operation: &&Operation| -> Vec<f32> {
                     let theirs =

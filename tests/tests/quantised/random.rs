@@ -5,8 +5,8 @@ use mnc::describe::Description;
 use mnc::graph::layer::{Activation, Flatten, Layer};
 use mnc::graph::shape::{Shape, Window};
 use mnc::graph::{Graph, Knobs};
-use mnc::passes::without_constant_channels;
 use mnc::passes::{self, Fused, FusedNode, is_clamp};
+use mnc::passes::{Domain, without_constant_channels};
 use mnc::quantize::others;
 use mnc::target::{ISAS, X86_64_V3};
 use mnc::weights::naming::Naming;
@@ -317,7 +317,8 @@ fn reference_and_interpreter_equal_plain_loops() {
     let check = |drawn: &Drawn| {
         let fused = drawn.fused();
         let has_copies = fused.nodes.iter().any(|node| node.name.ends_with("_copies"));
-        let networks = [without_constant_channels(fused.clone(), false), fused];
+        let networks =
+            [without_constant_channels(fused.clone(), &Domain::Integers { keep_pairs: false }), fused];
         let inputs = inputs(drawn, &networks[0]);
         for fused in &networks {
             for (bytes, numbers) in &inputs {
@@ -354,7 +355,7 @@ fn compiled_equals_plain_loops() {
         let compiled: Vec<(&Drawn, Compiled)> = batch
             .iter()
             .flat_map(|drawn| {
-                let fused = without_constant_channels(drawn.fused(), true);
+                let fused = without_constant_channels(drawn.fused(), &Domain::Integers { keep_pairs: true });
                 let compile = |(idx, target): (usize, &mnc::Target)| {
                     (drawn, compile(drawn, &fused, target, &format!("n{}_{idx}", drawn.seed)))
                 };
