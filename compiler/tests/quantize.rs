@@ -53,6 +53,8 @@ fn a_file_and_a_report() {
     let folder = folder();
     let text = stdout(folder.path(), NETWORK, &["--threads", "1"]);
     assert!(text.contains("judged on      16 other parts of the two photographs of `mnc`"), "{text}");
+    let told = "resized to cover 37x37, then cropped; RGB from -1 to 1";
+    assert!(text.contains(&format!("preprocessing  {told}")), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
     let written = bytes(folder.path(), "mobilenet-v1.int8.safetensors");
     let (network, provenance) = file::read(&written, "net", &graph()).unwrap();
@@ -62,6 +64,7 @@ fn a_file_and_a_report() {
     let more = ["--threads", "3", "-o", "three.safetensors", "--images", PHOTOS];
     let document = json(folder.path(), NETWORK, &more);
     assert!(bytes(folder.path(), "three.safetensors") == written, "threads change the file");
+    assert_eq!(document["preprocessing"], told);
     assert_eq!(document["layers"].as_array().unwrap().len(), 29);
     assert_eq!(document["classifier"]["pictures"], 16);
     assert_eq!(document["classifier"]["sigma"].as_f64(), provenance.sigma);

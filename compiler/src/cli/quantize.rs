@@ -20,7 +20,7 @@ use self::pictures::{Set, Sets};
 use self::report::Document;
 use super::network::Disk;
 use super::output::{self, print};
-use super::{files, network, rounds};
+use super::{files, network, rounds, summary};
 
 /// Makes int8 of a network: bytes and integers in place of numbers
 ///
@@ -174,6 +174,8 @@ struct Made {
     numbers: Fused,
     /// The layers that the measured error left in f32.
     choices: Vec<Choice>,
+    /// What becomes of a picture before the first layer.
+    preprocessing: String,
     sets: Sets,
     comparison: Comparison,
     /// On the user's pictures.
@@ -222,6 +224,8 @@ fn make(
     });
     progress.finish_and_clear();
     let Marks { random_weights, assumed } = opened.marks();
+    let shape = graph.input_shape();
+    let preprocessing = summary::images(&mnc::preprocess(&graph.preprocess, shape), shape.channels, &assumed);
     let provenance = Provenance {
         calibration: calibration.told.clone(),
         pair_safe: choices.pair_safe,
@@ -232,7 +236,7 @@ fn make(
         chosen_f32: chosen.iter().flat_map(|choice| choice.layers.clone()).collect(),
     };
     let bytes = file::write(&integers, &graph, &opened.said(), &provenance)?;
-    Ok(Made { graph, numbers, choices: chosen, sets, comparison, beside, bytes })
+    Ok(Made { graph, numbers, choices: chosen, preprocessing, sets, comparison, beside, bytes })
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {

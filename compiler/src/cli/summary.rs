@@ -100,7 +100,7 @@ impl fmt::Display for Summary<'_> {
         }
         let batch = if program.batch == 1 { String::new() } else { format!("{} x ", program.batch) };
         row(f, "shape", format!("{batch}{} -> {batch}{}", program.input, outputs(program)))?;
-        row(f, "images", images(info))?;
+        row(f, "images", images(&info.preprocess, info.input.channels, &info.assumed))?;
         row(f, "answers", answers(info))?;
         if let Some(assumed) = assumed(info) {
             row(f, "assumed", assumed)?;
@@ -158,9 +158,9 @@ impl fmt::Display for Summary<'_> {
 }
 
 /// What becomes of a picture before the first layer: a network that is fed otherwise than it was trained is silently worse.
-fn images(info: &Info) -> String {
+pub(super) fn images(preprocess: &Preprocess, channels: usize, assumed: &[String]) -> String {
     let Preprocess { resize, resample, crop_rounding: _, fill, multiplier, offset, channel_order } =
-        &info.preprocess;
+        preprocess;
     let filter = match resample {
         Resample::Bilinear => String::new(),
         other => format!(" ({})", other.name()),
@@ -181,7 +181,7 @@ fn images(info: &Info) -> String {
         Resize::Crop => "cropped, not resized".to_owned(),
         Resize::Keep => "not resized: of the input's size".to_owned(),
     };
-    let colours = match (info.input.channels, channel_order) {
+    let colours = match (channels, channel_order) {
         (3, ChannelOrder::Rgb) => "RGB ",
         (3, ChannelOrder::Bgr) => "BGR ",
         _ => "",
@@ -191,7 +191,7 @@ fn images(info: &Info) -> String {
         numbers(&pairs.map(|(m, o)| byte * f64::from(*m) + f64::from(*o)).collect::<Vec<f64>>())
     });
     let prefix = format!("{PREPROCESSING}: ");
-    let assumed = info.assumed.iter().find_map(|assumed| assumed.strip_prefix(&prefix));
+    let assumed = assumed.iter().find_map(|assumed| assumed.strip_prefix(&prefix));
     let assumed = assumed.map_or(String::new(), |reason| format!(" (assumed: {reason})"));
     format!("{size}; {colours}from {black} to {white}{assumed}")
 }

@@ -23,6 +23,8 @@ pub(super) struct Document {
     file: String,
     file_bytes: usize,
     f32_bytes: usize,
+    /// What becomes of a picture before the first layer.
+    preprocessing: String,
     calibration: String,
     judged: String,
     layers: Vec<Layer>,
@@ -121,7 +123,7 @@ impl From<&Certificate> for Classifier {
 impl Document {
     /// Of a network and the path of its file.
     pub(super) fn new(made: &Made, path: &Path) -> Document {
-        let Made { graph, numbers, choices, sets, comparison, beside, bytes } = made;
+        let Made { graph, numbers, choices, preprocessing, sets, comparison, beside, bytes } = made;
         let Sets { calibration, judges } = sets;
         let layer = |(idx, Distance { name, bytes, snr_db }): (usize, &Distance)| Layer {
             name: name.clone(),
@@ -143,6 +145,7 @@ impl Document {
                 .flat_map(|node| &node.filter)
                 .map(mnc::passes::Filter::bytes)
                 .sum(),
+            preprocessing: preprocessing.clone(),
             calibration: calibration.told.clone(),
             judged: judges.told.clone(),
             layers: comparison.layers.iter().enumerate().map(layer).collect(),
@@ -175,6 +178,7 @@ impl Document {
         let layers = table(&headings, self.layers.iter().map(row));
         let mut text = format!("{}, alpha {}, input {}\n\n{layers}\n", self.network, self.alpha, self.input);
         let mut lines = self.chosen_f32.iter().map(chosen).collect::<String>();
+        lines += &format!("preprocessing  {}\n", self.preprocessing);
         lines += &format!("calibrated on  {}\njudged on      {}\n", self.calibration, self.judged);
         match &self.classifier {
             Some(classifier) => lines += &classifier.to_text(),
