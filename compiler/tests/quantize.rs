@@ -61,6 +61,9 @@ fn a_file_and_a_report() {
     assert!(network.nodes.iter().filter(|node| node.integer.is_some()).count() == 29, "all but the input");
     assert!(provenance.sigma.is_some_and(|sigma| 0.0 < sigma));
 
+    assert_eq!(stdout(folder.path(), NETWORK, &["-q", "-o", "quiet"]), "");
+    assert!(bytes(folder.path(), "quiet") == written);
+
     let more = ["--threads", "3", "-o", "three.safetensors", "--images", PHOTOS];
     let document = json(folder.path(), NETWORK, &more);
     assert!(bytes(folder.path(), "three.safetensors") == written, "threads change the file");
