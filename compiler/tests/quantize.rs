@@ -126,6 +126,10 @@ fn what_cannot_be_quantised_is_named() {
         "empty: found no picture, expected files that end in",
     );
     check(&[&NETWORK[1..], &["--calibrate", "."]].concat(), "w.jpg: found");
+    for flag in ["--calibrate", "--images"] {
+        let expected = "gone: found no such folder, expected one with pictures";
+        check(&[&NETWORK[1..], &[flag, "gone"]].concat(), expected);
+    }
     assert!(!folder.path().join("mobilenet-v1.int8.safetensors").exists(), "nothing is written");
 }
 
@@ -150,7 +154,10 @@ fn pictures_are_inputs() {
     let (code, _, error) = mnc(folder.path(), &[NETWORK, &["-o", "-"]].concat());
     assert_eq!(code, 2, "{error}");
     assert!(error.contains("-o: found -, expected a file"), "{error}");
-    let document = json(folder.path(), NETWORK, &["--calibrate", "photos"]);
+    let (code, out, warning) = mnc(folder.path(), &[NETWORK, &["--calibrate", "photos", "--json"]].concat());
+    let expected = "warning: --calibrate: found one picture, which is little; 32 are enough\n";
+    assert_eq!((code, &*warning), (0, expected));
+    let document: Value = serde_json::from_str(&out).expect("one JSON document");
     assert_eq!(document["calibration"], "1 picture of photos");
 }
 

@@ -9,6 +9,7 @@ use mnc::quantize::leaves;
 use mnc_runtime::info::{ChannelOrder, CropRounding, Input, Preprocess, Resample, Resize};
 use mnc_runtime::launcher::{input_for, input_from};
 
+use super::super::text::tell;
 use super::super::{fail, files, labelled, verify};
 use super::refused;
 
@@ -64,7 +65,11 @@ pub(super) fn sets(graph: &Graph, calibrate: Option<&Path>) -> Result<Sets> {
             format!("{N_BROUGHT} synthetic pictures and {N_BROUGHT} parts of the two photographs of `mnc`");
         return Ok(Sets { calibration: Set::new(bytes, told), judges: other_parts(graph) });
     };
+    check(folder)?;
     let files = spread(verify::list(&[folder.to_owned()])?, MOST);
+    if files.len() == 1 {
+        tell(format_args!("warning: --calibrate: found one picture, which is little; 32 are enough\n"));
+    }
     let is_enough = ENOUGH <= files.len();
     let is_kept = |idx: usize| is_enough && idx % EVERY == EVERY - 1;
     let some = |kept: bool| -> Result<Vec<Vec<u8>>> {
@@ -86,6 +91,7 @@ pub(super) fn sets(graph: &Graph, calibrate: Option<&Path>) -> Result<Sets> {
 /// The pictures of a folder with what they show, where a file or the folders below say it; of very many some from everywhere, for all
 /// of them lie in memory. `names` are those of the outputs.
 pub(super) fn folder(graph: &Graph, folder: &Path, labels: Option<&Path>, names: &[String]) -> Result<Set> {
+    check(folder)?;
     let (files, labels): (Vec<PathBuf>, Vec<String>) = match (labels, verify::list(&[folder.to_owned()])) {
         (None, Ok(files)) => (files, Vec::new()),
         // Folders below it are classes; without any the first error says more.
@@ -101,6 +107,11 @@ pub(super) fn folder(graph: &Graph, folder: &Path, labels: Option<&Path>, names:
     let of = if bytes.len() < n { format!(" of the {n}") } else { String::new() };
     let told = format!("{}{of} {}", bytes.len(), pictures_of(n, folder));
     Ok(Set { bytes, told, truth })
+}
+
+/// Refuses a folder that isn't there, before it is taken for a picture.
+fn check(folder: &Path) -> Result<()> {
+    if folder.exists() { Ok(()) } else { fail(folder, "found no such folder, expected one with pictures") }
 }
 
 /// The outputs that are right.
