@@ -287,6 +287,9 @@ fn mistakes_are_named_before_any_work() {
     let expected = "--resolution: found 48x48, expected one that the weights have: 0.25 (net.int8.safetensors, int8 at 32)";
     check(&["--weights-dir", ".", "--resolution", "48"], 2, expected);
     check(&["mobilenet-v2", "--weights-dir", "."], 1, "found no weights of this network");
+    let expected =
+        "net.int8.safetensors: found weights, expected a network: `mnc explore NETWORK --weights-dir FOLDER`";
+    check(&["net.int8.safetensors"], 1, expected);
     fs::remove_file(folder.path().join("net.int8.safetensors")).expect("it has been written");
     let left: Vec<_> = fs::read_dir(folder.path()).expect("it is there").collect();
     assert!(left.is_empty(), "{left:?}");

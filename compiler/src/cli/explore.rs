@@ -204,6 +204,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
 /// A folder in place of the network is its own weights'.
 fn unfolded(args: &Args) -> Result<Args> {
     let mut args = args.clone();
+    if Path::new(&args.network).is_file() && network::is_download(&args.network) {
+        let detail = "found weights, expected a network: `mnc explore NETWORK --weights-dir FOLDER` takes all files of a folder";
+        return super::fail(Path::new(&args.network), detail);
+    }
     if let Some(network) = network::of_folder(&args.network)? {
         if args.weights_dir.is_none() && args.random_weights.is_none() {
             args.weights_dir = Some(PathBuf::from(&args.network));
