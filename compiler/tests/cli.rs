@@ -577,7 +577,7 @@ fn costs_are_counted() {
 fn lists() {
     let folder = Folder::new();
     let targets = folder.stdout(["targets"]);
-    for part in ["x86_64-unknown-linux-gnu ", "\nrv64gcv ", "native"] {
+    for part in ["x86_64-unknown-linux-gnu ", "\nrv64gcv ", "native picks"] {
         assert!(targets.contains(part), "{part} in\n{targets}");
     }
     let tensors = folder.stdout(["tensors", "mobilenet-v1", "--naming", "huggingface", "--alpha", "0.25"]);

@@ -86,7 +86,11 @@ const OTHERS: [(&str, &[&str], &str); 23] = [
     ("compiler/src/cli/explore/claims/", &[], "what is told of the paper"),
     ("compiler/src/cli/explore.rs", &["as the network writes it"], "who chose the weights"),
     ("compiler/src/cli/quantize/report.rs", &[], "the report"),
-    ("compiler/src/cli/targets.rs", &["Lanes are f32 elements"], "what stands below a table"),
+    (
+        "compiler/src/cli/targets.rs",
+        &["Lanes are f32 elements", "where the CPU has it"],
+        "what stands below a table",
+    ),
     (
         "compiler/src/cli/verify/",
         &[
