@@ -5,20 +5,9 @@
 
 use super::WORD;
 use crate::code::{Address, Builder, Narrowed, Reg};
-use crate::target::Isa;
 
 /// Lanes that are narrowed together: those of 16 bytes.
 const PART: usize = 4;
-
-/// So many vectors of sums in groups of which each is stored at once.
-pub(super) fn groups(n_vectors: usize, isa: &Isa) -> Vec<usize> {
-    if !isa.zips_bytes {
-        return vec![1; n_vectors];
-    }
-    let (fours, rest) = (n_vectors / WORD, n_vectors % WORD);
-    let rest = [rest / 2 * 2, rest % 2].into_iter().filter(|len| *len != 0);
-    std::iter::repeat_n(WORD, fours).chain(rest).collect()
-}
 
 /// The bytes of two or four vectors of integers, each 16 bytes by themselves; of two they lie there twice. In the first register.
 pub(super) fn narrow(b: &mut Builder, vectors: &[Reg]) -> Reg {
@@ -35,7 +24,7 @@ pub(super) fn narrow(b: &mut Builder, vectors: &[Reg]) -> Reg {
     first
 }
 
-/// Which word of what [`narrow`] gives of so many vectors each word in the order of their channels is.
+/// Which word of what [`narrow()`] gives of so many vectors each word in the order of their channels is.
 pub(super) fn order(b: &mut Builder, dst: Reg, n_vectors: usize) {
     let lanes = b.lanes();
     let n_parts = lanes / PART;
@@ -46,11 +35,33 @@ pub(super) fn order(b: &mut Builder, dst: Reg, n_vectors: usize) {
     b.constant_lanes(dst, (0..lanes).map(word).collect());
 }
 
-/// Stores the bytes of two or four vectors of integers, one behind the other.
-pub(super) fn store(b: &mut Builder, order: Reg, vectors: &[Reg], to: Address) {
-    let narrowed = narrow(b, vectors);
-    b.permute(narrowed, narrowed, order);
-    b.store_part(narrowed, to, b.lanes() * vectors.len() / WORD);
+/// Stores the bytes of vectors of integers that lie one behind the other, run by run: of four vectors at once, of two that are left, of
+/// one that is left then. The register is for orders.
+pub(super) fn store_all(b: &mut Builder, free: Reg, runs: &[(Vec<Reg>, Address)]) {
+    let lanes = b.lanes();
+    let words = |n_vectors: usize| n_vectors * lanes / WORD;
+    for len in [WORD, 2, 1] {
+        let mut is_ordered = false;
+        for (vectors, at) in runs {
+            // What larger groups have left over begins with a group of its own.
+            let first = vectors.len() / (2 * len) * (2 * len);
+            let first = if len == WORD { 0 } else { first };
+            for (idx, group) in vectors[first..].chunks_exact(len).enumerate() {
+                let place = at.after(words(first + idx * len));
+                if len == 1 {
+                    b.store_bytes(group[0], place, lanes);
+                    continue;
+                }
+                if !is_ordered {
+                    order(b, free, len);
+                    is_ordered = true;
+                }
+                let narrowed = narrow(b, group);
+                b.permute(narrowed, narrowed, free);
+                b.store_part(narrowed, place, words(len));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,7 +75,7 @@ mod tests {
     #[test]
     fn bytes_are_in_the_order_of_their_channels() {
         for isa in ISAS.iter().filter(|isa| isa.zips_bytes) {
-            for n_vectors in [2, 4] {
+            for n_vectors in 1..=7 {
                 let n = n_vectors * isa.lanes;
                 // Some of them are no bytes.
                 let value = |idx: usize| match idx % 7 {
@@ -80,8 +91,7 @@ mod tests {
                 for (idx, vector) in vectors.iter().enumerate() {
                     b.load(*vector, input.at(idx * isa.lanes));
                 }
-                order(&mut b, words, n_vectors);
-                store(&mut b, words, &vectors, output.at(0));
+                store_all(&mut b, words, &[(vectors, output.at(0))]);
                 let mut regions = [
                     Region::constant(
                         "input",

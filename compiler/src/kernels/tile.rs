@@ -168,41 +168,41 @@ impl Registers {
 }
 
 impl Registers {
-    /// Makes of integers what becomes of them and stores it: bytes of several vectors at once where that is possible.
+    /// Makes of integers what becomes of them and stores it.
     fn finish_integers(&self, b: &mut Builder, isa: &Isa, ending: IntegerEnding, finish: Finish) {
         let Finish { residual, output, filter } = finish;
-        let n_vectors = self.panels.vectors;
-        let groups = if ending.bytes.is_some() { narrow::groups(n_vectors, isa) } else { vec![1; n_vectors] };
-        let mut first = 0;
-        for len in groups {
-            for idx in first..first + len {
-                let [multiplier, factor] =
-                    [0, 1].map(|row| filter.at(self.panels.at(ending.multiplier_row() + row, idx)));
-                let place = |(row, registers): (usize, &Vec<Reg>)| (registers[idx], output.at(row, idx, isa));
-                let sums: Vec<(Reg, Address)> = self.accumulators.iter().enumerate().map(place).collect();
-                let residuals: Vec<Address> = residual
-                    .iter()
-                    .flat_map(|residual| (0..sums.len()).map(|row| residual.at(row, idx, isa)))
-                    .collect();
-                let operands = Operands { multiplier, factor, residuals: &residuals };
-                match ending.bytes {
-                    Some(bytes) if len != 1 => {
-                        let registers: Vec<Reg> = sums.iter().map(|(sum, _)| *sum).collect();
-                        ending.integers(b, operands, &self.scratch, (&registers, bytes));
-                    }
-                    _ => ending.store(b, operands, &self.scratch, &sums),
-                }
+        let at_once = ending.bytes.filter(|_| isa.zips_bytes);
+        for idx in 0..self.panels.vectors {
+            let [multiplier, factor] =
+                [0, 1].map(|row| filter.at(self.panels.at(ending.multiplier_row() + row, idx)));
+            let sums: Vec<Reg> = self.accumulators.iter().map(|registers| registers[idx]).collect();
+            let residuals: Vec<Address> = residual
+                .iter()
+                .flat_map(|residual| (0..sums.len()).map(|row| residual.at(row, idx, isa)))
+                .collect();
+            let operands = Operands { multiplier, factor, residuals: &residuals };
+            if let Some(bytes) = at_once {
+                ending.integers(b, operands, &self.scratch, (&sums, bytes));
+            } else {
+                let place = |(row, sum): (usize, &Reg)| (*sum, output.at(row, idx, isa));
+                let sums: Vec<(Reg, Address)> = sums.iter().enumerate().map(place).collect();
+                ending.store(b, operands, &self.scratch, &sums);
             }
-            if len != 1 {
-                let order = self.scratch[0];
-                narrow::order(b, order, len);
-                for (row, registers) in self.accumulators.iter().enumerate() {
-                    let vectors = &registers[first..first + len];
-                    narrow::store(b, order, vectors, output.at(row, first, isa));
-                }
-            }
-            first += len;
         }
+        if at_once.is_some() {
+            narrow::store_all(b, self.scratch[0], &self.neighbours(output, isa));
+        }
+    }
+
+    /// The sums whose bytes lie one behind the other, with where the first of them lies: those of a pixel, or of all pixels where a
+    /// pixel has no more than those.
+    fn neighbours(&self, output: Rows, isa: &Isa) -> Vec<(Vec<Reg>, Address)> {
+        let is_whole = self.panels.vectors * isa.lanes == output.map.pixel_stride;
+        if is_whole {
+            return vec![(self.accumulators.concat(), output.at(0, 0, isa))];
+        }
+        let pixel = |(row, registers): (usize, &Vec<Reg>)| (registers.clone(), output.at(row, 0, isa));
+        self.accumulators.iter().enumerate().map(pixel).collect()
     }
 }
 

@@ -72,9 +72,9 @@ impl Depthwise {
             let lanes = (first * words_of_pixel, n_inside * words_of_pixel);
             let load = |b: &mut Builder, dst: Reg, from: Address| {
                 if n_inside == self.n_together(isa) {
-                    b.load(dst, from)
+                    b.load(dst, from);
                 } else {
-                    b.load_lanes(dst, from, lanes)
+                    b.load_lanes(dst, from, lanes);
                 }
             };
             let column = kx * self.window.columns.dilation + first;
