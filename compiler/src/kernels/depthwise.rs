@@ -59,6 +59,9 @@ const MOST_FACTORS: usize = 7;
 /// Bytes between the rows of a step, at most: such a distance fits into 31 bits.
 const MOST_REACH: usize = 1 << 30;
 
+/// Rows and columns of a kernel whose taps are all written out, at most: there would be thousands of them.
+const MOST_WRITTEN_OUT: usize = 7;
+
 /// Kernels of more rows than this loop over them; smaller ones are written out.
 const MOST_UNROLLED_ROWS: usize = 3;
 
@@ -102,9 +105,10 @@ impl Depthwise {
                     self.ending,
                     Ending::Integer(IntegerEnding { bytes: Some(_), addition: None, .. })
                 );
-                let has_words =
-                    gives_bytes && isa.native_dot && isa.zips_bytes && self.window.rows.kernel != 1;
-                has_words && (self.form == Form::Flat) == self.is_flat(isa)
+                let Window { rows, columns } = self.window;
+                let is_short = rows.kernel <= MOST_WRITTEN_OUT && columns.kernel <= MOST_WRITTEN_OUT;
+                let has_words = gives_bytes && isa.native_dot && isa.zips_bytes && rows.kernel != 1;
+                has_words && is_short && (self.form == Form::Flat) == self.is_flat(isa)
             }
         }
     }

@@ -75,7 +75,7 @@ impl Quantise {
         Packing::new(1, (isa.lanes, self.n_vectors(isa)), 0)
     }
 
-    /// The numbers of all elements that [`Quantise::packing`] has.
+    /// The numbers of as many elements as the packed filter has.
     pub fn filter(&self, isa: &Isa, bytes: &ByteInput) -> Filter {
         let n = self.n_vectors(isa) * isa.lanes;
         let of_elements =
@@ -163,4 +163,61 @@ fn quantise(
     b.to_integer(byte, byte);
     b.store_bytes(byte, to, lanes);
     b.free([x, byte]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::code::interpret::{Argument, Region, Runner, run};
+    use crate::graph::shape::Shape;
+    use crate::graph::tensor::f32_bytes;
+    use crate::random::Random;
+    use crate::target::ISAS;
+
+    /// Numbers about the bounds and far beyond them, and what is none.
+    fn number(random: &mut Random) -> f32 {
+        let rare = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0, 1e-45];
+        match random.within(0, 9) {
+            0 => random.pick(&rare),
+            1 => random.within(0, 1 << 20) as f32 * 1e6 - 5e11,
+            2 => random.within(0, 510) as f32 / 2.0,
+            _ => random.within(0, 1 << 20) as f32 / 1024.0 - 300.0,
+        }
+    }
+
+    #[test]
+    fn all_numbers_become_their_bytes() {
+        let mut random = Random::new(21);
+        for case in 0..mnc_need::n_seeds(60) {
+            let channels = random.pick(&[1, 2, 3, 4, 5, 7, 11, 16, 33]);
+            let shape = Shape { height: random.within(1, 5), width: random.within(1, 9), channels };
+            let is_alike = random.percent(30);
+            let mut of_channels = |numbers: &[f32]| -> Vec<f32> {
+                let first = random.pick(numbers);
+                (0..channels).map(|_| if is_alike { first } else { random.pick(numbers) }).collect()
+            };
+            let (scale, offset) =
+                (of_channels(&[1.0, 0.5, 127.5, 3e7, 1e-3]), of_channels(&[0.0, 127.5, 0.5, 255.0]));
+            let bytes = ByteInput { scale, offset };
+            let map = |dtype| FeatureMap::tight(Tensor { shape, dtype });
+            let kernel =
+                Quantise { input: map(Dtype::F32), output: map(Dtype::U8), channels_are_alike: is_alike };
+            let x: Vec<f32> = (0..shape.len()).map(|_| number(&mut random)).collect();
+            let expected: Vec<u8> =
+                x.iter().enumerate().map(|(idx, x)| bytes.byte(idx % channels, *x)).collect();
+            for isa in ISAS {
+                let packed = kernel.filter(isa, &bytes).pack(&kernel.packing(isa));
+                let mut regions = [
+                    Region::constant("input", Dtype::F32, f32_bytes(&x)),
+                    Region::constant("weights", Dtype::F32, f32_bytes(&packed)),
+                    Region::uninitialised("output", Dtype::U8, x.len()),
+                ];
+                let arguments = [0, 1, 2].map(|region| Argument { region, byte: 0 });
+                let runner = Runner { number: 1, first_of_step: 1, after: Vec::new() };
+                run(&kernel.code(isa), &mut regions, &arguments, &runner)
+                    .unwrap_or_else(|violation| panic!("case {case}, {}: {violation}", isa.name));
+                assert_eq!(regions[2].contents().unwrap(), expected, "case {case}, {} {shape}", isa.name);
+            }
+        }
+    }
 }
