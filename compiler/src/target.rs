@@ -4,6 +4,7 @@
 //! decides by the name of an architecture. The CPU of the machine that the compiler runs on is never looked at.
 
 mod cpu_check;
+mod policy;
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,7 @@ use target_lexicon::{BinaryFormat, Triple};
 
 use crate::error::{Error, ErrorKind, Place, Result};
 pub use cpu_check::{CpuCheck, X86Level};
+pub use policy::Policy;
 
 /// The reader of [`Code`](crate::code::Code) that turns kernels into machine code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,36 +97,6 @@ impl Isa {
     pub fn ends_in_half(&self, channels: usize) -> bool {
         self.joins_halves && (1..=self.lanes / 2).contains(&(channels % self.lanes))
     }
-}
-
-/// Choices that the processor leaves open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Channels of a panel of packed weights, where instruction sets of several vector widths share them; `None` for panels as
-    /// wide as the register tile.
-    pub panel_channels: Option<usize>,
-    /// Steps of a reduction that are written out at once.
-    pub unroll: usize,
-    /// Whether kernels take their reader so long that short ones are preferred, and that one thread runs those of several where
-    /// it loses nothing by that.
-    pub few_kernels: bool,
-    /// Cycles below which a part isn't worth the hand-over to another thread.
-    pub least_part_cycles: usize,
-}
-
-impl Policy {
-    /// For machine code that is ours to the last instruction.
-    pub const MACHINE_CODE: Policy = Policy {
-        panel_channels: None,
-        // Four steps are as fast, full unrolling is ruinous.
-        unroll: 8,
-        few_kernels: false,
-        // The hand-over to a thread that spins takes about a microsecond.
-        least_part_cycles: 4000,
-    };
-
-    /// For instruction sets of several vector widths in one object.
-    const SHARED_PANELS: Policy = Policy { panel_channels: Some(16), ..Policy::MACHINE_CODE };
 }
 
 /// The flags of Cranelift that x86-64-v3 implies.

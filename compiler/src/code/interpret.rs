@@ -4,18 +4,16 @@
 //! it writes, written before it is read, and by nobody who may run at the same time. A register is checked to be set before its
 //! use. What passes here touches nothing that it was not given, on any processor.
 
+mod parts;
 mod region;
 
 use std::fmt;
 
 pub use region::{Region, Runner};
 
-use super::{Access, Address, Binary, BytesOfLane, Code, Half, Narrowed, Op, Ptr, Reg, Unit};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 use crate::passes::pair_fits;
-
-/// Bytes that are zipped or narrowed together.
-const PART: usize = 16;
 
 /// Where an argument points: a region and a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,32 +245,11 @@ impl Machine<'_> {
                 self.set[usize::from(dst.0)] = true;
             }
             Op::Zip { dst, a, b, unit, is_upper } => {
-                let len = match unit {
-                    Unit::Byte => 1,
-                    Unit::Pair => 2,
-                };
-                let first = if is_upper { PART / 2 } else { 0 };
-                self.part_by_part(dst, (a, b), |a, b| {
-                    let units = |part: [u8; PART]| -> Vec<Vec<u8>> {
-                        part[first..][..PART / 2].chunks(len).map(<[u8]>::to_vec).collect()
-                    };
-                    units(a).into_iter().zip(units(b)).flat_map(|(a, b)| [a, b].concat()).collect()
-                })?;
+                self.part_by_part(dst, (a, b), |a, b| parts::zipped(a, b, unit, is_upper))?;
             }
-            Op::Narrow { dst, a, b, to } => self.part_by_part(dst, (a, b), |a, b| {
-                let all = [a, b].concat();
-                match to {
-                    Narrowed::Signed16 => {
-                        let numbers = all.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes));
-                        let nearest = |number: i32| number.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
-                        numbers.flat_map(|number| nearest(number).to_le_bytes()).collect()
-                    }
-                    Narrowed::Bytes => {
-                        let numbers = all.as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes));
-                        numbers.map(|number| number.clamp(0, u8::MAX.into()) as u8).collect()
-                    }
-                }
-            })?,
+            Op::Narrow { dst, a, b, to } => {
+                self.part_by_part(dst, (a, b), |a, b| parts::narrowed(a, b, to))?;
+            }
             Op::DotPairs { acc, a, b } => {
                 let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
                 for lane in 0..self.lanes {
@@ -360,25 +337,6 @@ impl Machine<'_> {
             let sum: i64 = a.into_iter().zip(b).map(product).sum();
             let sum = i64::from(integer(self.registers[acc + lane])) + sum;
             self.registers[acc + lane] = integer_bits(small(sum)?);
-        }
-        Ok(())
-    }
-
-    /// dst = what becomes of each 16 bytes of two registers.
-    fn part_by_part(
-        &mut self,
-        dst: Reg,
-        (a, b): (Reg, Reg),
-        become_of: impl Fn([u8; PART], [u8; PART]) -> Vec<u8>,
-    ) -> Result<(), Violation> {
-        let bytes = |span: std::ops::Range<usize>| -> Vec<u8> {
-            self.registers[span].iter().flat_map(|lane| lane.to_bits().to_le_bytes()).collect()
-        };
-        let (a, b) = (bytes(self.read(a)?), bytes(self.read(b)?));
-        let parts = a.as_chunks().0.iter().zip(b.as_chunks().0);
-        let parts: Vec<u8> = parts.flat_map(|(a, b)| become_of(*a, *b)).collect();
-        for (lane, bytes) in self.write(dst).iter_mut().zip(parts.as_chunks().0) {
-            *lane = f32::from_bits(u32::from_le_bytes(*bytes));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod cpu;
 mod float_control;
+mod forms;
 mod listing;
 mod products;
 
@@ -14,6 +15,7 @@ use iced_x86::{BlockEncoderOptions, Code as Opcode, IcedError, Instruction, Memo
 
 pub(super) use self::cpu::{Question, cpu_check};
 pub(super) use self::float_control::{restore_mxcsr, set_mxcsr};
+use self::forms::{AVX2, AVX512, Forms, NO_HALVES};
 pub(super) use self::listing::listing;
 use crate::code::{Address, Binary, Code, Half, Narrowed, Op, Ptr, Reg, Unit};
 
@@ -39,134 +41,6 @@ const SCRATCH: Register = Register::EAX;
 /// Registers of [`POINTERS`] that the System V convention leaves to the callee to save.
 const CALLEE_SAVED: [Register; 6] =
     [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
-
-/// The opcodes of one vector width.
-struct Forms {
-    lanes: usize,
-    load: Opcode,
-    store: Opcode,
-    copy: Opcode,
-    splat_memory: Opcode,
-    fma: Opcode,
-    add: Opcode,
-    sub: Opcode,
-    mul: Opcode,
-    div: Opcode,
-    max: Opcode,
-    min: Opcode,
-    shift_left: Opcode,
-    xor: Opcode,
-    and: Opcode,
-    add_integers: Opcode,
-    mul_integers: Opcode,
-    shift_right: Opcode,
-    to_float: Opcode,
-    to_integer: Opcode,
-    widen_bytes: Opcode,
-    dot: Opcode,
-    /// Bytes in turn, lower and upper, then pairs of them.
-    zips: [[Opcode; 2]; 2],
-    to_signed_16: Opcode,
-    to_bytes: Opcode,
-    permute: Opcode,
-    /// The first half of a vector from memory and to it, zeros behind.
-    load_half: Opcode,
-    store_half: Opcode,
-    /// Where there is no dot product: products of pairs of bytes, of 16-bit numbers, and shifts of those.
-    byte_pairs: Opcode,
-    pairs: Opcode,
-    left_16: Opcode,
-    right_16: Opcode,
-    arithmetic_right_16: Opcode,
-    /// Half a vector of memory into both halves, and halves of two registers into one, where there is such.
-    halves: Option<(Opcode, Opcode)>,
-}
-
-const NO_HALVES: &str = "only instruction sets whose halves are joined have such kernels";
-
-const AVX2: Forms = Forms {
-    lanes: 8,
-    load: Opcode::VEX_Vmovups_ymm_ymmm256,
-    store: Opcode::VEX_Vmovups_ymmm256_ymm,
-    copy: Opcode::VEX_Vmovaps_ymm_ymmm256,
-    splat_memory: Opcode::VEX_Vbroadcastss_ymm_m32,
-    fma: Opcode::VEX_Vfmadd231ps_ymm_ymm_ymmm256,
-    add: Opcode::VEX_Vaddps_ymm_ymm_ymmm256,
-    sub: Opcode::VEX_Vsubps_ymm_ymm_ymmm256,
-    mul: Opcode::VEX_Vmulps_ymm_ymm_ymmm256,
-    div: Opcode::VEX_Vdivps_ymm_ymm_ymmm256,
-    max: Opcode::VEX_Vmaxps_ymm_ymm_ymmm256,
-    min: Opcode::VEX_Vminps_ymm_ymm_ymmm256,
-    shift_left: Opcode::VEX_Vpslld_ymm_ymm_imm8,
-    xor: Opcode::VEX_Vxorps_ymm_ymm_ymmm256,
-    and: Opcode::VEX_Vpand_ymm_ymm_ymmm256,
-    add_integers: Opcode::VEX_Vpaddd_ymm_ymm_ymmm256,
-    mul_integers: Opcode::VEX_Vpmulld_ymm_ymm_ymmm256,
-    shift_right: Opcode::VEX_Vpsrad_ymm_ymm_imm8,
-    to_float: Opcode::VEX_Vcvtdq2ps_ymm_ymmm256,
-    to_integer: Opcode::VEX_Vcvtps2dq_ymm_ymmm256,
-    widen_bytes: Opcode::VEX_Vpmovzxbd_ymm_xmmm64,
-    dot: Opcode::VEX_Vpdpbusd_ymm_ymm_ymmm256,
-    zips: [
-        [Opcode::VEX_Vpunpcklbw_ymm_ymm_ymmm256, Opcode::VEX_Vpunpckhbw_ymm_ymm_ymmm256],
-        [Opcode::VEX_Vpunpcklwd_ymm_ymm_ymmm256, Opcode::VEX_Vpunpckhwd_ymm_ymm_ymmm256],
-    ],
-    to_signed_16: Opcode::VEX_Vpackssdw_ymm_ymm_ymmm256,
-    to_bytes: Opcode::VEX_Vpackuswb_ymm_ymm_ymmm256,
-    permute: Opcode::VEX_Vpermd_ymm_ymm_ymmm256,
-    load_half: Opcode::VEX_Vmovups_xmm_xmmm128,
-    store_half: Opcode::VEX_Vmovups_xmmm128_xmm,
-    byte_pairs: Opcode::VEX_Vpmaddubsw_ymm_ymm_ymmm256,
-    pairs: Opcode::VEX_Vpmaddwd_ymm_ymm_ymmm256,
-    left_16: Opcode::VEX_Vpsllw_ymm_ymm_imm8,
-    right_16: Opcode::VEX_Vpsrlw_ymm_ymm_imm8,
-    arithmetic_right_16: Opcode::VEX_Vpsraw_ymm_ymm_imm8,
-    halves: None,
-};
-
-const AVX512: Forms = Forms {
-    lanes: 16,
-    load: Opcode::EVEX_Vmovups_zmm_k1z_zmmm512,
-    store: Opcode::EVEX_Vmovups_zmmm512_k1z_zmm,
-    copy: Opcode::EVEX_Vmovaps_zmm_k1z_zmmm512,
-    splat_memory: Opcode::EVEX_Vbroadcastss_zmm_k1z_xmmm32,
-    fma: Opcode::EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er,
-    add: Opcode::EVEX_Vaddps_zmm_k1z_zmm_zmmm512b32_er,
-    sub: Opcode::EVEX_Vsubps_zmm_k1z_zmm_zmmm512b32_er,
-    mul: Opcode::EVEX_Vmulps_zmm_k1z_zmm_zmmm512b32_er,
-    div: Opcode::EVEX_Vdivps_zmm_k1z_zmm_zmmm512b32_er,
-    max: Opcode::EVEX_Vmaxps_zmm_k1z_zmm_zmmm512b32_sae,
-    min: Opcode::EVEX_Vminps_zmm_k1z_zmm_zmmm512b32_sae,
-    shift_left: Opcode::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8,
-    // AVX-512F has no `vxorps`; its integer twin has the same bits.
-    xor: Opcode::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32,
-    and: Opcode::EVEX_Vpandd_zmm_k1z_zmm_zmmm512b32,
-    add_integers: Opcode::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32,
-    mul_integers: Opcode::EVEX_Vpmulld_zmm_k1z_zmm_zmmm512b32,
-    shift_right: Opcode::EVEX_Vpsrad_zmm_k1z_zmmm512b32_imm8,
-    to_float: Opcode::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er,
-    to_integer: Opcode::EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er,
-    widen_bytes: Opcode::EVEX_Vpmovzxbd_zmm_k1z_xmmm128,
-    dot: Opcode::EVEX_Vpdpbusd_zmm_k1z_zmm_zmmm512b32,
-    zips: [
-        [Opcode::EVEX_Vpunpcklbw_zmm_k1z_zmm_zmmm512, Opcode::EVEX_Vpunpckhbw_zmm_k1z_zmm_zmmm512],
-        [Opcode::EVEX_Vpunpcklwd_zmm_k1z_zmm_zmmm512, Opcode::EVEX_Vpunpckhwd_zmm_k1z_zmm_zmmm512],
-    ],
-    to_signed_16: Opcode::EVEX_Vpackssdw_zmm_k1z_zmm_zmmm512b32,
-    to_bytes: Opcode::EVEX_Vpackuswb_zmm_k1z_zmm_zmmm512,
-    permute: Opcode::EVEX_Vpermd_zmm_k1z_zmm_zmmm512b32,
-    load_half: Opcode::EVEX_Vmovups_ymm_k1z_ymmm256,
-    store_half: Opcode::EVEX_Vmovups_ymmm256_k1z_ymm,
-    byte_pairs: Opcode::EVEX_Vpmaddubsw_zmm_k1z_zmm_zmmm512,
-    pairs: Opcode::EVEX_Vpmaddwd_zmm_k1z_zmm_zmmm512,
-    left_16: Opcode::EVEX_Vpsllw_zmm_k1z_zmmm512_imm8,
-    right_16: Opcode::EVEX_Vpsrlw_zmm_k1z_zmmm512_imm8,
-    arithmetic_right_16: Opcode::EVEX_Vpsraw_zmm_k1z_zmmm512_imm8,
-    halves: Some((
-        Opcode::EVEX_Vbroadcastf32x8_zmm_k1z_m256,
-        Opcode::EVEX_Vshuff32x4_zmm_k1z_zmm_zmmm512b32_imm8,
-    )),
-};
 
 /// A kernel's machine code, position independent and without relocations.
 pub(super) struct Kernel {
@@ -280,7 +154,8 @@ impl Writer<'_> {
                 match usize::from(lanes) {
                     all if all == forms.lanes => self.emit(load),
                     half if half * 2 == forms.lanes => {
-                        self.emit(Instruction::with2(forms.load_half, self.half(dst), memory(from))?)
+                        let load = forms.load_half[usize::from(dst.0 / 16)];
+                        self.emit(Instruction::with2(load, self.half(dst), memory(from))?)
                     }
                     _ => self.load_part(dst, from, lanes, load),
                 }
@@ -371,7 +246,8 @@ impl Writer<'_> {
                 match usize::from(lanes) {
                     all if all == forms.lanes => self.emit(store),
                     half if half * 2 == forms.lanes => {
-                        self.emit(Instruction::with2(forms.store_half, memory(to), self.half(src))?)
+                        let store = forms.store_half[usize::from(src.0 / 16)];
+                        self.emit(Instruction::with2(store, memory(to), self.half(src))?)
                     }
                     _ => self.store_part(src, to, lanes, store),
                 }
