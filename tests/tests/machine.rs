@@ -204,7 +204,7 @@ fn draw(random: &mut Random, encodings: RangeInclusive<usize>) -> Vec<u8> {
         ]),
         _ => {
             let p0 = random.within(1, 3) as u8 | random.pick(&[0xf0, 0xe0, 0xb0]);
-            let p2 = random.pick(&[0x48, 0x48, 0x48, 0x49, 0xc9, 0x40, 0x4a, 0x58]);
+            let p2 = random.pick(&[0x48, 0x48, 0x48, 0x49, 0xc9, 0x40, 0x4a, 0x58, 0x28, 0x29]);
             code.extend([0x62, p0, third | 0x04 | byte(random), p2]);
         }
     }

@@ -130,14 +130,19 @@ pub(super) fn run_parallel(
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
-        let kept = body.program.quantise.as_ref().map(|_| body.environment.keep(&mut b));
-        kept.iter().for_each(|kept| kept.set(&mut b));
-        let input = quantise_input(&mut b, body, input, workspace);
-        kept.iter().for_each(|kept| kept.restore(&mut b));
-        run_tasks(&mut b, body, ([input, output, workspace], pool), slot, run_signature);
+        run_tasks(&mut b, body, (Input::Numbers(input), output, workspace, pool), slot, run_signature);
         return_status(&mut b, Status::Ok);
     }
     finish(b, frontend.config);
+}
+
+/// What an entry has got.
+#[derive(Clone, Copy)]
+enum Input {
+    /// The caller's numbers.
+    Numbers(Value),
+    /// What the steps read.
+    OfSteps(Value),
 }
 
 /// All steps of a version on the pool; `slot` is for what its tasks are told. The pool's own code runs in the environment of the
@@ -145,20 +150,28 @@ pub(super) fn run_parallel(
 fn run_tasks(
     b: &mut FunctionBuilder<'_>,
     body: &Body<'_>,
-    (pointers, pool): ([Value; 3], Value),
+    (input, output, workspace, pool): (Input, Value, Value, Value),
     slot: StackSlot,
     run_signature: SigRef,
 ) {
+    let kept = body.environment.keep(b);
+    let mut is_default = false;
+    let input = match input {
+        Input::Numbers(numbers) if body.program.quantise.is_some() => {
+            kept.set(b);
+            is_default = true;
+            quantise_input(b, body, numbers, workspace)
+        }
+        Input::Numbers(input) | Input::OfSteps(input) => input,
+    };
+    let pointers = [input, output, workspace];
     for (idx, buffer) in pointers.into_iter().enumerate() {
         b.ins().stack_store(I64, buffer, slot, idx as i32 * 8);
     }
-    let [_, _, workspace] = pointers;
     let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
     let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
     let task = b.ins().func_addr(I64, body.task.expect("a version's tasks are written before its entries"));
     let argument = b.ins().stack_addr(I64, slot, 0);
-    let kept = body.environment.keep(b);
-    let mut is_default = false;
     let mut first_task = 0;
     for (idx, step) in body.program.steps.iter().enumerate() {
         match step.tasks.len() {

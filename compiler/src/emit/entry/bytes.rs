@@ -16,7 +16,7 @@ use mnc_runtime::abi::{Parallel, Status};
 use mnc_runtime::info::{ChannelOrder, Info};
 
 use super::{
-    Body, Environment, TASK_BYTES, begin, check_arguments, check_bound, check_pool, choose_version,
+    Body, Environment, Input, TASK_BYTES, begin, check_arguments, check_bound, check_pool, choose_version,
     environment, finish, quantise, return_if, return_status, run_tasks, run_version,
 };
 use crate::emit::clif::{Frontend, LANES, lane_order, memory};
@@ -163,7 +163,7 @@ pub(in crate::emit) fn run_u8_parallel(
         let argument = b.ins().stack_addr(I64, slot, 0);
         let count = b.ins().iconst(I64, picture.tasks().1 as i64);
         b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
-        run_tasks(&mut b, body, ([input, output, workspace], pool), slot, run_signature);
+        run_tasks(&mut b, body, (Input::OfSteps(input), output, workspace, pool), slot, run_signature);
         return_status(&mut b, Status::Ok);
     }
     finish(b, frontend.config);
