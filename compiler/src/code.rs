@@ -113,6 +113,9 @@ pub enum BytesOfLane {
     Odd,
 }
 
+/// Bytes that zips and narrowing steps work on by themselves.
+pub const PART: usize = 16;
+
 /// Bytes that stay together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unit {

@@ -287,26 +287,30 @@ impl Kernel {
         };
         let n = numbers.multiplier.len();
         let bias = numbers.packed_bias();
+        let n_biases = bias.len() / n;
+        let head = n_biases + 1 + usize::from(!factors.is_empty());
+        let taps: Vec<[Option<usize>; WORD]> = match self {
+            Kernel::Depthwise(kernel) => {
+                (head..=packing.depth()).map(|row| kernel.taps_of_word(row - head)).collect()
+            }
+            _ => Vec::new(),
+        };
         let row = |row: usize, channel: usize| -> [u8; WORD] {
-            let n_biases = bias.len() / n;
             if row < n_biases {
                 return bias[row * n + channel].to_le_bytes();
             }
             if row == n_biases {
                 return numbers.multiplier[channel].to_le_bytes();
             }
-            let first = n_biases + 1 + usize::from(!factors.is_empty());
-            if row < first {
+            if row < head {
                 return factors[channel].to_le_bytes();
             }
             let weight = |tap: usize, ci: usize| numbers.weights[(tap * m + ci) * n + channel] as u8;
             match self {
-                Kernel::Depthwise(kernel) => {
-                    kernel.taps_of_word(row - first).map(|tap| tap.map_or(0, |tap| weight(tap, 0)))
-                }
+                Kernel::Depthwise(_) => taps[row - head].map(|tap| tap.map_or(0, |tap| weight(tap, 0))),
                 _ => {
                     let words = m.div_ceil(WORD);
-                    let (tap, word) = ((row - first) / words, (row - first) % words);
+                    let (tap, word) = ((row - head) / words, (row - head) % words);
                     let ci = |byte: usize| Some(word * WORD + byte).filter(|ci| *ci < m);
                     std::array::from_fn(|byte| ci(byte).map_or(0, |ci| weight(tap, ci)))
                 }

@@ -23,7 +23,7 @@ use crate::graph::tensor::Dtype;
 use crate::kernels::{Kernel, KernelName, Quantise};
 use crate::passes::{ByteInput, Fused, FusedId};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
-use crate::schedule::{Half, Output, Stage, ValueId};
+use crate::schedule::{Half, Output, Schedule, Stage, ValueId};
 use crate::target::{Isa, Reader};
 
 /// Alignment of each block of packed constants, in bytes: a cache line.
@@ -237,17 +237,15 @@ impl Program {
                 }
                 let filters: Vec<ProgramFilter> = filters.into_iter().flatten().flatten().collect();
                 let normalised = plan.offset(ValueId(0)).expect("the plan has a place for the input");
-                let quantise = Quantise::of(network, plan.schedule.batch);
-                let quantise =
-                    quantise.filter(|_| library.isa.reader != Reader::Rust).map(|(kernel, bytes)| {
-                        let filter = kernel.filter(library.isa, bytes);
-                        let kernel = Kernel::Quantise(kernel);
-                        let packed = kernel.pack(library.isa, &filter).expect("it has a filter");
-                        let first = constants.place(FusedId(0), packed);
-                        let arguments =
-                            vec![Argument::Input(0), Argument::Constants(first), values.at(ValueId(0), 0)];
-                        Call { kernel: library.kernel(&kernel, &network.nodes[0].name), arguments }
-                    });
+                let quantise = quantise_of(plan, network).map(|(kernel, bytes)| {
+                    let filter = kernel.filter(library.isa, bytes);
+                    let kernel = Kernel::Quantise(kernel);
+                    let packed = kernel.pack(library.isa, &filter).expect("it has a filter");
+                    let first = constants.place(FusedId(0), packed);
+                    let arguments =
+                        vec![Argument::Input(0), Argument::Constants(first), values.at(ValueId(0), 0)];
+                    Call { kernel: library.kernel(&kernel, &network.nodes[0].name), arguments }
+                });
                 Part { library, filters, steps, values: values.values, normalised, quantise }
             })
             .collect();
@@ -290,6 +288,12 @@ impl Program {
     pub fn workspace_bytes(plan: &Plan) -> usize {
         plan.workspace_bytes + WORKSPACE_ALIGN
     }
+}
+
+/// What makes bytes of the input of a plan's program, and how; nothing where Rust source is written, whose caller does.
+fn quantise_of<'a>(plan: &Plan, network: &'a Fused) -> Option<(Quantise, &'a ByteInput)> {
+    let Schedule { isa, batch, .. } = plan.schedule;
+    Quantise::of(network, batch).filter(|_| isa.reader != Reader::Rust)
 }
 
 /// What a program has of its own among several that share constants.
@@ -348,7 +352,6 @@ mod tests {
     use crate::describe::Description;
     use crate::graph::{Graph, Knobs};
     use crate::passes;
-    use crate::schedule::Schedule;
     use crate::target::{X86_64_V3, X86_64_V4};
     use crate::weights::Parameters;
 

@@ -140,11 +140,6 @@ impl Depthwise {
         count(self.rows()) * count(self.columns())
     }
 
-    /// Bytes of the packed filter.
-    pub(crate) fn filter_bytes(&self, isa: &Isa) -> usize {
-        self.packing(isa).len() * WORD
-    }
-
     /// Channels of a step.
     pub(crate) fn channels(&self, isa: &Isa) -> usize {
         match self.form {
@@ -185,7 +180,7 @@ impl Depthwise {
         self.ending.head_rows() + n_words
     }
 
-    pub(crate) fn code(&self, isa: &Isa) -> Code {
+    pub(super) fn code(&self, isa: &Isa) -> Code {
         let registers = match self.form {
             Form::Taps => self.ending.registers(isa),
             Form::Quads | Form::Flat => self.quad_registers(isa),

@@ -4,10 +4,7 @@
 //! permutation of words brings them into order.
 
 use super::WORD;
-use crate::code::{Address, Builder, Narrowed, Reg};
-
-/// Lanes that are narrowed together: those of 16 bytes.
-const PART: usize = 4;
+use crate::code::{Address, Builder, Narrowed, PART, Reg};
 
 /// The bytes of two or four vectors of integers, each 16 bytes by themselves; of two they lie there twice. In the first register.
 pub(super) fn narrow(b: &mut Builder, vectors: &[Reg]) -> Reg {
@@ -27,10 +24,11 @@ pub(super) fn narrow(b: &mut Builder, vectors: &[Reg]) -> Reg {
 /// Which word of what [`narrow()`] gives of so many vectors each word in the order of their channels is.
 pub(super) fn order(b: &mut Builder, dst: Reg, n_vectors: usize) {
     let lanes = b.lanes();
-    let n_parts = lanes / PART;
+    let words = PART / WORD;
+    let n_parts = lanes / words;
     let word = |idx: usize| {
         let (vector, part) = (idx / n_parts, idx % n_parts);
-        if vector < n_vectors { (PART * part + vector) as u8 } else { 0 }
+        if vector < n_vectors { (words * part + vector) as u8 } else { 0 }
     };
     b.constant_lanes(dst, (0..lanes).map(word).collect());
 }

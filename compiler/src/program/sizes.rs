@@ -7,12 +7,11 @@ use std::collections::HashSet;
 
 use crate::error::{Faults, Place};
 use crate::graph::layer::Layer;
-use crate::kernels::{Kernel, Quantise};
+use crate::kernels::Kernel;
 use crate::passes::{Fused, FusedId, FusedNode};
 use crate::plan::Plan;
-use crate::program::{CONSTANT_ALIGN, Program};
+use crate::program::{CONSTANT_ALIGN, Program, quantise_of};
 use crate::schedule::{Output, Step};
-use crate::target::Reader;
 
 /// What an offset inside of a kernel reaches, but for what it fetches ahead.
 pub(crate) const MOST_BLOCK_BYTES: usize = (1 << 31) - (1 << 24);
@@ -57,8 +56,7 @@ impl Sizes {
         let mut constants = 0usize;
         for plan in plans {
             let isa = plan.schedule.isa;
-            let quantise = Quantise::of(network, plan.schedule.batch).filter(|_| isa.reader != Reader::Rust);
-            if let Some((quantise, _)) = quantise {
+            if let Some((quantise, _)) = quantise_of(plan, network) {
                 constants += Kernel::Quantise(quantise).filter_bytes(isa).next_multiple_of(CONSTANT_ALIGN);
             }
             let packings = plan.schedule.steps.iter().flat_map(Step::stages);

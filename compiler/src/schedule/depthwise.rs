@@ -2,7 +2,7 @@
 
 use crate::code::{Binary, Op};
 use crate::graph::shape::Shape;
-use crate::kernels::{Depthwise, FeatureMap, Form, split_evenly};
+use crate::kernels::{Depthwise, FeatureMap, Form, Kernel, split_evenly};
 use crate::target::Isa;
 
 /// Rows of a depthwise step, at most.
@@ -74,12 +74,13 @@ const OPERATIONS_A_CYCLE: usize = 4;
 /// About how many cycles a kernel takes: the most of what its operations, its products and its loads take. Code that is longer than the
 /// first-level cache comes from the second for the channels of each step; where a step goes over all channels, weights do.
 fn cycles(kernel: &Depthwise, isa: &Isa) -> usize {
-    let code = kernel.code(isa);
+    let whole = Kernel::Depthwise(*kernel);
+    let code = whole.code(isa);
     let Counts { operations, products, loads } = Counts::of(&code.body, code.lanes);
     let busy =
         (operations / OPERATIONS_A_CYCLE).max(products / isa.fma_per_cycle).max(loads / isa.loads_per_cycle);
     let (bytes, times) = match kernel.form {
-        Form::Taps => (kernel.filter_bytes(isa), kernel.n_steps()),
+        Form::Taps => (whole.filter_bytes(isa), kernel.n_steps()),
         Form::Quads | Form::Flat => {
             let n_channels = kernel.output.shape.channels;
             (code.n_ops() * INSTRUCTION_BYTES, n_channels.div_ceil(kernel.channels(isa)))

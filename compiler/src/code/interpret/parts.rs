@@ -1,10 +1,7 @@
 //! What becomes of two registers in each 16 bytes by itself.
 
 use super::{Machine, Violation};
-use crate::code::{Narrowed, Reg, Unit};
-
-/// Bytes that are zipped or narrowed together.
-pub(super) const PART: usize = 16;
+use crate::code::{Narrowed, PART, Reg, Unit};
 
 impl Machine<'_> {
     /// dst = what becomes of each 16 bytes of two registers.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::quads::{self, QUAD, Words};
 use super::{Block, Depthwise};
-use crate::code::{Address, Binary, Builder, Reg};
+use crate::code::{Address, Binary, Builder, PART, Reg};
 use crate::kernels::tile::{Cursor, Run, runs};
 use crate::target::Isa;
 
@@ -29,7 +29,7 @@ impl Depthwise {
             && input.pixel_stride == output.pixel_stride
             && output.pixel_stride < width
             && width.is_multiple_of(output.pixel_stride)
-            && output.pixel_stride.is_multiple_of(quads::PART)
+            && output.pixel_stride.is_multiple_of(PART)
     }
 
     /// The whole map.

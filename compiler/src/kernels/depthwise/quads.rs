@@ -7,10 +7,11 @@
 //! Zips work in each 16 bytes by themselves, and so do the two steps that narrow sums to bytes. Between them lane e of vector v holds
 //! channel 16 (e / 4) + 4 v + e mod 4 of the step's channels, and the filter is packed in that order.
 //!
-//! Register map: an accumulator for each vector of each pixel, the words of a column or the rows that become them; weights come from memory, but for those that there are registers for.
+//! Register map: an accumulator for each vector of each pixel, the words of a column or the rows that become them; weights come from
+//! memory, but for those that there are registers for.
 
 use super::{Block, Depthwise, Form, users};
-use crate::code::{Address, Builder, Ptr, Reg, Unit};
+use crate::code::{Address, Builder, PART, Ptr, Reg, Unit};
 use crate::graph::shape::Axis;
 use crate::kernels::ending::Operands;
 use crate::kernels::narrow::narrow;
@@ -24,8 +25,6 @@ pub(super) const QUAD: usize = 4;
 const OPERANDS: usize = QUAD + 1;
 /// What an access to a part of a vector may take where there are no masks.
 const SPARES: usize = 2;
-/// Bytes that are zipped together.
-pub(super) const PART: usize = 16;
 
 /// Four rows of the input, counted from the first row of a step's windows, and one of its output rows that takes some of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
