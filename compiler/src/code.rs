@@ -273,6 +273,16 @@ pub enum Op {
         /// Read.
         from: Address,
     },
+    /// Dot twice, with the b of both from consecutive elements of memory. Their pairs fit, and those of both together: the first of one
+    /// with the first of the other, the second with the second.
+    DotWords {
+        /// Read and written.
+        acc: Reg,
+        /// Four bytes without a sign in each lane.
+        a: [Reg; 2],
+        /// Read; no byte below -127.
+        from: [Address; 2],
+    },
     /// Two bytes of each lane as numbers of 16 bits, the earlier one in the lower half of the lane.
     WidenBytes {
         /// Written.
@@ -325,6 +335,15 @@ pub enum Op {
         a: Reg,
         /// Factor.
         b: Reg,
+    },
+    /// The same with b from consecutive elements of memory.
+    DotPairsLoad {
+        /// Read and written.
+        acc: Reg,
+        /// Factor.
+        a: Reg,
+        /// Read.
+        from: Address,
     },
     /// Integers as f32, rounded to nearest even.
     ToFloat {

@@ -450,11 +450,11 @@ impl Opened {
             (None, Some(weights)) => others::read(weights, graph, self.job.naming)?,
             (None, None) => return self.fused_numbers(graph),
         };
-        let keep_pairs = !settings.target.isa.native_dot;
+        let keep_fit = !settings.target.isa.native_dot;
         Ok(match constant {
             Constant::Kept => network,
             Constant::LeftOutOfInt8 | Constant::LeftOut => {
-                without_constant_channels(network, &Domain::Integers { keep_pairs })
+                without_constant_channels(network, &Domain::Integers { keep_fit })
             }
         })
     }

@@ -30,6 +30,7 @@ mod tile;
 mod upsample;
 mod widened;
 mod window_pool;
+mod words;
 
 use std::iter;
 
@@ -269,7 +270,7 @@ impl Kernel {
 
     /// The same of a filter of integers: in each panel the biases, a row for each border ([`Integer::packed_bias`]), then the multipliers,
     /// the factors where channels have such, then words of the weights of up to four input channels under one tap; in a depthwise
-    /// filter of one weight, or of those under four rows.
+    /// filter of one weight, or of those under some rows, of 8 or 16 bits.
     pub fn pack_integers(&self, isa: &Isa, numbers: &Integer, factors: &[f32]) -> Option<Vec<u8>> {
         let packing = self.packing(isa)?;
         let m = match self {
@@ -289,7 +290,7 @@ impl Kernel {
         let bias = numbers.packed_bias();
         let n_biases = bias.len() / n;
         let head = n_biases + 1 + usize::from(!factors.is_empty());
-        let taps: Vec<[Option<usize>; WORD]> = match self {
+        let taps: Vec<Vec<Option<usize>>> = match self {
             Kernel::Depthwise(kernel) => {
                 (head..=packing.depth()).map(|row| kernel.taps_of_word(row - head)).collect()
             }
@@ -305,14 +306,22 @@ impl Kernel {
             if row < head {
                 return factors[channel].to_le_bytes();
             }
-            let weight = |tap: usize, ci: usize| numbers.weights[(tap * m + ci) * n + channel] as u8;
+            let weight = |tap: usize, ci: usize| numbers.weights[(tap * m + ci) * n + channel];
             match self {
-                Kernel::Depthwise(_) => taps[row - head].map(|tap| tap.map_or(0, |tap| weight(tap, 0))),
+                Kernel::Depthwise(_) => {
+                    let taps = &taps[row - head];
+                    let bytes = |tap: &Option<usize>| {
+                        let weight = tap.map_or(0, |tap| i32::from(weight(tap, 0)));
+                        weight.to_le_bytes().into_iter().take(WORD / taps.len())
+                    };
+                    let mut bytes = taps.iter().flat_map(bytes);
+                    std::array::from_fn(|_| bytes.next().expect("they fill a word"))
+                }
                 _ => {
                     let words = m.div_ceil(WORD);
                     let (tap, word) = ((row - head) / words, (row - head) % words);
                     let ci = |byte: usize| Some(word * WORD + byte).filter(|ci| *ci < m);
-                    std::array::from_fn(|byte| ci(byte).map_or(0, |ci| weight(tap, ci)))
+                    std::array::from_fn(|byte| ci(byte).map_or(0, |ci| weight(tap, ci).cast_unsigned()))
                 }
             }
         };

@@ -13,8 +13,8 @@ mod ties;
 use mnc_runtime::filter::{self, Packing};
 
 pub use constant_channels::{Domain, without_constant_channels};
-pub use integer::{Addition, ByteInput, ByteSum, Bytes, Integer, MOST_WEIGHT, is_clamp};
-pub(crate) use integer::{factors, finish, pair_fits, to_byte};
+pub use integer::{Addition, ByteInput, ByteSum, Bytes, Fit, Integer, MOST_WEIGHT, is_clamp};
+pub(crate) use integer::{factors, finish, fit_together, to_byte};
 pub(crate) use ties::Ties;
 
 use crate::error::Result;

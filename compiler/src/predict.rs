@@ -132,7 +132,8 @@ pub fn predict_integers(
     // The camera's bytes go through kernels of their own.
     let is_fit = |node: &FusedNode| match &node.integer {
         Some(numbers) if node.inputs[0].0 != 0 => {
-            numbers.pairs_fit(&node.layer, shape(&node.inputs[0]).channels)
+            let channels = shape(&node.inputs[0]).channels;
+            numbers.fit(&node.layer, channels) == numbers.best_fit(&node.layer, channels)
         }
         Some(_) | None => true,
     };

@@ -62,6 +62,8 @@ pub struct Isa {
     pub signed_dot: bool,
     /// Whether products of bytes whose pairs don't fit are made of 16 bits, which kernels widen them to.
     pub widens_bytes: bool,
+    /// Whether the pairs of products of two words are added up in 16 bits, where they fit.
+    pub adds_words: bool,
     /// Whether one instruction takes bytes of two registers in turn, and one narrows the numbers of two.
     pub zips_bytes: bool,
     /// Whether any lanes of a vector are loaded by themselves.
@@ -127,6 +129,7 @@ pub const X86_64_V3: Isa = Isa {
     native_dot: false,
     signed_dot: false,
     widens_bytes: true,
+    adds_words: true,
     zips_bytes: true,
     masks_lanes: false,
     words_at_any_byte: true,
@@ -150,6 +153,7 @@ pub const X86_64_V3_VNNI: Isa = Isa {
     tag: "avxvnni",
     native_dot: true,
     widens_bytes: false,
+    adds_words: false,
     integer_registers: 16,
     cpu_check: Some(CpuCheck::X86(X86Level::V3Vnni)),
     cpu_features: &["avx", "avx2", "bmi1", "bmi2", "fma", "avx_vnni"],
@@ -179,6 +183,7 @@ pub const X86_64_V4_VNNI: Isa = Isa {
     tag: "avx512vnni",
     native_dot: true,
     widens_bytes: false,
+    adds_words: false,
     integer_registers: 32,
     cpu_check: Some(CpuCheck::X86(X86Level::V4Vnni)),
     cpu_features: &[
@@ -205,6 +210,7 @@ pub const X86_64_V3_CRANELIFT: Isa = Isa {
     reader: Reader::Clif,
     lanes: 4,
     widens_bytes: false,
+    adds_words: false,
     zips_bytes: false,
     integer_registers: 16,
     policy: Policy::MACHINE_CODE,
@@ -224,6 +230,7 @@ pub const AARCH64: Isa = Isa {
     native_dot: false,
     signed_dot: false,
     widens_bytes: false,
+    adds_words: false,
     zips_bytes: false,
     masks_lanes: false,
     words_at_any_byte: true,
@@ -280,6 +287,7 @@ pub const RISCV64: Isa = Isa {
     native_dot: false,
     signed_dot: false,
     widens_bytes: false,
+    adds_words: false,
     zips_bytes: false,
     masks_lanes: false,
     // The specification lets it trap, or take hundreds of cycles.
@@ -315,6 +323,7 @@ pub const RUST: Isa = Isa {
     reader: Reader::Rust,
     // rustc does, and keeps what it has widened.
     widens_bytes: false,
+    adds_words: false,
     zips_bytes: false,
     words_at_any_byte: false,
     cranelift_flags: &[],

@@ -20,7 +20,7 @@ enum Sums {
     /// Bytes times signed bytes, in one instruction for four of them.
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     Dots,
-    /// The same in three: products in pairs, pairs of those, the sum.
+    /// The same in five for eight of them: products in pairs, twice, both added up in 16 bits, pairs of those, the sum.
     #[cfg(target_arch = "x86_64")]
     Pairs,
 }
@@ -52,7 +52,7 @@ impl Probe {
     }
 
     /// The same for sums of bytes times signed bytes, as the code of that instruction set computes them: by dot products where it has
-    /// them, else by products in pairs, which is what weights of `--pair-safe` need. `None` as above, and where no fast code for them is
+    /// them, else by products in pairs, two words at a time, which is what weights of `--pair-safe` need. `None` as above, and where no fast code for them is
     /// known.
     pub fn of_bytes(isa: &str) -> Option<Probe> {
         Some(Probe { vectors: Vectors::of(isa)?, sums: Sums::of_bytes(isa)? })
@@ -230,22 +230,26 @@ impl Sums {
                 "{{vex}} vpdpbusd ymm\\i, ymm14, ymm15",
             ),
             (Sums::Pairs, Vectors::Zmm) => chains!(
-                64,
+                128,
                 16,
                 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
                 "29,30,31",
                 "vpxord zmm\\i, zmm\\i, zmm\\i",
                 "vpmaddubsw zmm28, zmm30, zmm31",
+                "vpmaddubsw zmm27, zmm30, zmm31",
+                "vpaddw zmm28, zmm28, zmm27",
                 "vpmaddwd zmm28, zmm28, zmm29",
                 "vpaddd zmm\\i, zmm\\i, zmm28",
             ),
             (Sums::Pairs, Vectors::Ymm) => chains!(
-                32,
-                12,
-                "0,1,2,3,4,5,6,7,8,9,10,11",
+                64,
+                11,
+                "0,1,2,3,4,5,6,7,8,9,10",
                 "13,14,15",
                 "vpxor ymm\\i, ymm\\i, ymm\\i",
                 "vpmaddubsw ymm12, ymm14, ymm15",
+                "vpmaddubsw ymm11, ymm14, ymm15",
+                "vpaddw ymm12, ymm12, ymm11",
                 "vpmaddwd ymm12, ymm12, ymm13",
                 "vpaddd ymm\\i, ymm\\i, ymm12",
             ),

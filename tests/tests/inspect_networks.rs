@@ -52,7 +52,7 @@ impl Case {
     fn with_integers(self, seed: u64) -> Option<Case> {
         let mut network = with_integers(&self.network, seed)?;
         if seed.is_multiple_of(2) {
-            network = without_constant_channels(network, &Domain::Integers { keep_pairs: false });
+            network = without_constant_channels(network, &Domain::Integers { keep_fit: false });
         }
         let batch = if seed.is_multiple_of(3) { 2 } else { 1 };
         let place = format!("in int8, seed {seed}, batch {batch}: {}", self.place);

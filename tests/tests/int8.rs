@@ -151,7 +151,7 @@ fn constant_channels_of_the_person_detector() {
     let Quantized { integers: with, .. } =
         quantize(graph, &network.parameters, &pictures, &Options::default(), &|| ())
             .expect("every layer has integers");
-    let without = without_constant_channels(with.clone(), &Domain::Integers { keep_pairs: false });
+    let without = without_constant_channels(with.clone(), &Domain::Integers { keep_fit: false });
     let target = need::target_of(&X86_64_V3);
     let compile = |fused: &Fused| {
         let options = mnc::Options { name: "net", labels: &[] };

@@ -150,7 +150,7 @@ fn random_integers(package: &UserCrate, cases: &mut Vec<Case>, every: u64) {
         let Some(fused) = with_integers(&fused, seed) else { continue };
         let with_them = n_networks.is_multiple_of(every).then(|| fused.clone());
         n_networks += 1;
-        for fused in [without_constant_channels(fused, &Domain::Integers { keep_pairs: true })]
+        for fused in [without_constant_channels(fused, &Domain::Integers { keep_fit: true })]
             .into_iter()
             .chain(with_them)
         {

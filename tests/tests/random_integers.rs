@@ -34,7 +34,7 @@ fn compile(network: &RandomNetwork, fused: &passes::Fused, target: &Target, name
 /// As it is, and where that is another one without its constant channels: each has to give the answers of the first.
 fn with_and_without(seed: u64, fused: &passes::Fused) -> Vec<passes::Fused> {
     let smaller =
-        without_constant_channels(fused.clone(), &Domain::Integers { keep_pairs: seed.is_multiple_of(2) });
+        without_constant_channels(fused.clone(), &Domain::Integers { keep_fit: seed.is_multiple_of(2) });
     let is_smaller = smaller.nodes != fused.nodes;
     [fused.clone()].into_iter().chain(is_smaller.then_some(smaller)).collect()
 }

@@ -216,9 +216,19 @@ impl Builder {
         self.push(Op::Narrow { dst, a, b, to });
     }
 
+    /// [`Op::DotWords`].
+    pub fn dot_words(&mut self, acc: Reg, a: [Reg; 2], from: [Address; 2]) {
+        self.push(Op::DotWords { acc, a, from });
+    }
+
     /// acc += the products of two numbers of 16 bits each.
     pub fn dot_pairs(&mut self, acc: Reg, a: Reg, b: Reg) {
         self.push(Op::DotPairs { acc, a, b });
+    }
+
+    /// The same, with factors from memory.
+    pub fn dot_pairs_load(&mut self, acc: Reg, a: Reg, from: Address) {
+        self.push(Op::DotPairsLoad { acc, a, from });
     }
 
     /// dst = src as f32

@@ -13,7 +13,7 @@ pub use region::{Region, Runner};
 
 use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Ptr, Reg};
 use crate::graph::tensor::Dtype;
-use crate::passes::pair_fits;
+use crate::passes::fit_together;
 
 /// Where an argument points: a region and a byte of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +217,7 @@ impl Machine<'_> {
                 let b: Vec<[u8; 4]> =
                     self.registers[self.read(b)?].iter().map(|lane| lane.to_bits().to_le_bytes()).collect();
                 let fits = |b: &[u8; 4]| {
-                    b.as_chunks().0.iter().all(|pair: &[u8; 2]| pair_fits(pair.map(u8::cast_signed)))
+                    b.as_chunks().0.iter().all(|pair: &[u8; 2]| fit_together(pair.map(u8::cast_signed)))
                 };
                 if let (true, Some(b)) = (pairs_fit, b.iter().find(|b| !fits(b))) {
                     return Err(Violation(format!("the pairs of {b:?} don't fit")));
@@ -225,11 +225,23 @@ impl Machine<'_> {
                 self.dot(acc, a, &b)?;
             }
             Op::DotLoad { acc, a, from } => {
-                let at = self.pointer(from.ptr)?;
-                let byte = at.offset + i64::from(from.offset);
-                let bytes = self.lanes * Dtype::F32.bytes();
-                let b = self.regions[at.region].read(byte, bytes, self.runner)?.as_chunks().0.to_vec();
+                let b = self.words(from)?;
                 self.dot(acc, a, &b)?;
+            }
+            Op::DotWords { acc, a, from } => {
+                let [first, second] = [self.words(from[0])?, self.words(from[1])?];
+                for (first, second) in first.iter().zip(&second) {
+                    let [a, b, c, d] = *first;
+                    let [e, f, g, h] = *second;
+                    let sums = [[a, b, e, f], [c, d, g, h]];
+                    if !sums.iter().all(|sum| fit_together(sum.map(u8::cast_signed))) {
+                        return Err(Violation(format!(
+                            "the pairs of {first:?} and {second:?} don't fit together"
+                        )));
+                    }
+                }
+                self.dot(acc, a[0], &first)?;
+                self.dot(acc, a[1], &second)?;
             }
             Op::WidenBytes { dst, src, bytes, is_signed } => {
                 let (from, to) = (self.read(src)?.start, self.span(dst).start);
@@ -251,13 +263,12 @@ impl Machine<'_> {
                 self.part_by_part(dst, (a, b), |a, b| parts::narrowed(a, b, to))?;
             }
             Op::DotPairs { acc, a, b } => {
-                let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
-                for lane in 0..self.lanes {
-                    let [a, b] = [a, b].map(|register| numbers_of(self.registers[register + lane].to_bits()));
-                    let products = a.into_iter().zip(b).map(|(a, b)| i64::from(a) * i64::from(b));
-                    let sum = i64::from(integer(self.registers[acc + lane])) + products.sum::<i64>();
-                    self.registers[acc + lane] = integer_bits(small(sum)?);
-                }
+                let b: Vec<u32> = self.registers[self.read(b)?].iter().map(|lane| lane.to_bits()).collect();
+                self.dot_pairs(acc, a, &b)?;
+            }
+            Op::DotPairsLoad { acc, a, from } => {
+                let b: Vec<u32> = self.words(from)?.into_iter().map(u32::from_le_bytes).collect();
+                self.dot_pairs(acc, a, &b)?;
             }
             Op::ToFloat { dst, src } => {
                 let (from, to) = (self.read(src)?.start, self.span(dst).start);
@@ -323,6 +334,25 @@ impl Machine<'_> {
             Op::Heading(_) => {}
         }
         Ok(())
+    }
+
+    /// acc += the products of the numbers of 16 bits of a and of b, lane by lane.
+    fn dot_pairs(&mut self, acc: Reg, a: Reg, b: &[u32]) -> Result<(), Violation> {
+        let (acc, a) = (self.read(acc)?.start, self.read(a)?.start);
+        for (lane, b) in b.iter().enumerate() {
+            let [a, b] = [self.registers[a + lane].to_bits(), *b].map(numbers_of);
+            let products = a.into_iter().zip(b).map(|(a, b)| i64::from(a) * i64::from(b));
+            let sum = i64::from(integer(self.registers[acc + lane])) + products.sum::<i64>();
+            self.registers[acc + lane] = integer_bits(small(sum)?);
+        }
+        Ok(())
+    }
+
+    /// For each lane the four bytes from an address on.
+    fn words(&mut self, from: Address) -> Result<Vec<[u8; 4]>, Violation> {
+        let at = self.pointer(from.ptr)?;
+        let (byte, n) = (at.offset + i64::from(from.offset), self.lanes * Dtype::F32.bytes());
+        Ok(self.regions[at.region].read(byte, n, self.runner)?.as_chunks().0.to_vec())
     }
 
     /// acc += the products of the bytes of a and of b, lane by lane.
@@ -426,156 +456,4 @@ fn binary(op: Binary, a: f32, b: f32) -> Result<f32, Violation> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::code::Builder;
-    use crate::graph::tensor::f32_bytes;
-    use crate::target::AARCH64;
-
-    /// Runs a kernel of an input of 8 elements and an output of 8, and hands back the output or the violation's text.
-    fn check(write: impl FnOnce(&mut Builder, Ptr, Ptr), expected: Result<&[f32], &str>) {
-        let mut b = Builder::new(&AARCH64);
-        let (input, output) = (b.parameter("input", Access::Read), b.parameter("output", Access::Write));
-        write(&mut b, input, output);
-        let code = b.finish();
-        let mut regions = [
-            Region::constant("input", Dtype::F32, f32_bytes(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])),
-            Region::uninitialised("output", Dtype::F32, 32),
-        ];
-        let arguments = [0, 1].map(|region| Argument { region, byte: 0 });
-        let runner = Runner { number: 1, first_of_step: 1, after: Vec::new() };
-        let found = run(&code, &mut regions, &arguments, &runner);
-        match expected {
-            Ok(values) => {
-                found.unwrap();
-                let bytes = values.len() * Dtype::F32.bytes();
-                assert_eq!(regions[1].read(0, bytes, &runner).unwrap(), f32_bytes(values));
-            }
-            Err(text) => {
-                let found = found.unwrap_err().to_string();
-                assert!(found.contains(text), "{found}");
-            }
-        }
-    }
-
-    #[test]
-    fn operations() {
-        check(
-            |b, input, output| {
-                let v = b.registers(3);
-                b.load(v[0], input.at(1));
-                b.splat(v[1], input.at(2));
-                b.constant(v[2], 0.5);
-                b.fma(v[2], v[0], v[1]);
-                b.store(v[2], output.at(0));
-                b.fma_lane(v[2], v[1], v[0], 3);
-                b.store_part(v[2], output.at(4), 1);
-            },
-            Ok(&[2.5, 4.5, 6.5, 8.5, 10.5]),
-        );
-    }
-
-    #[test]
-    fn halves() {
-        check(
-            |b, input, output| {
-                let v = b.registers(2);
-                b.load_twice(v[0], input.at(3));
-                b.load(v[1], input.at(4));
-                b.join(v[1], v[1].upper(), v[0].lower());
-                b.store(v[0], output.at(0));
-                b.store(v[1], output.at(4));
-            },
-            Ok(&[3.0, 4.0, 3.0, 4.0, 6.0, 7.0, 3.0, 4.0]),
-        );
-        check(
-            |b, input, _| {
-                let v = b.register();
-                b.load_twice(v, input.at(7));
-            },
-            Err("8 bytes at byte 28 of input, which has 32"),
-        );
-    }
-
-    /// 255 * -128 + 127 * -1, and with 128 * 127 + 255 * 100.
-    #[test]
-    fn bytes_are_widened() {
-        check(
-            |b, _, output| {
-                let v = b.registers(4);
-                for (word, value, is_signed) in [(v[0], 0xff7f_80ff_u32, false), (v[1], 0x64ff_7f80, true)] {
-                    b.constant_integer(word, value as i32);
-                    let odd = if is_signed { v[3] } else { v[2] };
-                    b.widen_bytes(odd, word, BytesOfLane::Odd, is_signed);
-                    b.widen_bytes(word, word, BytesOfLane::Even, is_signed);
-                }
-                let (sum, product) = (b.register(), b.register());
-                b.constant_integer(sum, 0);
-                b.dot_pairs(sum, v[0], v[1]);
-                b.to_float(product, sum);
-                b.store(product, output.at(0));
-                b.dot_pairs(sum, v[2], v[3]);
-                b.to_float(product, sum);
-                b.store_part(product, output.at(4), 1);
-            },
-            Ok(&[-32767.0, -32767.0, -32767.0, -32767.0, 8989.0]),
-        );
-    }
-
-    #[test]
-    fn loops_advance_pointers() {
-        check(
-            |b, input, output| {
-                let v = b.register();
-                b.repeat(3, |b| {
-                    b.load_part(v, input.at(0), 2);
-                    b.store_part(v, output.at(0), 2);
-                    b.advance(input, 2);
-                    b.advance(output, 2);
-                });
-            },
-            Ok(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
-        );
-    }
-
-    #[test]
-    fn violations() {
-        check(
-            |b, input, _| {
-                let v = b.register();
-                b.load(v, input.at(5));
-            },
-            Err("16 bytes at byte 20 of input, which has 32"),
-        );
-        check(
-            |b, input, _| {
-                let v = b.register();
-                b.set_pointer(input, input, -1);
-                b.splat(v, input.at(0));
-            },
-            Err("4 bytes at byte -4 of input"),
-        );
-        check(
-            |b, _, output| {
-                let v = b.register();
-                b.splat(v, output.at(3));
-            },
-            Err("element 3 of output is read before it is written"),
-        );
-        check(
-            |b, _, output| {
-                let v = b.register();
-                b.store(v, output.at(0));
-            },
-            Err("v0 is read before it is set"),
-        );
-        check(
-            |b, input, _| {
-                let v = b.register();
-                b.constant(v, 1.0);
-                b.store(v, input.at(0));
-            },
-            Err("input is written through a pointer that may only read"),
-        );
-    }
-}
+mod tests;

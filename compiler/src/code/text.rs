@@ -94,6 +94,9 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
                 writeln!(f, "{acc} += dot {a}, {b}{pairs}")?;
             }
             Op::DotLoad { acc, a, from } => writeln!(f, "{acc} += dot {a}, {from}")?,
+            Op::DotWords { acc, a: [a, b], from: [first, second] } => {
+                writeln!(f, "{acc} += dot {a}, {first} and {b}, {second}, words fit")?;
+            }
             Op::WidenBytes { dst, src, bytes, is_signed } => {
                 let bytes = match bytes {
                     BytesOfLane::Even => "even",
@@ -118,6 +121,7 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
                 writeln!(f, "{dst} = narrow to {to} {a}, {b}")?;
             }
             Op::DotPairs { acc, a, b } => writeln!(f, "{acc} += dot pairs {a}, {b}")?,
+            Op::DotPairsLoad { acc, a, from } => writeln!(f, "{acc} += dot pairs {a}, {from}")?,
             Op::ToFloat { dst, src } => writeln!(f, "{dst} = float {src}")?,
             Op::ToInteger { dst, src } => writeln!(f, "{dst} = integer {src}")?,
             Op::StoreBytes { src, to, lanes } => writeln!(f, "store bytes {to}, {src}{}", part(lanes))?,

@@ -99,10 +99,11 @@ impl KernelReader<'_> {
             | Op::ConstLanes { .. }
             | Op::Permute { .. }
             | Op::DotLoad { .. }
+            | Op::DotWords { .. }
             | Op::LoadLanes { .. } => {
                 unreachable!("no kernel zips or narrows bytes here, as the instruction sets say")
             }
-            Op::WidenBytes { .. } | Op::DotPairs { .. } => {
+            Op::WidenBytes { .. } | Op::DotPairs { .. } | Op::DotPairsLoad { .. } => {
                 unreachable!("a dot product widens its bytes itself, and the instruction sets say so")
             }
             Op::FmaLane { acc, a, b, lane } => {

@@ -17,6 +17,7 @@ pub(super) use self::cpu::{Question, cpu_check};
 pub(super) use self::float_control::{restore_mxcsr, set_mxcsr};
 use self::forms::{AVX2, AVX512, Forms, NO_HALVES};
 pub(super) use self::listing::listing;
+use self::products::Factor;
 use crate::code::{Address, Binary, Code, Half, Narrowed, Op, Ptr, Reg, Unit};
 
 /// The general registers of pointers, in order. The first six carry the System V arguments.
@@ -216,6 +217,7 @@ impl Writer<'_> {
                 assert!(self.native_dot, "only kernels for a dot product take weights from memory");
                 self.emit(Instruction::with3(forms.dot, self.vector(acc), self.vector(a), memory(from))?)
             }
+            Op::DotWords { acc, a, from } => self.dot_words(acc, a, from),
             Op::WidenBytes { dst, src, bytes, is_signed } => self.widen_bytes(dst, src, bytes, is_signed),
             Op::Zip { dst, a, b, unit, is_upper } => {
                 let [lower, upper] = match unit {
@@ -231,7 +233,8 @@ impl Writer<'_> {
                 };
                 self.of_two(opcode, dst, a, b)
             }
-            Op::DotPairs { acc, a, b } => self.dot_pairs(acc, a, b),
+            Op::DotPairs { acc, a, b } => self.dot_pairs(acc, a, Factor::Register(b)),
+            Op::DotPairsLoad { acc, a, from } => self.dot_pairs(acc, a, Factor::Memory(from)),
             Op::ToFloat { dst, src } => {
                 self.emit(Instruction::with2(forms.to_float, self.vector(dst), self.vector(src))?)
             }

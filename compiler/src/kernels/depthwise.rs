@@ -9,7 +9,7 @@
 //! it is applied to, for the first row of outputs, to the last one, for the last.
 
 mod flat;
-mod quads;
+mod rows;
 
 use std::ops::Range;
 
@@ -47,10 +47,20 @@ pub struct Depthwise {
 pub enum Form {
     /// One number, or one byte.
     Taps,
-    /// Bytes of four rows: see `depthwise/quads.rs`.
-    Quads,
+    /// Bytes of so many rows, two or four: see `depthwise/rows.rs`.
+    Rows(usize),
     /// The same of several pixels side by side, as many as a vector has room for, which count as one: see `depthwise/flat.rs`.
-    Flat,
+    Flat(usize),
+}
+
+impl Form {
+    /// Rows of a word.
+    fn rows(self) -> usize {
+        match self {
+            Form::Taps => 1,
+            Form::Rows(rows) | Form::Flat(rows) => rows,
+        }
+    }
 }
 
 /// Kernel columns whose weights are in registers at a time.
@@ -84,7 +94,7 @@ impl Depthwise {
         let below = window.rows.covered(rows) * input.row_bytes();
         let reach = below.max(rows * output.row_bytes());
         if self.form != Form::Taps {
-            return if MOST_REACH < reach { 0 } else { self.most_pixels_of_quads(rows, isa) };
+            return if MOST_REACH < reach { 0 } else { self.most_pixels_of_words(rows, isa) };
         }
         if rows == 1 {
             return self.ending.registers(isa) - self.ending.operands(n_columns.min(MOST_FACTORS) + 2);
@@ -96,31 +106,28 @@ impl Depthwise {
         self.ending.registers(isa).saturating_sub(self.ending.operands(n_factors + 2)) / rows
     }
 
-    /// Whether the instruction set has what the form takes, and there is a use for it.
-    pub fn has_form(&self, isa: &Isa) -> bool {
-        match self.form {
-            Form::Taps => true,
-            Form::Quads | Form::Flat => {
-                let gives_bytes = matches!(
-                    self.ending,
-                    Ending::Integer(IntegerEnding { bytes: Some(_), addition: None, .. })
-                );
-                let Window { rows, columns } = self.window;
-                let is_short = rows.kernel <= MOST_WRITTEN_OUT && columns.kernel <= MOST_WRITTEN_OUT;
-                let has_words = gives_bytes && isa.native_dot && isa.zips_bytes && rows.kernel != 1;
-                has_words && is_short && (self.form == Form::Flat) == self.is_flat(isa)
-            }
-        }
+    /// The kernel in each form that the instruction set has and that there is a use for, that of taps first.
+    pub fn in_all_forms(self, isa: &Isa) -> Vec<Depthwise> {
+        let forms = [Form::Taps].into_iter().chain(self.form_of_words(isa));
+        forms.map(|form| Depthwise { form, ..self }).collect()
+    }
+
+    /// The form of words of rows.
+    fn form_of_words(&self, isa: &Isa) -> Option<Form> {
+        let gives_bytes =
+            matches!(self.ending, Ending::Integer(IntegerEnding { bytes: Some(_), addition: None, .. }));
+        let Window { rows, columns } = self.window;
+        let is_short = rows.kernel <= MOST_WRITTEN_OUT && columns.kernel <= MOST_WRITTEN_OUT;
+        let n_rows = if isa.native_dot { WORD } else { WORD / 2 };
+        let form = if self.is_flat(isa) { Form::Flat(n_rows) } else { Form::Rows(n_rows) };
+        (gives_bytes && isa.zips_bytes && rows.kernel != 1 && is_short).then_some(form)
     }
 
     /// The kernel in the form and with the step of such a tile.
     pub fn with_tile(self, tile: NamedTile, isa: &Isa) -> Depthwise {
         let NamedTile { rows, pixels, channels } = tile;
-        let form = match channels == isa.lanes {
-            true => Form::Taps,
-            false if self.is_flat(isa) => Form::Flat,
-            false => Form::Quads,
-        };
+        let is_of_words = channels != isa.lanes;
+        let form = self.form_of_words(isa).filter(|_| is_of_words).unwrap_or(Form::Taps);
         Depthwise { form, rows, pixels, ..self }
     }
 
@@ -144,7 +151,7 @@ impl Depthwise {
     pub(crate) fn channels(&self, isa: &Isa) -> usize {
         match self.form {
             Form::Taps => isa.lanes,
-            Form::Quads | Form::Flat => quads::width(isa),
+            Form::Rows(_) | Form::Flat(_) => rows::width(isa),
         }
     }
 
@@ -152,16 +159,16 @@ impl Depthwise {
     pub(super) fn channel_at(&self, position: usize, isa: &Isa) -> usize {
         match self.form {
             Form::Taps => position,
-            Form::Quads => quads::channel_at(position, isa),
-            Form::Flat => quads::channel_at(position, isa) % self.output.pixel_stride,
+            Form::Rows(_) => rows::channel_at(position, isa),
+            Form::Flat(_) => rows::channel_at(position, isa) % self.output.pixel_stride,
         }
     }
 
-    /// The taps whose weights a word of the packed filter has, of so many behind the head.
-    pub(super) fn taps_of_word(&self, word: usize) -> [Option<usize>; WORD] {
+    /// The taps whose weights a word of the packed filter has, of so many behind the head; the weights share its bytes evenly.
+    pub(super) fn taps_of_word(&self, word: usize) -> Vec<Option<usize>> {
         match self.form {
-            Form::Taps => [Some(word), None, None, None],
-            Form::Quads | Form::Flat => self.taps_of_quad(word),
+            Form::Taps => vec![Some(word), None, None, None],
+            Form::Rows(_) | Form::Flat(_) => self.taps_of_rows(word),
         }
     }
 
@@ -175,7 +182,7 @@ impl Depthwise {
     pub(super) fn filter_rows(&self) -> usize {
         let n_words = match self.form {
             Form::Taps => self.window.taps(),
-            Form::Quads | Form::Flat => self.n_quad_words(),
+            Form::Rows(_) | Form::Flat(_) => self.n_words_of_rows(),
         };
         self.ending.head_rows() + n_words
     }
@@ -183,7 +190,7 @@ impl Depthwise {
     pub(super) fn code(&self, isa: &Isa) -> Code {
         let registers = match self.form {
             Form::Taps => self.ending.registers(isa),
-            Form::Quads | Form::Flat => self.quad_registers(isa),
+            Form::Rows(_) | Form::Flat(_) => self.registers_for_words(isa),
         };
         let mut b = Builder::with_registers(isa, registers);
         let input = b.parameter("input", Access::Read);
@@ -195,8 +202,8 @@ impl Depthwise {
                 let columns = (&self.columns()[..], 1);
                 self.blocks(&mut b, at, columns, &|b, at, block| self.vectors(b, isa, at, block));
             }
-            Form::Quads => self.quads(&mut b, isa, at),
-            Form::Flat => self.flat(&mut b, isa, at),
+            Form::Rows(_) => self.words_of_rows(&mut b, isa, at),
+            Form::Flat(_) => self.flat(&mut b, isa, at),
         }
         b.finish()
     }

@@ -10,6 +10,7 @@ use crate::code::{Address, Binary, Builder, Reg};
 use crate::graph::layer::Activation;
 use crate::graph::shape::Window;
 use crate::graph::tensor::Dtype;
+use crate::passes::Fit;
 use crate::target::Isa;
 
 /// What is summed, and what becomes of the sums.
@@ -26,8 +27,8 @@ pub enum Ending {
 /// What becomes of sums of integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IntegerEnding {
-    /// Whether the pairs of weights of every word fit ([`crate::code::Op::Dot`]).
-    pub pairs_fit: bool,
+    /// How many of its products add up within 16 bits.
+    pub fit: Fit,
     /// Applied to the numbers that sums times multipliers are.
     pub activation: Activation,
     /// How numbers become bytes; they are stored as they are without.
@@ -145,7 +146,9 @@ impl Ending {
     pub fn registers(self, isa: &Isa) -> usize {
         match self {
             Ending::Float(_) => isa.vector_registers,
-            Ending::Bytes(_) | Ending::Integer(_) => isa.integer_registers,
+            Ending::Bytes(_) => isa.integer_registers,
+            // Two words have a product each.
+            Ending::Integer(_) => isa.integer_registers - usize::from(self.adds_words(isa)),
         }
     }
 
@@ -160,14 +163,19 @@ impl Ending {
 
     /// Whether bytes are widened before their products are made.
     pub fn widens_bytes(self, isa: &Isa) -> bool {
-        matches!(self, Ending::Integer(ending) if !ending.pairs_fit) && isa.widens_bytes
+        matches!(self, Ending::Integer(IntegerEnding { fit: Fit::One, .. })) && isa.widens_bytes
+    }
+
+    /// Whether the pairs of two words are added up before they are widened.
+    pub fn adds_words(self, isa: &Isa) -> bool {
+        matches!(self, Ending::Integer(IntegerEnding { fit: Fit::Four, .. })) && isa.adds_words
     }
 
     /// acc += element * factor, or the products of their bytes.
     pub(super) fn add_product(self, b: &mut Builder, acc: Reg, element: Reg, factor: Reg) {
         match self {
             Ending::Float(_) | Ending::Bytes(_) => b.fma(acc, element, factor),
-            Ending::Integer(ending) => b.dot(acc, element, factor, ending.pairs_fit),
+            Ending::Integer(ending) => b.dot(acc, element, factor, Fit::One < ending.fit),
         }
     }
 

@@ -369,6 +369,12 @@ fn reduce_steps(b: &mut Builder, isa: &Isa, reduction: &Reduction<'_>, input: Pt
         return (0..depth).for_each(|k| registers.step_widened(b, rows, k, input, weights));
     }
     let mut k = 0;
+    if ending.adds_words(isa) {
+        while 2 <= depth - k {
+            registers.step_words(b, rows, k, input, weights);
+            k += 2;
+        }
+    }
     while k < depth {
         if takes_lanes && isa.lanes <= depth - k && vectors + rows.len() <= scratch.len() {
             // One load brings the next elements of a row; each is then taken from its lane.

@@ -14,7 +14,7 @@ mod spans;
 
 use self::spans::{Span, spans};
 use super::ties::Ties;
-use super::{Filter, Fused, FusedId, FusedNode, Integer};
+use super::{Filter, Fit, Fused, FusedId, FusedNode, Integer};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
 
@@ -23,9 +23,9 @@ use crate::graph::shape::Shape;
 pub enum Domain {
     /// All bytes of the input: of layers that compute in integers.
     Integers {
-        /// Whether weights that fit together in pairs still do: the channels of such a pair leave together or not at all, and targets
-        /// that add products in pairs stay fast.
-        keep_pairs: bool,
+        /// Whether weights that [fit](super::Fit) together still do, for targets that add their products up within 16 bits: the channels
+        /// of such a pair, or of such two words, leave together or not at all.
+        keep_fit: bool,
     },
     /// Numbers of the input between bounds: of the layers of a network in f32.
     Floats {
@@ -45,9 +45,9 @@ impl Domain {
         Domain::Floats { bounds: bounds.collect() }
     }
 
-    fn keeps_pairs(&self) -> bool {
+    fn keeps_fit(&self) -> bool {
         match self {
-            Domain::Integers { keep_pairs } => *keep_pairs,
+            Domain::Integers { keep_fit } => *keep_fit,
             Domain::Floats { .. } => false,
         }
     }
@@ -255,8 +255,8 @@ fn leaves(network: &Fused, spans: &[Vec<Span>], domain: &Domain) -> Vec<Vec<bool
         }
     }
     keep_one_of_each(network, &mut ties, &mut stays);
-    if domain.keeps_pairs() {
-        keep_whole_pairs(network, &mut ties, &mut stays);
+    if domain.keeps_fit() {
+        keep_what_fits(network, &mut ties, &mut stays);
     }
     let channels = |(idx, node): (usize, &FusedNode)| -> Vec<bool> {
         (0..node.shape().channels).map(|channel| !stays[ties.set(idx, channel)]).collect()
@@ -275,26 +275,43 @@ fn keep_one_of_each(network: &Fused, ties: &mut Ties, stays: &mut [bool]) {
     }
 }
 
-/// Of input channels whose weights fit together, both stay where one of them does.
-fn keep_whole_pairs(network: &Fused, ties: &mut Ties, stays: &mut [bool]) {
+/// Input channels of two words.
+const WORDS: usize = 8;
+/// Where pairs alone would let one in so many of the channels go, that saves more than it does to add up the pairs of two words.
+const MANY: usize = 4;
+
+/// Of input channels whose weights fit together, all stay where one of them does.
+fn keep_what_fits(network: &Fused, ties: &mut Ties, stays: &mut [bool]) {
     let channels = |id: FusedId| network.nodes[id.0].shape().channels;
-    let fit = |node: &&FusedNode| {
-        let Some(numbers) = node.integer.as_ref().filter(|numbers| !numbers.weights.is_empty()) else {
-            return false;
-        };
-        !matches!(node.layer, Layer::Depthwise { .. })
-            && numbers.pairs_fit(&node.layer, channels(node.inputs[0]))
+    let fit = |node: &FusedNode| {
+        let numbers = node.integer.as_ref().filter(|numbers| !numbers.weights.is_empty())?;
+        let is_depthwise = matches!(node.layer, Layer::Depthwise { .. });
+        let input = *node.inputs.first().filter(|_| !is_depthwise)?;
+        Some((input, numbers.fit(&node.layer, channels(input)))).filter(|(_, fit)| Fit::One < *fit)
     };
-    let mut inputs: Vec<FusedId> = network.nodes.iter().filter(fit).map(|node| node.inputs[0]).collect();
-    inputs.dedup();
-    // One that stays may be tied to one of another pair.
+    let inputs: Vec<(FusedId, Fit)> = network.nodes.iter().filter_map(fit).collect();
+    let pairs: Vec<(FusedId, usize)> = inputs.iter().map(|(id, _)| (*id, 2)).collect();
+    keep_groups(network, &pairs, ties, stays);
+    let words = inputs.iter().filter(|(id, fit)| {
+        let n = channels(*id);
+        let n_leaving = (0..n).filter(|channel| !stays[ties.set(id.0, *channel)]).count();
+        *fit == Fit::Four && n_leaving * MANY < n
+    });
+    let words: Vec<(FusedId, usize)> = words.map(|(id, _)| (*id, WORDS)).collect();
+    keep_groups(network, &[pairs, words].concat(), ties, stays);
+}
+
+/// All of a group of so many channels of a value stay where one of them does; fewer behind the last whole one are no group.
+fn keep_groups(network: &Fused, groups: &[(FusedId, usize)], ties: &mut Ties, stays: &mut [bool]) {
+    // One that stays may be tied to one of another group.
     loop {
         let n_before = stays.iter().filter(|stays| **stays).count();
-        for input in &inputs {
-            for first in (1..channels(*input)).step_by(2).map(|second| second - 1) {
-                let pair = [first, first + 1].map(|channel| ties.set(input.0, channel));
-                let one_stays = pair.iter().any(|set| stays[*set]);
-                pair.iter().for_each(|set| stays[*set] = one_stays);
+        for (id, size) in groups {
+            let channels: Vec<usize> = (0..network.nodes[id.0].shape().channels).collect();
+            for group in channels.chunks_exact(*size) {
+                let sets: Vec<usize> = group.iter().map(|channel| ties.set(id.0, *channel)).collect();
+                let one_stays = sets.iter().any(|set| stays[*set]);
+                sets.iter().for_each(|set| stays[*set] = one_stays);
             }
         }
         if stays.iter().filter(|stays| **stays).count() == n_before {

@@ -173,9 +173,40 @@ impl Integer {
         Cow::Owned(Integer { weights: weights.collect(), ..self.clone() })
     }
 
+    /// How many products of a layer over so many channels add up within 16 bits, whatever the bytes are that they are made of.
+    pub(crate) fn fit(&self, layer: &Layer, channels: usize) -> Fit {
+        if !self.pairs_fit(layer, channels) {
+            return Fit::One;
+        }
+        if self.words_fit(channels) { self.best_fit(layer, channels) } else { Fit::Two }
+    }
+
+    /// The same of a layer whose weights are small enough: words are added up two by two where all of them are of one group and every tap
+    /// begins with the first of two.
+    pub(crate) fn best_fit(&self, layer: &Layer, channels: usize) -> Fit {
+        let has_groups = matches!(layer, Layer::Depthwise { .. } | Layer::Grouped { .. });
+        let is_one_tap = self.weights.len() == channels * self.multiplier.len();
+        let begins_even = is_one_tap || channels.div_ceil(4).is_multiple_of(2);
+        if begins_even && !has_groups { Fit::Four } else { Fit::Two }
+    }
+
+    /// Whether of every tap over so many channels the weights of eight fit together as two words' pairs do: those of channels 0, 1, 4 and
+    /// 5, and those of 2, 3, 6 and 7.
+    fn words_fit(&self, channels: usize) -> bool {
+        let n = self.multiplier.len();
+        let mut blocks = self.weights.chunks((channels * n).max(1)).flat_map(|tap| tap.chunks(8 * n));
+        blocks.all(|block| {
+            (0..2).all(|half| {
+                let rows = block.chunks(n).enumerate().filter(|(row, _)| row % 4 / 2 == half);
+                let rows: Vec<&[i8]> = rows.map(|(_, row)| row).collect();
+                (0..n).all(|output| fit_together(rows.iter().map(|row| row[output])))
+            })
+        })
+    }
+
     /// Whether of every tap of a layer over so many channels the weights of input channels 0 and 1, 2 and 3 and so on fit together. Where
     /// each word of weights has only one of them, they always do.
-    pub(crate) fn pairs_fit(&self, layer: &Layer, channels: usize) -> bool {
+    fn pairs_fit(&self, layer: &Layer, channels: usize) -> bool {
         if matches!(layer, Layer::Depthwise { .. }) {
             return true;
         }
@@ -191,7 +222,7 @@ impl Integer {
                 let weights = first.iter().zip(second).zip(&is_odd);
                 weights.filter(move |(_, is_odd)| **is_odd == (channel % 2 == 1)).map(|((a, b), _)| [*a, *b])
             })
-            .all(pair_fits)
+            .all(fit_together)
         })
     }
 
@@ -297,11 +328,25 @@ pub(crate) fn to_byte(v: f32, zero_point: u8, low: u8, high: u8) -> f32 {
     v.round_ties_even() + zero_point
 }
 
-/// Whether two weights with the largest bytes stay within an i16, and each of them alone.
-pub(crate) fn pair_fits(pair: [i8; 2]) -> bool {
-    let [a, b] = pair.map(|weight| i32::from(weight) * 255);
-    let sums = [a.max(0) + b.max(0), a.min(0) + b.min(0)];
-    sums.iter().all(|sum| i16::try_from(*sum).is_ok())
+/// How many products of bytes and weights add up within 16 bits, whatever the bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fit {
+    /// Not even those of a pair.
+    One,
+    /// Those of each pair of a word of four.
+    Two,
+    /// Those of two words too: of the first pairs of both, and of the second ones.
+    Four,
+}
+
+/// Whether weights with the largest bytes stay within an i16, all of them and any of them.
+pub(crate) fn fit_together(weights: impl IntoIterator<Item = i8>) -> bool {
+    let (mut least, mut most) = (0, 0);
+    for product in weights.into_iter().map(|weight| i32::from(weight) * 255) {
+        least += product.min(0);
+        most += product.max(0);
+    }
+    [least, most].iter().all(|sum| i16::try_from(*sum).is_ok())
 }
 
 /// Whether sums within a bound stay below 2^31, and what they become, with what is added, below half of that.
@@ -325,8 +370,58 @@ pub fn is_clamp(activation: Activation) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::shape::Window;
+    use crate::graph::shape::{Axis, Window};
     use crate::random::Random;
+
+    /// The words of a reduction two by two, as kernels take them: from the first of every tap, or from the first of all.
+    #[test]
+    fn words_fit_as_kernels_take_them() {
+        let mut n_found = [0; 3];
+        for seed in 0..2000 {
+            let mut random = Random::new(seed);
+            let (channels, n, kernel) = (random.within(1, 20), random.within(1, 3), random.pick(&[1, 1, 2]));
+            let axis = |kernel| Axis { kernel, ..Window::POINTWISE.rows };
+            let window = Window { rows: axis(1), columns: axis(kernel) };
+            let mut weights: Vec<i8> =
+                (0..kernel * channels * n).map(|_| random.pick(&[0, 1, -1, 31, -31, 32, -32])).collect();
+            if random.percent(50) {
+                let at = random.within(0, weights.len() - 1);
+                weights[at] = random.pick(&[34, -127, 127]);
+            }
+            let numbers = Integer { weights, bias: vec![0; n], multiplier: vec![1.0; n], addition: None };
+            let n_words = channels.div_ceil(4);
+            let word = |(tap, word): (usize, usize), output: usize| -> [i8; 4] {
+                let weight = |ci: usize| numbers.weights[(tap * channels + ci) * n + output];
+                std::array::from_fn(|idx| Some(4 * word + idx).filter(|ci| *ci < channels).map_or(0, weight))
+            };
+            let words: Vec<(usize, usize)> =
+                (0..kernel).flat_map(|tap| (0..n_words).map(move |word| (tap, word))).collect();
+            let pairs_fit = |output: usize| {
+                let mut words = words.iter().map(|at| word(*at, output));
+                words.all(|[a, b, c, d]| fit_together([a, b]) && fit_together([c, d]))
+            };
+            let words_fit = |two: &[(usize, usize)], output: usize| match two {
+                [first, second] => {
+                    let ([a, b, c, d], [e, f, g, h]) = (word(*first, output), word(*second, output));
+                    fit_together([a, b, e, f]) && fit_together([c, d, g, h])
+                }
+                _ => true,
+            };
+            let is_split = |two: &[(usize, usize)]| matches!(two, [first, second] if first.0 != second.0);
+            let expected = if !(0..n).all(pairs_fit) {
+                Fit::One
+            } else if (0..n).all(|output| words.chunks(2).all(|two| words_fit(two, output) && !is_split(two)))
+            {
+                Fit::Four
+            } else {
+                Fit::Two
+            };
+            let layer = Layer::Conv { window, n, bias: true };
+            assert_eq!(numbers.fit(&layer, channels), expected, "{seed}");
+            n_found[expected as usize] += 1;
+        }
+        assert!(n_found.iter().all(|n| 100 < *n), "{n_found:?}");
+    }
 
     /// Groups change nothing of which weights fit together: those of other groups are 0.
     #[test]
@@ -348,7 +443,7 @@ mod tests {
             let pairs = joined.weights.chunks(channels * n).flat_map(|tap| tap.chunks(2 * n));
             let expected = pairs.filter(|pair| pair.len() == 2 * n).all(|pair| {
                 let (first, second) = pair.split_at(n);
-                first.iter().zip(second).all(|(a, b)| pair_fits([*a, *b]))
+                first.iter().zip(second).all(|(a, b)| fit_together([*a, *b]))
             });
             assert_eq!(numbers.pairs_fit(&layer, channels), expected, "{seed}");
             n_fit += usize::from(expected);

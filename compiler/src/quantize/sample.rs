@@ -72,8 +72,8 @@ pub(crate) fn integers(
         return node.keeping_bytes(inputs).expect("its inputs have one zero point");
     }
     let [n_weights, n_biases, n] = Integer::extents(layer, input);
-    // Pairs of the larger ones don't fit.
-    let most = random.pick(&[MOST_WEIGHT.unsigned_abs().into(), 64, 3]);
+    // Pairs of the larger ones don't fit, nor do those of two words of the second.
+    let most = random.pick(&[MOST_WEIGHT.unsigned_abs().into(), 64, 32]);
     let mut weights: Vec<i8> =
         (0..n_weights).map(|_| (random.within(0, 2 * most) as i32 - most as i32) as i8).collect();
     let n_different = if random.percent(50) { n_biases } else { n };

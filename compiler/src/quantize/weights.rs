@@ -5,6 +5,8 @@
 //! filter's but the one that leaves the channel's mean on the calibration pictures what it is in f32: rounded weights of one sign of
 //! error times inputs that are never below 0 add up to a shift, which is most of the error that there would be.
 
+use std::ops::Range;
+
 use super::forward::taps;
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
@@ -14,8 +16,10 @@ use crate::passes::{Addition, Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is
 const MOST_BIAS: f64 = (1u64 << 29) as f64;
 /// The least step, as a share of that of the output: what is smaller changes no byte.
 const LEAST_STEP: f64 = 1e-7;
-/// What a pair of neighbours of one sign may add up to: 255 times as much is still an i16.
-const MOST_PAIR: i32 = 128;
+/// What weights of one sign may add up to whose products are added up within 16 bits: 255 times as much is still an i16.
+const MOST_SUM: i32 = 128;
+/// Input channels of which the first half of each word's is added up, and the second.
+const CHANNELS_OF_SUMS: usize = 8;
 /// Doublings of a step before a channel is given up.
 const MOST_DOUBLINGS: usize = 48;
 
@@ -104,7 +108,7 @@ pub(super) struct Task<'a> {
     pub(super) inputs: &'a Inputs,
     /// Of each output channel before the activation, in f32: the mean on the same pictures.
     pub(super) means: &'a [f64],
-    /// Whether same-sign neighbours keep within [`MOST_PAIR`].
+    /// Whether weights keep within [`MOST_SUM`].
     pub(super) pair_safe: bool,
 }
 
@@ -162,14 +166,11 @@ impl Task<'_> {
         let wanted: Vec<f64> = from.iter().enumerate().map(wanted).collect();
         let is_paired = self.pair_safe && !matches!(self.node.layer, Layer::Depthwise { .. });
         let m = from.iter().take_while(|(tap, _)| *tap == 0).count();
+        let first = from.first().map_or(0, |(_, channel)| *channel);
         let mut step = wanted.iter().fold(0.0f64, |most, w| most.max(w.abs())) / f64::from(MOST_WEIGHT);
         if is_paired {
-            let pairs = wanted.chunks(m).flat_map(|tap| tap.chunks(2));
-            let same_sign = |pair: &[f64]| match pair {
-                [a, b] if a * b > 0.0 => (a + b).abs(),
-                _ => 0.0,
-            };
-            step = pairs.map(|pair| same_sign(pair) / f64::from(MOST_WEIGHT)).fold(step, f64::max);
+            let largest = wanted.chunks(m).flat_map(|tap| sums_of_tap(tap, first)).fold(0.0, f64::max);
+            step = step.max(largest / f64::from(MOST_SUM));
         }
         step = step.max(self.means[idx].abs().max(f64::from(self.filter.bias[idx]).abs()) / MOST_BIAS);
         step = step.max(self.bytes.map_or(0.0, |bytes| f64::from(bytes.scale) * LEAST_STEP));
@@ -179,7 +180,7 @@ impl Task<'_> {
         for _ in 0..MOST_DOUBLINGS {
             let mut weights: Vec<i8> = wanted.iter().map(|w| rounded_weight(w / step)).collect();
             if is_paired {
-                weights.chunks_mut(m).flat_map(|tap| tap.chunks_mut(2)).for_each(make_safe);
+                weights.chunks_mut(m).for_each(|tap| make_safe(tap, first));
             }
             if let Some(channel) = self.finished(idx, weights, step, (&from, borders)) {
                 return Ok(channel);
@@ -240,11 +241,34 @@ fn rounded_weight(w: f64) -> i8 {
     w.round_ties_even().clamp(-most, most) as i8
 }
 
-/// Takes from the larger of two neighbours of one sign until they are small enough together.
-fn make_safe(pair: &mut [i8]) {
-    let [a, b] = pair else { return };
-    while i32::from(*a) * i32::from(*b) > 0 && MOST_PAIR < (i32::from(*a) + i32::from(*b)).abs() {
-        let larger = if a.unsigned_abs() < b.unsigned_abs() { &mut *b } else { &mut *a };
-        *larger -= larger.signum();
+/// Of so many neighbouring channels those whose products are added up within 16 bits: of all of them 0, 1, 4 and 5, then 2, 3, 6 and 7,
+/// and so on; counted from the first of the neighbours.
+fn together(neighbours: Range<usize>) -> impl Iterator<Item = Vec<usize>> {
+    let first_block = neighbours.start / CHANNELS_OF_SUMS * CHANNELS_OF_SUMS;
+    let blocks = (first_block..neighbours.end).step_by(CHANNELS_OF_SUMS);
+    let halves = blocks.flat_map(|first| [first, first + 2]);
+    halves.map(move |first| {
+        let all = [0, 1, 4, 5].map(|channel| first + channel).into_iter();
+        all.filter(|channel| neighbours.contains(channel)).map(|channel| channel - neighbours.start).collect()
+    })
+}
+
+/// What the weights of one sign add up to of those whose products do, without the sign; of one tap, from such a channel on.
+fn sums_of_tap(tap: &[f64], first: usize) -> impl Iterator<Item = f64> {
+    together(first..first + tap.len()).flat_map(|channels| {
+        [1.0, -1.0].map(|sign| channels.iter().map(|channel| (tap[*channel] * sign).max(0.0)).sum())
+    })
+}
+
+/// Takes from the largest of those of one sign that are added up until they are small enough together.
+fn make_safe(tap: &mut [i8], first: usize) {
+    for channels in together(first..first + tap.len()) {
+        for sign in [1, -1] {
+            let size = |weight: i8| (i32::from(weight) * i32::from(sign)).max(0);
+            while MOST_SUM < channels.iter().map(|channel| size(tap[*channel])).sum() {
+                let largest = channels.iter().max_by_key(|channel| size(tap[**channel]));
+                tap[*largest.expect("their sum is above 0")] -= sign;
+            }
+        }
     }
 }

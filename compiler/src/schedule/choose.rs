@@ -117,9 +117,9 @@ pub(super) fn choose(
             let width = output.shape.width;
             let at_once = if rows == 1 { String::new() } else { format!(", {rows} at a time,") };
             let words = match form {
-                Form::Taps => "",
-                Form::Quads => ", words of four rows",
-                Form::Flat => ", words of four rows, pixels side by side",
+                Form::Taps => String::new(),
+                Form::Rows(rows) => format!(", words of {rows} rows"),
+                Form::Flat(rows) => format!(", words of {rows} rows, pixels side by side"),
             };
             Chosen {
                 kernel: Kernel::Depthwise(kernel),
@@ -190,13 +190,13 @@ fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
     let extent = (input.shape.height, input.shape.width);
     let differ = |_: &Window| n < numbers.packed_bias().len();
     let borders = node.layer.window().filter(differ).map(|window| Borders { window, extent });
-    let pairs_fit = numbers.pairs_fit(&node.layer, input.shape.channels);
+    let fit = numbers.fit(&node.layer, input.shape.channels);
     let (activation, bytes) = activation_and_bytes(node);
     let addition = numbers.addition.as_ref().map(|addition| match addition {
         Addition::Tensor(sum) => ByteResidual::Tensor(addition_of(node, *sum)),
         Addition::Channels(_) => ByteResidual::Channels,
     });
-    Ending::Integer(IntegerEnding { pairs_fit, activation, bytes, addition, borders })
+    Ending::Integer(IntegerEnding { fit, activation, bytes, addition, borders })
 }
 
 /// The activation, where it is more than bounds, and how the numbers of a node become bytes, if they do; before an addition.

@@ -21,8 +21,8 @@ const FEW_PIXELS: usize = 7;
 pub(super) fn choose(kernel: Depthwise, isa: &Isa) -> Depthwise {
     let (rows, pixels) = step_of_taps(&kernel, isa);
     let by_taps = Depthwise { rows, pixels, ..kernel };
-    let forms = [Form::Quads, Form::Flat].map(|form| Depthwise { form, ..kernel });
-    let forms: Vec<Depthwise> = forms.into_iter().filter(|kernel| kernel.has_form(isa)).collect();
+    let forms = kernel.in_all_forms(isa);
+    let [_, forms @ ..] = &forms[..] else { unreachable!("taps are a form") };
     if forms.is_empty() {
         return by_taps;
     }
@@ -76,12 +76,12 @@ const OPERATIONS_A_CYCLE: usize = 4;
 fn cycles(kernel: &Depthwise, isa: &Isa) -> usize {
     let whole = Kernel::Depthwise(*kernel);
     let code = whole.code(isa);
-    let Counts { operations, products, loads } = Counts::of(&code.body, code.lanes);
+    let Counts { operations, products, loads } = Counts::of(&code.body, isa);
     let busy =
         (operations / OPERATIONS_A_CYCLE).max(products / isa.fma_per_cycle).max(loads / isa.loads_per_cycle);
     let (bytes, times) = match kernel.form {
         Form::Taps => (whole.filter_bytes(isa), kernel.n_steps()),
-        Form::Quads | Form::Flat => {
+        Form::Rows(_) | Form::Flat(_) => {
             let n_channels = kernel.output.shape.channels;
             (code.n_ops() * INSTRUCTION_BYTES, n_channels.div_ceil(kernel.channels(isa)))
         }
@@ -99,9 +99,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(ops: &[Op], lanes: usize) -> Counts {
+    fn of(ops: &[Op], isa: &Isa) -> Counts {
         ops.iter().fold(Counts::default(), |sum, op| {
-            let Counts { operations, products, loads } = Counts::of_one(op, lanes);
+            let Counts { operations, products, loads } = Counts::of_one(op, isa);
             Counts {
                 operations: sum.operations + operations,
                 products: sum.products + products,
@@ -110,14 +110,18 @@ impl Counts {
         })
     }
 
-    fn of_one(op: &Op, all_lanes: usize) -> Counts {
-        let is_part = |lanes: u8| usize::from(lanes) != all_lanes;
+    fn of_one(op: &Op, isa: &Isa) -> Counts {
+        let is_part = |lanes: u8| usize::from(lanes) != isa.lanes;
         let (operations, products, loads) = match *op {
+            // Multiplied in pairs, pairs of pairs, and added.
+            Op::Dot { .. } if !isa.native_dot => (3, 2, 0),
             Op::Fma { .. } | Op::FmaLane { .. } | Op::Dot { .. } | Op::Binary { op: Binary::Mul, .. } => {
                 (1, 1, 0)
             }
             Op::DotLoad { .. } => (1, 1, 1),
+            Op::DotWords { .. } => (5, 3, 2),
             Op::DotPairs { .. } => (2, 1, 0),
+            Op::DotPairsLoad { .. } => (2, 1, 1),
             // The mask is made.
             Op::Load { lanes, .. } if is_part(lanes) => (2, 0, 1),
             Op::Store { lanes, .. } if is_part(lanes) => (2, 0, 0),
@@ -128,7 +132,7 @@ impl Counts {
             // Bounded, narrowed, and a little more on the way to memory.
             Op::StoreBytes { .. } => (3, 0, 0),
             Op::Loop { count, ref body } => {
-                let Counts { operations, products, loads } = Counts::of(body, all_lanes);
+                let Counts { operations, products, loads } = Counts::of(body, isa);
                 let count = count as usize;
                 (count * operations, count * products, count * loads)
             }

@@ -78,8 +78,13 @@ fn most_pixels(vectors: usize, ending: Ending, isa: &Isa) -> Option<usize> {
         // every register is taken.
         (registers - ending.operands(1 + vectors)) / (vectors + 1)
     } else {
-        // Two input elements take turns; where bytes are widened, one does, and it and the weights are two registers each.
-        let of_step = if ending.widens_bytes(isa) { 2 * vectors + 2 } else { vectors + 2 };
+        // Two input elements take turns; where bytes are widened, one does, and it and the weights are two registers each. Of two words the
+        // weights stay in memory, but for a last one without a second.
+        let of_step = if ending.widens_bytes(isa) {
+            2 * vectors + 2
+        } else {
+            vectors + if ending.adds_words(isa) { 1 } else { 2 }
+        };
         let of_elements = registers.saturating_sub(ending.operands(of_step)) / vectors;
         // Or the weights do, over no more pixels than vectors: 3 x 32 in sixteen registers, where 6 x 16 loads more.
         let is_short = ending.dtype() == Dtype::U8 && isa.native_dot;
@@ -133,6 +138,7 @@ mod tests {
     use super::*;
     use crate::graph::layer::Activation;
     use crate::kernels::IntegerEnding;
+    use crate::passes::Fit;
     use crate::target::{AARCH64, X86_64_V3, X86_64_V3_VNNI, X86_64_V4, X86_64_V4_VNNI};
 
     #[test]
@@ -159,7 +165,7 @@ mod tests {
     fn tiles_of_bytes_fill_the_registers() {
         let tile = |depth, n, activation, isa| {
             let ending =
-                IntegerEnding { pairs_fit: true, activation, bytes: None, addition: None, borders: None };
+                IntegerEnding { fit: Fit::Two, activation, bytes: None, addition: None, borders: None };
             let ending = Ending::Integer(ending);
             let Tile { mr, vectors } = choose(Product { groups: 1, pixels: 196, depth, n, ending }, isa).tile;
             (mr, vectors)
@@ -169,6 +175,18 @@ mod tests {
             assert_eq!(tile(depth, n, Activation::Relu, &X86_64_V3_VNNI), (3, 4));
             assert_eq!(tile(depth, n, Activation::Relu, &X86_64_V4_VNNI), (6, 4));
         }
+        // Two words at a time, whose weights stay in memory.
+        let of_words = |vectors| {
+            let ending = IntegerEnding {
+                fit: Fit::Four,
+                activation: Activation::None,
+                bytes: None,
+                addition: None,
+                borders: None,
+            };
+            most_pixels(vectors, Ending::Integer(ending), &X86_64_V3)
+        };
+        assert_eq!([1, 2, 3, 4].map(of_words), [Some(11), Some(5), Some(3), Some(2)]);
         // 16 channels are two vectors.
         assert_eq!(tile(128, 16, Activation::Relu, &X86_64_V3_VNNI), (6, 2));
         // What becomes of the sums needs registers too.

@@ -11,7 +11,7 @@ use crate::error::{ErrorKind, Faults, Place, Result};
 use crate::graph::Graph;
 use crate::graph::shape::Shape;
 use crate::kernels::{
-    Conv, Depthwise, Ending, FeatureMap, Form, Kernel, KernelName, NamedTile, Pointwise, Tile, split_evenly,
+    Conv, Depthwise, Ending, FeatureMap, Kernel, KernelName, NamedTile, Pointwise, Tile, split_evenly,
 };
 use crate::passes::Fused;
 use crate::target::Isa;
@@ -159,8 +159,7 @@ fn check_layer(choice: &LayerChoice, fused: &Fused, schedule: &Schedule) -> std:
         }
         Kernel::Depthwise(kernel) => {
             let kernel = kernel.with_tile(wanted.tile, isa);
-            kernel.has_form(isa)
-                && channels == kernel.channels(isa)
+            channels == kernel.channels(isa)
                 && (1..=MOST_ROWS).contains(&rows)
                 && (1..=kernel.most_pixels(rows, isa)).contains(&pixels)
         }
@@ -204,7 +203,6 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
         Kernel::Conv(kernel) => tiles(kernel.output.shape.width, kernel.output, kernel.ending, isa),
         Kernel::Depthwise(kernel) => {
             let Shape { height, width, .. } = kernel.output.shape;
-            let forms = [Form::Taps, Form::Quads, Form::Flat].map(|form| Depthwise { form, ..*kernel });
             let of_rows = |kernel: Depthwise, rows: usize| {
                 let most = kernel.most_pixels(rows, isa).min(MOST_DEPTHWISE_PIXELS);
                 let tried = if rows == 1 { most } else { HEIGHTS };
@@ -214,7 +212,7 @@ pub fn candidates(kernel: &Kernel, isa: &Isa) -> Vec<KernelName> {
             let of_form = |kernel: Depthwise| {
                 distinct(height, 1..=MOST_ROWS).flat_map(move |rows| of_rows(kernel, rows))
             };
-            forms.into_iter().filter(|kernel| kernel.has_form(isa)).flat_map(of_form).collect()
+            kernel.in_all_forms(isa).into_iter().flat_map(of_form).collect()
         }
         Kernel::Grouped(_)
         | Kernel::Dense(_)

@@ -258,7 +258,7 @@ impl Ready {
             let fused = if part == 0 {
                 fused
             } else {
-                without_constant_channels(fused, &Domain::Integers { keep_pairs: part % 2 == 0 })
+                without_constant_channels(fused, &Domain::Integers { keep_fit: part % 2 == 0 })
             };
             let numbers = |picture: usize| -> Vec<f32> {
                 let of = |operation: &&Operation| -> Vec<f32> {

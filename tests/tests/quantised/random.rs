@@ -318,7 +318,7 @@ fn reference_and_interpreter_equal_plain_loops() {
         let fused = drawn.fused();
         let has_copies = fused.nodes.iter().any(|node| node.name.ends_with("_copies"));
         let networks =
-            [without_constant_channels(fused.clone(), &Domain::Integers { keep_pairs: false }), fused];
+            [without_constant_channels(fused.clone(), &Domain::Integers { keep_fit: false }), fused];
         let inputs = inputs(drawn, &networks[0]);
         for fused in &networks {
             for (bytes, numbers) in &inputs {
@@ -355,7 +355,7 @@ fn compiled_equals_plain_loops() {
         let compiled: Vec<(&Drawn, Compiled)> = batch
             .iter()
             .flat_map(|drawn| {
-                let fused = without_constant_channels(drawn.fused(), &Domain::Integers { keep_pairs: true });
+                let fused = without_constant_channels(drawn.fused(), &Domain::Integers { keep_fit: true });
                 let compile = |(idx, target): (usize, &mnc::Target)| {
                     (drawn, compile(drawn, &fused, target, &format!("n{}_{idx}", drawn.seed)))
                 };

@@ -140,12 +140,14 @@ impl Writer<'_> {
             | Op::Join { .. }
             | Op::WidenBytes { .. }
             | Op::DotLoad { .. }
+            | Op::DotWords { .. }
             | Op::LoadLanes { .. }
             | Op::ConstLanes { .. }
             | Op::Permute { .. }
             | Op::Zip { .. }
             | Op::Narrow { .. }
-            | Op::DotPairs { .. } => {
+            | Op::DotPairs { .. }
+            | Op::DotPairsLoad { .. } => {
                 unreachable!("this instruction set has no such operation, and says so")
             }
             Op::Binary { op, dst, a, b } => {

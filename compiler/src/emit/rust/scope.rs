@@ -62,6 +62,7 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::LoadTwice { from, .. }
         | Op::Splat { from, .. }
         | Op::DotLoad { from, .. }
+        | Op::DotPairsLoad { from, .. }
         | Op::LoadLanes { from, .. }
         | Op::LoadBytes { from, .. } => Some(from.ptr),
         Op::Store { to, .. } | Op::StoreBytes { to, .. } => Some(to.ptr),
@@ -76,6 +77,7 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::ConstInteger { .. }
         | Op::Dot { .. }
         | Op::WidenBytes { .. }
+        | Op::DotWords { .. }
         | Op::ConstLanes { .. }
         | Op::Permute { .. }
         | Op::Zip { .. }

@@ -34,9 +34,10 @@ pub(super) struct Forms {
     /// The first half of a vector from memory, zeros behind, and to it: of the first 16 registers, and of the others.
     pub(super) load_half: [Opcode; 2],
     pub(super) store_half: [Opcode; 2],
-    /// Where there is no dot product: products of pairs of bytes, of 16-bit numbers, and shifts of those.
+    /// Where there is no dot product: products of pairs of bytes, of 16-bit numbers, and sums and shifts of those.
     pub(super) byte_pairs: Opcode,
     pub(super) pairs: Opcode,
+    pub(super) add_16: Opcode,
     pub(super) left_16: Opcode,
     pub(super) right_16: Opcode,
     pub(super) arithmetic_right_16: Opcode,
@@ -80,6 +81,7 @@ pub(super) const AVX2: Forms = Forms {
     store_half: [Opcode::VEX_Vmovups_xmmm128_xmm; 2],
     byte_pairs: Opcode::VEX_Vpmaddubsw_ymm_ymm_ymmm256,
     pairs: Opcode::VEX_Vpmaddwd_ymm_ymm_ymmm256,
+    add_16: Opcode::VEX_Vpaddw_ymm_ymm_ymmm256,
     left_16: Opcode::VEX_Vpsllw_ymm_ymm_imm8,
     right_16: Opcode::VEX_Vpsrlw_ymm_ymm_imm8,
     arithmetic_right_16: Opcode::VEX_Vpsraw_ymm_ymm_imm8,
@@ -121,6 +123,7 @@ pub(super) const AVX512: Forms = Forms {
     store_half: [Opcode::VEX_Vmovups_ymmm256_ymm, Opcode::EVEX_Vmovups_ymmm256_k1z_ymm],
     byte_pairs: Opcode::EVEX_Vpmaddubsw_zmm_k1z_zmm_zmmm512,
     pairs: Opcode::EVEX_Vpmaddwd_zmm_k1z_zmm_zmmm512,
+    add_16: Opcode::EVEX_Vpaddw_zmm_k1z_zmm_zmmm512,
     left_16: Opcode::EVEX_Vpsllw_zmm_k1z_zmmm512_imm8,
     right_16: Opcode::EVEX_Vpsrlw_zmm_k1z_zmmm512_imm8,
     arithmetic_right_16: Opcode::EVEX_Vpsraw_zmm_k1z_zmmm512_imm8,

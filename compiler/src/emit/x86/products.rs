@@ -3,8 +3,8 @@
 
 use iced_x86::{IcedError, Instruction};
 
-use super::Writer;
-use crate::code::{BytesOfLane, Code, Op, Reg};
+use super::{Writer, memory};
+use crate::code::{Address, BytesOfLane, Code, Op, Reg};
 
 /// Two ones of 16 bits: pairs of products are added up by them.
 const ONES: u32 = 0x0001_0001;
@@ -14,7 +14,7 @@ const EVEN_BYTES: u32 = 0x00ff_00ff;
 /// The word that an operation takes beside its operands while products are made; a kernel has one kind of them.
 fn product_word(op: &Op) -> Option<u32> {
     match op {
-        Op::Dot { .. } => Some(ONES),
+        Op::Dot { .. } | Op::DotWords { .. } => Some(ONES),
         Op::WidenBytes { .. } => Some(EVEN_BYTES),
         _ => None,
     }
@@ -26,6 +26,12 @@ pub(super) fn word_of(code: &Code, native_dot: bool) -> Option<u32> {
     let words: Vec<u32> = [ONES, EVEN_BYTES].into_iter().filter(is_taken).collect();
     assert!(words.len() <= 1, "a kernel makes products in one way");
     words.first().copied()
+}
+
+/// Where the second factor of products is.
+pub(super) enum Factor {
+    Register(Reg),
+    Memory(Address),
 }
 
 impl Writer<'_> {
@@ -52,6 +58,21 @@ impl Writer<'_> {
         self.emit(Instruction::with3(forms.add_integers, acc, acc, product)?)
     }
 
+    /// Products of twice four bytes each, whose pairs add up in 16 bits.
+    pub(super) fn dot_words(&mut self, acc: Reg, a: [Reg; 2], from: [Address; 2]) -> Result<(), IcedError> {
+        let forms = self.forms;
+        let [.., other, product, ones] = self.spare[..] else {
+            panic!("kernels that take two words at a time leave three registers")
+        };
+        let [acc, other, product, ones] = [acc, other, product, ones].map(|register| self.vector(register));
+        for (product, (a, from)) in [product, other].into_iter().zip(a.into_iter().zip(from)) {
+            self.emit(Instruction::with3(forms.byte_pairs, product, self.vector(a), memory(from))?)?;
+        }
+        self.emit(Instruction::with3(forms.add_16, product, product, other)?)?;
+        self.emit(Instruction::with3(forms.pairs, product, product, ones)?)?;
+        self.emit(Instruction::with3(forms.add_integers, acc, acc, product)?)
+    }
+
     pub(super) fn widen_bytes(
         &mut self,
         dst: Reg,
@@ -74,11 +95,14 @@ impl Writer<'_> {
     }
 
     /// Products of two numbers of 16 bits each.
-    pub(super) fn dot_pairs(&mut self, acc: Reg, a: Reg, b: Reg) -> Result<(), IcedError> {
+    pub(super) fn dot_pairs(&mut self, acc: Reg, a: Reg, b: Factor) -> Result<(), IcedError> {
         let forms = self.forms;
         let product = self.vector(self.integer_spares().0);
-        let [acc, a, b] = [acc, a, b].map(|register| self.vector(register));
-        self.emit(Instruction::with3(forms.pairs, product, a, b)?)?;
+        let [acc, a] = [acc, a].map(|register| self.vector(register));
+        self.emit(match b {
+            Factor::Register(b) => Instruction::with3(forms.pairs, product, a, self.vector(b))?,
+            Factor::Memory(from) => Instruction::with3(forms.pairs, product, a, memory(from))?,
+        })?;
         self.emit(Instruction::with3(forms.add_integers, acc, acc, product)?)
     }
 

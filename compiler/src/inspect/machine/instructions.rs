@@ -363,6 +363,8 @@ fn vector(code: Code) -> Option<Form> {
         | C::VEX_Vpaddd_xmm_xmm_xmmm128
         | C::VEX_Vpaddd_ymm_ymm_ymmm256
         | C::EVEX_Vpaddd_zmm_k1z_zmm_zmmm512b32
+        | C::VEX_Vpaddw_ymm_ymm_ymmm256
+        | C::EVEX_Vpaddw_zmm_k1z_zmm_zmmm512
         | C::VEX_Vpmullw_xmm_xmm_xmmm128
         | C::VEX_Vpmulld_xmm_xmm_xmmm128
         | C::VEX_Vpmulld_ymm_ymm_ymmm256

@@ -1,11 +1,11 @@
 //! Depthwise convolution of bytes in maps of few channels: a vector holds several pixels side by side.
 //!
-//! Otherwise as [`super::quads`]: four rows at a time, for each column of the kernel the words of the pixels under it, which lie as far
+//! Otherwise as [`super::rows`]: several rows at a time, for each column of the kernel the words of the pixels under it, which lie as far
 //! along the row as that column. Pixels whose tap is outside of the map stay zero, and so does what they would add.
 
 use std::ops::Range;
 
-use super::quads::{self, QUAD, Words};
+use super::rows::{self as words, VECTORS, Words};
 use super::{Block, Depthwise};
 use crate::code::{Address, Binary, Builder, PART, Reg};
 use crate::kernels::tile::{Cursor, Run, runs};
@@ -17,13 +17,13 @@ type Pixels = Vec<Range<usize>>;
 impl Depthwise {
     /// Pixels of a vector.
     pub(super) fn n_together(&self, isa: &Isa) -> usize {
-        quads::width(isa) / self.output.pixel_stride
+        words::width(isa) / self.output.pixel_stride
     }
 
     /// Whether pixels lie side by side in a vector, one tap's as one output's.
     pub(super) fn is_flat(&self, isa: &Isa) -> bool {
         let Depthwise { window, input, output, .. } = self;
-        let width = quads::width(isa);
+        let width = words::width(isa);
         isa.masks_lanes
             && window.columns.stride == 1
             && input.pixel_stride == output.pixel_stride
@@ -58,8 +58,8 @@ impl Depthwise {
         let Block { rows, columns: Run { taps, .. } } = block;
         let pixels = &taps[0];
         let words_of_pixel = self.output.pixel_words();
-        let row_of_filter = |row: usize, vector: usize| quads::place(at.filter, row, vector, isa);
-        let sums: Vec<Vec<Reg>> = (0..QUAD).map(|_| b.registers(rows.len())).collect();
+        let row_of_filter = |row: usize, vector: usize| words::place(at.filter, row, vector, isa);
+        let sums: Vec<Vec<Reg>> = (0..VECTORS).map(|_| b.registers(rows.len())).collect();
         for (vector, sums) in sums.iter().enumerate() {
             for (row, sum) in rows.taps.iter().zip(sums) {
                 let borders = pixels.iter().map(|pixel| self.ending.border(row, pixel)).collect();
@@ -78,8 +78,8 @@ impl Depthwise {
                 }
             };
             let column = kx * self.window.columns.dilation + first;
-            self.each_quad(b, rows, |b, quad, pairs| {
-                let words = self.words(b, self.rows_of_quad(at, rows, quad, column), &load);
+            self.each_word(b, rows, |b, word, pairs| {
+                let words = self.words(b, &self.rows_of_word(at, rows, word, column), &load);
                 for (position, output_row) in pairs {
                     for (vector, word) in words.iter().enumerate() {
                         let sum = sums[vector][*output_row];

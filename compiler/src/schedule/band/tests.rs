@@ -7,6 +7,7 @@ use crate::graph::layer::Activation;
 use crate::graph::shape::{Axis, Shape, Window};
 use crate::graph::tensor::{Dtype, Tensor};
 use crate::kernels::{Depthwise, Ending, FeatureMap, Form, IntegerEnding, Kernel, Pointwise, Tile};
+use crate::passes::Fit;
 use crate::target::X86_64_V3;
 
 thread_local! {
@@ -298,7 +299,7 @@ fn chains_end_where_the_least_leaves_the_cache() {
 #[test]
 fn bytes_are_cut_as_numbers_are() {
     let (activation, bytes, addition, borders) = (Activation::None, None, None, None);
-    let of_bytes = Ending::Integer(IntegerEnding { pairs_fit: true, activation, bytes, addition, borders });
+    let of_bytes = Ending::Integer(IntegerEnding { fit: Fit::Two, activation, bytes, addition, borders });
     let lens = |ending, height| {
         let stage = pointwise_that_ends(ending, height, 8);
         assert_eq!(stage.output().dtype, ending.dtype());
