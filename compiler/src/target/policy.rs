@@ -19,8 +19,8 @@ impl Policy {
     /// For machine code that is ours to the last instruction.
     pub const MACHINE_CODE: Policy = Policy {
         panel_channels: None,
-        // Four steps are as fast, full unrolling is ruinous.
-        unroll: 8,
+        // Eight are as fast where the code stays, and slower where it runs once; full unrolling is ruinous.
+        unroll: 4,
         few_kernels: false,
         // The hand-over to a thread that spins takes about a microsecond.
         least_part_cycles: 4000,
