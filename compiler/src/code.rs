@@ -307,6 +307,17 @@ pub enum Op {
         /// Whether it is the upper ones.
         is_upper: bool,
     },
+    /// Of four times 16 bytes, two of a and two of b.
+    Parts {
+        /// Written; may be `a` or `b`.
+        dst: Reg,
+        /// Read.
+        a: Reg,
+        /// Read.
+        b: Reg,
+        /// Which: the first two of a, the last two of b.
+        order: [u8; 4],
+    },
     /// In each 16 bytes the narrowed numbers that a has there, then those of b.
     Narrow {
         /// Written; may be `a` or `b`.

@@ -211,6 +211,11 @@ impl Builder {
         self.push(Op::Zip { dst, a, b, unit, is_upper });
     }
 
+    /// dst = two times 16 bytes of a, then two of b.
+    pub fn parts(&mut self, dst: Reg, (a, b): (Reg, Reg), order: [u8; 4]) {
+        self.push(Op::Parts { dst, a, b, order });
+    }
+
     /// dst = the numbers of a and of b in half as many bits.
     pub fn narrow(&mut self, dst: Reg, (a, b): (Reg, Reg), to: Narrowed) {
         self.push(Op::Narrow { dst, a, b, to });

@@ -11,7 +11,7 @@ use std::fmt;
 
 pub use region::{Region, Runner};
 
-use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, Ptr, Reg};
+use super::{Access, Address, Binary, BytesOfLane, Code, Half, Op, PART, Ptr, Reg};
 use crate::graph::tensor::Dtype;
 use crate::passes::fit_together;
 
@@ -258,6 +258,16 @@ impl Machine<'_> {
             }
             Op::Zip { dst, a, b, unit, is_upper } => {
                 self.part_by_part(dst, (a, b), |a, b| parts::zipped(a, b, unit, is_upper))?;
+            }
+            Op::Parts { dst, a, b, order } => {
+                let [a, b] = [self.read(a)?, self.read(b)?].map(|span| self.registers[span].to_vec());
+                let words = PART / Dtype::F32.bytes();
+                let lanes = order.iter().enumerate().flat_map(|(idx, part)| {
+                    let from = if idx < 2 { &a } else { &b };
+                    from[usize::from(*part) * words..][..words].to_vec()
+                });
+                let lanes: Vec<f32> = lanes.collect();
+                self.write(dst).copy_from_slice(&lanes);
             }
             Op::Narrow { dst, a, b, to } => {
                 self.part_by_part(dst, (a, b), |a, b| parts::narrowed(a, b, to))?;

@@ -113,6 +113,7 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
                 };
                 writeln!(f, "{dst} = zip {half} {unit} {a}, {b}")?;
             }
+            Op::Parts { dst, a, b, order } => writeln!(f, "{dst} = parts {order:?} of {a}, {b}")?,
             Op::Narrow { dst, a, b, to } => {
                 let to = match to {
                     Narrowed::Signed16 => "16 bits",

@@ -96,6 +96,7 @@ impl KernelReader<'_> {
             }
             Op::Zip { .. }
             | Op::Narrow { .. }
+            | Op::Parts { .. }
             | Op::ConstLanes { .. }
             | Op::Permute { .. }
             | Op::DotLoad { .. }

@@ -226,6 +226,17 @@ impl Writer<'_> {
                 };
                 self.of_two(if is_upper { upper } else { lower }, dst, a, b)
             }
+            Op::Parts { dst, a, b, order } => {
+                let order = order.iter().rev().fold(0, |bits, part| bits << 2 | u32::from(*part));
+                let [dst, a, b] = [dst, a, b].map(|register| self.vector(register));
+                self.emit(Instruction::with4(
+                    Opcode::EVEX_Vshuff32x4_zmm_k1z_zmm_zmmm512b32_imm8,
+                    dst,
+                    a,
+                    b,
+                    order,
+                )?)
+            }
             Op::Narrow { dst, a, b, to } => {
                 let opcode = match to {
                     Narrowed::Signed16 => forms.to_signed_16,

@@ -15,7 +15,7 @@ use crate::program::Program;
 use crate::random::Random;
 use crate::reference;
 use crate::schedule::tuning::candidates;
-use crate::schedule::{Schedule, Share, Work};
+use crate::schedule::{Schedule, Share, Stage, Work};
 use crate::target::{ISAS, X86_64_V3};
 use crate::weights::Parameters;
 

@@ -169,6 +169,7 @@ impl Counts {
             | Op::WidenBytes { .. }
             | Op::Zip { .. }
             | Op::Narrow { .. }
+            | Op::Parts { .. }
             | Op::Permute { .. }
             | Op::ToFloat { .. }
             | Op::ToInteger { .. }

@@ -146,6 +146,7 @@ impl Writer<'_> {
             | Op::Permute { .. }
             | Op::Zip { .. }
             | Op::Narrow { .. }
+            | Op::Parts { .. }
             | Op::DotPairs { .. }
             | Op::DotPairsLoad { .. } => {
                 unreachable!("this instruction set has no such operation, and says so")

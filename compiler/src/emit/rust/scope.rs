@@ -82,6 +82,7 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::Permute { .. }
         | Op::Zip { .. }
         | Op::Narrow { .. }
+        | Op::Parts { .. }
         | Op::DotPairs { .. }
         | Op::ToFloat { .. }
         | Op::ToInteger { .. }

@@ -1,7 +1,8 @@
 //! Depthwise convolution of bytes in maps of few channels: a vector holds several pixels side by side.
 //!
 //! Otherwise as [`super::rows`]: several rows at a time, for each column of the kernel the words of the pixels under it, which lie as far
-//! along the row as that column. Pixels whose tap is outside of the map stay zero, and so does what they would add.
+//! along the row as that column. Pixels whose tap is outside of the map stay zero, and so does what they would add. With stride 2 the first
+//! half of these pixels are every second of one vector, the others of another that ends with the last of them.
 
 use std::ops::Range;
 
@@ -20,12 +21,12 @@ impl Depthwise {
         words::width(isa) / self.output.pixel_stride
     }
 
-    /// Whether pixels lie side by side in a vector, one tap's as one output's.
+    /// Whether pixels lie side by side in a vector, one tap's as one output's, or with as many between them as a vector has.
     pub(super) fn is_flat(&self, isa: &Isa) -> bool {
         let Depthwise { window, input, output, .. } = self;
         let width = words::width(isa);
         isa.masks_lanes
-            && window.columns.stride == 1
+            && window.columns.stride <= 2
             && input.pixel_stride == output.pixel_stride
             && output.pixel_stride < width
             && width.is_multiple_of(output.pixel_stride)
@@ -67,17 +68,14 @@ impl Depthwise {
             }
         }
         for kx in 0..self.window.columns.kernel {
-            let Some(first) = pixels.iter().position(|taps| taps.contains(&kx)) else { continue };
-            let n_inside = pixels.iter().filter(|taps| taps.contains(&kx)).count();
-            let lanes = (first * words_of_pixel, n_inside * words_of_pixel);
+            let is_inside: Vec<bool> = pixels.iter().map(|taps| taps.contains(&kx)).collect();
+            if !is_inside.contains(&true) {
+                continue;
+            }
             let load = |b: &mut Builder, dst: Reg, from: Address| {
-                if n_inside == self.n_together(isa) {
-                    b.load(dst, from);
-                } else {
-                    b.load_lanes(dst, from, lanes);
-                }
+                self.load_pixels(b, isa, (dst, from), &is_inside);
             };
-            let column = kx * self.window.columns.dilation + first;
+            let column = kx * self.window.columns.dilation;
             self.each_word(b, rows, |b, word, pairs| {
                 let words = self.words(b, &self.rows_of_word(at, rows, word, column), &load);
                 for (position, output_row) in pairs {
@@ -91,6 +89,39 @@ impl Depthwise {
         }
         let place = |row: usize| at.output.at(row * self.output.row_words());
         self.finish(b, sums, row_of_filter, place, pixels.len() * words_of_pixel);
+    }
+
+    /// The input's pixels under one tap of a vector's pixels, of which the first is at an address, the others a stride apart; zeros for
+    /// those outside.
+    fn load_pixels(&self, b: &mut Builder, isa: &Isa, (dst, from): (Reg, Address), is_inside: &[bool]) {
+        let n_together = self.n_together(isa);
+        let (half, words) = (n_together / 2, self.input.pixel_words());
+        let is_whole = is_inside.len() == n_together && !is_inside.contains(&false);
+        // From where on in the row, and which of its pixels are taken.
+        let vector = |b: &mut Builder, dst: Reg, first: usize, taken: &[(usize, usize)]| {
+            let from = from.after(first * words);
+            let mut inside = taken.iter().filter(|(pixel, _)| is_inside.get(*pixel) == Some(&true));
+            let Some((_, first)) = inside.next() else { return b.constant(dst, 0.0) };
+            let last = inside.next_back().map_or(*first, |(_, last)| *last);
+            if is_whole {
+                // What lies between pixels inside is inside too.
+                b.load(dst, from);
+            } else {
+                b.load_lanes(dst, from.after(first * words), (first * words, (last + 1 - first) * words));
+            }
+        };
+        if self.window.columns.stride == 1 {
+            let all: Vec<(usize, usize)> = (0..n_together).map(|pixel| (pixel, pixel)).collect();
+            return vector(b, dst, 0, &all);
+        }
+        let even: Vec<(usize, usize)> = (0..half).map(|pixel| (pixel, 2 * pixel)).collect();
+        let odd: Vec<(usize, usize)> = (0..half).map(|pixel| (half + pixel, 2 * pixel + 1)).collect();
+        let last = b.register();
+        vector(b, dst, 0, &even);
+        vector(b, last, n_together - 1, &odd);
+        // Pixels of 16 bytes, or of 32.
+        b.parts(dst, (dst, last), if half == 2 { [0, 2, 1, 3] } else { [0, 1, 2, 3] });
+        b.free([last]);
     }
 
     /// Starts the sums of a vector's pixels from their biases, which lie in rows of the packed filter.

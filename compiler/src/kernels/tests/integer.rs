@@ -178,7 +178,12 @@ fn check_network(random: &mut Random, network: &Fused, case: u64, isa: &'static 
     let mut schedule = Schedule::tuned(network, isa, batch, None);
     let parts = random.within(1, 4);
     for step in &mut schedule.steps {
-        if let Work::Layer { share, .. } = &mut step.work {
+        if let Work::Layer { stage, share } = &mut step.work {
+            if let Kernel::Depthwise(kernel) = &mut stage.kernel
+                && random.percent(60)
+            {
+                *kernel = random_step(random, *kernel, isa);
+            }
             *share = Share::Alone(random.pick(&[Split::Whole, Split::Rows(parts), Split::Channels(parts)]));
         }
     }
@@ -191,6 +196,55 @@ fn check_network(random: &mut Random, network: &Fused, case: u64, isa: &'static 
     let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
     assert!(same && found.len() == expected.len(), "case {case}, {}: {layers:#?}", isa.name);
     schedule
+}
+
+/// The kernel in any form and with any step.
+fn random_step(random: &mut Random, kernel: Depthwise, isa: &Isa) -> Depthwise {
+    let kernel = random.pick(&kernel.in_all_forms(isa));
+    let rows: Vec<usize> = (1..=4).filter(|rows| kernel.most_pixels(*rows, isa) != 0).collect();
+    let rows = random.pick(&rows);
+    let pixels = random.within(1, kernel.most_pixels(rows, isa).min(7));
+    Depthwise { rows, pixels, ..kernel }
+}
+
+/// Depthwise layers over maps of few channels, in every form.
+#[test]
+fn pixels_side_by_side() {
+    let mut random = Random::new(17);
+    let mut n_found = [0; 3];
+    for case in 0..mnc_need::n_seeds(300) {
+        let input = shape(random.within(1, 9), random.within(1, 24), random.within(1, 4));
+        let few = random.pick(&[3, 8, 16, 16, 24, 32, 40]);
+        let layer = Layer::Conv { window: Window::POINTWISE, n: few, bias: true };
+        let mut nodes = vec![input_node(input)];
+        let conv = node("conv", layer, vec![FusedId(0)], Shape { channels: few, ..input });
+        nodes.push(integers(&mut random, &conv, &[&nodes[0]], (false, None)));
+        let window = random_window(&mut random);
+        if window.output(input.height, input.width).is_none() {
+            continue;
+        }
+        let layer = Layer::Depthwise { window, bias: true };
+        let output = layer.output_shape(&[nodes[1].shape()]).unwrap();
+        let depthwise = node("depthwise", layer, vec![FusedId(1)], output);
+        nodes.push(integers(&mut random, &depthwise, &[&nodes[1]], (false, None)));
+        let network = finished(&mut random, nodes);
+        for isa in ISAS.iter().filter(|isa| isa.zips_bytes) {
+            let schedule = check_network(&mut random, &network, case, isa);
+            for step in &schedule.steps {
+                if let Work::Layer { stage: Stage { kernel: Kernel::Depthwise(kernel), .. }, .. } = step.work
+                {
+                    let stride = kernel.window.columns.stride;
+                    match kernel.form {
+                        Form::Taps => n_found[0] += 1,
+                        Form::Rows(_) => n_found[1] += 1,
+                        Form::Flat(_) if stride == 2 => n_found[2] += 1,
+                        Form::Flat(_) => {}
+                    }
+                }
+            }
+        }
+    }
+    assert!(n_found.iter().all(|n| 10 < *n), "{n_found:?}");
 }
 
 #[test]
