@@ -273,8 +273,8 @@ pub enum Op {
         /// Read.
         from: Address,
     },
-    /// Dot twice, with the b of both from consecutive elements of memory. Their pairs fit, and those of both together: the first of one
-    /// with the first of the other, the second with the second.
+    /// [`Op::Dot`] twice, with the b of both from consecutive elements of memory. Their pairs fit, the first of one together with the first
+    /// of the other, and the second with the second.
     DotWords {
         /// Read and written.
         acc: Reg,

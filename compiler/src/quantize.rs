@@ -68,8 +68,8 @@ impl Pictures<'_> {
 /// What the user chooses.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Whether the weights of two neighbouring input channels, 2k and 2k + 1, add up to at most 128 where they have one sign: then
-    /// CPUs that add pairs of products in 16 bits give the same answers, in half of the steps.
+    /// Whether of each eight input channels the weights of 0, 1, 4 and 5, and of 2, 3, 6 and 7, add up to at most 128 where they have one
+    /// sign: then CPUs that add products up in 16 bits give the same answers in fewer steps.
     pub pair_safe: bool,
     /// The layers that are computed in f32, by name.
     pub keep_f32: Vec<String>,

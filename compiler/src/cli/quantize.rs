@@ -75,7 +75,7 @@ pub(super) struct Choices {
     /// fourth is kept for judging [default: pictures that `mnc` brings]
     #[arg(long, value_name = "FOLDER", help_heading = "int8")]
     calibrate: Option<PathBuf>,
-    /// Keep two neighbouring weights of one sign within 128: the same answers, in fewer steps, from CPUs without VNNI
+    /// Keep four weights of one sign, of neighbouring input channels, within 128: the same answers, in fewer steps, from CPUs without VNNI
     #[arg(long, help_heading = "int8")]
     pair_safe: bool,
     /// Layers to leave in f32, by the names in the report of `mnc quantize`, beside those that the measured error leaves there; `none`

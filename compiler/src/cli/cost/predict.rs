@@ -40,7 +40,7 @@ pub(super) fn output(networks: &[Network], target: &Target, (json, csv): (bool, 
         Some(prediction) => Ok(Expected::new(network, prediction)),
         None if shares.iter().any(|shares| shares.isa == isa.name) => super::super::usage(
             "--predict",
-            "found weights whose pairs don't fit into 16 bits, expected those of --pair-safe on a CPU without VNNI",
+            "found weights whose products don't fit into 16 bits, expected those of --pair-safe, made by this build, on a CPU without VNNI",
         ),
         None => {
             let known = shares.iter().map(|shares| shares.isa).collect::<Vec<_>>().join(", ");
