@@ -14,7 +14,7 @@ use mnc_runtime::filter::{self, Packing};
 
 pub use constant_channels::{Domain, without_constant_channels};
 pub use integer::{Addition, ByteInput, ByteSum, Bytes, Fit, Integer, MOST_WEIGHT, is_clamp};
-pub(crate) use integer::{factors, finish, fit_together, to_byte};
+pub(crate) use integer::{CHANNELS_OF_WORDS, factors, finish, fit_together, to_byte, together};
 pub(crate) use ties::Ties;
 
 use crate::error::Result;

@@ -14,7 +14,7 @@ mod spans;
 
 use self::spans::{Span, spans};
 use super::ties::Ties;
-use super::{Filter, Fit, Fused, FusedId, FusedNode, Integer};
+use super::{CHANNELS_OF_WORDS, Filter, Fit, Fused, FusedId, FusedNode, Integer};
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
 
@@ -275,8 +275,6 @@ fn keep_one_of_each(network: &Fused, ties: &mut Ties, stays: &mut [bool]) {
     }
 }
 
-/// Input channels of two words.
-const WORDS: usize = 8;
 /// Where pairs alone would let one in so many of the channels go, that saves more than it does to add up the pairs of two words.
 const MANY: usize = 4;
 
@@ -297,7 +295,7 @@ fn keep_what_fits(network: &Fused, ties: &mut Ties, stays: &mut [bool]) {
         let n_leaving = (0..n).filter(|channel| !stays[ties.set(id.0, *channel)]).count();
         *fit == Fit::Four && n_leaving * MANY < n
     });
-    let words: Vec<(FusedId, usize)> = words.map(|(id, _)| (*id, WORDS)).collect();
+    let words: Vec<(FusedId, usize)> = words.map(|(id, _)| (*id, CHANNELS_OF_WORDS)).collect();
     keep_groups(network, &[pairs, words].concat(), ties, stays);
 }
 

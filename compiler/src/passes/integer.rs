@@ -5,6 +5,7 @@
 //! [`Integer`] and [`Bytes`], operation by operation, in [`crate::reference`] and in docs/arithmetic.md.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::FusedNode;
 use crate::graph::activation::activate;
@@ -178,7 +179,10 @@ impl Integer {
         if !self.pairs_fit(layer, channels) {
             return Fit::One;
         }
-        if self.words_fit(channels) { self.best_fit(layer, channels) } else { Fit::Two }
+        match self.best_fit(layer, channels) {
+            Fit::Four if !self.words_fit(channels) => Fit::Two,
+            best => best,
+        }
     }
 
     /// The same of a layer whose weights are small enough: words are added up two by two where all of them are of one group and every tap
@@ -190,16 +194,14 @@ impl Integer {
         if begins_even && !has_groups { Fit::Four } else { Fit::Two }
     }
 
-    /// Whether of every tap over so many channels the weights of eight fit together as two words' pairs do: those of channels 0, 1, 4 and
-    /// 5, and those of 2, 3, 6 and 7.
+    /// Whether of every tap over so many channels the weights fit whose products are [added up together](together).
     fn words_fit(&self, channels: usize) -> bool {
         let n = self.multiplier.len();
-        let mut blocks = self.weights.chunks((channels * n).max(1)).flat_map(|tap| tap.chunks(8 * n));
-        blocks.all(|block| {
-            (0..2).all(|half| {
-                let rows = block.chunks(n).enumerate().filter(|(row, _)| row % 4 / 2 == half);
-                let rows: Vec<&[i8]> = rows.map(|(_, row)| row).collect();
-                (0..n).all(|output| fit_together(rows.iter().map(|row| row[output])))
+        let mut taps = self.weights.chunks((channels * n).max(1));
+        taps.all(|tap| {
+            together(0..channels).all(|channels| {
+                let weights = |output: usize| channels.iter().map(move |channel| tap[channel * n + output]);
+                (0..n).all(|output| fit_together(weights(output)))
             })
         })
     }
@@ -337,6 +339,21 @@ pub enum Fit {
     Two,
     /// Those of two words too: of the first pairs of both, and of the second ones.
     Four,
+}
+
+/// Input channels of two words.
+pub(crate) const CHANNELS_OF_WORDS: usize = 8;
+
+/// Of so many neighbouring channels those whose products are added up within 16 bits: of all of them 0, 1, 4 and 5, then 2, 3, 6 and 7,
+/// and so on; counted from the first of the neighbours.
+pub(crate) fn together(neighbours: Range<usize>) -> impl Iterator<Item = Vec<usize>> {
+    let first_block = neighbours.start / CHANNELS_OF_WORDS * CHANNELS_OF_WORDS;
+    let blocks = (first_block..neighbours.end).step_by(CHANNELS_OF_WORDS);
+    let halves = blocks.flat_map(|first| [first, first + 2]);
+    halves.map(move |first| {
+        let all = [0, 1, 4, 5].map(|channel| first + channel).into_iter();
+        all.filter(|channel| neighbours.contains(channel)).map(|channel| channel - neighbours.start).collect()
+    })
 }
 
 /// Whether weights with the largest bytes stay within an i16, all of them and any of them.

@@ -5,12 +5,10 @@
 //! filter's but the one that leaves the channel's mean on the calibration pictures what it is in f32: rounded weights of one sign of
 //! error times inputs that are never below 0 add up to a shift, which is most of the error that there would be.
 
-use std::ops::Range;
-
 use super::forward::taps;
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
-use crate::passes::{Addition, Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp};
+use crate::passes::{Addition, Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp, together};
 
 /// A dead channel's bias would leave an i32 if its weights said what a step is.
 const MOST_BIAS: f64 = (1u64 << 29) as f64;
@@ -18,8 +16,6 @@ const MOST_BIAS: f64 = (1u64 << 29) as f64;
 const LEAST_STEP: f64 = 1e-7;
 /// What weights of one sign may add up to whose products are added up within 16 bits: 255 times as much is still an i16.
 const MOST_SUM: i32 = 128;
-/// Input channels of which the first half of each word's is added up, and the second.
-const CHANNELS_OF_SUMS: usize = 8;
 /// Doublings of a step before a channel is given up.
 const MOST_DOUBLINGS: usize = 48;
 
@@ -239,18 +235,6 @@ impl Task<'_> {
 fn rounded_weight(w: f64) -> i8 {
     let most = f64::from(MOST_WEIGHT);
     w.round_ties_even().clamp(-most, most) as i8
-}
-
-/// Of so many neighbouring channels those whose products are added up within 16 bits: of all of them 0, 1, 4 and 5, then 2, 3, 6 and 7,
-/// and so on; counted from the first of the neighbours.
-fn together(neighbours: Range<usize>) -> impl Iterator<Item = Vec<usize>> {
-    let first_block = neighbours.start / CHANNELS_OF_SUMS * CHANNELS_OF_SUMS;
-    let blocks = (first_block..neighbours.end).step_by(CHANNELS_OF_SUMS);
-    let halves = blocks.flat_map(|first| [first, first + 2]);
-    halves.map(move |first| {
-        let all = [0, 1, 4, 5].map(|channel| first + channel).into_iter();
-        all.filter(|channel| neighbours.contains(channel)).map(|channel| channel - neighbours.start).collect()
-    })
 }
 
 /// What the weights of one sign add up to of those whose products do, without the sign; of one tap, from such a channel on.

@@ -98,7 +98,7 @@ fn bytes_are_widened() {
 fn words_fit_together() {
     let sums = |weight: i32, expected: Result<&[f32], &str>| {
         check(
-            |b, input, output| {
+            |b, _, output| {
                 let (sum, bytes, weights) = (b.register(), b.registers(2), b.register());
                 b.constant_integer(weights, 0x2020_2020 + weight);
                 b.store(weights, output.at(0));
@@ -110,7 +110,6 @@ fn words_fit_together() {
                 b.to_float(sum, sum);
                 b.store(sum, output.at(0));
                 b.store_part(sum, output.at(4), 1);
-                let _ = input;
             },
             expected,
         );

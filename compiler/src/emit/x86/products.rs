@@ -38,7 +38,7 @@ impl Writer<'_> {
     /// The word that products take, before the first of them.
     pub(super) fn load_product_word(&mut self, code: &Code) -> Result<(), IcedError> {
         let Some(word) = word_of(code, self.native_dot) else { return Ok(()) };
-        let register = self.vector(self.integer_spares().1);
+        let [register] = self.spares().map(|register| self.vector(register));
         let at = self.constant_place(word);
         self.emit(Instruction::with2(self.forms.splat_memory, register, at)?)
     }
@@ -51,8 +51,7 @@ impl Writer<'_> {
             return self.emit(Instruction::with3(forms.dot, acc, a, b)?);
         }
         assert!(pairs_fit, "where pairs don't fit, kernels widen bytes, as the instruction set says");
-        let (product, ones) = self.integer_spares();
-        let [product, ones] = [product, ones].map(|register| self.vector(register));
+        let [product, ones] = self.spares().map(|register| self.vector(register));
         self.emit(Instruction::with3(forms.byte_pairs, product, a, b)?)?;
         self.emit(Instruction::with3(forms.pairs, product, product, ones)?)?;
         self.emit(Instruction::with3(forms.add_integers, acc, acc, product)?)
@@ -61,10 +60,8 @@ impl Writer<'_> {
     /// Products of twice four bytes each, whose pairs add up in 16 bits.
     pub(super) fn dot_words(&mut self, acc: Reg, a: [Reg; 2], from: [Address; 2]) -> Result<(), IcedError> {
         let forms = self.forms;
-        let [.., other, product, ones] = self.spare[..] else {
-            panic!("kernels that take two words at a time leave three registers")
-        };
-        let [acc, other, product, ones] = [acc, other, product, ones].map(|register| self.vector(register));
+        let acc = self.vector(acc);
+        let [other, product, ones] = self.spares().map(|register| self.vector(register));
         for (product, (a, from)) in [product, other].into_iter().zip(a.into_iter().zip(from)) {
             self.emit(Instruction::with3(forms.byte_pairs, product, self.vector(a), memory(from))?)?;
         }
@@ -81,8 +78,8 @@ impl Writer<'_> {
         is_signed: bool,
     ) -> Result<(), IcedError> {
         let forms = self.forms;
-        let mask = self.vector(self.integer_spares().1);
-        let [dst, src] = [dst, src].map(|register| self.vector(register));
+        let [mask] = self.spares();
+        let [mask, dst, src] = [mask, dst, src].map(|register| self.vector(register));
         let right = if is_signed { forms.arithmetic_right_16 } else { forms.right_16 };
         match (bytes, is_signed) {
             (BytesOfLane::Odd, _) => self.emit(Instruction::with3(right, dst, src, 8u32)?),
@@ -97,8 +94,8 @@ impl Writer<'_> {
     /// Products of two numbers of 16 bits each.
     pub(super) fn dot_pairs(&mut self, acc: Reg, a: Reg, b: Factor) -> Result<(), IcedError> {
         let forms = self.forms;
-        let product = self.vector(self.integer_spares().0);
-        let [acc, a] = [acc, a].map(|register| self.vector(register));
+        let [product, _] = self.spares();
+        let [product, acc, a] = [product, acc, a].map(|register| self.vector(register));
         self.emit(match b {
             Factor::Register(b) => Instruction::with3(forms.pairs, product, a, self.vector(b))?,
             Factor::Memory(from) => Instruction::with3(forms.pairs, product, a, memory(from))?,
@@ -106,11 +103,9 @@ impl Writer<'_> {
         self.emit(Instruction::with3(forms.add_integers, acc, acc, product)?)
     }
 
-    /// Registers for products on their way, and for the word of [`product_word`].
-    fn integer_spares(&self) -> (Reg, Reg) {
-        let [.., first, second] = self.spare[..] else {
-            panic!("kernels over integers leave two registers where there is no dot product")
-        };
-        (first, second)
+    /// Registers for products on their way, and as the last for the word of [`product_word`].
+    fn spares<const N: usize>(&self) -> [Reg; N] {
+        let spares = self.spare.last_chunk();
+        *spares.expect("kernels over integers leave registers for products where there is no dot product")
     }
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::rows::{self as words, VECTORS, Words};
+use super::rows::{self, VECTORS, Words};
 use super::{Block, Depthwise};
 use crate::code::{Address, Binary, Builder, PART, Reg};
 use crate::kernels::tile::{Cursor, Run, runs};
@@ -18,13 +18,13 @@ type Pixels = Vec<Range<usize>>;
 impl Depthwise {
     /// Pixels of a vector.
     pub(super) fn n_together(&self, isa: &Isa) -> usize {
-        words::width(isa) / self.output.pixel_stride
+        rows::width(isa) / self.output.pixel_stride
     }
 
     /// Whether pixels lie side by side in a vector, one tap's as one output's, or with as many between them as a vector has.
     pub(super) fn is_flat(&self, isa: &Isa) -> bool {
         let Depthwise { window, input, output, .. } = self;
-        let width = words::width(isa);
+        let width = rows::width(isa);
         isa.masks_lanes
             && window.columns.stride <= 2
             && input.pixel_stride == output.pixel_stride
@@ -59,7 +59,7 @@ impl Depthwise {
         let Block { rows, columns: Run { taps, .. } } = block;
         let pixels = &taps[0];
         let words_of_pixel = self.output.pixel_words();
-        let row_of_filter = |row: usize, vector: usize| words::place(at.filter, row, vector, isa);
+        let row_of_filter = |row: usize, vector: usize| rows::place(at.filter, row, vector, isa);
         let sums: Vec<Vec<Reg>> = (0..VECTORS).map(|_| b.registers(rows.len())).collect();
         for (vector, sums) in sums.iter().enumerate() {
             for (row, sum) in rows.taps.iter().zip(sums) {
