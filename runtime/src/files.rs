@@ -41,10 +41,10 @@ pub struct Rename {
 
 /// Who is told what lies on disk meanwhile, to tidy up after a process that is killed.
 pub trait Witness {
-    /// A temporary file is about to be made.
-    fn begins(&mut self, temporary: &Path);
-    /// Every temporary file is whole: from here on all of them get their names, or none.
-    fn commits(&mut self, renames: &[Rename]);
+    /// A temporary file is about to be made, by a step that nobody may tidy up in the middle of.
+    fn begins(&mut self, temporary: &Path, make: impl FnOnce() -> io::Result<File>) -> io::Result<File>;
+    /// Every temporary file is whole: from here on all of them get their names, or none, by a step as before.
+    fn commits<T>(&mut self, renames: &[Rename], commit: impl FnOnce() -> T) -> T;
     /// These temporary files are gone.
     fn ends(&mut self, renames: &[Rename]);
 }
@@ -67,8 +67,9 @@ pub fn write(output: Output<'_>) -> io::Result<()> {
         Target::Stream(mut file) => file.write_all(output.bytes),
         Target::Place { path, old } => {
             let temporary = temporary_beside(&path);
-            let written =
-                whole(&output, &temporary, old.as_ref()).and_then(|()| fs::rename(&temporary, &path));
+            let written = make(&output, &temporary)
+                .and_then(|file| fill(file, &output, old.as_ref()))
+                .and_then(|()| fs::rename(&temporary, &path));
             if written.is_err() {
                 let _ = fs::remove_file(&temporary);
             }
@@ -98,8 +99,7 @@ pub fn write_set(outputs: &[Output<'_>], witness: &mut impl Witness) -> Result<(
     if renames.is_empty() {
         return Ok(());
     }
-    witness.commits(&renames);
-    let result = commit(&staged);
+    let result = witness.commits(&renames, || commit(&staged));
     witness.ends(&renames);
     result
 }
@@ -128,10 +128,10 @@ fn stage<'a>(
                     )));
                 }
                 let from = temporary_beside(&path);
-                witness.begins(&from);
-                let rename = Rename { from, to: path };
-                staged.push(Staged { path: output.path, rename: rename.clone() });
-                whole(output, &rename.from, old.as_ref()).map_err(fail)?;
+                let rename = Rename { from: from.clone(), to: path };
+                staged.push(Staged { path: output.path, rename });
+                let file = witness.begins(&from, || make(output, &from)).map_err(fail)?;
+                fill(file, output, old.as_ref()).map_err(fail)?;
             }
         }
     }
@@ -158,12 +158,16 @@ pub fn random_name() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// One temporary file, on disk, with the mode and the owner of the file that it will replace.
-fn whole(output: &Output<'_>, temporary: &Path, old: Option<&fs::Metadata>) -> io::Result<()> {
+/// One temporary file, empty.
+fn make(output: &Output<'_>, temporary: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     target::mode(&mut options, output.is_executable);
-    let mut file = options.open(temporary)?;
+    options.open(temporary)
+}
+
+/// Makes it whole, on disk, with the mode and the owner of the file that it will replace.
+fn fill(mut file: File, output: &Output<'_>, old: Option<&fs::Metadata>) -> io::Result<()> {
     file.write_all(output.bytes)?;
     if let Some(old) = old {
         target::take_after(&file, old, output.is_executable)?;

@@ -1,6 +1,8 @@
 //! Files of the command, in and out: inputs within the bounds of every door, some of them through pipes, and outputs that never
 //! take the place of an input.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,7 +27,7 @@ pub(super) fn takes(path: &Path) {
 }
 
 /// The bytes of an input.
-pub(super) fn read_bytes(path: &Path, kind: Kind) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_bytes(path: &Path, kind: Kind) -> io::Result<Vec<u8>> {
     if kind != Kind::Measurements {
         takes(path);
     }
@@ -81,13 +83,13 @@ pub(super) fn write_scratch(path: &Path, bytes: &[u8], is_executable: bool) -> R
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, if is_executable { 0o700 } else { 0o600 });
-        std::io::Write::write_all(&mut options.open(path)?, bytes)
+        io::Write::write_all(&mut options.open(path)?, bytes)
     };
     let _ = is_executable;
     write().map_err(|error| unwritten(path, &error))
 }
 
-fn unwritten(path: &Path, error: &std::io::Error) -> Error {
+fn unwritten(path: &Path, error: &io::Error) -> Error {
     Error::new(ErrorKind::Io, Place::file(path), format!("{error}, expected to write it"))
 }
 
@@ -95,12 +97,12 @@ fn unwritten(path: &Path, error: &std::io::Error) -> Error {
 struct Guard;
 
 impl Witness for Guard {
-    fn begins(&mut self, temporary: &Path) {
-        guard::file_begins(temporary);
+    fn begins(&mut self, temporary: &Path, make: impl FnOnce() -> io::Result<File>) -> io::Result<File> {
+        guard::file_begins(temporary, make)
     }
 
-    fn commits(&mut self, renames: &[Rename]) {
-        guard::renames_begin(renames);
+    fn commits<T>(&mut self, renames: &[Rename], commit: impl FnOnce() -> T) -> T {
+        guard::renames_begin(renames, commit)
     }
 
     fn ends(&mut self, renames: &[Rename]) {

@@ -43,9 +43,15 @@ fn state() -> MutexGuard<'static, State> {
 }
 
 fn tell(records: &[Record<'_>]) {
+    step(records, || ());
+}
+
+/// Tells the keeper, and then does what it was told of. A signal that comes meanwhile waits: the keeper would tidy up too early.
+fn step<T>(records: &[Record<'_>], work: impl FnOnce() -> T) -> T {
     let mut state = state();
     begin(&mut state);
     write(&mut state, records);
+    work()
 }
 
 /// Starts the keeper, if that hasn't been tried.
@@ -149,8 +155,8 @@ fn ignored_signals() -> impl Fn(i32) -> bool {
 }
 
 /// A temporary file is about to be made.
-pub(super) fn file_begins(path: &Path) {
-    tell(&[Record::File(&absolute(path))]);
+pub(super) fn file_begins<T>(path: &Path, make: impl FnOnce() -> T) -> T {
+    step(&[Record::File(&absolute(path))], make)
 }
 
 /// A temporary file is gone.
@@ -159,11 +165,11 @@ pub(super) fn file_ends(path: &Path) {
 }
 
 /// From here on all of them are done, or none.
-pub(super) fn renames_begin(renames: &[Rename]) {
+pub(super) fn renames_begin<T>(renames: &[Rename], commit: impl FnOnce() -> T) -> T {
     let paths: Vec<(PathBuf, PathBuf)> =
         renames.iter().map(|rename| (absolute(&rename.from), absolute(&rename.to))).collect();
     let pairs = paths.iter().flat_map(|(from, to)| [Record::From(from), Record::To(to)]);
-    tell(&pairs.chain([Record::Commit]).collect::<Vec<_>>());
+    step(&pairs.chain([Record::Commit]).collect::<Vec<_>>(), commit)
 }
 
 /// The keeper works in another folder.
@@ -181,11 +187,10 @@ impl Scratch {
     /// An empty one, that nobody else may look into.
     pub(super) fn new() -> Result<Scratch> {
         let path = absolute(&std::env::temp_dir()).join(format!("mnc-{}", random_name()));
-        tell(&[Record::Folder(&path)]);
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        if let Err(error) = builder.create(&path) {
+        if let Err(error) = step(&[Record::Folder(&path)], || builder.create(&path)) {
             tell(&[Record::Gone(&path)]);
             let place = Place::file(std::env::temp_dir());
             return Err(Error::new(

@@ -43,14 +43,20 @@ struct Told {
 }
 
 impl Witness for Told {
-    fn begins(&mut self, temporary: &Path) {
+    fn begins(&mut self, temporary: &Path, make: impl FnOnce() -> io::Result<File>) -> io::Result<File> {
         assert!(!temporary.exists(), "it is told before the file is made");
         self.n_begun += 1;
+        let made = make();
+        assert_eq!(temporary.exists(), made.is_ok(), "the file is made within the step");
+        made
     }
 
-    fn commits(&mut self, renames: &[Rename]) {
+    fn commits<T>(&mut self, renames: &[Rename], commit: impl FnOnce() -> T) -> T {
         assert!(renames.iter().all(|rename| rename.from.exists()), "every file is whole by now");
         self.committed = renames.to_vec();
+        let done = commit();
+        assert!(renames.iter().all(|rename| !rename.from.exists()), "all is done within the step");
+        done
     }
 
     fn ends(&mut self, renames: &[Rename]) {
@@ -96,9 +102,12 @@ fn a_set_that_fails_changes_nothing() {
 fn renames_are_taken_back() {
     struct Spoiler(PathBuf);
     impl Witness for Spoiler {
-        fn begins(&mut self, _: &Path) {}
-        fn commits(&mut self, _: &[Rename]) {
+        fn begins(&mut self, _: &Path, make: impl FnOnce() -> io::Result<File>) -> io::Result<File> {
+            make()
+        }
+        fn commits<T>(&mut self, _: &[Rename], commit: impl FnOnce() -> T) -> T {
             fs::create_dir(&self.0).unwrap();
+            commit()
         }
         fn ends(&mut self, _: &[Rename]) {}
     }
