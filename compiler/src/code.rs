@@ -205,6 +205,15 @@ pub enum Op {
         /// Factor.
         b: Reg,
     },
+    /// x = x * factor + addend, rounded once.
+    MulAdd {
+        /// Read and written.
+        x: Reg,
+        /// Factor.
+        factor: Reg,
+        /// Added.
+        addend: Reg,
+    },
     /// acc = a * b\[lane\] + acc, rounded once.
     FmaLane {
         /// Read and written.

@@ -8,6 +8,7 @@ mod fold_batch_norm;
 mod fuse_activation;
 mod fuse_residual;
 mod integer;
+mod mantissas;
 mod ties;
 
 use mnc_runtime::filter::{self, Packing};
@@ -15,6 +16,8 @@ use mnc_runtime::filter::{self, Packing};
 pub use constant_channels::{Domain, without_constant_channels};
 pub use integer::{Addition, ByteInput, ByteSum, Bytes, Fit, Integer, MOST_WEIGHT, is_clamp};
 pub(crate) use integer::{CHANNELS_OF_WORDS, factors, finish, fit_together, to_byte, together};
+pub use mantissas::Mantissas;
+pub(crate) use mantissas::STEP as MULTIPLIER_STEP;
 pub(crate) use ties::Ties;
 
 use crate::error::Result;
@@ -220,6 +223,9 @@ impl FusedNode {
     /// numbers behind an activation become bytes by, one over the scale. None where all channels have the same, and where the multipliers
     /// do that.
     pub fn factors(&self) -> Vec<f32> {
+        if let Some(mantissas) = self.mantissas() {
+            return mantissas.addends;
+        }
         if let Some(Addition::Channels(factors)) = self.integer.as_ref().and_then(|it| it.addition.as_ref()) {
             return factors.clone();
         }

@@ -8,6 +8,7 @@ mod interpret;
 pub(crate) mod sizes;
 mod values;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -324,6 +325,10 @@ impl Constants {
             (Some(numbers), _) => {
                 let channels = stage.kernel.input().shape.channels;
                 let numbers = numbers.without_groups(&node.layer, channels);
+                let numbers = match node.mantissas() {
+                    None => numbers,
+                    Some(mantissas) => Cow::Owned(numbers.starting(&mantissas.starts)),
+                };
                 stage.kernel.pack_integers(isa, &numbers, &node.factors())?
             }
             (None, filter) => stage.kernel.pack(isa, filter.as_ref()?)?,

@@ -77,6 +77,9 @@ pub trait Registers: Sized {
     /// acc = a * b + acc, rounded once.
     fn fma(&mut self, acc: usize, a: usize, b: usize);
 
+    /// x = x * factor + addend, rounded once.
+    fn mul_add(&mut self, x: usize, factor: usize, addend: usize);
+
     /// dst = a + b
     fn add(&mut self, dst: usize, a: usize, b: usize);
 

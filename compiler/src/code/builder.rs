@@ -160,6 +160,11 @@ impl Builder {
         self.push(Op::Fma { acc, a, b });
     }
 
+    /// x = x * factor + addend
+    pub fn mul_add(&mut self, x: Reg, factor: Reg, addend: Reg) {
+        self.push(Op::MulAdd { x, factor, addend });
+    }
+
     /// acc += a * b\[lane\]
     pub fn fma_lane(&mut self, acc: Reg, a: Reg, b: Reg, lane: usize) {
         self.push(Op::FmaLane { acc, a, b, lane: lane as u8 });

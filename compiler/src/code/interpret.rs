@@ -170,6 +170,15 @@ impl Machine<'_> {
                     self.registers[acc + lane] = product;
                 }
             }
+            Op::MulAdd { x, factor, addend } => {
+                let (factor, addend) = (self.read(factor)?.start, self.read(addend)?.start);
+                let x = self.read(x)?.start;
+                for lane in 0..self.lanes {
+                    let value = self.registers[x + lane]
+                        .mul_add(self.registers[factor + lane], self.registers[addend + lane]);
+                    self.registers[x + lane] = value;
+                }
+            }
             Op::FmaLane { acc, a, b, lane } => {
                 let (acc, a, b) = (self.read(acc)?.start, self.read(a)?.start, self.read(b)?.start);
                 let factor = self.registers[b + usize::from(lane)];

@@ -83,6 +83,7 @@ fn write_ops(f: &mut fmt::Formatter<'_>, ops: &[Op], lanes: usize, depth: usize)
             Op::LoadTwice { dst, from } => writeln!(f, "{dst} = load twice {from}")?,
             Op::Join { dst, low, high } => writeln!(f, "{dst} = join {low}, {high}")?,
             Op::Fma { acc, a, b } => writeln!(f, "{acc} += {a} * {b}")?,
+            Op::MulAdd { x, factor, addend } => writeln!(f, "{x} = {x} * {factor} + {addend}")?,
             Op::FmaLane { acc, a, b, lane } => writeln!(f, "{acc} += {a} * {b}[{lane}]")?,
             Op::Binary { op, dst, a, b } => writeln!(f, "{dst} = {} {a}, {b}", op.mnemonic())?,
             Op::ConstInteger { dst, value } => writeln!(f, "{dst} = integer {value}")?,

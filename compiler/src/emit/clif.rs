@@ -91,6 +91,11 @@ impl KernelReader<'_> {
                 let value = self.b.ins().fma(x, y, sum);
                 self.set(acc, value);
             }
+            Op::MulAdd { x, factor, addend } => {
+                let (number, factor, addend) = (self.get(x), self.get(factor), self.get(addend));
+                let value = self.b.ins().fma(number, factor, addend);
+                self.set(x, value);
+            }
             Op::LoadTwice { .. } | Op::Join { .. } => {
                 unreachable!("vectors of four lanes are never halved, and their instruction sets say so")
             }

@@ -189,6 +189,7 @@ impl Writer<'_> {
                 let (acc, a, b) = (self.vector(acc), self.vector(a), self.vector(b));
                 self.emit(Instruction::with3(forms.fma, acc, a, b)?)
             }
+            Op::MulAdd { x, factor, addend } => self.of_two(forms.mul_add, x, factor, addend),
             Op::FmaLane { .. } => {
                 unreachable!("x86-64 has no multiply-add by lane, and its instruction sets say so")
             }

@@ -10,7 +10,7 @@ use crate::code::{Address, Binary, Builder, Reg};
 use crate::graph::layer::Activation;
 use crate::graph::shape::Window;
 use crate::graph::tensor::Dtype;
-use crate::passes::Fit;
+use crate::passes::{Fit, Mantissas};
 use crate::target::Isa;
 
 /// What is summed, and what becomes of the sums.
@@ -35,6 +35,8 @@ pub struct IntegerEnding {
     pub bytes: Option<ByteEnding>,
     /// The addition of the residual.
     pub addition: Option<ByteResidual>,
+    /// Whether the sums start as [mantissas](crate::passes::Mantissas).
+    pub in_mantissas: bool,
     /// The positions of the whole layer, a border of which has a bias of its own; `None` where there is one bias.
     pub borders: Option<Borders>,
 }
@@ -68,7 +70,7 @@ pub enum Factor {
 pub(super) struct Operands<'a> {
     /// The multipliers of the channels.
     pub(super) multiplier: Address,
-    /// Their factors, where they have such.
+    /// Their factors or addends, where they have such.
     pub(super) factor: Address,
     /// For each of the sums, the bytes that an addition takes.
     pub(super) residuals: &'a [Address],
@@ -197,7 +199,9 @@ impl IntegerEnding {
 
     fn has_factors(self) -> bool {
         let is_of_channel = |bytes: ByteEnding| bytes.factor == Factor::OfChannel;
-        self.bytes.is_some_and(is_of_channel) || self.addition == Some(ByteResidual::Channels)
+        self.in_mantissas
+            || self.bytes.is_some_and(is_of_channel)
+            || self.addition == Some(ByteResidual::Channels)
     }
 
     /// Registers beside the sums: a multiplier, a constant, and those of the activation.
@@ -230,6 +234,9 @@ impl IntegerEnding {
         scratch: &[Reg],
         (sums, bytes): (&[Reg], ByteEnding),
     ) {
+        if self.in_mantissas {
+            return bytes.rounded_at_once(b, operands, scratch, sums);
+        }
         let factor = self.numbers(b, operands, scratch, sums);
         let loaded = || *scratch.get(1).expect("an addition has a register for its residual");
         match self.addition {
@@ -344,6 +351,27 @@ impl ByteEnding {
         self.scale_and_bound(b, (passing, factors), bounds, sums);
         sums.iter().for_each(|sum| b.to_integer(*sum, *sum));
         self.add_zero_point(b, passing, sums);
+    }
+
+    /// Makes integers of sums that are [mantissas](crate::passes::Mantissas): multiplied, rounded and moved to where the bits of a number
+    /// are the integer by one operation, and brought back by another.
+    fn rounded_at_once(self, b: &mut Builder, operands: Operands<'_>, scratch: &[Reg], sums: &[Reg]) {
+        let [factor, addend, ..] = *scratch else {
+            panic!("a tile leaves a register for the multiplier and one for the addend")
+        };
+        b.load(factor, operands.multiplier);
+        b.load(addend, operands.factor);
+        sums.iter().for_each(|sum| b.mul_add(*sum, factor, addend));
+        let ByteEnding { zero_point, low, high, .. } = self;
+        let (from_below, from_above) = self.needed_bounds();
+        let at = |byte: u8| Mantissas::WHOLE + (f32::from(byte) - f32::from(zero_point));
+        let bounds = [(from_below, Binary::Max, low), (from_above, Binary::Min, high)];
+        for (_, op, bound) in bounds.into_iter().filter(|(is_needed, ..)| *is_needed) {
+            b.constant(factor, at(bound));
+            sums.iter().for_each(|sum| b.binary(op, *sum, *sum, factor));
+        }
+        b.constant_integer(factor, i32::from(zero_point) - Mantissas::WHOLE.to_bits().cast_signed());
+        sums.iter().for_each(|sum| b.binary(Binary::AddIntegers, *sum, *sum, factor));
     }
 
     fn scale_and_bound(

@@ -129,6 +129,16 @@ impl Integer {
         products + bias.max().unwrap_or(0)
     }
 
+    /// Between which numbers the sum of a channel ends, whatever the bytes of the input are.
+    pub(crate) fn range(&self, channel: usize) -> [i64; 2] {
+        let n = self.multiplier.len();
+        let of_channel = self.weights.iter().skip(channel).step_by(n).map(|w| i64::from(*w) * 255);
+        let (below, above) =
+            of_channel.fold((0, 0), |(below, above), w| (below + w.min(0), above + w.max(0)));
+        let biases = || self.bias.iter().skip(channel).step_by(n).map(|bias| i64::from(*bias));
+        [biases().min().unwrap_or(0) + below, biases().max().unwrap_or(0) + above]
+    }
+
     /// What the sums start from as a packed filter has it: all borders, or one where all are the same, as with inputs whose byte of 0 is 0.
     pub fn packed_bias(&self) -> &[i32] {
         let n = self.multiplier.len();
@@ -158,6 +168,12 @@ impl Integer {
             Layer::Multiply => self.bias.iter().all(|zero| (-255..=0).contains(zero)) && is_below(255 * 255),
             _ => is_below(i64::from(self.bias[0]).abs() + 255 * (input.pixels() as i64)),
         }
+    }
+
+    /// The same with something added to all biases of each channel.
+    pub(crate) fn starting(&self, starts: &[i32]) -> Integer {
+        let bias = self.bias.iter().zip(starts.iter().cycle()).map(|(bias, start)| bias + start).collect();
+        Integer { bias, ..self.clone() }
     }
 
     /// The same of a convolution without groups, over so many input channels: those of other groups have weights of 0.

@@ -8,7 +8,9 @@
 use super::forward::taps;
 use crate::graph::layer::Layer;
 use crate::graph::shape::Shape;
-use crate::passes::{Addition, Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, is_clamp, together};
+use crate::passes::{
+    Addition, Bytes, Filter, FusedNode, Integer, MOST_WEIGHT, MULTIPLIER_STEP, is_clamp, together,
+};
 
 /// A dead channel's bias would leave an i32 if its weights said what a step is.
 const MOST_BIAS: f64 = (1u64 << 29) as f64;
@@ -174,6 +176,7 @@ impl Task<'_> {
             step = 1.0;
         }
         for _ in 0..MOST_DOUBLINGS {
+            step = self.rounded_up(idx, step);
             let mut weights: Vec<i8> = wanted.iter().map(|w| rounded_weight(w / step)).collect();
             if is_paired {
                 weights.chunks_mut(m).for_each(|tap| make_safe(tap, first));
@@ -186,6 +189,22 @@ impl Task<'_> {
         Err(format!(
             "the sums of channel {idx} can't be kept below 2^31, expected numbers less far apart; compile the network in f32"
         ))
+    }
+
+    /// The scale of an output channel's bytes, where its multiplier makes them.
+    fn scale(&self, idx: usize) -> Option<f64> {
+        let bytes = self.bytes.filter(|_| is_clamp(self.node.activation))?;
+        Some(f64::from(self.scales.get(idx).copied().unwrap_or(bytes.scale)))
+    }
+
+    /// The step, or the next larger one whose multiplier is of [few bits](crate::passes::Mantissas), where these are of use.
+    fn rounded_up(&self, idx: usize, step: f64) -> f64 {
+        match self.scale(idx) {
+            Some(scale) if self.addition.is_none() => {
+                (step / scale / MULTIPLIER_STEP).ceil() * MULTIPLIER_STEP * scale
+            }
+            _ => step,
+        }
     }
 
     /// With biases; `None` where a sum can't be proved.
@@ -215,13 +234,7 @@ impl Task<'_> {
             (bias.abs() < (1u64 << 31) as f64).then_some(bias as i32)
         };
         let bias: Option<Vec<i32>> = borders.iter().map(at).collect();
-        let scale = match self.bytes {
-            Some(bytes) if is_clamp(self.node.activation) => {
-                f64::from(self.scales.get(idx).copied().unwrap_or(bytes.scale))
-            }
-            _ => 1.0,
-        };
-        let multiplier = (step / scale) as f32;
+        let multiplier = (step / self.scale(idx).unwrap_or(1.0)) as f32;
         let addition = match &self.addition {
             Some(Addition::Channels(factors)) => Some(Addition::Channels(vec![factors[idx]])),
             _ => None,

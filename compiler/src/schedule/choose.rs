@@ -196,7 +196,8 @@ fn ending(node: &FusedNode, input: FeatureMap) -> Ending {
         Addition::Tensor(sum) => ByteResidual::Tensor(addition_of(node, *sum)),
         Addition::Channels(_) => ByteResidual::Channels,
     });
-    Ending::Integer(IntegerEnding { fit, activation, bytes, addition, borders })
+    let in_mantissas = node.mantissas().is_some();
+    Ending::Integer(IntegerEnding { fit, activation, bytes, addition, in_mantissas, borders })
 }
 
 /// The activation, where it is more than bounds, and how the numbers of a node become bytes, if they do; before an addition.

@@ -135,9 +135,11 @@ impl Counts {
         let (operations, products, loads) = match *op {
             // Multiplied in pairs, pairs of pairs, and added.
             Op::Dot { .. } if !isa.native_dot => (3, 2, 0),
-            Op::Fma { .. } | Op::FmaLane { .. } | Op::Dot { .. } | Op::Binary { op: Binary::Mul, .. } => {
-                (1, 1, 0)
-            }
+            Op::Fma { .. }
+            | Op::FmaLane { .. }
+            | Op::MulAdd { .. }
+            | Op::Dot { .. }
+            | Op::Binary { op: Binary::Mul, .. } => (1, 1, 0),
             Op::DotLoad { .. } => (1, 1, 1),
             Op::DotWords { .. } => (5, 3, 2),
             Op::DotPairs { .. } => (2, 1, 0),

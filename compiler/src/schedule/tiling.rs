@@ -164,8 +164,14 @@ mod tests {
     #[test]
     fn tiles_of_bytes_fill_the_registers() {
         let tile = |depth, n, activation, isa| {
-            let ending =
-                IntegerEnding { fit: Fit::Two, activation, bytes: None, addition: None, borders: None };
+            let ending = IntegerEnding {
+                fit: Fit::Two,
+                activation,
+                bytes: None,
+                addition: None,
+                in_mantissas: false,
+                borders: None,
+            };
             let ending = Ending::Integer(ending);
             let Tile { mr, vectors } = choose(Product { groups: 1, pixels: 196, depth, n, ending }, isa).tile;
             (mr, vectors)
@@ -182,6 +188,7 @@ mod tests {
                 activation: Activation::None,
                 bytes: None,
                 addition: None,
+                in_mantissas: false,
                 borders: None,
             };
             most_pixels(vectors, Ending::Integer(ending), &X86_64_V3)

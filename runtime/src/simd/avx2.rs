@@ -102,6 +102,12 @@ impl Registers for Avx2 {
     }
 
     #[inline(always)]
+    fn mul_add(&mut self, x: usize, factor: usize, addend: usize) {
+        // SAFETY: there are registers.
+        self.0[x] = unsafe { _mm256_fmadd_ps(self.0[x], self.0[factor], self.0[addend]) };
+    }
+
+    #[inline(always)]
     fn add(&mut self, dst: usize, a: usize, b: usize) {
         // SAFETY: there are registers.
         self.0[dst] = unsafe { _mm256_add_ps(self.0[a], self.0[b]) };

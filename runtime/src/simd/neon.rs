@@ -125,6 +125,13 @@ impl Registers for Neon {
     }
 
     #[inline(always)]
+    fn mul_add(&mut self, x: usize, factor: usize, addend: usize) {
+        let (sum, a, b) = (self.0[addend], self.0[x], self.0[factor]);
+        // SAFETY: NEON is part of the baseline.
+        self.0[x] = unsafe { Pair(vfmaq_f32(sum.0, a.0, b.0), vfmaq_f32(sum.1, a.1, b.1)) };
+    }
+
+    #[inline(always)]
     fn add(&mut self, dst: usize, a: usize, b: usize) {
         // SAFETY: NEON is part of the baseline.
         self.0[dst] = self.0[a].zip(self.0[b], |a, b| unsafe { vaddq_f32(a, b) });

@@ -98,6 +98,12 @@ impl Registers for Portable {
     }
 
     #[inline(never)]
+    fn mul_add(&mut self, x: usize, factor: usize, addend: usize) {
+        self.0[x] =
+            core::array::from_fn(|lane| fma(self.0[x][lane], self.0[factor][lane], self.0[addend][lane]));
+    }
+
+    #[inline(never)]
     fn add(&mut self, dst: usize, a: usize, b: usize) {
         self.zip(dst, a, b, |a, b| a + b);
     }

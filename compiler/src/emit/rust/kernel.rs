@@ -122,6 +122,7 @@ impl Writer<'_> {
             }
             Op::Splat { dst, from } => format!("r.splat({}, {});", dst.0, self.address(from)),
             Op::Fma { acc, a, b } => format!("r.fma({}, {}, {});", acc.0, a.0, b.0),
+            Op::MulAdd { x, factor, addend } => format!("r.mul_add({}, {}, {});", x.0, factor.0, addend.0),
             Op::ConstInteger { dst, value } => format!("r.constant_integer({}, {value});", dst.0),
             Op::LoadBytes { dst, from, lanes } => {
                 format!("r.load_bytes::<{lanes}>({}, {});", dst.0, self.byte_address(from))

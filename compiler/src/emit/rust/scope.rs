@@ -72,6 +72,7 @@ fn reads(op: &Op) -> Option<Ptr> {
         | Op::Copy { .. }
         | Op::Join { .. }
         | Op::Fma { .. }
+        | Op::MulAdd { .. }
         | Op::FmaLane { .. }
         | Op::Binary { .. }
         | Op::ConstInteger { .. }

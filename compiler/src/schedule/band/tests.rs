@@ -299,7 +299,14 @@ fn chains_end_where_the_least_leaves_the_cache() {
 #[test]
 fn bytes_are_cut_as_numbers_are() {
     let (activation, bytes, addition, borders) = (Activation::None, None, None, None);
-    let of_bytes = Ending::Integer(IntegerEnding { fit: Fit::Two, activation, bytes, addition, borders });
+    let of_bytes = Ending::Integer(IntegerEnding {
+        fit: Fit::Two,
+        activation,
+        bytes,
+        addition,
+        in_mantissas: false,
+        borders,
+    });
     let lens = |ending, height| {
         let stage = pointwise_that_ends(ending, height, 8);
         assert_eq!(stage.output().dtype, ending.dtype());
