@@ -39,7 +39,7 @@ impl Mantissas {
             let multiplier = f64::from(*multiplier);
             let [least, most] = numbers.range(channel);
             let offset = (-least).max(0).unsigned_abs().next_multiple_of(OFFSET_STEP) as i64;
-            let is_mantissa = most + offset < FIRST as i64;
+            let is_mantissa = offset <= FIRST as i64 && most + offset < FIRST as i64;
             let is_exact = 0.0 < multiplier && (multiplier / STEP).fract() == 0.0;
             let is_small = least.abs().max(most.abs()) as f64 * multiplier < FIRST / 2.0 - 1.0;
             let addend = f64::from(Mantissas::WHOLE) - (FIRST + offset as f64) * multiplier;
@@ -62,5 +62,57 @@ impl FusedNode {
             return None;
         }
         Mantissas::of(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::passes::integer::to_byte;
+    use crate::random::Random;
+
+    /// Rounding at once gives the bytes of the reference for every sum that a channel may end with, halves among them; and a layer is
+    /// told apart whose sums leave a mantissa or whose multipliers have more bits.
+    #[test]
+    fn rounding_at_once_gives_the_same_bytes() {
+        let (mut n_found, mut n_halves) = (0, 0);
+        for seed in 0..400 {
+            let mut random = Random::new(seed);
+            let weights: Vec<i8> = (0..random.within(1, 40))
+                .map(|_| random.within(0, 254) as u8 as i8)
+                .map(|w| w.max(-127))
+                .collect();
+            let bias = random.within(0, 1 << 18) as i32 - (1 << 17);
+            let multiplier = (random.within(1, 1 << 11) as f64 * STEP) as f32;
+            let numbers = Integer { weights, bias: vec![bias], multiplier: vec![multiplier], addition: None };
+            let Some(Mantissas { starts, addends }) = Mantissas::of(&numbers) else { continue };
+            n_found += 1;
+            let [least, most] = numbers.range(0);
+            let zero_point = random.within(0, 255) as u8;
+            for acc in least..=most {
+                let v = acc as f32 * multiplier;
+                let expected = to_byte(v, zero_point, 0, u8::MAX);
+                let start = f32::from_bits((starts[0] + acc as i32).cast_unsigned());
+                let sum = start.mul_add(multiplier, addends[0]).to_bits().cast_signed();
+                let integer = sum - Mantissas::WHOLE.to_bits().cast_signed() + i32::from(zero_point);
+                assert_eq!(integer.clamp(0, 255) as f32, expected, "{seed}: {acc} times {multiplier}");
+                n_halves += usize::from(v.abs().fract() == 0.5 && v.abs() < 255.0);
+            }
+        }
+        assert!(100 < n_found && 1000 < n_halves, "{n_found} layers, {n_halves} halves");
+        let numbers = |multiplier: f32, bias: i32| Integer {
+            weights: vec![127, -127],
+            bias: vec![bias],
+            multiplier: vec![multiplier],
+            addition: None,
+        };
+        let step = STEP as f32;
+        assert!(Mantissas::of(&numbers(3.0 * step, -1000)).is_some());
+        assert_eq!(Mantissas::of(&numbers(3.5 * step, 0)), None, "more bits");
+        assert_eq!(Mantissas::of(&numbers(-step, 0)), None, "bounds change places");
+        assert_eq!(Mantissas::of(&numbers(step, 1 << 23)), None, "leaves the mantissa");
+        assert_eq!(Mantissas::of(&numbers(step, -(1 << 23) - 1)), None, "leaves the mantissa");
+        assert_eq!(Mantissas::of(&numbers(step, i32::MIN / 2)), None, "leaves the mantissa");
+        assert_eq!(Mantissas::of(&numbers(256.0, 0)), None, "the product is too large");
     }
 }
