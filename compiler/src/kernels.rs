@@ -269,7 +269,7 @@ impl Kernel {
     }
 
     /// The same of a filter of integers: in each panel the biases, a row for each border ([`Integer::packed_bias`]), then the multipliers,
-    /// the factors where channels have such, then words of the weights of up to four input channels under one tap; in a depthwise
+    /// the factors or addends where channels have such, then words of the weights of up to four input channels under one tap; in a depthwise
     /// filter of one weight, or of those under some rows, of 8 or 16 bits.
     pub fn pack_integers(&self, isa: &Isa, numbers: &Integer, factors: &[f32]) -> Option<Vec<u8>> {
         let packing = self.packing(isa)?;

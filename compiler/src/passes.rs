@@ -223,9 +223,6 @@ impl FusedNode {
     /// numbers behind an activation become bytes by, one over the scale. None where all channels have the same, and where the multipliers
     /// do that.
     pub fn factors(&self) -> Vec<f32> {
-        if let Some(mantissas) = self.mantissas() {
-            return mantissas.addends;
-        }
         if let Some(Addition::Channels(factors)) = self.integer.as_ref().and_then(|it| it.addition.as_ref()) {
             return factors.clone();
         }

@@ -8,7 +8,6 @@ mod interpret;
 pub(crate) mod sizes;
 mod values;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use crate::code::Code;
 use crate::graph::shape::Shape;
 use crate::graph::tensor::Dtype;
 use crate::kernels::{Kernel, KernelName, Quantise};
-use crate::passes::{ByteInput, Fused, FusedId};
+use crate::passes::{ByteInput, Fused, FusedId, Mantissas};
 use crate::plan::{Plan, WORKSPACE_ALIGN};
 use crate::schedule::{Half, Output, Schedule, Stage, ValueId};
 use crate::target::{Isa, Reader};
@@ -325,11 +324,12 @@ impl Constants {
             (Some(numbers), _) => {
                 let channels = stage.kernel.input().shape.channels;
                 let numbers = numbers.without_groups(&node.layer, channels);
-                let numbers = match node.mantissas() {
-                    None => numbers,
-                    Some(mantissas) => Cow::Owned(numbers.starting(&mantissas.starts)),
-                };
-                stage.kernel.pack_integers(isa, &numbers, &node.factors())?
+                match node.mantissas() {
+                    None => stage.kernel.pack_integers(isa, &numbers, &node.factors())?,
+                    Some(Mantissas { starts, addends }) => {
+                        stage.kernel.pack_integers(isa, &numbers.starting(&starts), &addends)?
+                    }
+                }
             }
             (None, filter) => stage.kernel.pack(isa, filter.as_ref()?)?,
         };

@@ -120,23 +120,38 @@ impl ByteSum {
 pub const MOST_WEIGHT: i8 = 127;
 
 impl Integer {
-    /// The largest absolute value that the sum of a channel can take at any point, whatever the bytes of the input are.
-    pub fn bound(&self, channel: usize) -> i64 {
+    /// Of each channel, between which numbers its products add up to, whatever the bytes of the input are: the least and the most.
+    fn products(&self) -> Vec<[i64; 2]> {
         let n = self.multiplier.len();
-        let magnitudes = self.weights.iter().skip(channel).step_by(n);
-        let products: i64 = magnitudes.map(|w| i64::from(w.unsigned_abs()) * 255).sum();
-        let bias = self.bias.iter().skip(channel).step_by(n).map(|bias| i64::from(bias.unsigned_abs()));
-        products + bias.max().unwrap_or(0)
+        let mut products = vec![[0, 0]; n];
+        for row in self.weights.chunks_exact(n.max(1)) {
+            for ([least, most], w) in products.iter_mut().zip(row) {
+                *least += 255 * i64::from((*w).min(0));
+                *most += 255 * i64::from((*w).max(0));
+            }
+        }
+        products
     }
 
-    /// Between which numbers the sum of a channel ends, whatever the bytes of the input are.
-    pub(crate) fn range(&self, channel: usize) -> [i64; 2] {
-        let n = self.multiplier.len();
-        let of_channel = self.weights.iter().skip(channel).step_by(n).map(|w| i64::from(*w) * 255);
-        let (below, above) =
-            of_channel.fold((0, 0), |(below, above), w| (below + w.min(0), above + w.max(0)));
-        let biases = || self.bias.iter().skip(channel).step_by(n).map(|bias| i64::from(*bias));
-        [biases().min().unwrap_or(0) + below, biases().max().unwrap_or(0) + above]
+    /// The biases of a channel, of which it has one for each border.
+    fn biases(&self, channel: usize) -> impl Iterator<Item = i64> {
+        self.bias.iter().skip(channel).step_by(self.multiplier.len()).map(|bias| i64::from(*bias))
+    }
+
+    /// Of each channel, the largest absolute value that its sum can take at any point, whatever the bytes of the input are.
+    fn bounds(&self) -> impl Iterator<Item = i64> {
+        self.products().into_iter().enumerate().map(|(channel, [least, most])| {
+            let bias = self.biases(channel).map(i64::abs).max().unwrap_or(0);
+            most - least + bias
+        })
+    }
+
+    /// Of each channel, between which numbers its sum ends, whatever the bytes of the input are.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = [i64; 2]> {
+        self.products().into_iter().enumerate().map(|(channel, [least, most])| {
+            let biases = || self.biases(channel);
+            [biases().min().unwrap_or(0) + least, biases().max().unwrap_or(0) + most]
+        })
     }
 
     /// What the sums start from as a packed filter has it: all borders, or one where all are the same, as with inputs whose byte of 0 is 0.
@@ -153,8 +168,8 @@ impl Integer {
             Some(Addition::Channels(factors)) => 255.0 * factors[channel].abs(),
             Some(Addition::Tensor(_)) | None => 0.0,
         };
-        let mut multipliers = self.multiplier.iter().enumerate();
-        multipliers.all(|(channel, multiplier)| is_below(self.bound(channel), *multiplier, added(channel)))
+        let mut channels = self.multiplier.iter().zip(self.bounds()).enumerate();
+        channels.all(|(channel, (multiplier, bound))| is_below(bound, *multiplier, added(channel)))
     }
 
     /// The same of the numbers of a layer over such an input, of any kind.

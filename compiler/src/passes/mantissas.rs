@@ -35,9 +35,8 @@ impl Mantissas {
     fn of(numbers: &Integer) -> Option<Mantissas> {
         let n = numbers.multiplier.len();
         let mut all = Mantissas { starts: Vec::with_capacity(n), addends: Vec::with_capacity(n) };
-        for (channel, multiplier) in numbers.multiplier.iter().enumerate() {
+        for (multiplier, [least, most]) in numbers.multiplier.iter().zip(numbers.ranges()) {
             let multiplier = f64::from(*multiplier);
-            let [least, most] = numbers.range(channel);
             let offset = (-least).max(0).unsigned_abs().next_multiple_of(OFFSET_STEP) as i64;
             let is_mantissa = offset <= FIRST as i64 && most + offset < FIRST as i64;
             let is_exact = 0.0 < multiplier && (multiplier / STEP).fract() == 0.0;
@@ -87,7 +86,7 @@ mod tests {
             let numbers = Integer { weights, bias: vec![bias], multiplier: vec![multiplier], addition: None };
             let Some(Mantissas { starts, addends }) = Mantissas::of(&numbers) else { continue };
             n_found += 1;
-            let [least, most] = numbers.range(0);
+            let [least, most] = numbers.ranges().next().expect("there is a channel");
             let zero_point = random.within(0, 255) as u8;
             for acc in least..=most {
                 let v = acc as f32 * multiplier;

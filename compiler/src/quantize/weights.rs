@@ -197,7 +197,9 @@ impl Task<'_> {
         Some(f64::from(self.scales.get(idx).copied().unwrap_or(bytes.scale)))
     }
 
-    /// The step, or the next larger one whose multiplier is of [few bits](crate::passes::Mantissas), where these are of use.
+    /// The step, or the next larger one whose multiplier is of [few bits](crate::passes::Mantissas), where these are of use. A multiplier of
+    /// many such bits hardly changes; where it is one of few, a step is so small against that of the output that the rounding of weights
+    /// is far below that of the bytes.
     fn rounded_up(&self, idx: usize, step: f64) -> f64 {
         match self.scale(idx) {
             Some(scale) if self.addition.is_none() => {
