@@ -4,7 +4,9 @@ use super::assembly::Assembly;
 use super::check;
 use crate::graph::layer::{Activation, Layer};
 use crate::graph::tensor::{Dtype, Tensor};
-use crate::passes::{Addition, ByteInput, ByteSum, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, is_clamp};
+use crate::passes::{
+    Addition, ByteInput, ByteSum, Bytes, Fused, FusedNode, Integer, MOST_WEIGHT, MULTIPLIER_STEP, is_clamp,
+};
 use crate::random::Random;
 
 /// The network in integers, of numbers that the seed determines: weights of the whole range or a small one, one bias or one for each
@@ -79,7 +81,11 @@ pub(crate) fn integers(
     let n_different = if random.percent(50) { n_biases } else { n };
     let bias: Vec<i32> = match layer {
         Layer::Multiply => (0..2).map(|_| -(random.within(0, 255) as i32)).collect(),
-        _ => (0..n_different).map(|_| random.within(0, 40_000) as i32 - 20_000).collect(),
+        _ => {
+            // The largest reach the ends of what an f32 can count.
+            let most = random.pick(&[20_000, 20_000, 20_000, 1 << 23]);
+            (0..n_different).map(|_| random.within(0, 2 * most) as i32 - most as i32).collect()
+        }
     };
     let mut bias: Vec<i32> = bias.iter().copied().cycle().take(n_biases).collect();
     if n_weights != 0 && random.percent(50) {
@@ -91,16 +97,23 @@ pub(crate) fn integers(
         (Layer::Multiply, None) => 20_000.0,
         (_, None) => (input.pixels() as f32).sqrt() * 150.0,
     };
-    let multiplier = (0..n).map(|_| random.within(40, 160) as f32 / spread).collect();
+    let has_few_bits = random.percent(50);
+    let multiplier = |_| {
+        let multiplier = random.within(40, 160) as f32 / spread;
+        let step = MULTIPLIER_STEP as f32;
+        if has_few_bits { (multiplier / step).ceil() * step } else { multiplier }
+    };
+    let multiplier = (0..n).map(multiplier).collect();
     let bytes = random_bytes(random, zero_point);
     let adds = node.adds();
-    let activation = match (adds, layer.takes_activation()) {
-        (true, _) => {
+    let activation = match (layer.takes_activation(), adds || has_few_bits) {
+        // An addition takes no other, and few bits are of use with no other.
+        (true, true) => {
             let clamps = Activation::ALL.into_iter().filter(|activation| is_clamp(*activation));
             random.pick(&clamps.collect::<Vec<_>>())
         }
-        (false, true) => random.pick(&Activation::ALL),
-        (false, false) => Activation::None,
+        (true, false) => random.pick(&Activation::ALL),
+        (false, _) => Activation::None,
     };
     let addition = adds.then(|| {
         if *layer != Layer::Add && random.percent(50) {

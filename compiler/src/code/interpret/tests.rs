@@ -41,8 +41,10 @@ fn operations() {
             b.store(v[2], output.at(0));
             b.fma_lane(v[2], v[1], v[0], 3);
             b.store_part(v[2], output.at(4), 1);
+            b.mul_add(v[2], v[1], v[0]);
+            b.store_part(v[2], output.at(5), 1);
         },
-        Ok(&[2.5, 4.5, 6.5, 8.5, 10.5]),
+        Ok(&[2.5, 4.5, 6.5, 8.5, 10.5, 22.0]),
     );
 }
 

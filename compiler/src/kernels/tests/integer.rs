@@ -250,12 +250,18 @@ fn pixels_side_by_side() {
 #[test]
 fn random_networks_of_integers() {
     let mut random = Random::new(15);
+    let (mut n_at_once, mut n_others) = (0, 0);
     for case in 0..mnc_need::n_seeds(400) {
         let network = random_network(&mut random);
         for isa in ISAS {
             check_network(&mut random, &network, case, isa);
         }
+        for node in network.nodes.iter().filter(|node| node.integer.is_some()) {
+            *if node.mantissas().is_some() { &mut n_at_once } else { &mut n_others } += 1;
+        }
     }
+    let enough = mnc_need::n_seeds(100);
+    assert!(enough < n_at_once && enough < n_others, "{n_at_once} layers round at once, {n_others} don't");
 }
 
 /// First layers over the caller's pixels of one to three bytes, of which most need no copy with words at any byte.
