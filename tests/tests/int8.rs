@@ -108,8 +108,8 @@ fn check_with(trained: &Trained, options: &Options, (every, n_others): (usize, u
     let Certificate { n_pictures, n_same, .. } = certificate;
     assert!(n_pictures <= n_same + n_others, "{}: {certificate:?}", trained.weights);
     assert!(snr_db <= certificate.snr_db, "{}: {certificate:?}", trained.weights);
-    // The margin keeps what it promises.
-    assert_eq!(certificate.n_beyond_other, 0, "{}: {certificate:?}", trained.weights);
+    // The margin keeps what it promises: less than one in 40.
+    assert!(40 * certificate.n_beyond_other < certificate.n_beyond, "{}: {certificate:?}", trained.weights);
     assert!(n_pictures < 2 * certificate.n_beyond, "{}: {certificate:?}", trained.weights);
 }
 
