@@ -9,7 +9,7 @@ use crate::describe::{Description, Expand, LayerKind, Reduce, Slide, SqueezeSpec
 use crate::graph::Graph;
 use crate::graph::layer::{Flatten, Layer};
 use crate::graph::shape::{Shape, Window};
-use crate::passes::{Fused, FusedNode};
+use crate::passes::{Bytes, Fit, Fused, FusedNode, Integer};
 use crate::plan::Plan;
 use crate::program::{Argument, Program};
 use crate::schedule::{Place, Schedule};
@@ -238,7 +238,7 @@ impl fmt::Display for Fused {
                 "  n{idx:<3} {:<12} {:<12} {}",
                 node.name,
                 node.shape().to_string(),
-                FusedText(node)
+                FusedText(self, node)
             )?;
         }
         let outputs: Vec<String> = self.outputs.iter().map(|id| format!("n{}", id.0)).collect();
@@ -246,11 +246,12 @@ impl fmt::Display for Fused {
     }
 }
 
-struct FusedText<'a>(&'a FusedNode);
+struct FusedText<'a>(&'a Fused, &'a FusedNode);
 
 impl fmt::Display for FusedText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FusedNode { layer, activation, .. } = self.0;
+        let FusedText(network, node) = self;
+        let FusedNode { layer, activation, .. } = node;
         match layer {
             Layer::Conv { window: Window::POINTWISE, .. } => write!(f, "pointwise")?,
             Layer::Conv { window, .. } => write!(f, "conv {window}")?,
@@ -259,14 +260,48 @@ impl fmt::Display for FusedText<'_> {
             Layer::Dense { .. } => write!(f, "dense")?,
             other => write!(f, "{}", LayerWords(other))?,
         }
-        if let Some(addition) = &self.0.residual {
+        if let Some(addition) = &node.residual {
             write!(f, ", plus the last input ({addition})")?;
         }
         if layer.takes_activation() {
             write!(f, ", {activation:?}")?;
         }
-        write_inputs(f, self.0.inputs.iter().map(|id| id.0))
+        write_inputs(f, node.inputs.iter().map(|id| id.0))?;
+        match &node.integer {
+            Some(numbers) => {
+                let channels = network.nodes[node.inputs[0].0].shape().channels;
+                write_integers(f, node, numbers, channels)
+            }
+            None if node.bytes.is_some() && *layer != Layer::Input => write!(f, "; in f32"),
+            None => Ok(()),
+        }?;
+        match node.bytes {
+            Some(Bytes { zero_point, low, high, .. }) => {
+                write!(f, "; bytes {low} to {high}, zero point {zero_point}")
+            }
+            None => Ok(()),
+        }
     }
+}
+
+/// What is proved of a layer's sums, over so many channels.
+fn write_integers(
+    f: &mut fmt::Formatter<'_>,
+    node: &FusedNode,
+    numbers: &Integer,
+    channels: usize,
+) -> fmt::Result {
+    if numbers.weights.is_empty() {
+        return Ok(());
+    }
+    let most = numbers.bounds().max().unwrap_or(0);
+    let products = match numbers.fit(&node.layer, channels) {
+        Fit::One => "products need 32 bits",
+        Fit::Two => "two products fit 16 bits",
+        Fit::Four => "four products fit 16 bits",
+    };
+    write!(f, "; sums within {most}, {products}")?;
+    if node.mantissas().is_some() { write!(f, ", rounded in one step") } else { Ok(()) }
 }
 
 impl fmt::Display for Schedule {

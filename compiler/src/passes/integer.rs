@@ -139,7 +139,7 @@ impl Integer {
     }
 
     /// Of each channel, the largest absolute value that its sum can take at any point, whatever the bytes of the input are.
-    fn bounds(&self) -> impl Iterator<Item = i64> {
+    pub(crate) fn bounds(&self) -> impl Iterator<Item = i64> {
         self.products().into_iter().enumerate().map(|(channel, [least, most])| {
             let bias = self.biases(channel).map(i64::abs).max().unwrap_or(0);
             most - least + bias
