@@ -39,11 +39,22 @@ const EDGE_INSTRUCTIONS: usize = 4;
 const LOADS_A_STALL: usize = 10;
 /// Instructions that a core starts in one cycle.
 const ISSUE_WIDTH: usize = 4;
+/// Fewer sums side by side don't hide the latency of a dot product well.
+const LEAST_CHAINS: usize = 12;
+/// Instructions that it has in flight: the end of a tile of fewer runs beside the products of the next.
+const WINDOW: usize = 448;
 
 /// The tile of fewest expected cycles; among equals the one of more vectors, which reads the input less often.
 pub(super) fn choose(product: Product, isa: &Isa) -> Choice {
     let tiles: Vec<Tile> = largest(product.n, product.ending, isa).collect();
-    let choices = tiles.into_iter().rev().map(|tile| expected(product, tile, isa));
+    let has_lower = hides_ends(product.ending, isa);
+    let is_filled = |tile: &Tile| !has_lower || tile.vectors <= product.n.div_ceil(isa.lanes);
+    let tiles = tiles.into_iter().rev().filter(is_filled).flat_map(|most| {
+        let fewest = LEAST_CHAINS.div_ceil(most.vectors).min(most.mr);
+        let least = if has_lower { fewest } else { most.mr };
+        (least..=most.mr).rev().map(move |mr| Tile { mr, ..most })
+    });
+    let choices = tiles.map(|tile| expected(product, tile, isa));
     choices.min_by_key(|choice| choice.cycles).expect("the narrowest tile leaves room for its operands")
 }
 
@@ -101,6 +112,11 @@ fn has_register_of_pixel(ending: Ending, isa: &Isa) -> bool {
     isa.lane_fma && !(ending.dtype() == Dtype::U8 && isa.native_dot)
 }
 
+/// Whether sums are short enough for the end of a tile to matter: four products of bytes at once.
+fn hides_ends(ending: Ending, isa: &Isa) -> bool {
+    ending.dtype() == Dtype::U8 && isa.native_dot
+}
+
 /// Longer columns of pixels gain nothing: loads are hidden from about ten on.
 const MOST_PIXELS: usize = 14;
 
@@ -125,8 +141,11 @@ fn cycles(product: Product, tile: Tile, isa: &Isa) -> usize {
                 (mr * vectors).div_ceil(isa.fma_per_cycle) * LOADS_A_STALL
             };
             let least = isa.fma_latency.max(loads.div_ceil(isa.loads_per_cycle)) * LOADS_A_STALL;
-            let edges = (mr * vectors * EDGE_INSTRUCTIONS).div_ceil(ISSUE_WIDTH);
+            let edges = mr * vectors * EDGE_INSTRUCTIONS;
             let step = fma_time.max(least) + loads;
+            let in_flight = edges + product.depth * (mr * vectors + loads);
+            let exposed = if hides_ends(product.ending, isa) { in_flight.min(WINDOW) } else { WINDOW };
+            let edges = (edges * exposed).div_ceil(ISSUE_WIDTH * WINDOW);
             cycles += n_panels * n_tiles * (product.depth * step / LOADS_A_STALL + edges);
         }
     }
@@ -177,10 +196,14 @@ mod tests {
             (mr, vectors)
         };
         // In quads of channels.
-        for (depth, n) in [(128, 512), (64, 256), (8, 64)] {
+        for (depth, n) in [(128, 512), (64, 256), (16, 64)] {
             assert_eq!(tile(depth, n, Activation::Relu, &X86_64_V3_VNNI), (3, 4));
             assert_eq!(tile(depth, n, Activation::Relu, &X86_64_V4_VNNI), (6, 4));
         }
+        // Of short sums smaller tiles end while the next one begins.
+        assert_eq!(tile(8, 64, Activation::Relu, &X86_64_V3_VNNI), (3, 4));
+        assert_eq!(tile(8, 64, Activation::Relu, &X86_64_V4_VNNI), (3, 4));
+        assert_eq!(tile(4, 32, Activation::Relu, &X86_64_V4_VNNI), (7, 2));
         // Two words at a time, whose weights stay in memory.
         let of_words = |vectors| {
             let ending = IntegerEnding {
