@@ -307,7 +307,7 @@ impl ByteAddition {
             b.shift_right(*sum, *sum, shift);
         }
         if bytes.low == 0 && bytes.high == u8::MAX {
-            return bytes.add_zero_point(b, passing, sums);
+            return add_integer(b, passing, bytes.zero_point.into(), sums);
         }
         sums.iter().for_each(|sum| b.to_float(*sum, *sum));
         bytes.integers(b, (passing, None), (true, true), sums);
@@ -350,7 +350,7 @@ impl ByteEnding {
     ) {
         self.scale_and_bound(b, (passing, factors), bounds, sums);
         sums.iter().for_each(|sum| b.to_integer(*sum, *sum));
-        self.add_zero_point(b, passing, sums);
+        add_integer(b, passing, self.zero_point.into(), sums);
     }
 
     /// Makes integers of sums that are [mantissas](crate::passes::Mantissas): multiplied, rounded and moved to where the bits of a number
@@ -362,52 +362,58 @@ impl ByteEnding {
         b.load(factor, operands.multiplier);
         b.load(addend, operands.factor);
         sums.iter().for_each(|sum| b.mul_add(*sum, factor, addend));
-        let ByteEnding { zero_point, low, high, .. } = self;
-        let (from_below, from_above) = self.needed_bounds();
-        let at = |byte: u8| Mantissas::WHOLE + (f32::from(byte) - f32::from(zero_point));
-        let bounds = [(from_below, Binary::Max, low), (from_above, Binary::Min, high)];
-        for (_, op, bound) in bounds.into_iter().filter(|(is_needed, ..)| *is_needed) {
-            b.constant(factor, at(bound));
-            sums.iter().for_each(|sum| b.binary(op, *sum, *sum, factor));
-        }
-        b.constant_integer(factor, i32::from(zero_point) - Mantissas::WHOLE.to_bits().cast_signed());
-        sums.iter().for_each(|sum| b.binary(Binary::AddIntegers, *sum, *sum, factor));
+        self.keep_between(b, (factor, Mantissas::WHOLE), self.needed_bounds(), sums);
+        let whole = Mantissas::WHOLE.to_bits().cast_signed();
+        add_integer(b, factor, i32::from(self.zero_point) - whole, sums);
     }
 
     fn scale_and_bound(
         self,
         b: &mut Builder,
         (passing, factors): (Reg, Option<Address>),
-        (from_below, from_above): (bool, bool),
+        bounds: (bool, bool),
         sums: &[Reg],
     ) {
-        let ByteEnding { factor, zero_point, low, high } = self;
-        let each = |b: &mut Builder, op: Binary, constant: f32| {
-            b.constant(passing, constant);
-            sums.iter().for_each(|sum| b.binary(op, *sum, *sum, passing));
-        };
-        match factor {
+        match self.factor {
             Factor::One => {}
-            Factor::Same(bits) => each(b, Binary::Mul, f32::from_bits(bits)),
+            Factor::Same(bits) => by_constant(b, (Binary::Mul, f32::from_bits(bits)), passing, sums),
             Factor::OfChannel => {
                 b.load(passing, factors.expect("only layers with weights have factors of channels"));
                 sums.iter().for_each(|sum| b.binary(Binary::Mul, *sum, *sum, passing));
             }
         }
-        let zero = f32::from(zero_point);
-        if from_below {
-            each(b, Binary::Max, f32::from(low) - zero);
-        }
-        if from_above {
-            each(b, Binary::Min, f32::from(high) - zero);
-        }
+        self.keep_between(b, (passing, 0.0), bounds, sums);
     }
 
-    fn add_zero_point(self, b: &mut Builder, passing: Reg, sums: &[Reg]) {
-        if self.zero_point != 0 {
-            b.constant_integer(passing, self.zero_point.into());
-            sums.iter().for_each(|sum| b.binary(Binary::AddIntegers, *sum, *sum, passing));
+    /// Keeps numbers that stand upon another between those of the bounds that are needed.
+    fn keep_between(
+        self,
+        b: &mut Builder,
+        (passing, upon): (Reg, f32),
+        (from_below, from_above): (bool, bool),
+        sums: &[Reg],
+    ) {
+        let at = |byte: u8| upon + (f32::from(byte) - f32::from(self.zero_point));
+        if from_below {
+            by_constant(b, (Binary::Max, at(self.low)), passing, sums);
         }
+        if from_above {
+            by_constant(b, (Binary::Min, at(self.high)), passing, sums);
+        }
+    }
+}
+
+/// The operation of each with a constant, which takes a register.
+fn by_constant(b: &mut Builder, (op, constant): (Binary, f32), passing: Reg, sums: &[Reg]) {
+    b.constant(passing, constant);
+    sums.iter().for_each(|sum| b.binary(op, *sum, *sum, passing));
+}
+
+/// Adds an integer to each.
+fn add_integer(b: &mut Builder, passing: Reg, integer: i32, sums: &[Reg]) {
+    if integer != 0 {
+        b.constant_integer(passing, integer);
+        sums.iter().for_each(|sum| b.binary(Binary::AddIntegers, *sum, *sum, passing));
     }
 }
 

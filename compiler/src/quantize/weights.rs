@@ -175,8 +175,9 @@ impl Task<'_> {
         if step < f64::from(f32::MIN_POSITIVE) {
             step = 1.0;
         }
+        // Twice a multiplier of few bits is another.
+        step = self.rounded_up(idx, step);
         for _ in 0..MOST_DOUBLINGS {
-            step = self.rounded_up(idx, step);
             let mut weights: Vec<i8> = wanted.iter().map(|w| rounded_weight(w / step)).collect();
             if is_paired {
                 weights.chunks_mut(m).for_each(|tap| make_safe(tap, first));
