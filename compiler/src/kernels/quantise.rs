@@ -3,12 +3,12 @@
 //! Elements lie one behind the other, whatever their channels are; after some vectors these begin with channel 0 again. The filter has
 //! the numbers of so many vectors.
 //!
-//! Register map: two bounds, the number and its factor; of few vectors their factors and offsets.
+//! Register map: two bounds, the numbers that become bytes in one go, and one more; of few vectors their factors and offsets.
 
 use mnc_runtime::filter::Packing;
 
-use super::{Family, FeatureMap, KernelName, NamedTile};
-use crate::code::{Access, Address, Binary, Builder, Code, Reg};
+use super::{Family, FeatureMap, KernelName, NamedTile, narrow};
+use crate::code::{Access, Address, Binary, Builder, Code, Ptr, Reg};
 use crate::graph::layer::Activation;
 use crate::graph::tensor::{Dtype, Tensor};
 use crate::passes::{ByteInput, Filter, Fused};
@@ -27,13 +27,19 @@ pub struct Quantise {
 
 /// Vectors whose factors and offsets are in registers, at most.
 const MOST_RESIDENT: usize = 4;
-/// Vectors that are written out at once, about.
-const UNROLL: usize = 4;
+/// Vectors that become bytes in one go, where the instruction set narrows two registers into one.
+const GROUP: usize = 4;
 
 /// What a vector of numbers is multiplied by, and what is added.
 enum Numbers {
     Registers(Reg, Reg),
     Memory(Address, Address),
+}
+
+/// What becomes of the numbers of some vectors: which vector has which, and the bounds of all.
+struct Bytes<'a> {
+    numbers: &'a dyn Fn(usize) -> Numbers,
+    bounds: [Reg; 2],
 }
 
 impl Quantise {
@@ -116,53 +122,67 @@ impl Quantise {
             }
         };
         let n_elements = self.input.shape.len();
-        let written_out = n_vectors * UNROLL.div_ceil(n_vectors);
+        // Of many vectors of numbers there are groups enough in one round.
+        let written_out = if is_resident { n_vectors * GROUP } else { n_vectors };
+        let bytes = Bytes { numbers: &numbers, bounds };
         b.repeat(n_elements / lanes / written_out, |b| {
-            for vector in 0..written_out {
-                let (from, to) = (input.at(vector * lanes), output.at_bytes(vector * lanes));
-                quantise(b, (from, to), &numbers(vector), bounds, lanes);
-            }
+            bytes.vectors(b, isa, (input, output), written_out);
             b.advance(input, written_out * lanes);
             b.advance_bytes(output, written_out * lanes);
         });
         let rest = n_elements % (written_out * lanes);
-        for vector in 0..rest.div_ceil(lanes) {
-            let (from, to) = (input.at(vector * lanes), output.at_bytes(vector * lanes));
-            quantise(&mut b, (from, to), &numbers(vector), bounds, lanes.min(rest - vector * lanes));
+        let (whole, last) = (rest / lanes, rest % lanes);
+        bytes.vectors(&mut b, isa, (input, output), whole);
+        if last != 0 {
+            let x = bytes.integers(&mut b, (input, whole), last);
+            b.store_bytes(x, output.at_bytes(whole * lanes), last);
+            b.free([x]);
         }
         b.finish()
     }
 }
 
-/// Some lanes of a vector.
-fn quantise(
-    b: &mut Builder,
-    (from, to): (Address, Address),
-    numbers: &Numbers,
-    [least, most]: [Reg; 2],
-    lanes: usize,
-) {
-    let (x, byte) = (b.register(), b.register());
-    b.load_part(x, from, lanes);
-    match *numbers {
-        Numbers::Registers(factor, offset) => {
-            b.copy(byte, offset);
-            b.fma(byte, x, factor);
-        }
-        Numbers::Memory(factor, offset) => {
-            let loaded = b.register();
-            b.load(byte, offset);
-            b.load(loaded, factor);
-            b.fma(byte, x, loaded);
-            b.free([loaded]);
+impl Bytes<'_> {
+    /// So many whole vectors, one behind the other.
+    fn vectors(&self, b: &mut Builder, isa: &Isa, (input, output): (Ptr, Ptr), n_vectors: usize) {
+        for first in (0..n_vectors).step_by(GROUP) {
+            let group = first..n_vectors.min(first + GROUP);
+            let integers: Vec<Reg> =
+                group.clone().map(|vector| self.integers(b, (input, vector), isa.lanes)).collect();
+            if isa.zips_bytes {
+                let free = b.register();
+                narrow::store_all(b, free, &[(integers.clone(), output.at_bytes(first * isa.lanes))]);
+                b.free([free]);
+            } else {
+                for (vector, x) in group.zip(&integers) {
+                    b.store_bytes(*x, output.at_bytes(vector * isa.lanes), isa.lanes);
+                }
+            }
+            b.free(integers);
         }
     }
-    // The bound wins where it is no number.
-    b.binary(Binary::Max, byte, byte, least);
-    b.binary(Binary::Min, byte, byte, most);
-    b.to_integer(byte, byte);
-    b.store_bytes(byte, to, lanes);
-    b.free([x, byte]);
+
+    /// The integers of some lanes of a vector.
+    fn integers(&self, b: &mut Builder, (input, vector): (Ptr, usize), lanes: usize) -> Reg {
+        let x = b.register();
+        b.load_part(x, input.at(vector * b.lanes()), lanes);
+        match (self.numbers)(vector) {
+            Numbers::Registers(factor, offset) => b.mul_add(x, factor, offset),
+            Numbers::Memory(factor, offset) => {
+                let registers @ [by, added] = [b.register(), b.register()];
+                b.load(by, factor);
+                b.load(added, offset);
+                b.mul_add(x, by, added);
+                b.free(registers);
+            }
+        }
+        // The bound wins where it is no number.
+        let [least, most] = self.bounds;
+        b.binary(Binary::Max, x, x, least);
+        b.binary(Binary::Min, x, x, most);
+        b.to_integer(x, x);
+        x
+    }
 }
 
 #[cfg(test)]
