@@ -244,10 +244,16 @@ impl Entry<'_> {
             _ => [Value::UNKNOWN; 3],
         };
         let exact = Stride { least: weights_bytes, most: weights_bytes };
-        let stride = if binds { exact } else { Stride { least: row_len, most: u64::MAX } };
+        // Pictures without gaps are looked at by themselves: code may take all their rows for one.
+        let stride = if binds { exact } else { Stride { least: row_len + 1, most: u64::MAX } };
         let pool_run = Value::at(Origin::POOL_RUN, 0);
         let good = || Call { what: RUN, arguments: arguments.clone(), stride, bound, pool_run, returns };
         let mut calls = vec![good()];
+        if let Some(idx) = position(Argument::Stride) {
+            let mut call = Call { stride: Stride { least: row_len, most: row_len }, ..good() };
+            call.arguments[idx] = Value::number(row_len);
+            calls.push(call);
+        }
         let mut wrong = |what, position: usize, value, returns| {
             let mut call = Call { what, returns, ..good() };
             call.arguments[position] = value;
@@ -322,12 +328,14 @@ impl Entry<'_> {
         // What is refused leaves everything as it is.
         let written = if call.what == RUN { Access::Write } else { Access::Read };
         let buffer = |name, origin, (rows, bytes), access| Buffer { name, origin, rows, bytes, access };
+        let has_gaps = call.stride.least != row_len || call.stride.most != row_len;
+        let picture = if has_gaps { (rows, row_len) } else { (1, rows * row_len) };
         let buffers = [
             buffer("the input", Origin::INPUT, (1, rows * row_len * 4), Access::Read),
             buffer("the output", Origin::OUTPUT, (1, output_bytes), written),
             buffer("the workspace", Origin::WORKSPACE, (1, workspace_bytes), written),
             buffer("the pool", Origin::POOL, (1, size_of::<Parallel>() as u64), Access::Read),
-            buffer("the picture", Origin::PICTURE, (rows, row_len), Access::Read),
+            buffer("the picture", Origin::PICTURE, picture, Access::Read),
             buffer("the weights", Origin::WEIGHTS, (1, weights_bytes), Access::Read),
         ];
         let terms = Terms {

@@ -1,5 +1,6 @@
 //! The entries that take a picture's bytes: they normalise them into the workspace and run the network on that. Of a network in integers
-//! they keep the bytes, or make those of the normalised numbers where another quantiser has chosen what bytes stand for.
+//! they keep the bytes, or make those of the normalised numbers where another quantiser has chosen what bytes stand for. A picture whose
+//! bytes are kept and that has nothing between its rows is read where it is.
 //!
 //! A normalised byte is `fma(byte, multiplier, offset)`, rounded once, as whoever prepares a picture for the other entries
 //! computes it: the same bits. Padding is no matter here, for padded taps are outside of the chains.
@@ -9,7 +10,7 @@ use std::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F32X4, I8X16, I32, I32X4, I64};
 use cranelift_codegen::ir::{
-    ConstantData, FuncRef, Function, InstBuilder, SigRef, StackSlotData, StackSlotKind, Value,
+    BlockArg, ConstantData, FuncRef, Function, InstBuilder, SigRef, StackSlotData, StackSlotKind, Value,
 };
 use cranelift_frontend::{FunctionBuilder, Variable};
 use mnc_runtime::abi::{Parallel, Status};
@@ -23,6 +24,7 @@ use crate::emit::clif::{Frontend, LANES, lane_order, memory};
 use crate::graph::tensor::Dtype;
 use crate::passes::ByteInput;
 use crate::program::Program;
+use crate::target::Isa;
 
 /// Values that a task normalises at least, some microseconds' worth.
 const LEAST_TASK_VALUES: usize = 8192;
@@ -90,6 +92,11 @@ impl<'a> Picture<'a> {
         self.row_len() * self.reads.dtype().bytes()
     }
 
+    /// Whether the network may read a picture without gaps where it is, at any address: its bytes are those of the file.
+    fn is_read_in_place(&self, isa: &Isa) -> bool {
+        matches!(self.reads, Reads::Picture) && !is_reversed(self.info) && isa.words_at_any_byte
+    }
+
     /// Rows of a task, and how many tasks there are.
     fn tasks(&self) -> (usize, usize) {
         let wanted = (self.rows() * self.row_len() / LEAST_TASK_VALUES).clamp(1, MOST_TASKS);
@@ -123,15 +130,41 @@ pub(in crate::emit) fn run_u8(
     let kept = environment(versions).keep(&mut b);
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
-        let input = b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64);
-        let n_rows = b.ins().iconst(I64, picture.rows() as i64);
+        let prepared = b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64);
         kept.set(&mut b);
-        b.ins().call(normalise.rows, &[bytes, stride, input, n_rows]);
+        let input = input(&mut b, body, (picture, bytes, stride), prepared, |b| {
+            let n_rows = b.ins().iconst(I64, picture.rows() as i64);
+            b.ins().call(normalise.rows, &[bytes, stride, prepared, n_rows]);
+        });
         run_version(&mut b, body, [input, output, workspace]);
         kept.restore(&mut b);
         return_status(&mut b, Status::Ok);
     }
     finish(b, frontend.config);
+}
+
+/// Where the steps find the picture: where it is, if they read its bytes and there is nothing between its rows; else where `prepare`
+/// brings it.
+fn input(
+    b: &mut FunctionBuilder<'_>,
+    body: &Body<'_>,
+    (picture, bytes, stride): (Picture<'_>, Value, Value),
+    prepared: Value,
+    prepare: impl FnOnce(&mut FunctionBuilder<'_>),
+) -> Value {
+    if !picture.is_read_in_place(body.program.isa) {
+        prepare(b);
+        return prepared;
+    }
+    let [has_gaps, on] = [(); 2].map(|()| b.create_block());
+    let input = b.append_block_param(on, I64);
+    let is_whole = b.ins().icmp_imm_u(IntCC::Equal, stride, picture.row_len() as i64);
+    b.ins().brif(is_whole, on, &[BlockArg::Value(bytes)], has_gaps, &[]);
+    b.switch_to_block(has_gaps);
+    prepare(b);
+    b.ins().jump(on, &[BlockArg::Value(prepared)]);
+    b.switch_to_block(on);
+    input
 }
 
 /// Fills `func` with the same for a pool, whose tasks normalise too.
@@ -153,16 +186,18 @@ pub(in crate::emit) fn run_u8_parallel(
     let slot = b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, TASK_BYTES, 3));
     for (block, body) in choose_version(&mut b, versions, workspace).into_iter().zip(versions) {
         b.switch_to_block(block);
-        let input = b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64);
-        for (idx, value) in [bytes, stride, input].into_iter().enumerate() {
-            b.ins().stack_store(I64, value, slot, idx as i32 * 8);
-        }
-        let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
-        let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
-        let task = b.ins().func_addr(I64, normalise.task);
-        let argument = b.ins().stack_addr(I64, slot, 0);
-        let count = b.ins().iconst(I64, picture.tasks().1 as i64);
-        b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
+        let prepared = b.ins().iadd_imm_s(workspace, body.program.normalised_offset as i64);
+        let input = input(&mut b, body, (picture, bytes, stride), prepared, |b| {
+            for (idx, value) in [bytes, stride, prepared].into_iter().enumerate() {
+                b.ins().stack_store(I64, value, slot, idx as i32 * 8);
+            }
+            let context = b.ins().load(I64, memory(), pool, offset_of!(Parallel, ctx) as i32);
+            let run = b.ins().load(I64, memory(), pool, offset_of!(Parallel, run) as i32);
+            let task = b.ins().func_addr(I64, normalise.task);
+            let argument = b.ins().stack_addr(I64, slot, 0);
+            let count = b.ins().iconst(I64, picture.tasks().1 as i64);
+            b.ins().call_indirect(run_signature, run, &[context, task, argument, count]);
+        });
         run_tasks(&mut b, body, (Input::OfSteps(input), output, workspace, pool), slot, run_signature);
         return_status(&mut b, Status::Ok);
     }
@@ -232,7 +267,7 @@ fn normalise_row(b: &mut FunctionBuilder<'_>, picture: Picture<'_>, from: Value,
     let element_bytes = reads.dtype().bytes();
     let channels = info.input.channels;
     let row_len = info.input.width * channels;
-    let is_reversed = info.preprocess.channel_order == ChannelOrder::Bgr && channels != 1;
+    let is_reversed = is_reversed(info);
     // After so many values vectors and channels begin together again.
     let period = match channels {
         _ if is_reversed => channels,
@@ -260,12 +295,12 @@ fn normalise_row(b: &mut FunctionBuilder<'_>, picture: Picture<'_>, from: Value,
     (0..row_len % period).for_each(|idx| value(b, picture, (bytes, values), idx));
 }
 
-/// One row as bytes: eight at a time while there are, then one by one; a network of reversed channels gets pixel by pixel.
+/// One row as bytes: sixteen at a time while there are, then one by one; a network of reversed channels gets pixel by pixel.
 fn copy_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Value) {
     let channels = info.input.channels;
     let row_len = info.input.width * channels;
-    let is_reversed = info.preprocess.channel_order == ChannelOrder::Bgr && channels != 1;
-    let period = if is_reversed { channels } else { I64.bytes() as usize };
+    let is_reversed = is_reversed(info);
+    let period = if is_reversed { channels } else { I8X16.bytes() as usize };
     let byte = |b: &mut FunctionBuilder<'_>, (bytes, values): (Value, Value), idx: usize| {
         let byte = b.ins().uload8(I32, memory(), bytes, source(info, idx) as i32);
         b.ins().istore8(memory(), byte, values, idx as i32);
@@ -279,8 +314,8 @@ fn copy_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Value) {
             if is_reversed {
                 (0..period).for_each(|idx| byte(b, (bytes, values), idx));
             } else {
-                let word = b.ins().load(I64, memory(), bytes, 0);
-                b.ins().store(memory(), word, values, 0);
+                let vector = b.ins().load(I8X16, memory(), bytes, 0);
+                b.ins().store(memory(), vector, values, 0);
             }
             for (pointer, value) in [(from, bytes), (to, values)] {
                 let next = b.ins().iadd_imm_s(value, period as i64);
@@ -290,6 +325,11 @@ fn copy_row(b: &mut FunctionBuilder<'_>, info: &Info, from: Value, to: Value) {
     }
     let (bytes, values) = (b.use_var(from), b.use_var(to));
     (0..row_len % period).for_each(|idx| byte(b, (bytes, values), idx));
+}
+
+/// Whether the network's channels are in another order than a picture's.
+fn is_reversed(info: &Info) -> bool {
+    info.preprocess.channel_order == ChannelOrder::Bgr && info.input.channels != 1
 }
 
 /// The byte of a pixel's value `idx`, in the order of the file; the first is that of channel 0.
