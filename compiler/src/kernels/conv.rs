@@ -9,6 +9,7 @@
 //! The caller's bytes have no gaps: of a camera's pixels of three bytes, the word that begins with a pixel ends with a byte of the next,
 //! whose weight is 0. Behind the last pixel of a row may be nothing, so its word ends with it and is shifted.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use mnc_runtime::filter::Packing;
@@ -21,6 +22,9 @@ use crate::code::{Access, Builder, Code, Ptr};
 use crate::graph::shape::Window;
 use crate::graph::tensor::Dtype;
 use crate::target::Isa;
+
+/// Words of pixels that [`Conv::shared_row`] has in registers at once, at the least.
+const LEAST_ELEMENTS: usize = 6;
 
 /// A standard convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,6 +195,8 @@ impl Conv {
                 // The kernel row lies in consecutive elements: one reduction.
                 let all: Vec<Row> = (0..taps.len()).map(tile_row).collect();
                 reduce(b, &all, window.columns.kernel * m, row);
+            } else if everywhere && self.shares_words(isa, &registers) {
+                self.shared_row(b, &registers, taps, (row, weights));
             } else {
                 for kx in 0..window.columns.kernel {
                     let inside = (0..taps.len()).filter(|pixel| taps[*pixel].inside.contains(&kx));
@@ -217,5 +223,55 @@ impl Conv {
         registers.finish(b, isa, Finish { residual: None, output, filter: at.filter });
         b.free_pointers([weights, row]);
         registers.give_back(b);
+    }
+
+    /// Whether pixels of a tile have words in common and there are registers for the weights of a kernel row. Where a word has more than one
+    /// vector of weights it takes fewer loads than products anyway. Sums of integers may change their order.
+    fn shares_words(&self, isa: &Isa, registers: &Registers) -> bool {
+        let axis = self.window.columns;
+        let has_common =
+            axis.stride.is_multiple_of(axis.dilation) && axis.stride < axis.kernel * axis.dilation;
+        has_common
+            && self.input.dtype == Dtype::U8
+            && self.input.depth() == 1
+            && registers.panels.vectors == 1
+            && isa.native_dot
+            && axis.kernel + LEAST_ELEMENTS <= registers.scratch.len()
+    }
+
+    /// A kernel row of all pixels of a tile: each word is brought once, for all taps that read it.
+    fn shared_row(
+        &self,
+        b: &mut Builder,
+        registers: &Registers,
+        taps: &[Columns],
+        (row, weights): (Ptr, Ptr),
+    ) {
+        let (axis, pixel_bytes) = (self.window.columns, self.input.pixel_bytes());
+        let (factors, elements) = registers.scratch.split_at(axis.kernel);
+        for (kx, factor) in factors.iter().enumerate() {
+            b.load(*factor, weights.at(registers.panels.at(kx, 0)));
+        }
+        // By the place of the word the taps that read it, each with its pixel.
+        let mut words: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        for (kx, pixel) in (0..axis.kernel).flat_map(|kx| (0..taps.len()).map(move |pixel| (kx, pixel))) {
+            words.entry(pixel * axis.stride + kx * axis.dilation).or_default().push((kx, pixel));
+        }
+        let words: Vec<(usize, Vec<(usize, usize)>)> = words.into_iter().collect();
+        for words in words.chunks(elements.len()) {
+            let mut products = Vec::new();
+            for ((column, readers), element) in words.iter().zip(elements) {
+                let is_late = readers.iter().any(|(kx, pixel)| taps[*pixel].late <= *kx);
+                let early = if is_late { WORD - pixel_bytes } else { 0 };
+                Row { offset: column * pixel_bytes, early, accumulators: 0 }.splat(b, *element, row, 0);
+                products.extend(readers.iter().map(|(kx, pixel)| (*kx, *pixel, *element)));
+            }
+            // Tap by tap, so that products of one sum are far from each other.
+            products.sort_by_key(|(kx, pixel, _)| (*kx, *pixel));
+            for (kx, pixel, element) in products {
+                registers.ending.add_product(b, registers.accumulators[pixel][0], element, factors[kx]);
+            }
+        }
+        b.advance(weights, axis.kernel * registers.panels.width);
     }
 }
