@@ -3,8 +3,8 @@
 //! A network may have thousands of layers, so chains have a bounded length, and those that end with the same layer share their
 //! work: how far a stage is after each band depends on the stages behind it alone.
 //!
-//! Maps count as if their elements were f32, filters as they are. So a network in int8 is cut much as the same one in f32, and its
-//! workspace is about a quarter as large: small machines lack memory before they lack cache.
+//! Maps and filters count as if their elements were f32. So a network in int8 is cut as the same one in f32, and its workspace is a
+//! quarter as large: small machines lack memory before they lack cache.
 
 use super::{band_ends, end_of, first_needed, kept, rows_at_once};
 use crate::graph::tensor::Dtype;
@@ -39,6 +39,15 @@ pub(in crate::schedule) fn run(network: &Fused, first: FusedId) -> Vec<FusedId> 
 /// Of a row, as it counts.
 fn row_bytes(map: FeatureMap) -> usize {
     map.row_stride() * Dtype::F32.bytes()
+}
+
+/// Of the filter of a stage, as it counts; depthwise ones have words of few bytes anyway.
+fn filter_bytes(stage: &Kernel, isa: &Isa) -> usize {
+    let bytes = stage.filter_bytes(isa);
+    match stage {
+        Kernel::Depthwise(_) => bytes,
+        _ => bytes * Dtype::F32.bytes() / stage.input().dtype.bytes(),
+    }
 }
 
 /// Of the map behind a stage, as it counts.
@@ -140,7 +149,7 @@ impl<'a> Chain<'a> {
     pub(super) fn of(last: &'a Kernel, band_rows: usize, isa: &'a Isa) -> Chain<'a> {
         let ends = band_ends(0..last.output().shape.height, band_rows);
         let done = [0].into_iter().chain(ends).collect();
-        let bytes = last.filter_bytes(isa);
+        let bytes = filter_bytes(last, isa);
         Chain { isa, first: last, done, bytes, group_row_bytes: 0, group_rows: usize::MAX }
     }
 
@@ -163,7 +172,7 @@ impl<'a> Chain<'a> {
             self.bytes += self.group_bytes() + most_rows(next, &self.done, &done) * row_bytes;
             (self.group_row_bytes, self.group_rows) = (0, usize::MAX);
         }
-        self.bytes += stage.filter_bytes(self.isa);
+        self.bytes += filter_bytes(stage, self.isa);
         (self.first, self.done) = (stage, done);
     }
 
