@@ -4,6 +4,7 @@
 //! Knows no addresses: where values lie is decided by [`crate::plan`].
 
 pub mod band;
+mod ahead;
 mod choose;
 mod depthwise;
 mod output;
@@ -110,6 +111,7 @@ impl Schedule {
             scheduler.run(&run);
         }
         (0..network.outputs.len()).for_each(|idx| scheduler.output(idx));
+        ahead::fetch(&mut scheduler.schedule);
         scheduler.schedule.verify();
         scheduler.schedule
     }

@@ -29,6 +29,8 @@ pub struct Pointwise {
     pub ending: Ending,
     /// Register tile.
     pub tile: Tile,
+    /// Words behind its filter that it fetches for the layers that follow, whose filters lie there.
+    pub ahead: usize,
 }
 
 /// Where the kernel is.
@@ -36,6 +38,8 @@ pub struct Pointwise {
 struct At {
     cursor: Cursor,
     residual: Option<Ptr>,
+    /// The next line to fetch, which is farther ahead with each panel; `None` where it is always the next panel's.
+    ahead: Option<Ptr>,
 }
 
 /// One register tile of a pointwise convolution.
@@ -73,14 +77,21 @@ impl Pointwise {
         let residual = self.residual.map(|_| b.parameter("residual", Access::Read));
         let panel = b.parameter("weights", Access::Read);
         let output = b.parameter("output", Access::Write);
-        for run in panel_runs(self.output.shape.channels, self.tile, isa, self.ending) {
+        let runs = panel_runs(self.output.shape.channels, self.tile, isa, self.ending);
+        let ahead = (self.ahead != 0).then(|| {
+            let next = b.pointer();
+            let first = Panels::new(runs[0].vectors, self.filter_rows(), isa);
+            b.set_pointer(next, panel, first.len() as isize);
+            next
+        });
+        for run in runs {
             let PanelRun { vectors, count, ends_in_half } = run;
             let width = vectors * isa.lanes;
             let shared = if ends_in_half { ", the last vector shared by two pixels" } else { "" };
             b.heading(format!("{count} panels of {width} channels{shared}"));
             b.repeat(count, |b| {
                 let panels = Panels::new(vectors, self.filter_rows(), isa).ending_in_half(ends_in_half);
-                let at = At { cursor: Cursor { input, filter: panel, output }, residual };
+                let at = At { cursor: Cursor { input, filter: panel, output }, residual, ahead };
                 self.panel(b, isa, at, panels);
                 b.advance(panel, panels.len());
                 b.advance(output, self.output.words(width));
@@ -91,20 +102,26 @@ impl Pointwise {
     }
 
     /// All pixels of one tile's channels. The first tiles fetch what the next panels hold, in equal shares, until it is there.
-    fn panel(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual }: At, panels: Panels) {
+    fn panel(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual, ahead }: At, panels: Panels) {
         let tiles = split_evenly(self.input.shape.pixels(), self.tile.mr);
         let n_tiles = tiles.iter().map(|(_, count)| count).sum();
-        let (lines, mut fetching) = Stream::spread(panels.len(), self.input.depth(), n_tiles, isa);
-        let (row_in, row_out, next) = (b.pointer(), b.pointer(), b.pointer());
+        let share = (self.ahead * panels.vectors).div_ceil(self.output.shape.channels.div_ceil(isa.lanes));
+        let fetched = panels.len() + share;
+        let (lines, mut fetching) = Stream::spread(fetched, self.input.depth(), n_tiles, isa);
+        let (row_in, row_out) = (b.pointer(), b.pointer());
         b.set_pointer(row_in, at.input, 0);
         b.set_pointer(row_out, at.output, 0);
-        b.set_pointer(next, at.filter, panels.len() as isize);
+        let next = ahead.unwrap_or_else(|| {
+            let next = b.pointer();
+            b.set_pointer(next, at.filter, panels.len() as isize);
+            next
+        });
         let row_residual = residual.map(|residual| {
             let row = b.pointer();
             b.set_pointer(row, residual, 0);
             row
         });
-        let at = At { cursor: Cursor { input: row_in, output: row_out, ..at }, residual: row_residual };
+        let at = At { cursor: Cursor { input: row_in, output: row_out, ..at }, residual: row_residual, ahead };
         for (mr, count) in tiles {
             let n_fetching = fetching.min(count);
             fetching -= n_fetching;
@@ -123,11 +140,12 @@ impl Pointwise {
                 });
             }
         }
-        b.free_pointers([row_in, row_out, next].into_iter().chain(row_residual));
+        let own = ahead.is_none().then_some(next);
+        b.free_pointers([row_in, row_out].into_iter().chain(own).chain(row_residual));
     }
 
     /// One register tile.
-    fn tile(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual }: At, tile: TileOf) {
+    fn tile(&self, b: &mut Builder, isa: &Isa, At { cursor: at, residual, .. }: At, tile: TileOf) {
         let TileOf { mr, panels, stream } = tile;
         let registers = Registers::take(b, isa, mr, panels, self.ending);
         let row = |row: usize| Row { offset: row * self.input.pixel_bytes(), early: 0, accumulators: row };

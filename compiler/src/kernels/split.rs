@@ -108,7 +108,7 @@ impl Kernel {
                 let input = kernel.input.with_height(rows.len());
                 let output = kernel.output.with_height(rows.len());
                 let residual = kernel.residual.map(|map| map.with_height(rows.len()));
-                (Kernel::Pointwise(Pointwise { input, residual, output, ..kernel }), rows)
+                (Kernel::Pointwise(Pointwise { input, residual, output, ahead: 0, ..kernel }), rows)
             }
             // One row, whole: a pointwise layer over a single pixel.
             Kernel::Dense(kernel) => (Kernel::Dense(kernel), rows),
@@ -201,6 +201,7 @@ impl Pointwise {
                 input: self.input.run(pixels),
                 residual: self.residual.map(|map| map.run(pixels)),
                 output: self.output.run(pixels),
+                ahead: 0,
                 ..*self
             }),
             inputs: [self.input]
@@ -222,7 +223,7 @@ impl Pointwise {
         };
         let kernel = |output: FeatureMap| {
             let residual = self.residual.map(|map| map.with_channels(output.shape.channels));
-            Kernel::Pointwise(Pointwise { residual, output, ..*self })
+            Kernel::Pointwise(Pointwise { residual, output, ahead: 0, ..*self })
         };
         panel_parts(self.output, panels, parts, kernel).into_iter().map(part).collect()
     }

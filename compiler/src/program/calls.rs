@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::values::Values;
 use super::{Argument, Call, ProgramFilter, ProgramKernel, ProgramStep, Resume, Task};
-use crate::kernels::{Copy, FeatureMap, Kernel, Part, Split};
+use crate::kernels::{Copy, FeatureMap, Kernel, Part, Pointwise, Split};
 use crate::schedule::band::{self, Move, Walk};
 use crate::schedule::{Chain, Place, Share, Stage, Step, ValueId, Work};
 use crate::target::Isa;
@@ -43,7 +43,15 @@ impl ProgramStep {
                 let parts = kernel.parts(step.split(), isa);
                 let tasks =
                     caller.each_image(|caller| parts.iter().map(|part| vec![caller.part(part)]).collect());
-                (tasks.concat(), tasks.into_iter().map(Task::from).collect())
+                let calls = match kernel {
+                    // Its parts fetch nothing for others.
+                    Kernel::Pointwise(Pointwise { ahead: 1.., .. }) => {
+                        let whole = kernel.parts(Split::Whole, isa);
+                        caller.each_image(|caller| whole.iter().map(|part| vec![caller.part(part)]).collect())
+                    }
+                    _ => tasks.clone(),
+                };
+                (calls.concat(), tasks.into_iter().map(Task::from).collect())
             }
             Work::Chain(chain) => {
                 let calls = caller.each_image(|caller| caller.band_calls(chain, 1));

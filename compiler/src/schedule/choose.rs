@@ -92,7 +92,7 @@ pub(super) fn choose(
             let (pixels, depth, n) = (output.shape.pixels(), input.depth(), output.shape.channels);
             let residual = node.residual.as_ref().map(|_| inputs[1]);
             tiled(Product { groups: 1, pixels, depth, n, ending }, &|tile| {
-                Kernel::Pointwise(Pointwise { input, residual, output, ending, tile })
+                Kernel::Pointwise(Pointwise { input, residual, output, ending, tile, ahead: 0 })
             })
         }
         Layer::Conv { window: Window::POINTWISE, .. } | Layer::Dense { .. } => {

@@ -46,7 +46,7 @@ fn pointwise_that_ends(ending: Ending, height: usize, width: usize) -> Kernel {
     let shape = Shape { height, width, channels: 8 };
     let map = FeatureMap::tight(Tensor { shape, dtype: ending.dtype() });
     let tile = Tile { mr: 6, vectors: 1 };
-    Kernel::Pointwise(Pointwise { input: map, residual: None, output: map, ending, tile })
+    Kernel::Pointwise(Pointwise { input: map, residual: None, output: map, ending, tile, ahead: 0 })
 }
 
 /// SplitMix64: numbers that a seed determines.
