@@ -3,8 +3,8 @@
 //!
 //! Knows no addresses: where values lie is decided by [`crate::plan`].
 
-pub mod band;
 mod ahead;
+pub mod band;
 mod choose;
 mod depthwise;
 mod output;

@@ -9,7 +9,7 @@
 use core::ffi::c_void;
 
 /// The version of [`ModelAbi`] and of the functions it points to.
-pub const ABI_VERSION: u64 = 3;
+pub const ABI_VERSION: u64 = 4;
 
 /// The alignment of a workspace, in bytes: one cache line, and the widest vector register.
 pub const WORKSPACE_ALIGN: usize = 64;
@@ -160,6 +160,10 @@ pub struct ModelAbi {
     pub bind: Option<Bind>,
     /// `mnc_detecting` of the launcher, where the outputs become boxes: what only that takes is reached through it alone.
     pub detecting: Option<extern "C" fn() -> *const c_void>,
+    /// The network on a picture's bytes, on the caller's thread; `None` where its input is no picture.
+    pub run_u8: Option<RunU8>,
+    /// The same on the threads of a pool.
+    pub run_u8_parallel: Option<RunU8Parallel>,
 }
 
 #[cfg(test)]
@@ -183,6 +187,8 @@ mod tests {
         assert_eq!(core::mem::offset_of!(ModelAbi, n_steps), 72);
         assert_eq!(core::mem::offset_of!(ModelAbi, bind), 80);
         assert_eq!(core::mem::offset_of!(ModelAbi, detecting), 88);
-        assert_eq!(size_of::<ModelAbi>(), 96);
+        assert_eq!(core::mem::offset_of!(ModelAbi, run_u8), 96);
+        assert_eq!(core::mem::offset_of!(ModelAbi, run_u8_parallel), 104);
+        assert_eq!(size_of::<ModelAbi>(), 112);
     }
 }

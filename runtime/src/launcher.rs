@@ -207,6 +207,9 @@ fn run(
         }
         Action::Bench(n) => {
             load_first(&options, &mut model)?;
+            if options.bytes {
+                model.take_bytes().map_err(|error| Stop::Usage(format!("--bytes: {error}")))?;
+            }
             bench(&options, model, n, started, &mut out)?;
         }
         Action::Profile(n_runs) => {

@@ -195,6 +195,11 @@ fn a_harness_gets_what_it_asks_for() {
     assert!(lines[1].strip_prefix("#first_ms ").unwrap().parse::<f64>().is_ok(), "{text}");
     assert_eq!(lines[2], "#out 1.0 3.0 2.0 0.0");
     assert!(lines[3].parse::<f64>().is_ok() && lines[4].parse::<f64>().is_ok(), "{text}");
+    for threads in ["1", "2"] {
+        let output = run(&program, &["--bench", "2", "--harness", "--bytes", "--threads", threads, photo]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().nth(2), Some("#out 1.0 3.0 2.5 0.0"), "{text}");
+    }
     let output = run(&program, &["--bench=0", "--warmup=0", "--harness", photo]);
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 3);
     let error = "{p}: --bench: found \"0\", expected a number above 0, or --harness\n";

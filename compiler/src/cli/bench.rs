@@ -50,6 +50,9 @@ pub(super) struct Args {
     /// Runs of each process before the first that counts
     #[arg(long, value_name = "N", default_value = "10")]
     warmup: u32,
+    /// Run on a picture's bytes, as a camera has them, instead of on numbers made of them before
+    #[arg(long)]
+    bytes: bool,
     /// One JSON document, with every latency
     #[arg(long)]
     json: bool,
@@ -72,6 +75,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         n_rounds: args.rounds.into(),
         n_runs: args.runs.map(|runs| runs as usize),
         n_warm_up: args.warmup as usize,
+        takes_bytes: args.bytes,
     };
     let predicted = predictions(&executables);
     let watch = Watch::begin();
@@ -149,6 +153,7 @@ fn json(rows: &[Row<'_>], rounds: Rounds, warnings: &[String]) -> String {
         "cpu": cpu_name(),
         "rounds": rounds.n_rounds,
         "warm_up": rounds.n_warm_up,
+        "input": if rounds.takes_bytes { "bytes" } else { "numbers" },
         "networks": rows,
         "warnings": warnings,
     });
@@ -177,11 +182,12 @@ fn text(rows: &[Row<'_>], rounds: Rounds) -> String {
     let peaks: Vec<String> =
         by_isa.iter().map(|(isa, peak, unit)| format!("{peak:.1} {unit} ({isa})")).collect();
     let peaks = if peaks.is_empty() { "not known".to_owned() } else { peaks.join(", ") };
-    let Rounds { n_rounds, .. } = rounds;
+    let Rounds { n_rounds, takes_bytes, .. } = rounds;
+    let input = if takes_bytes { ", on a picture's bytes" } else { "" };
     format!(
         "{}\n{}\n{}",
         fold(&format!(
-            "{cpu}{what} peak of a core, between the runs: {peaks}\n{n_rounds} interleaved rounds; milliseconds\n"
+            "{cpu}{what} peak of a core, between the runs: {peaks}\n{n_rounds} interleaved rounds{input}; milliseconds\n"
         )),
         latencies_table(rows),
         rest_table(rows)
@@ -301,7 +307,7 @@ mod tests {
             Latencies::new(vec![ms, ms * 2.0], work, Some(4_000_000)).unwrap()
         };
         let (slow, fast) = (latencies(2.0, Some(100.0)), latencies(1.0, None));
-        let rounds = Rounds { n_rounds: 2, n_runs: None, n_warm_up: 1 };
+        let rounds = Rounds { n_rounds: 2, n_runs: None, n_warm_up: 1, takes_bytes: false };
         let text = text(&[row("./a", &slow), row("./b", &fast)], rounds);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert!(text.contains("between the runs: 100.0 GFLOP/s (x86-64-v3)\n2 interleaved rounds"), "{text}");

@@ -43,6 +43,9 @@ pub(super) struct Start {
     pub(super) first_run: Duration,
 }
 
+/// The option of executables whose runs take a picture's bytes.
+const BYTES: &str = "--bytes";
+
 impl Executable {
     /// The executable that a user names.
     pub(super) fn open(path: &Path) -> Result<Executable> {
@@ -94,10 +97,11 @@ impl Executable {
         self.typed.as_ref().map_or(network.clone(), |typed| format!("{typed}: {network}"))
     }
 
-    /// One process that runs once.
-    pub(super) fn start(&self, threads: usize) -> Result<Start> {
+    /// One process that runs once, on numbers or on bytes.
+    pub(super) fn start(&self, threads: usize, takes_bytes: bool) -> Result<Start> {
         let threads = threads.to_string();
-        let args = ["--bench", "0", "--harness", "--threads", &threads];
+        let mut args = vec!["--bench", "0", "--harness", "--threads", &threads];
+        args.extend(takes_bytes.then_some(BYTES));
         let started = Instant::now();
         let mut child = spawn(&self.path, &args)?;
         // The answers are written after the first run; what is read first is read when they are known.
@@ -119,10 +123,18 @@ impl Executable {
         }
     }
 
-    /// One process that times `n_runs` runs after `n_warm_up` others.
-    pub(super) fn bench(&self, threads: usize, n_runs: usize, n_warm_up: usize) -> Result<Latencies> {
+    /// One process that times `n_runs` runs after `n_warm_up` others, on numbers or on bytes.
+    pub(super) fn bench(
+        &self,
+        threads: usize,
+        n_runs: usize,
+        n_warm_up: usize,
+        takes_bytes: bool,
+    ) -> Result<Latencies> {
         let [threads, runs, warm_up] = [threads, n_runs, n_warm_up].map(|number| number.to_string());
-        self.json(&["--bench", &runs, "--warmup", &warm_up, "--threads", &threads, "--json"])
+        let mut args = vec!["--bench", &runs, "--warmup", &warm_up, "--threads", &threads, "--json"];
+        args.extend(takes_bytes.then_some(BYTES));
+        self.json(&args)
     }
 
     /// One process that times each step on one thread.

@@ -23,6 +23,8 @@ pub(super) struct Rounds {
     pub(super) n_runs: Option<usize>,
     /// Runs of a process before those.
     pub(super) n_warm_up: usize,
+    /// Whether they take a picture's bytes.
+    pub(super) takes_bytes: bool,
 }
 
 /// What takes a turn in each round.
@@ -55,12 +57,12 @@ pub(super) fn measure(subjects: &[Subject<'_>], rounds: Rounds) -> Result<Vec<Me
     for round in 0..rounds.n_rounds {
         for (Subject { executable, threads }, seen) in in_turn(round, subjects, &mut seen) {
             progress.set_message(executable.label());
-            let start = executable.start(*threads)?;
+            let start = executable.start(*threads, rounds.takes_bytes)?;
             seen.starts.push(start.first_result.as_secs_f64() * 1e3);
             // As many in the first round as in the others: a median over all of them weighs them alike.
             let n_runs =
                 *seen.n_runs.get_or_insert_with(|| rounds.n_runs.unwrap_or_else(|| fitting(start.first_run)));
-            seen.latencies.push(executable.bench(*threads, n_runs, rounds.n_warm_up)?);
+            seen.latencies.push(executable.bench(*threads, n_runs, rounds.n_warm_up, rounds.takes_bytes)?);
             progress.inc(1);
         }
     }

@@ -107,8 +107,10 @@ impl Bench<'_> {
         let pair = [self.link(none)?, self.link(tuned)?];
         let subjects =
             pair.each_ref().map(|candidate| Subject { executable: &candidate.executable, threads: 1 });
-        let measured =
-            rounds::measure(&subjects, Rounds { n_rounds: N_ROUNDS, n_runs: None, n_warm_up: 10 })?;
+        let measured = rounds::measure(
+            &subjects,
+            Rounds { n_rounds: N_ROUNDS, n_runs: None, n_warm_up: 10, takes_bytes: false },
+        )?;
         let timed = |(label, measured): (&str, &Measured)| {
             Timed::new(format!("{}, {label}", self.graph.name), &measured.rounds, None)
         };

@@ -510,6 +510,8 @@ pub(super) struct ModelRefs<'a> {
     pub(super) bind: Option<FuncRef>,
     /// `mnc_detecting` of the launcher, where the outputs become boxes.
     pub(super) detecting: Option<FuncRef>,
+    /// `NAME_run_u8` and `NAME_run_u8_parallel`; `None` where the input is no picture.
+    pub(super) run_bytes: Option<[FuncRef; 2]>,
 }
 
 /// Fills `func` with `void mnc_model(ModelAbi *)`, by which the launcher of an executable finds its network: the version that
@@ -529,10 +531,13 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
         let [run, run_parallel, step] =
             [refs.run, refs.run_parallel, refs.step].map(|function| b.ins().func_addr(I64, function));
         let info = b.ins().symbol_value(I64, refs.info);
-        let [bind, detecting] = [refs.bind, refs.detecting].map(|function| match function {
+        let run_bytes = [0, 1].map(|idx| Some(refs.run_bytes?[idx]));
+        let mut address = |function: Option<FuncRef>| match function {
             Some(function) => b.ins().func_addr(I64, function),
             None => b.ins().iconst(I64, 0),
-        });
+        };
+        let [bind, detecting] = [refs.bind, refs.detecting].map(&mut address);
+        let [run_u8, run_u8_parallel] = run_bytes.map(&mut address);
         let mut number = |number: u64| b.ins().iconst(I64, number as i64);
         let fields = [
             (offset_of!(ModelAbi, abi_version), number(ABI_VERSION)),
@@ -547,6 +552,8 @@ pub(super) fn model(frontend: &mut Frontend, func: &mut Function, versions: &[Mo
             (offset_of!(ModelAbi, n_steps), number(program.steps.len() as u64)),
             (offset_of!(ModelAbi, bind), bind),
             (offset_of!(ModelAbi, detecting), detecting),
+            (offset_of!(ModelAbi, run_u8), run_u8),
+            (offset_of!(ModelAbi, run_u8_parallel), run_u8_parallel),
         ];
         for (offset, value) in fields {
             b.ins().store(memory(), value, table, offset as i32);

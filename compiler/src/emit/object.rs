@@ -182,9 +182,8 @@ impl<'a> Writer<'a> {
             let run_signature = func.import_signature(writer.signature(4, false));
             entry::run_parallel(&mut writer.frontend, func, &bodies, run_signature);
         })?;
-        if let Some(picture) = Picture::of(base.info, base.program) {
-            self.byte_entries(&emitted, picture)?;
-        }
+        let picture = Picture::of(base.info, base.program);
+        let run_bytes = picture.map(|picture| self.byte_entries(&emitted, picture)).transpose()?;
         let mut bind = None;
         if let Some(Place::Outside(file)) = constants {
             let signature = self.signature(3, true);
@@ -201,7 +200,7 @@ impl<'a> Writer<'a> {
             entry::info(&mut writer.frontend, func, text);
         })?;
         if self.options.launcher_hook {
-            self.launcher_hook(&emitted, [run, run_parallel], bind)?;
+            self.launcher_hook(&emitted, [run, run_parallel], run_bytes, bind)?;
         }
         let bytes = self.module.finish().emit().map_err(fault)?;
         Ok(Object { bytes, functions: self.texts.unwrap_or_default() })
@@ -275,8 +274,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The entries that take bytes.
-    fn byte_entries(&mut self, emitted: &[Emitted<'_>], picture: Picture<'_>) -> Result<()> {
+    /// The entries that take bytes, for one thread and for a pool.
+    fn byte_entries(&mut self, emitted: &[Emitted<'_>], picture: Picture<'_>) -> Result<[FuncId; 2]> {
         let rows = self.local("normalise", 4, |writer, func| {
             entry::bytes::normalise(&mut writer.frontend, func, picture);
         })?;
@@ -290,18 +289,18 @@ impl<'a> Writer<'a> {
             Normalise { rows, task }
         };
         let signature = self.signature(4, true);
-        self.export("run_u8", signature, |writer, func| {
+        let run = self.export("run_u8", signature, |writer, func| {
             let (bodies, normalise) = (writer.bodies(func, emitted), normalise(writer, func));
             entry::bytes::run_u8(&mut writer.frontend, func, &bodies, (picture, normalise));
         })?;
         let signature = self.signature(5, true);
-        self.export("run_u8_parallel", signature, |writer, func| {
+        let run_parallel = self.export("run_u8_parallel", signature, |writer, func| {
             let (bodies, normalise) = (writer.bodies(func, emitted), normalise(writer, func));
             let run_signature = func.import_signature(writer.signature(4, false));
             let (frontend, how) = (&mut writer.frontend, (picture, normalise));
             entry::bytes::run_u8_parallel(frontend, func, &bodies, how, run_signature);
         })?;
-        Ok(())
+        Ok([run, run_parallel])
     }
 
     /// `mnc_model`, by which the launcher of an executable finds its network.
@@ -309,6 +308,7 @@ impl<'a> Writer<'a> {
         &mut self,
         emitted: &[Emitted<'_>],
         runs: [FuncId; 2],
+        run_bytes: Option<[FuncId; 2]>,
         bind: Option<FuncId>,
     ) -> Result<()> {
         let signature = self.signature(1, false);
@@ -327,6 +327,7 @@ impl<'a> Writer<'a> {
             let [run, run_parallel] = runs.map(|id| writer.module.declare_func_in_func(id, func));
             let [bind, detecting] =
                 [bind, detecting].map(|id| id.map(|id| writer.module.declare_func_in_func(id, func)));
+            let run_bytes = run_bytes.map(|ids| ids.map(|id| writer.module.declare_func_in_func(id, func)));
             let versions: Vec<ModelRefs<'_>> = emitted
                 .iter()
                 .zip(steps)
@@ -335,7 +336,7 @@ impl<'a> Writer<'a> {
                     let step = writer.module.declare_func_in_func(step, func);
                     let info = writer.module.declare_data_in_func(version.info, func);
                     let info_len = version.info_len;
-                    ModelRefs { body, step, run, run_parallel, info, info_len, bind, detecting }
+                    ModelRefs { body, step, run, run_parallel, info, info_len, bind, detecting, run_bytes }
                 })
                 .collect();
             entry::model(&mut writer.frontend, func, &versions);

@@ -121,7 +121,8 @@ impl Pointwise {
             b.set_pointer(row, residual, 0);
             row
         });
-        let at = At { cursor: Cursor { input: row_in, output: row_out, ..at }, residual: row_residual, ahead };
+        let at =
+            At { cursor: Cursor { input: row_in, output: row_out, ..at }, residual: row_residual, ahead };
         for (mr, count) in tiles {
             let n_fetching = fetching.min(count);
             fetching -= n_fetching;

@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) warmup: Option<usize>,
     /// Whether a benchmark prints what harnesses read beside the latencies.
     pub(crate) harness: bool,
+    /// Whether a benchmark runs on a picture's bytes.
+    pub(crate) bytes: bool,
     /// Where a profile draws its roofline.
     pub(crate) svg: Option<PathBuf>,
     /// Where a detector paints its boxes.
@@ -72,6 +74,7 @@ impl Default for Options {
             most_memory: MOST_MEMORY,
             warmup: None,
             harness: false,
+            bytes: false,
             svg: None,
             draw: None,
         }
@@ -92,6 +95,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>, is_detector: bool)
             Long("bench") => options.action = Action::Bench(number("--bench", 0, &mut parser)?),
             Long("warmup") => options.warmup = Some(number("--warmup", 0, &mut parser)?),
             Long("harness") => options.harness = true,
+            Long("bytes") => options.bytes = true,
             Long("profile") => {
                 let runs = parser.optional_value().map(|value| parse_number("--profile", 1, &value));
                 options.action = Action::Profile(runs.transpose()?);
@@ -129,8 +133,8 @@ fn check(options: &Options) -> Result<(), String> {
     if action == Action::Bench(0) && !harness {
         return Err("--bench: found \"0\", expected a number above 0, or --harness".to_string());
     }
-    if !is_bench && (harness || options.warmup.is_some()) {
-        return Err("--harness and --warmup: found no --bench to go with".to_string());
+    if !is_bench && (harness || options.bytes || options.warmup.is_some()) {
+        return Err("--harness, --bytes and --warmup: found no --bench to go with".to_string());
     }
     if harness && options.json {
         return Err("--harness: found --json, expected one of the two".to_string());
@@ -280,6 +284,8 @@ Measuring, on the first input, or on zeros:
                      beside this core's peak
       --warmup W     with --bench: run W times before the first run that counts
                      [10, at most N]
+      --bytes        with --bench: run on the picture's bytes, as a camera has
+                     them, instead of on numbers made of them before
       --harness      with --bench: first print #load_ms (from start to the first
                      run), #first_ms (that run) and #out (its outputs); N may
                      be 0
@@ -326,6 +332,7 @@ mod tests {
             Ok(Options { top: Some(7), raw: true, labels, inputs, ..options() }),
         );
         check("--bench 10", Ok(Options { action: Action::Bench(10), ..options() }));
+        check("--bench 10 --bytes", Ok(Options { action: Action::Bench(10), bytes: true, ..options() }));
         check("--orders", Ok(Options { action: Action::Orders, ..options() }));
         check("--info", Ok(Options { action: Action::Info, ..options() }));
         let bench = Options { action: Action::Bench(0), warmup: Some(0), harness: true, ..options() };
@@ -385,7 +392,9 @@ mod tests {
         check("--bench -3", Err("--bench: found \"-3\", expected a number"));
         check("--bench 0", Err("--bench: found \"0\", expected a number above 0, or --harness"));
         check("--bench 1 --harness --json", Err("--harness: found --json, expected one of the two"));
-        check("--harness a", Err("--harness and --warmup: found no --bench to go with"));
+        let error = "--harness, --bytes and --warmup: found no --bench to go with";
+        check("--harness a", Err(error));
+        check("--bytes a", Err(error));
         check("--profile=0", Err("--profile: found \"0\", expected a number above 0"));
         check("--profile -t2", Err("--profile: found --threads, expected none: it measures one core"));
         check("--svg a.svg b", Err("--svg: found no --profile to go with"));

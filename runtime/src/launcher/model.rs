@@ -2,7 +2,7 @@
 
 use super::detect::Detecting;
 use crate::abi::{ABI_VERSION, ModelAbi, Parallel, Status, WORKSPACE_ALIGN};
-use crate::info::Info;
+use crate::info::{ChannelOrder, Info, Preprocess};
 use crate::orders::Region;
 use crate::pool::Pool;
 use memmap2::MmapMut;
@@ -14,6 +14,8 @@ pub(crate) struct Model {
     /// Shared with who shows answers: a copy would take code.
     pub(crate) info: Arc<Info>,
     pub(crate) input: Floats,
+    /// The same as a picture's bytes, which runs then take in its place.
+    bytes: Option<Vec<u8>>,
     output: Floats,
     workspace: Floats,
     /// The threads that work on a run; `None` for the caller alone.
@@ -62,7 +64,8 @@ impl Model {
         let workspace = Floats::zeroed((abi.workspace_bytes as usize).div_ceil(size_of::<f32>()))?;
         let (input, output) = (Floats::zeroed(input_len)?, Floats::zeroed(output_len)?);
         let info = Arc::new(info);
-        Ok(Model { info, input, output, workspace, pool: None, weights: None, has_run: false, abi: *abi })
+        let (bytes, pool, weights) = (None, None, None);
+        Ok(Model { info, input, bytes, output, workspace, pool, weights, has_run: false, abi: *abi })
     }
 
     /// What the program of a detector does otherwise.
@@ -125,6 +128,7 @@ impl Model {
         let mut model = Model {
             info: self.info.clone(),
             input: floats(&self.input)?,
+            bytes: None,
             output: floats(&self.output)?,
             workspace: floats(&self.workspace)?,
             pool: None,
@@ -138,24 +142,66 @@ impl Model {
         Ok(model)
     }
 
-    /// Runs the network on `input`.
+    /// From now on runs take the bytes of the picture that `input` is now, as a camera has them. Numbers that no byte stands for become
+    /// those of the nearest.
+    ///
+    /// # Errors
+    /// A network whose input is no picture.
+    pub(crate) fn take_bytes(&mut self) -> Result<(), String> {
+        let info = &self.info;
+        if self.abi.run_u8.is_none() || self.abi.run_u8_parallel.is_none() {
+            let channels = info.input.channels;
+            return Err(format!("found an input of {channels} channels, expected a picture's, 1 to 4"));
+        }
+        let channels = info.input.channels;
+        let Preprocess { multiplier, offset, channel_order, .. } = &info.preprocess;
+        let is_reversed = *channel_order == ChannelOrder::Bgr;
+        let byte = |idx: usize| {
+            let (pixel, channel) = (idx / channels, idx % channels);
+            let of = if is_reversed { channels - 1 - channel } else { channel };
+            let number = self.input[pixel * channels + of];
+            // A cast rounds down and keeps it between 0 and 255.
+            ((number - offset[of]) / multiplier[of] + 0.5) as u8
+        };
+        self.bytes = Some((0..self.input.len()).map(byte).collect());
+        Ok(())
+    }
+
+    /// Runs the network on `input`, or on its bytes.
     pub(crate) fn run(&mut self) -> Result<(), Status> {
         if let Some(parallel) = self.pool.as_ref().map(Pool::parallel) {
             return self.run_on(&parallel);
         }
         let workspace = self.workspace.as_mut_ptr().cast();
         let (input, output) = (self.input.as_ptr(), self.output.as_mut_ptr());
-        // SAFETY: the lengths are those of the table that `new` was given, and all three are aligned to 64 bytes.
-        let code = unsafe { (self.abi.run)(input, output, workspace) };
+        let code = match (&self.bytes, self.abi.run_u8) {
+            (Some(bytes), Some(run)) => {
+                // SAFETY: as below; of each pixel there are as many bytes as numbers.
+                unsafe { run(bytes.as_ptr(), self.row_bytes(), output, workspace) }
+            }
+            // SAFETY: the lengths are those of the table that `new` was given, and all three are aligned to 64 bytes.
+            _ => unsafe { (self.abi.run)(input, output, workspace) },
+        };
         self.note(code)
+    }
+
+    /// Of a picture's rows, which lie one behind the other.
+    fn row_bytes(&self) -> usize {
+        self.info.input.width * self.info.input.channels
     }
 
     /// The same on a pool that lives, whatever this model's own is.
     pub(crate) fn run_on(&mut self, pool: &Parallel) -> Result<(), Status> {
         let workspace = self.workspace.as_mut_ptr().cast();
         let (input, output) = (self.input.as_ptr(), self.output.as_mut_ptr());
-        // SAFETY: as in `run`, and the pool outlives the call.
-        let code = unsafe { (self.abi.run_parallel)(input, output, workspace, pool) };
+        let code = match (&self.bytes, self.abi.run_u8_parallel) {
+            (Some(bytes), Some(run)) => {
+                // SAFETY: as in `run`, and the pool outlives the call.
+                unsafe { run(bytes.as_ptr(), self.row_bytes(), output, workspace, pool) }
+            }
+            // SAFETY: as in `run`, and the pool outlives the call.
+            _ => unsafe { (self.abi.run_parallel)(input, output, workspace, pool) },
+        };
         self.note(code)
     }
 
@@ -315,6 +361,8 @@ pub(crate) mod tests {
             n_steps: 1,
             bind: None,
             detecting: None,
+            run_u8: None,
+            run_u8_parallel: None,
         };
         change(&mut abi);
         // SAFETY: `json` outlives the call, and `first_three` touches three elements.
@@ -349,7 +397,7 @@ pub(crate) mod tests {
     #[test]
     fn a_table_that_contradicts_its_description_is_refused() {
         let check = |change, expected: &str| assert_eq!(with_table(change).err().as_deref(), Some(expected));
-        check(|abi| abi.abi_version = 9, "network: found ABI version 9, expected 3");
+        check(|abi| abi.abi_version = 9, "network: found ABI version 9, expected 4");
         check(|abi| abi.input_len = 7, "network: found 7 inputs, expected 49152");
         check(|abi| abi.output_len = 4, "network: found 4 outputs, expected 3");
         check(|abi| abi.n_steps = 2, "network: found 2 steps, expected 1");

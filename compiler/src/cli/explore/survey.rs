@@ -136,7 +136,7 @@ pub(super) fn measure(
         }
         for subject in turns.into_iter().filter(|subject| done(store, subject) <= round).collect::<Vec<_>>() {
             bar.set_message(subject.wanted.label());
-            let latencies = subject.executable.bench(threads, subject.n_runs(), WARM_UP)?;
+            let latencies = subject.executable.bench(threads, subject.n_runs(), WARM_UP, false)?;
             store.keep(subject.fingerprint, &subject.key(), |record| record.rounds.push(latencies))?;
             bar.inc(1);
         }

@@ -16,7 +16,7 @@ struct pool {
   void (*run)(void *ctx, task_fn task, void *arg, size_t count);
 };
 
-/* runtime/src/abi.rs: ModelAbi, version 3. */
+/* runtime/src/abi.rs: ModelAbi, version 4. */
 struct model {
   uint64_t abi_version;
   int32_t (*run)(const float *, float *, void *);
@@ -26,6 +26,10 @@ struct model {
   void (*step)(const float *, float *, void *, uint64_t);
   uint64_t n_steps;
   int32_t (*bind)(void *, const unsigned char *, size_t);
+  /* What isn't asked for here. */
+  const void *(*detecting)(void);
+  int32_t (*run_u8)(const uint8_t *, size_t, float *, void *);
+  int32_t (*run_u8_parallel)(const uint8_t *, size_t, float *, void *, const struct pool *);
 };
 
 #ifdef NAME
@@ -40,7 +44,7 @@ extern int32_t JOIN(NAME, _bind)(void *, const unsigned char *, size_t);
 
 static void mnc_model(struct model *m) {
   memset(m, 0, sizeof *m);
-  m->abi_version = 3;
+  m->abi_version = 4;
   m->run = JOIN(NAME, _run);
   m->run_parallel = JOIN(NAME, _run_parallel);
   m->info = JOIN(NAME, _info)();
@@ -271,7 +275,7 @@ static void bind(const char *path) {
 int main(int argc, char **argv) {
   uint64_t kind;
   mnc_model(&model);
-  if (model.abi_version != 3) {
+  if (model.abi_version != 4) {
     stop("another version of the ABI");
   }
   input = get(model.input_len * sizeof *input);
