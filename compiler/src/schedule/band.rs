@@ -15,6 +15,7 @@ mod tests;
 
 use std::ops::Range;
 
+use crate::graph::tensor::Dtype;
 use crate::kernels::Kernel;
 use crate::target::Isa;
 
@@ -247,9 +248,12 @@ fn groups(stages: &[&Kernel], isa: &Isa) -> Vec<Group> {
     groups
 }
 
-/// Rows that a pointwise stage takes from the one before it at a time, at least one.
+/// Rows that a pointwise stage takes from the one before it at a time, at least one. Where products of bytes take long, so do rows, and
+/// fewer of them cost nothing: as many as in f32.
 fn rows_at_once(stage: &Kernel, isa: &Isa) -> usize {
-    (isa.l1_bytes / ROWS_SHARE / stage.input().row_bytes()).max(1)
+    let input = stage.input();
+    let element = if isa.native_dot { input.dtype } else { Dtype::F32 };
+    (isa.l1_bytes / ROWS_SHARE / (input.row_stride() * element.bytes())).max(1)
 }
 
 /// Rows in pieces of at most `most`, as even as can be.
