@@ -270,7 +270,7 @@ fn first_layers_read_the_callers_bytes() {
     let mut random = Random::new(16);
     let (mut with_copy, mut without) = (0, 0);
     for case in 0..mnc_need::n_seeds(600) {
-        let input = shape(random.within(1, 12), random.within(1, 12), random.within(1, 3));
+        let input = shape(random.within(1, 9), random.within(1, 30), random.within(1, 3));
         let mut nodes = vec![input_node(input)];
         let window = random_window(&mut random);
         let n = random.within(1, 40);
