@@ -142,6 +142,7 @@ pub(super) fn promised(info: &Info) -> Vec<&'static str> {
 }
 
 /// A way to call an entry, and what must come back.
+#[derive(Clone)]
 struct Call<'a> {
     what: &'a str,
     arguments: Vec<Value>,
@@ -207,8 +208,8 @@ impl Entry<'_> {
         let (takes, _) = entry(self.name).ok_or("no entry that is known")?;
         let (mut all, mut returns) = (Vec::new(), Vec::new());
         for call in self.calls(takes) {
-            let totals = self.call(&call)?;
-            for value in &totals.returns {
+            let walks = self.walks_of(&call)?;
+            for value in walks.iter().flat_map(|totals| &totals.returns) {
                 let code = value.known().map(|value| value as u32 as i32);
                 let code = code.filter(|code| call.returns.iter().any(|status| status.code() == *code));
                 let expected: Vec<i32> = call.returns.iter().map(|status| status.code()).collect();
@@ -222,7 +223,7 @@ impl Entry<'_> {
                     }
                 }
             }
-            all.push(totals);
+            all.extend(walks);
         }
         returns.sort_by_key(|code| -code);
         returns.dedup();
@@ -230,6 +231,23 @@ impl Entry<'_> {
             return Err("never returns 0".to_owned());
         }
         Ok(summary(&symbol, &all, returns))
+    }
+
+    /// The walks of a call. Code may take all rows of a picture without gaps for one: where a walk with any stride finds something wrong,
+    /// such pictures are looked at by themselves, and those with gaps.
+    fn walks_of(&self, call: &Call<'_>) -> Result<Vec<Totals>, String> {
+        let row_len = self.sizes.row_len;
+        let at_any_stride = self.call(call);
+        let is_any = call.what == RUN && call.stride == (Stride { least: row_len, most: u64::MAX });
+        if at_any_stride.is_ok() || !is_any {
+            return Ok(vec![at_any_stride?]);
+        }
+        let mut whole = Call { stride: Stride { least: row_len, most: row_len }, ..call.clone() };
+        for argument in whole.arguments.iter_mut().filter(|argument| **argument == Value::STRIDE) {
+            *argument = Value::number(row_len);
+        }
+        let with_gaps = Call { stride: Stride { least: row_len + 1, most: u64::MAX }, ..call.clone() };
+        [whole, with_gaps].iter().map(|call| self.call(call)).collect()
     }
 
     /// Every way to call it: as it is meant, and with each thing wrong that it promises to notice.
@@ -244,16 +262,10 @@ impl Entry<'_> {
             _ => [Value::UNKNOWN; 3],
         };
         let exact = Stride { least: weights_bytes, most: weights_bytes };
-        // Pictures without gaps are looked at by themselves: code may take all their rows for one.
-        let stride = if binds { exact } else { Stride { least: row_len + 1, most: u64::MAX } };
+        let stride = if binds { exact } else { Stride { least: row_len, most: u64::MAX } };
         let pool_run = Value::at(Origin::POOL_RUN, 0);
         let good = || Call { what: RUN, arguments: arguments.clone(), stride, bound, pool_run, returns };
         let mut calls = vec![good()];
-        if let Some(idx) = position(Argument::Stride) {
-            let mut call = Call { stride: Stride { least: row_len, most: row_len }, ..good() };
-            call.arguments[idx] = Value::number(row_len);
-            calls.push(call);
-        }
         let mut wrong = |what, position: usize, value, returns| {
             let mut call = Call { what, returns, ..good() };
             call.arguments[position] = value;
