@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define NET_ABI_VERSION 3
+#define NET_ABI_VERSION 4
 #define NET_BATCH 1
 #define NET_INPUT_HEIGHT 8
 #define NET_INPUT_WIDTH 8
