@@ -27,24 +27,38 @@ fn network() -> (Graph, Parameters) {
     networks::builtin("mobilenet-v1", 0.25, 32)
 }
 
+/// A first layer that reads the caller's picture in several tasks.
+fn network_of_many_pixels() -> (Graph, Parameters) {
+    parsed(
+        "name = \"many\"\nclasses = 4\ninput = { height = 40, width = 90, channels = 3 }\n\
+         [[layer]]\nkind = \"conv\"\nfilters = 16\n\
+         [[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n",
+    )
+}
+
 /// Pixels of five bytes: a copy makes whole words of them, three bytes of which it leaves.
 fn network_of_odd_pixels() -> (Graph, Parameters) {
-    let text = "name = \"odd\"\nclasses = 4\ninput = { height = 6, width = 6, channels = 5 }\n\
-        [[layer]]\nkind = \"conv\"\nfilters = 16\nstride = 2\n\
-        [[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n";
-    let description = Description::parse(text, "odd.toml").expect("it is legal");
+    parsed(
+        "name = \"odd\"\nclasses = 4\ninput = { height = 6, width = 6, channels = 5 }\n\
+         [[layer]]\nkind = \"conv\"\nfilters = 16\nstride = 2\n\
+         [[layer]]\nkind = \"global_average_pool\"\n[[layer]]\nkind = \"dense\"\n",
+    )
+}
+
+fn parsed(text: &str) -> (Graph, Parameters) {
+    let description = Description::parse(text, "net.toml").expect("it is legal");
     let graph = Graph::build(&description, &Knobs::default()).expect("it is legal");
     let parameters = Parameters::random(&graph, 1);
     (graph, parameters)
 }
 
 fn compiled(target: &Target) -> Compiled {
-    compiled_of(network(), target)
+    compiled_of(network(), target, 1)
 }
 
-fn compiled_of((graph, parameters): (Graph, Parameters), target: &Target) -> Compiled {
+fn compiled_of((graph, parameters): (Graph, Parameters), target: &Target, seed: u64) -> Compiled {
     let network = passes::run(&graph, &parameters).expect("it is legal");
-    let network = with_integers(&network, 1).expect("its layers have a form in integers");
+    let network = with_integers(&network, seed).expect("its layers have a form in integers");
     mnc::compile_fused(graph, network, target, &OPTIONS, None).expect("it is legal")
 }
 
@@ -78,6 +92,24 @@ fn every_object_keeps_its_promises() {
             // No jump depends on the input's numbers, nor on where it lies.
             assert_eq!(of(&report, entry).forks, of(&in_f32, entry).forks, "{target}: {report:#?}");
         }
+    }
+}
+
+#[test]
+fn tasks_of_the_first_layer_may_read_the_picture() {
+    for target in targets() {
+        let mut n_read = 0;
+        for seed in 1..5 {
+            let compiled = compiled_of(network_of_many_pixels(), &target, seed);
+            let byte_input = compiled.program.byte_input.as_ref().expect("it reads bytes");
+            n_read += usize::from(byte_input.scale == [127.5; 3]);
+            let first = &compiled.program.steps[0];
+            assert!(1 < first.tasks.len(), "{target}: {} tasks", first.tasks.len());
+            let report = inspect(&compiled.object().expect("it can be written")).expect("it can be read");
+            let is_kept = report.promises.iter().all(|promise| promise.kept == Some(true));
+            assert!(is_kept, "{target}, {seed}: {report:#?}");
+        }
+        assert!((1..4).contains(&n_read), "{n_read} networks read the picture's own bytes");
     }
 }
 
@@ -168,7 +200,7 @@ fn changed_distances_are_refused() {
 #[test]
 fn changed_masks_are_refused() {
     for isa in [&X86_64_V4, &X86_64_V4_VNNI] {
-        let compiled = compiled_of(network_of_odd_pixels(), &need::target_of(isa));
+        let compiled = compiled_of(network_of_odd_pixels(), &need::target_of(isa), 1);
         let bytes = compiled.object().expect("it can be written");
         let all = instructions(&bytes);
         let masks = all.windows(3).filter(|three| {

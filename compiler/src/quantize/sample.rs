@@ -10,7 +10,7 @@ use crate::passes::{
 use crate::random::Random;
 
 /// The network in integers, of numbers that the seed determines: weights of the whole range or a small one, one bias or one for each
-/// border, any bounds and zero points. Some layers, or none, stay f32. `None` where the numbers of an output aren't proved.
+/// border, any bounds and zero points. Every other input has the bytes of a picture. Some layers, or none, stay f32. `None` where the numbers of an output aren't proved.
 pub fn with_integers(network: &Fused, seed: u64) -> Option<Fused> {
     let mut random = Random::new(seed ^ 0x6b65_6570);
     let share = random.pick(&[0, 0, 20, 50]);
@@ -24,10 +24,14 @@ pub(crate) fn with_integers_but(network: &Fused, seed: u64, kept: &[String]) -> 
     let forms = check::forms(network, kept).expect("they are layers of it");
     let input = &network.nodes[0];
     let channels = input.shape().channels;
-    let byte_input = ByteInput {
+    let mut byte_input = ByteInput {
         scale: (0..channels).map(|_| random.within(1, 140) as f32).collect(),
         offset: (0..channels).map(|_| random.within(0, 255) as f32 + 0.5).collect(),
     };
+    if Random::new(seed ^ 0x7069_6374).percent(50) {
+        // Those of a picture whose bytes stand for -1 to 1, which is then read as it is.
+        [&mut byte_input.scale, &mut byte_input.offset].into_iter().for_each(|numbers| numbers.fill(127.5));
+    }
     let bytes = Bytes { scale: 1.0, zero_point: 0, low: 0, high: u8::MAX };
     let input = FusedNode { bytes: Some(bytes), ..input.clone() };
     let mut assembly = Assembly::new(&input, byte_input);

@@ -245,11 +245,14 @@ impl Machine<'_> {
             return Ok(());
         }
         state.track.effects.clear();
-        let is_stack = argument.origin == Origin::STACK && argument.rows == 0;
+        // Of what comes before, the argument is the picture and its stride; of a step that reads the picture itself, it and the output.
+        let is_stack = argument.origin == Origin::STACK
+            && argument.rows == 0
+            && argument.offset <= super::state::STACK_BYTES - 16;
         if state.track.version.is_none()
             && is_stack
-            && argument.offset <= super::state::STACK_BYTES - 8
             && state.load(argument.offset, 8) == Value::at(Origin::PICTURE, 0)
+            && state.load(argument.offset + 8, 8) != Value::at(Origin::OUTPUT, 0)
         {
             return Ok(());
         }
