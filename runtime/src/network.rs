@@ -3,19 +3,17 @@
 //!
 //! The expansion supplies the kernels and the calls ([`Steps`]); everything here is the same for every network.
 
+mod arithmetic;
 mod picture;
 
 use core::ffi::c_void;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
+use self::arithmetic::OnRegisters;
+pub use self::arithmetic::{Arithmetic, F32, Int8};
 pub use self::picture::{ByteInput, Picture, Resize};
 use crate::abi::{Parallel, WORKSPACE_ALIGN};
-#[cfg(target_arch = "x86_64")]
-use crate::simd::Avx2;
-#[cfg(target_arch = "aarch64")]
-use crate::simd::Neon;
-#[cfg(not(target_arch = "aarch64"))]
-use crate::simd::Portable;
 use crate::simd::Registers;
 
 /// The memory of one inference at a time: scratch for `SCRATCH` floats, and the `OUTPUT` floats of the answer.
@@ -198,6 +196,9 @@ pub struct Buffers {
 /// # Safety
 /// The parts of a step don't write what another of them touches, so that threads may run them at once.
 pub unsafe trait Steps {
+    /// What it computes in: [`Int8`] if a kernel of it has dot products of bytes, else [`F32`].
+    type Arithmetic: Arithmetic;
+
     /// Of each step, how many parts it has; none if they are parts of the next step.
     const PARTS: &'static [usize];
 
@@ -232,18 +233,19 @@ unsafe impl Threads for crate::pool::Pool {
     }
 }
 
-/// Runs a network on this thread, with the widest instructions that the processor has.
+/// Runs a network on this thread, with the best instructions that the processor has for it.
 ///
 /// # Safety
 /// The buffers are those of this network, and nobody else uses the two that are written.
 pub unsafe fn run<N: Steps>(at: Buffers) {
-    #[cfg(target_arch = "x86_64")]
-    if Avx2::is_available() {
-        // SAFETY: just asked; the caller vouches for the buffers.
-        return unsafe { N::run::<Avx2>(at) };
+    struct OnThisThread<N>(Buffers, PhantomData<N>);
+    impl<N: Steps> OnRegisters for OnThisThread<N> {
+        unsafe fn run<R: Registers>(self) {
+            // SAFETY: the processor has the instructions; the caller vouches for the buffers.
+            unsafe { N::run::<R>(self.0) }
+        }
     }
-    // SAFETY: the caller vouches for the buffers; the type needs nothing beyond the target's baseline.
-    unsafe { N::run::<Baseline>(at) }
+    N::Arithmetic::choose(OnThisThread::<N>(at, PhantomData));
 }
 
 /// Runs a network on the caller's threads; the answer has the same bits.
@@ -251,21 +253,15 @@ pub unsafe fn run<N: Steps>(at: Buffers) {
 /// # Safety
 /// As [`run`].
 pub unsafe fn run_parallel<N: Steps>(at: Buffers, threads: &impl Threads) {
-    let pool = threads.parallel();
-    #[cfg(target_arch = "x86_64")]
-    if Avx2::is_available() {
-        // SAFETY: just asked; the caller vouches for the buffers.
-        return unsafe { share::<N, Avx2>(at, &pool) };
+    struct OnThreads<N>(Buffers, Parallel, PhantomData<N>);
+    impl<N: Steps> OnRegisters for OnThreads<N> {
+        unsafe fn run<R: Registers>(self) {
+            // SAFETY: the processor has the instructions; the caller vouches for the buffers.
+            unsafe { share::<N, R>(self.0, &self.1) }
+        }
     }
-    // SAFETY: the caller vouches for the buffers; the type needs nothing beyond the target's baseline.
-    unsafe { share::<N, Baseline>(at, &pool) }
+    N::Arithmetic::choose(OnThreads::<N>(at, threads.parallel(), PhantomData));
 }
-
-/// What every processor of the target has.
-#[cfg(target_arch = "aarch64")]
-type Baseline = Neon;
-#[cfg(not(target_arch = "aarch64"))]
-type Baseline = Portable;
 
 /// # Safety
 /// As [`Steps::run`].

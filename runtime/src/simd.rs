@@ -1,7 +1,7 @@
 //! Sixteen vector registers of eight f32, over which the kernels of `mobilenet!` are written.
 //!
-//! One text of a kernel serves every processor: [`Registers`] are those of AVX2 where an x86-64 CPU has it with FMA, pairs of
-//! NEON's on aarch64, arrays elsewhere. All of them give the same bits: each lane of each operation is IEEE 754 binary32,
+//! One text of a kernel serves every processor: [`Registers`] are those of AVX2 where an x86-64 CPU has it with FMA, with the dot
+//! products of AVX512-VNNI or AVX-VNNI where it has one of them, pairs of NEON's on aarch64, arrays elsewhere. All of them give the same bits: each lane of each operation is IEEE 754 binary32,
 //! rounded once, to nearest even. Which NaN comes out is the processor's choice. For networks in int8 a lane may hold an i32 as well,
 //! or four bytes, which memory has in ascending order.
 //!
@@ -15,7 +15,7 @@ mod neon;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx2::Avx2;
+pub use avx2::{Avx2, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 pub use neon::Neon;
 pub use portable::Portable;
@@ -31,6 +31,10 @@ pub const N_REGISTERS: usize = 16;
 /// # Panics
 /// Every function does with a register that isn't there.
 pub trait Registers: Sized {
+    /// The registers for kernels without [`dot`](Registers::dot): those that all with the same other instructions share, so that
+    /// a network has such a kernel once. A processor with the type's instructions has theirs.
+    type Base: Registers;
+
     /// Runs a kernel on registers of zeros, in a function that may use the type's instructions; the kernel is meant to be
     /// inlined there.
     ///

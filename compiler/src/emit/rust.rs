@@ -17,6 +17,7 @@ use mnc_runtime::info::Info;
 
 use self::interface::{Bytes, Calls};
 pub use self::tables::Tables;
+use crate::code::{Code, Op};
 use crate::graph::tensor::Dtype;
 use crate::program::{Argument, Call, Program, ProgramStep};
 
@@ -90,6 +91,8 @@ struct Writer<'a> {
     names: &'a Names<'a>,
     /// The module and the function of each kernel.
     kernels: Vec<(String, String)>,
+    /// Whether each has dot products of bytes, for which some processors have an instruction.
+    has_dots: Vec<bool>,
     /// The function of each step.
     steps: Vec<String>,
     /// The function of a step's calls on one thread, where they aren't its parts in turn.
@@ -112,7 +115,9 @@ impl<'a> Writer<'a> {
         let step = |step: &ProgramStep| format!("step_{}", step.name.replace("..", "_to_"));
         let steps: Vec<String> = program.steps.iter().map(|it| identifier(&step(it), &mut taken)).collect();
         let wholes = steps.iter().map(|it| identifier(&format!("{it}_whole"), &mut taken)).collect();
-        Writer { program, names, kernels, steps, wholes, text: String::new() }
+        let has_dots = |code: &Code| code.any(&|op| matches!(op, Op::Dot { .. }));
+        let has_dots = program.kernels.iter().map(|kernel| has_dots(&kernel.code)).collect();
+        Writer { program, names, kernels, has_dots, steps, wholes, text: String::new() }
     }
 
     fn line(&mut self, line: impl AsRef<str>) {
@@ -134,6 +139,8 @@ impl<'a> Writer<'a> {
         let type_name = self.names.type_name;
         self.line("\n    // SAFETY: the parts of a step write different elements, and none that another of them reads.");
         self.line(format!("    unsafe impl Steps for {type_name} {{"));
+        let arithmetic = if self.has_dots.contains(&true) { "Int8" } else { "F32" };
+        self.line(format!("        type Arithmetic = network::{arithmetic};"));
         self.line(format!("        const PARTS: &'static [usize] = &[{}];", parts.join(", ")));
         self.line("\n        unsafe fn run<R: Registers>(at: Buffers) {");
         self.line("            // SAFETY: the caller's promises are those of the steps.");
@@ -251,8 +258,13 @@ impl<'a> Writer<'a> {
         let arguments: Vec<String> = call.arguments.iter().map(argument).collect();
         let (module, function) = &self.kernels[call.kernel];
         let (kernels, arguments) = (self.kernels_module(), arguments.join(", "));
-        let line =
-            format!("{:indent$}{kernels}::{module}::{function}::<R>({arguments});", "", indent = depth * 4);
+        let registers =
+            if self.has_dots[call.kernel] || !self.has_dots.contains(&true) { "R" } else { "R::Base" };
+        let line = format!(
+            "{:indent$}{kernels}::{module}::{function}::<{registers}>({arguments});",
+            "",
+            indent = depth * 4
+        );
         self.line(line);
     }
 }

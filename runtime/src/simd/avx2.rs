@@ -1,14 +1,27 @@
-//! The registers of x86-64 with AVX2 and FMA, 256 bits wide.
+//! The registers of x86-64 with AVX2 and FMA, 256 bits wide, alone or with an extension that has dot products of bytes.
+
+mod extension;
 
 use core::arch::x86_64::*;
+use core::marker::PhantomData;
 
+use self::extension::Extension;
 use super::{LANES, N_REGISTERS, Registers};
 
-/// The `ymm` registers.
+/// The `ymm` registers of a processor with AVX2, FMA and an extension.
 #[derive(Debug)]
-pub struct Avx2([__m256; N_REGISTERS]);
+pub struct Ymm<E>([__m256; N_REGISTERS], PhantomData<E>);
 
-impl Avx2 {
+/// The registers of AVX2 and FMA.
+pub type Avx2 = Ymm<extension::NoVnni>;
+
+/// The same with AVX-VNNI: dot products on CPUs without AVX-512.
+pub type AvxVnni = Ymm<extension::AvxVnni>;
+
+/// The same with AVX512-VNNI, in the registers of AVX512-VL.
+pub type Avx512Vnni = Ymm<extension::Avx512Vnni>;
+
+impl<E: Extension> Ymm<E> {
     /// A register as integers.
     #[inline(always)]
     fn integers(&self, src: usize) -> __m256i {
@@ -22,16 +35,21 @@ impl Avx2 {
         self.0[dst] = unsafe { _mm256_castsi256_ps(value) };
     }
 
-    /// Whether the processor has the instructions that the type stands for.
-    #[cfg(feature = "std")]
-    pub(crate) fn is_available() -> bool {
-        std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma")
+    /// Registers of zeros.
+    ///
+    /// # Safety
+    /// The processor has AVX2, FMA and the extension.
+    #[inline(always)]
+    unsafe fn zeros() -> Self {
+        // SAFETY: the caller's.
+        Ymm([unsafe { _mm256_setzero_ps() }; N_REGISTERS], PhantomData)
     }
 
-    /// The same without an operating system to ask: what the crate is compiled for.
-    #[cfg(not(feature = "std"))]
-    pub(crate) const fn is_available() -> bool {
-        cfg!(all(target_feature = "avx2", target_feature = "fma"))
+    /// Whether the processor has the instructions that the type stands for; without an operating system to ask, whether the crate
+    /// is compiled for them.
+    #[inline]
+    pub(crate) fn is_available() -> bool {
+        E::is_available()
     }
 }
 
@@ -46,12 +64,51 @@ unsafe fn mask<const N: usize>() -> __m256i {
     unsafe { _mm256_loadu_si256(ONES_THEN_ZEROS.as_ptr().add(LANES - N).cast()) }
 }
 
-// "There are registers": a value of the type exists, so the processor has AVX2 and FMA.
-impl Registers for Avx2 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
+// These two have the processor's instructions, as `Extension::dot` has, so that rustc inlines others with them there. A kernel has so
+// many of these operations that builds take nearly twice the time where LLVM meets each as a tree of calls.
+
+/// As [`Registers::load_bytes`], of one register.
+///
+/// # Safety
+/// The processor has AVX2; there is a register; `N` bytes can be read, and are eight at most.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_bytes<const N: usize>(dst: *mut __m256, from: *const u8) {
+    let mut lanes = [0u8; LANES];
+    // SAFETY: the caller's.
+    unsafe { core::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), N) }
+    let value = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(lanes)));
+    // SAFETY: the caller's.
+    unsafe { *dst = _mm256_castsi256_ps(value) }
+}
+
+/// As [`Registers::store_bytes`], of one register.
+///
+/// # Safety
+/// The processor has AVX2; there is a register; `N` bytes can be written, and are eight at most.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_bytes<const N: usize>(src: *const __m256, to: *mut u8) {
+    // To 16 bits with a sign, then to 8 without: between 0 and 255 in both steps. Each half of the register has its four bytes.
+    // SAFETY: the caller's.
+    let value = _mm256_castps_si256(unsafe { *src });
+    let halves = _mm256_packs_epi32(value, value);
+    let bytes_of_halves = _mm256_packus_epi16(halves, halves);
+    let (low, high) =
+        (_mm256_castsi256_si128(bytes_of_halves), _mm256_extracti128_si256::<1>(bytes_of_halves));
+    let lanes = _mm_cvtsi128_si64(_mm_unpacklo_epi32(low, high)).to_le_bytes();
+    // SAFETY: the caller's.
+    unsafe { core::ptr::copy_nonoverlapping(lanes.as_ptr(), to, N) }
+}
+
+// "There are registers": a value of the type exists, so the processor has AVX2, FMA and the extension.
+impl<E: Extension> Registers for Ymm<E> {
+    type Base = Avx2;
+
+    #[inline(always)]
     unsafe fn with(kernel: impl FnOnce(&mut Self)) {
-        kernel(&mut Avx2([_mm256_setzero_ps(); N_REGISTERS]));
+        // SAFETY: the caller's.
+        unsafe { E::with(kernel) }
     }
 
     #[inline(always)]
@@ -68,7 +125,7 @@ impl Registers for Avx2 {
     #[inline(always)]
     unsafe fn load(&mut self, dst: usize, from: *const f32, elements: usize) {
         // SAFETY: there are registers; the caller vouches for the memory.
-        self.0[dst] = unsafe { _mm256_loadu_ps(from.wrapping_add(elements)) };
+        self.0[dst] = unsafe { from.wrapping_add(elements).cast::<__m256>().read_unaligned() };
     }
 
     #[inline(always)]
@@ -86,7 +143,7 @@ impl Registers for Avx2 {
     #[inline(always)]
     unsafe fn store(&self, src: usize, to: *mut f32, elements: usize) {
         // SAFETY: there are registers; the caller vouches for the memory.
-        unsafe { _mm256_storeu_ps(to.wrapping_add(elements), self.0[src]) }
+        unsafe { to.wrapping_add(elements).cast::<__m256>().write_unaligned(self.0[src]) }
     }
 
     #[inline(always)]
@@ -157,50 +214,21 @@ impl Registers for Avx2 {
 
     #[inline(always)]
     unsafe fn load_bytes<const N: usize>(&mut self, dst: usize, from: *const f32, bytes: usize) {
-        let mut lanes = [0u8; LANES];
-        // SAFETY: there are registers; the caller vouches for N bytes, of which the array has room for eight.
-        let value = unsafe {
-            core::ptr::copy_nonoverlapping(from.wrapping_byte_add(bytes).cast(), lanes.as_mut_ptr(), N);
-            _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(lanes)))
-        };
-        self.set_integers(dst, value);
+        // SAFETY: there are registers; the caller vouches for the memory.
+        unsafe { load_bytes::<N>(&raw mut self.0[dst], from.wrapping_byte_add(bytes).cast()) }
     }
 
     #[inline(always)]
     unsafe fn store_bytes<const N: usize>(&self, src: usize, to: *mut f32, bytes: usize) {
-        // To 16 bits with a sign, then to 8 without: between 0 and 255 in both steps. Each half of the register has its four bytes.
-        // SAFETY: there are registers; the caller vouches for N bytes, of which the array has eight.
-        unsafe {
-            let value = self.integers(src);
-            let halves = _mm256_packs_epi32(value, value);
-            let bytes_of_halves = _mm256_packus_epi16(halves, halves);
-            let (low, high) =
-                (_mm256_castsi256_si128(bytes_of_halves), _mm256_extracti128_si256::<1>(bytes_of_halves));
-            let lanes = _mm_cvtsi128_si64(_mm_unpacklo_epi32(low, high)).to_le_bytes();
-            core::ptr::copy_nonoverlapping(lanes.as_ptr(), to.wrapping_byte_add(bytes).cast(), N);
-        }
+        // SAFETY: there are registers; the caller vouches for the memory.
+        unsafe { store_bytes::<N>(&raw const self.0[src], to.wrapping_byte_add(bytes).cast()) }
     }
 
-    // Without the promise the products have 16 bits each: those of the lower byte of each 16 bits, then those of the upper one.
     #[inline(always)]
     fn dot<const PAIRS_FIT: bool>(&mut self, acc: usize, a: usize, b: usize) {
-        let (sum, a, b) = (self.integers(acc), self.integers(a), self.integers(b));
-        // SAFETY: there are registers.
-        let sum = unsafe {
-            if PAIRS_FIT {
-                let pairs = _mm256_maddubs_epi16(a, b);
-                _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-            } else {
-                let lower = (
-                    _mm256_and_si256(a, _mm256_set1_epi16(0xff)),
-                    _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)),
-                );
-                let upper = (_mm256_srli_epi16::<8>(a), _mm256_srai_epi16::<8>(b));
-                let sum = _mm256_add_epi32(sum, _mm256_madd_epi16(lower.0, lower.1));
-                _mm256_add_epi32(sum, _mm256_madd_epi16(upper.0, upper.1))
-            }
-        };
-        self.set_integers(acc, sum);
+        let [a, b] = [&raw const self.0[a], &raw const self.0[b]];
+        // SAFETY: there are registers, and these are some of them.
+        unsafe { E::dot::<PAIRS_FIT>(&raw mut self.0[acc], a, b) }
     }
 
     #[inline(always)]

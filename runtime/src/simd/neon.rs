@@ -64,6 +64,8 @@ impl Pair {
 }
 
 impl Registers for Neon {
+    type Base = Neon;
+
     #[inline(always)]
     unsafe fn with(kernel: impl FnOnce(&mut Self)) {
         kernel(&mut Neon([Pair::splat(0.0); N_REGISTERS]));

@@ -44,6 +44,8 @@ fn rounded(value: f32) -> i32 {
 }
 
 impl Registers for Portable {
+    type Base = Portable;
+
     #[inline(always)]
     unsafe fn with(kernel: impl FnOnce(&mut Self)) {
         kernel(&mut Portable([[0.0; LANES]; N_REGISTERS]));

@@ -190,13 +190,16 @@ fn check_dot(r: &mut impl Registers) {
             i32::from_le_bytes(core::array::from_fn(byte))
         }
     };
-    for _ in 0..if cfg!(miri) { 20 } else { 2000 } {
+    for round in 0..if cfg!(miri) { 20 } else { 2000 } {
         let mut some = |extremes| -> [i32; LANES] { core::array::from_fn(|_| word(extremes)) };
         let (acc, a, b) = (some([0, 255]), some([255, 0]), some([127, 128]));
         // Two products of a byte with weights of up to 64 have room in an i16.
         let small = b.map(|word| {
             i32::from_le_bytes(word.to_le_bytes().map(|byte| (byte.cast_signed() / 2).cast_unsigned()))
         });
+        // Sums just below the largest integer, and just above the smallest: theirs wrap.
+        let near = |acc: i32| if acc < 0 { i32::MIN + acc.rem_euclid(999) } else { i32::MAX - acc % 999 };
+        let acc = if round % 2 == 0 { acc } else { acc.map(near) };
         let both = [(b, false), (small, true)];
         for (b, pairs_fit) in both {
             [(0, acc), (1, a), (2, b)].into_iter().for_each(|(dst, values)| set(r, dst, values));
@@ -216,13 +219,33 @@ fn portable() {
     unsafe { Portable::with(check) }
 }
 
+/// Where the processor lacks the instructions, the list of what was skipped says so.
+#[cfg(target_arch = "x86_64")]
+fn check_where<R: Registers>(is_available: bool, cpu: &str) {
+    if is_available {
+        // SAFETY: the caller has asked.
+        unsafe { R::with(check) }
+    } else if !cfg!(miri) {
+        mnc_need::skip_optional(cpu);
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn avx2() {
-    if super::Avx2::is_available() {
-        // SAFETY: just asked.
-        unsafe { super::Avx2::with(check) }
-    }
+    check_where::<super::Avx2>(super::Avx2::is_available(), "a CPU with AVX2");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn avx_vnni() {
+    check_where::<super::AvxVnni>(super::AvxVnni::is_available(), "a CPU with AVX-VNNI");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn avx512_vnni() {
+    check_where::<super::Avx512Vnni>(super::Avx512Vnni::is_available(), "a CPU with AVX512-VNNI");
 }
 
 #[cfg(target_arch = "aarch64")]

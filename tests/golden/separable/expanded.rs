@@ -662,6 +662,7 @@ const _: () = {
 
     // SAFETY: the parts of a step write different elements, and none that another of them reads.
     unsafe impl Steps for Net {
+        type Arithmetic = network::F32;
         const PARTS: &'static [usize] = &[1, 1, 1, 1, 1, 1];
 
         unsafe fn run<R: Registers>(at: Buffers) {

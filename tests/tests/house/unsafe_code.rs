@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{code, files, report};
 
 /// Files, or folders of the tests, each with its reason.
-const FILES: [(&str, &str); 43] = [
+const FILES: [(&str, &str); 45] = [
     ("compiler/src/emit/rust.rs", "text: the code that the macro expands to"),
     ("compiler/src/emit/rust/bindings.rs", "text: a wrapper of an object's functions"),
     ("compiler/src/emit/rust/interface.rs", "text: the functions that a network in Rust has"),
@@ -38,14 +38,19 @@ const FILES: [(&str, &str); 43] = [
     ("runtime/src/launcher/picture/counting.rs", "the allocator of tests, which counts"),
     ("runtime/src/lib.rs", "`main` of the launcher, which C calls"),
     ("runtime/src/network.rs", "kernels of the macro: pointers, instruction sets, threads"),
+    (
+        "runtime/src/network/arithmetic.rs",
+        "a network is run by instructions that the processor was asked for",
+    ),
     ("runtime/src/peak.rs", "probes for one instruction set"),
     ("runtime/src/pool.rs", "tasks of a caller that waits for them, on threads that outlive it"),
     ("runtime/src/pool/tests.rs", "pools are called through the C interface"),
     ("runtime/src/simd.rs", "vector registers: loads and stores through pointers"),
     ("runtime/src/simd/avx2.rs", "vector registers of x86-64"),
+    ("runtime/src/simd/avx2/extension.rs", "dot products in them"),
     ("runtime/src/simd/neon.rs", "vector registers of aarch64"),
     ("runtime/src/simd/portable.rs", "vector registers in arrays"),
-    ("runtime/src/simd/tests.rs", "the three against each other"),
+    ("runtime/src/simd/tests.rs", "all of them against the definitions"),
     ("runtime/src/weights.rs", "weights of the macro that are set at run time"),
     ("examples/link-rust/src/person.rs", "calls an object's functions"),
     ("tests/benches", "asks the system what a child process used"),
