@@ -1,5 +1,5 @@
 //! `mobilenet!` in a crate of a user's: trained and random networks in f32 and in int8 give the reference's bits, their weights in the macro or set
-//! at run time, on one thread and on several, with AVX2, in portable code, on aarch64, and tiny ones under Miri. That compiled objects do too is `trained.rs`'s to say.
+//! at run time, on one thread and on several, with what this machine has, AVX2, AVX-VNNI, in portable code, on aarch64, and tiny ones under Miri. That compiled objects do too is `trained.rs`'s to say.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,6 +11,7 @@ use mnc::graph::{Graph, Knobs};
 use mnc::passes::{Domain, Fused, without_constant_channels};
 use mnc::quantize::sample::with_integers;
 use mnc::request::{Network::Named, Numbers, Request};
+use mnc::target::X86_64_V3;
 use mnc::weights::Parameters;
 use mnc::weights::naming::Naming;
 use mnc::{Options, Target, describe::Description, reference, sample};
@@ -351,7 +352,7 @@ fn int8_files() {
     check(&cases, package.path(), || Command::new(package.built("release/macro-int8")));
 }
 
-/// Without `std` nobody asks the CPU, and without a feature of the target there is no AVX2.
+/// Without a feature of the target there is no AVX2.
 #[test]
 fn portable() {
     let Some((package, cases)) = user_crate("macro-portable", ", default-features = false", &SMALL, Some(4))
@@ -360,6 +361,42 @@ fn portable() {
     };
     need::run(&mut package.cargo(&["build", "--release"]));
     check(&cases, package.path(), || Command::new(package.built("release/macro-portable")));
+}
+
+/// What processors without the best dot products take: nobody asks the CPU without `std`, so the target's features decide.
+#[cfg(target_arch = "x86_64")]
+fn with_features(features: &[&str]) {
+    let is_missing = |feature: &&&str| match **feature {
+        "avx2" => !is_x86_feature_detected!("avx2"),
+        "fma" => !is_x86_feature_detected!("fma"),
+        "avxvnni" => !is_x86_feature_detected!("avxvnni"),
+        _ => unreachable!("no test has another"),
+    };
+    if let Some(missing) = features.iter().find(is_missing) {
+        return need::skip_optional(&format!("a CPU with {missing}"));
+    }
+    let name = format!("macro-{}", features.join("-"));
+    let Some((package, cases)) = user_crate(&name, ", default-features = false", &[], Some(4)) else {
+        return;
+    };
+    // With a target said, flags are not those of the macro itself, which is compiled already.
+    let target = need::target_of(&X86_64_V3).triple.to_string();
+    let mut build = package.cargo(&["build", "--release", "--target", &target]);
+    need::run(build.env("RUSTFLAGS", format!("-C target-feature=+{}", features.join(",+"))));
+    let program = package.built(&format!("{target}/release/{name}"));
+    check(&cases, package.path(), || Command::new(&program));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn avx2() {
+    with_features(&["avx2", "fma"]);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn avx_vnni() {
+    with_features(&["avx2", "fma", "avxvnni"]);
 }
 
 #[test]
