@@ -1,4 +1,4 @@
-//! Reader of [`Code`](crate::code::Code): Rust source, for the macro `mobilenet!`.
+//! Reader of [`Code`]: Rust source, for the macro `mobilenet!`.
 //!
 //! The text names nothing but `core` and `mnc_runtime`, one function for each kernel and each step. Kernels are generic over
 //! `mnc_runtime::simd::Registers`, so that one text, and one packing of the weights, serves every processor that rustc has.

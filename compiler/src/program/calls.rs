@@ -40,17 +40,13 @@ impl ProgramStep {
                 (alone, parts.into_iter().map(|call| vec![call].into()).collect())
             }
             Work::Layer { stage: Stage { kernel, .. }, share: Share::Alone(_) } | Work::Copy(kernel) => {
-                let parts = kernel.parts(step.split(), isa);
-                let tasks =
-                    caller.each_image(|caller| parts.iter().map(|part| vec![caller.part(part)]).collect());
-                let calls = match kernel {
-                    // Its parts fetch nothing for others.
-                    Kernel::Pointwise(Pointwise { ahead: 1.., .. }) => {
-                        let whole = kernel.parts(Split::Whole, isa);
-                        caller.each_image(|caller| whole.iter().map(|part| vec![caller.part(part)]).collect())
-                    }
-                    _ => tasks.clone(),
+                let mut calls_of = |parts: Vec<Part>| {
+                    caller.each_image(|caller| parts.iter().map(|part| vec![caller.part(part)]).collect())
                 };
+                let tasks = calls_of(kernel.parts(step.split(), isa));
+                // Parts fetch nothing for others.
+                let fetches = matches!(kernel, Kernel::Pointwise(Pointwise { ahead: 1.., .. }));
+                let calls = if fetches { calls_of(kernel.parts(Split::Whole, isa)) } else { tasks.clone() };
                 (calls.concat(), tasks.into_iter().map(Task::from).collect())
             }
             Work::Chain(chain) => {
