@@ -64,7 +64,7 @@ const OTHERS: [(&str, &[&str], &str); 23] = [
     ("compiler/src/cli/inspect.rs", &["as its manifest says"], "a promise that is kept"),
     (
         "compiler/src/cli/bench.rs",
-        &["not known", "interleaved rounds; milliseconds", "products of bytes", "FMA or integer"],
+        &["not known", "interleaved rounds", "a picture's bytes", "products of bytes", "FMA or integer"],
         "a table",
     ),
     (
