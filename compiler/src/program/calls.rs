@@ -46,8 +46,9 @@ impl ProgramStep {
                 let tasks = calls_of(kernel.parts(step.split(), isa));
                 // Parts fetch nothing for others.
                 let fetches = matches!(kernel, Kernel::Pointwise(Pointwise { ahead: 1.., .. }));
-                let calls = if fetches { calls_of(kernel.parts(Split::Whole, isa)) } else { tasks.clone() };
-                (calls.concat(), tasks.into_iter().map(Task::from).collect())
+                let alone =
+                    if fetches { calls_of(kernel.parts(Split::Whole, isa)).concat() } else { tasks.concat() };
+                (alone, tasks.into_iter().map(Task::from).collect())
             }
             Work::Chain(chain) => {
                 let calls = caller.each_image(|caller| caller.band_calls(chain, 1));

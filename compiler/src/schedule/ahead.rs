@@ -4,7 +4,7 @@
 //! Memory gives such a layer its weights more slowly than it takes them, and has little to do before. A pointwise layer of some pixels
 //! uses each of its weights that often, and fetches its own next panel anyway.
 
-use super::{Schedule, Share, Work};
+use super::{Schedule, Share, WORD, Work};
 use crate::kernels::Kernel;
 use crate::target::Reader;
 
@@ -12,8 +12,6 @@ use crate::target::Reader;
 const CACHE_SHARE: usize = 2;
 /// Products of vectors for each line that is fetched, at least: more lines than that would keep loads waiting.
 const PRODUCTS_OF_LINE: usize = 8;
-/// Bytes of a word.
-const WORD: usize = 4;
 /// Words of a cache line.
 const LINE: usize = 16;
 

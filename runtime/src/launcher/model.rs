@@ -148,13 +148,11 @@ impl Model {
     /// # Errors
     /// A network whose input is no picture.
     pub(crate) fn take_bytes(&mut self) -> Result<(), String> {
-        let info = &self.info;
+        let channels = self.info.input.channels;
         if self.abi.run_u8.is_none() || self.abi.run_u8_parallel.is_none() {
-            let channels = info.input.channels;
             return Err(format!("found an input of {channels} channels, expected a picture's, 1 to 4"));
         }
-        let channels = info.input.channels;
-        let Preprocess { multiplier, offset, channel_order, .. } = &info.preprocess;
+        let Preprocess { multiplier, offset, channel_order, .. } = &self.info.preprocess;
         let is_reversed = *channel_order == ChannelOrder::Bgr;
         let byte = |idx: usize| {
             let (pixel, channel) = (idx / channels, idx % channels);
